@@ -1,0 +1,1 @@
+"""Random changes of a sample: one module per kind."""

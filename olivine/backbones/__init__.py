@@ -1,0 +1,1 @@
+"""3D networks: one module per architecture."""

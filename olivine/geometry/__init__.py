@@ -1,0 +1,1 @@
+"""Rigid transforms, projection and voxels."""

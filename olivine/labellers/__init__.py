@@ -1,0 +1,1 @@
+"""Weak labels from images: one module per labeller."""

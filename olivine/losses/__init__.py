@@ -1,0 +1,1 @@
+"""Losses on matched rows: one module per equation."""

@@ -1,0 +1,145 @@
+"""The families of replaceable parts and the one thing each of them does."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+
+from olivine.spec import Part
+from olivine.types import Frame, Matched, PairTable, Sample, Voxels
+
+
+class Frames(Protocol):
+    """An opened data set: the frames of one split, in a fixed order."""
+
+    class_names: tuple[str, ...]  # names of the true classes; ids are positions here
+    camera_names: tuple[str, ...]
+    fingerprint: str  # of the data set's content, the same wherever it lies
+    root: Path
+
+    def __len__(self) -> int: ...
+
+    def tokens(self) -> Sequence[str]:
+        """Return the identity of every frame."""
+        ...
+
+    def image_names(self) -> Sequence[str]:
+        """Return every image of the split, as paths below the root, frame by frame."""
+        ...
+
+    def read_image(self, name: str) -> UInt8[np.ndarray, "rows columns 3"]:
+        """Return one image as RGB; raise UserError naming the file if it cannot be read."""
+        ...
+
+    def frame(self, index: int, *, images: bool = True, classes: bool = True) -> Frame:
+        """Read one frame; `images=False` and `classes=False` skip what is not needed."""
+        ...
+
+
+class Dataset(Part):
+    """Opens a data set."""
+
+    family: ClassVar[str] = "datasets"
+
+    def open(self, root: Path, cache_dir: Path) -> Frames:
+        """Return the frames; raise UserError if the root or the split is not there."""
+        raise NotImplementedError
+
+
+class ImageLabeller(Protocol):
+    """A loaded labeller."""
+
+    def __call__(
+        self, images: Sequence[UInt8[np.ndarray, "rows columns 3"]]
+    ) -> list[UInt8[np.ndarray, "rows columns"]]:
+        """Return one map of class ids per image, of the image's size."""
+        ...
+
+
+class Labeller(Part):
+    """Writes weak labels from images alone."""
+
+    family: ClassVar[str] = "labellers"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The vocabulary; ids are positions here."""
+        raise NotImplementedError
+
+    def build(self, device: torch.device) -> ImageLabeller:
+        """Load the model."""
+        raise NotImplementedError
+
+
+class Augmentation(Part):
+    """Changes a sample at random, moving points, pixels and pairs together."""
+
+    family: ClassVar[str] = "augmentations"
+
+    def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        """Return the changed sample."""
+        raise NotImplementedError
+
+
+class Backbone(Part):
+    """Builds a 3D network from voxels to one feature row per voxel."""
+
+    family: ClassVar[str] = "backbones"
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of the features it returns."""
+        raise NotImplementedError
+
+    def build(self, num_input_channels: int) -> Callable[[Voxels], Float[Tensor, "V D"]]:
+        """Return an nn.Module; its weights come from torch's global generator."""
+        raise NotImplementedError
+
+
+class Teacher(Part):
+    """Builds a frozen image network that gives a map of features at a lower resolution."""
+
+    family: ClassVar[str] = "teachers"
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of the features it returns."""
+        raise NotImplementedError
+
+    def build(self) -> nn.Module:
+        """Return a module from uint8 (images, 3, rows, columns) to float (images, D, r, c)."""
+        raise NotImplementedError
+
+
+class Sampler(Part):
+    """Chooses which pairs of one contrast group a term sees."""
+
+    family: ClassVar[str] = "samplers"
+
+    def __call__(self, pairs: PairTable, generator: torch.Generator) -> Int[Tensor, " chosen"]:
+        """Return rows of `pairs`, none twice."""
+        raise NotImplementedError
+
+
+class Pooling(Part):
+    """Averages matched rows into groups before they are compared."""
+
+    family: ClassVar[str] = "poolings"
+
+    def __call__(self, matched: Matched) -> Matched:
+        """Return one row per group."""
+        raise NotImplementedError
+
+
+class Loss(Part):
+    """Builds a module from matched rows to a scalar."""
+
+    family: ClassVar[str] = "losses"
+
+    def build(self, num_channels: int, num_classes: int) -> nn.Module:
+        """Return a module called as module(matched) -> scalar tensor."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""Averages of matched rows: one module per rule."""

@@ -1,0 +1,1 @@
+"""Choices of pairs: one module per rule."""

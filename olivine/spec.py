@@ -1,0 +1,188 @@
+"""Settings as frozen values: one dotted name per setting, one fingerprint per value.
+
+A `Spec` only holds settings. A `Part` is a Spec that builds one replaceable piece (a loss, a
+sampler, a backbone). Its *kind* is the name of the module that defines it, so the file system is
+the registry: adding `losses/my_loss.py` adds the kind "my_loss" and nothing else has to change.
+"""
+
+import hashlib
+import importlib
+import json
+import pkgutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, model_validator
+
+from olivine.errors import UserError, nearest
+
+SpecT = TypeVar("SpecT", bound="Spec")
+
+
+class Spec(BaseModel):
+    """Frozen settings; unknown names are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, parts carrying their kind."""
+        return self.model_dump(mode="json", serialize_as_any=True)
+
+    @classmethod
+    def from_dict(cls: type[SpecT], tree: Mapping[str, Any]) -> SpecT:
+        """Return the value `to_dict` wrote; raise UserError naming the setting that is wrong."""
+        try:
+            return cls.model_validate(tree)
+        except ValidationError as error:
+            raise UserError(_explain(error, tree)) from None
+
+    def fingerprint(self) -> str:
+        """Return 12 hex digits that change with any setting, and with nothing else."""
+        text = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def flatten(self) -> dict[str, Any]:
+        """Return every setting under its dotted name, the grammar of `override`."""
+        return dict(_leaves(self.to_dict(), ""))
+
+    def override(self: SpecT, settings: Mapping[str, Any]) -> SpecT:
+        """Return a copy with dotted names set, e.g. {"terms.class.weight": 0.5}.
+
+        Setting a part's `kind` starts it from that kind's defaults, so kinds are set first.
+        """
+        tree = self.to_dict()
+        for name in sorted(settings, key=lambda name: not name.endswith("kind")):
+            value = settings[name]
+            _assign(tree, name, value.to_dict() if isinstance(value, Spec) else value)
+        return type(self).from_dict(tree)
+
+    def to_yaml(self) -> str:
+        """Return the resolved settings as YAML that `read_yaml` takes back."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+
+class Part(Spec):
+    """Settings that build one replaceable piece; `family` names its sub-package."""
+
+    family: ClassVar[str]
+
+    @property
+    def kind(self) -> str:
+        """Name of the module (or package) directly under the family that defines this part."""
+        return type(self).__module__.split(".")[2]
+
+    @model_serializer(mode="wrap")
+    def _write_kind(self, write: Any) -> dict[str, Any]:
+        return {"kind": self.kind, **write(self)}
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _read_kind(cls, value: Any, read: Any) -> Any:
+        if not (isinstance(value, Mapping) and "kind" in value):
+            return read(value)
+        settings = dict(value)
+        return part_class(cls.family, settings.pop("kind"))(**settings)
+
+
+def kinds(family: str) -> list[str]:
+    """Return every kind of a family: the modules of olivine/<family>/."""
+    package = importlib.import_module(f"olivine.{family}")
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+
+
+def part_class(family: str, kind: str) -> type[Part]:
+    """Return the one Part defined in olivine/<family>/<kind>, importing only it."""
+    if kind not in kinds(family):
+        raise UserError(
+            f"No {kind!r} in olivine/{family}/.{nearest(str(kind), kinds(family))} "
+            f"It has: {', '.join(kinds(family))}."
+        )
+    name = f"olivine.{family}.{kind}"
+    parts = [
+        thing
+        for thing in vars(importlib.import_module(name)).values()
+        if isinstance(thing, type)
+        and issubclass(thing, Part)
+        and thing.__module__.startswith(name)
+        and thing.family == family
+    ]
+    assert len(parts) == 1, f"olivine/{family}/{kind} must define one Part, it has {len(parts)}"
+    return parts[0]
+
+
+def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """Return {"a.b": value} for texts like "a.b=0.5"; values are YAML scalars, lists or maps."""
+    settings = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise UserError(f"--set takes name=value, for example seed=1; it was given {text!r}.")
+        try:
+            settings[name.strip()] = _number(yaml.safe_load(value))
+        except yaml.YAMLError:
+            raise UserError(f"--set {name}: {value!r} is not a YAML value; quote it.") from None
+    return settings
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file; raise UserError if there is none."""
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"Cannot read the settings file {path}: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{path} must hold settings as name: value, not a {type(tree).__name__}.")
+    return tree
+
+
+def _number(value: Any) -> Any:
+    """Read 1e-4 as people mean it; YAML 1.1 wants 1.0e-4 and calls the rest text."""
+    if isinstance(value, str):
+        try:
+            return float(value) if value[:1] in "+-.0123456789" else value
+        except ValueError:
+            return value
+    return value
+
+
+def _leaves(node: Any, name: str) -> Iterable[tuple[str, Any]]:
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            yield from _leaves(value, f"{name}.{key}" if name else key)
+    else:
+        yield name, node
+
+
+def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
+    *parents, leaf = name.split(".")
+    node: Any = tree
+    for depth, key in enumerate([*parents, leaf]):
+        if not isinstance(node, dict):
+            raise UserError(
+                f"No setting {name!r}: {'.'.join(name.split('.')[:depth])!r} is {node!r} "
+                "and has no settings of its own."
+            )
+        if key not in node:
+            raise UserError(
+                f"No setting {name!r}: {key!r} is not one of {', '.join(sorted(node))}."
+                f"{nearest(key, node)}"
+            )
+        if depth < len(parents):
+            node = node[key]
+    if leaf == "kind" and node.get("kind") != value:
+        node.clear()
+    node[leaf] = value
+
+
+def _explain(error: ValidationError, tree: Mapping[str, Any]) -> str:
+    """Say the first thing wrong: which setting, what was given, what is allowed."""
+    problem = error.errors(include_url=False)[0]
+    where = ".".join(str(step) for step in problem["loc"]) or "settings"
+    if problem["type"] == "extra_forbidden":
+        return f"No setting {where!r}; see `olivine show` for all names."
+    text = problem["msg"].removeprefix("Value error, ")
+    return f"Setting {where!r}: {text}; it was given {problem['input']!r}."

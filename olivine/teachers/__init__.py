@@ -1,0 +1,1 @@
+"""Frozen image networks: one module per architecture."""

@@ -1,0 +1,106 @@
+"""What a stage says of itself: settings, metrics, files, and how it ended.
+
+Stages know only these protocols. `olivine.mlflow_tracker` keeps runs in MLflow; `NullTracker`
+forgets them, which is what the workers of a run other than the first need.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from olivine.spec import Spec
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """What makes a run the same run: two runs with equal keys would give equal results."""
+
+    stage: str  # label, pretrain, evaluate or sweep
+    fingerprint: str  # of the configuration, the data and the labels it reads
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as the store remembers it."""
+
+    run_id: str
+    key: RunKey
+    name: str
+    status: str  # RUNNING, FINISHED, FAILED or KILLED
+    settings: Mapping[str, str]  # dotted name -> text
+    metrics: Mapping[str, float]  # last value of each
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Run(Protocol):
+    """A run that is going on."""
+
+    run_id: str
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Record values at a step; the same step again replaces nothing and costs a row."""
+        ...
+
+    def log_file(self, path: Path, folder: str = "") -> None:
+        """Keep a copy of a small file (a figure, a table) with the run."""
+        ...
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Add or change tags."""
+        ...
+
+
+class Tracker(Protocol):
+    """A store of runs."""
+
+    def run(
+        self, key: RunKey, name: str, config: Spec, tags: Mapping[str, Any] | None = None
+    ) -> AbstractContextManager[Run]:
+        """Open the run of this key, the unfinished one if there is one, and end it truly.
+
+        Leaving the block normally makes it FINISHED, an error FAILED, an interrupt KILLED.
+        """
+        ...
+
+    def finished(self, key: RunKey) -> RunRecord | None:
+        """Return the finished run of this key, if there is one."""
+        ...
+
+    def records(
+        self, stage: str | None = None, tags: Mapping[str, str] | None = None
+    ) -> list[RunRecord]:
+        """Return all runs, newest first, of a stage and with these tags."""
+        ...
+
+
+class _NullRun:
+    run_id = ""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None: ...
+
+    def log_file(self, path: Path, folder: str = "") -> None: ...
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None: ...
+
+
+class NullTracker:
+    """Forgets everything."""
+
+    @contextmanager
+    def run(
+        self, key: RunKey, name: str, config: Spec, tags: Mapping[str, Any] | None = None
+    ) -> Iterator[Run]:
+        """Open a run that nobody sees."""
+        yield _NullRun()
+
+    def finished(self, key: RunKey) -> RunRecord | None:
+        """Nothing is remembered."""
+        return None
+
+    def records(
+        self, stage: str | None = None, tags: Mapping[str, str] | None = None
+    ) -> list[RunRecord]:
+        """Nothing is remembered."""
+        return []

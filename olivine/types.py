@@ -1,0 +1,145 @@
+"""The records that flow from one stage to the next.
+
+Shapes: N points of a scan, C cameras, M point-pixel pairs, V voxels, D channels. Integers that
+name a class, a segment or a cluster use `IGNORE` where there is none. Records are frozen and
+functions return new ones; the LiDAR frame of nuScenes has x right, y forward, z up.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+IGNORE = 255  # the id of a pixel or point that has no class: uint8's last value
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One LiDAR scan and its cameras at one moment, as the data set holds them."""
+
+    token: str  # identity of the frame (nuScenes: the sample token)
+    scene: str  # name of the scene it belongs to
+    time_ns: int  # end of the scan
+    xyz_m: Float[np.ndarray, "N 3"]  # points in the LiDAR frame
+    intensity: Float[np.ndarray, " N"]  # as the sensor gives it (nuScenes: 0..255)
+    images: tuple[UInt8[np.ndarray, "rows columns 3"], ...]  # RGB, one per camera; may be empty
+    image_names: tuple[str, ...]  # identity of each image: its path below the data root
+    cam_SE3_lidar: Float[np.ndarray, "C 4 4"]  # LiDAR at scan time to camera at its own time
+    intrinsics_px: Float[np.ndarray, "C 3 3"]
+    image_size_px: Int[np.ndarray, "C 2"]  # rows, columns of each camera by its calibration
+    class_ids: UInt8[np.ndarray, " N"] | None = None  # true class of each point, or IGNORE
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """Integers over the pixels of one image; classes and segments are one thing."""
+
+    ids: UInt8[np.ndarray, "rows columns"]  # index into `names`, or IGNORE
+    names: tuple[str, ...]
+    fingerprint: str  # of the labeller that made it
+
+
+@dataclass(frozen=True)
+class Correspondences:
+    """Which point is seen at which pixel; a point seen by two cameras has two rows."""
+
+    point_index: Int[np.ndarray, " M"]  # row of the scan
+    pixel_index: Int[np.ndarray, "M 3"]  # camera, row, column
+
+    def __len__(self) -> int:
+        return len(self.point_index)
+
+    def take(self, chosen: np.ndarray) -> "Correspondences":
+        """Keep the pairs of an index or a mask."""
+        return Correspondences(self.point_index[chosen], self.pixel_index[chosen])
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One frame ready for a network; augmentations move everything in one `replace`."""
+
+    token: str
+    xyz_m: Float[np.ndarray, "N 3"]
+    intensity: Float[np.ndarray, " N"]
+    range_m: Float[np.ndarray, " N"]  # horizontal distance to the sensor, before augmentation
+    images: UInt8[np.ndarray, "C rows columns 3"]
+    pairs: Correspondences
+    pair_class: UInt8[np.ndarray, " M"]  # weak class of each pair, or IGNORE
+    class_ids: UInt8[np.ndarray, " N"] | None = None  # true class of each point, or IGNORE
+
+    def with_pairs(self, chosen: np.ndarray, **changes: Any) -> "Sample":
+        """Keep the pairs of an index or a mask; other changes go along."""
+        pairs, pair_class = self.pairs.take(chosen), self.pair_class[chosen]
+        return replace(self, **{"pairs": pairs, "pair_class": pair_class, **changes})
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """Occupied cells of a batch of scans and the way back to their points."""
+
+    coordinates: Int[Tensor, "V 4"]  # frame in the batch, then the three cell indices
+    features: Float[Tensor, "V channels"]  # of the point each cell kept
+    voxel_of_point: Int[Tensor, " N"]  # row of each point of the batch
+    kept_point: Int[Tensor, " V"]  # the point whose feature and label the cell has
+
+
+@dataclass(frozen=True)
+class PairTable:
+    """All pairs of a batch: positions and what a sampler may weigh, but no features."""
+
+    voxel_index: Int[Tensor, " M"]
+    pixel_index: Int[Tensor, "M 3"]  # image in the batch, row, column
+    class_ids: Int[Tensor, " M"]  # weak class, or IGNORE
+    range_m: Float[Tensor, " M"]
+    frame_index: Int[Tensor, " M"]  # frame in the batch
+
+    def __len__(self) -> int:
+        return len(self.voxel_index)
+
+    def take(self, chosen: Tensor) -> "PairTable":
+        """Keep the pairs of an index or a mask."""
+        return PairTable(
+            self.voxel_index[chosen],
+            self.pixel_index[chosen],
+            self.class_ids[chosen],
+            self.range_m[chosen],
+            self.frame_index[chosen],
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Collated samples; indices are unique in the batch."""
+
+    tokens: tuple[str, ...]
+    voxels: Voxels
+    images: UInt8[Tensor, "images 3 rows columns"]
+    pairs: PairTable
+    class_ids: Int[Tensor, " N"] | None = None  # true class of each point, or IGNORE
+
+    def to(self, device: torch.device) -> "Batch":
+        """Move every tensor."""
+        return _moved(self, device)
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Matched rows: queries[i] should resemble keys[i]. Rows are unit length."""
+
+    queries: Float[Tensor, "M D"]
+    keys: Float[Tensor, "M D"] | None  # None where a loss looks at the queries alone
+    class_ids: Int[Tensor, " M"]  # weak class, or IGNORE
+    group_ids: Int[Tensor, " M"]  # contrast group: only rows of one group compete
+
+
+def _moved(record: Any, device: torch.device) -> Any:
+    changes = {}
+    for name, value in vars(record).items():
+        if isinstance(value, Tensor):
+            changes[name] = value.to(device, non_blocking=True)
+        elif isinstance(value, Voxels | PairTable):
+            changes[name] = _moved(value, device)
+    return replace(record, **changes)

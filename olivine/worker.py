@@ -1,0 +1,53 @@
+"""Where a stage runs: one process, or one of several that train together.
+
+Stages know only this protocol. `LocalWorker` is one process; `ray_jobs.ray_worker` is one of
+Ray Train's.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class Worker(Protocol):
+    """One of `world_size` processes that hold the same model."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Move the module to the device and average its gradients over the workers."""
+        ...
+
+    def report(self, metrics: Mapping[str, float]) -> None:
+        """Tell the scheduler how far the run is; every worker calls it equally often."""
+        ...
+
+
+class LocalWorker:
+    """The only process of a run."""
+
+    rank = 0
+    world_size = 1
+
+    def __init__(self, device: str | torch.device = "cpu"):
+        self.device = torch.device(device)
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Move the module to the device."""
+        return module.to(self.device)
+
+    def report(self, metrics: Mapping[str, float]) -> None:
+        """Nobody waits for it."""
+
+
+def sum_over_workers(values: Tensor) -> Tensor:
+    """Return the sum of a tensor over all workers; itself in a single process. No gradient."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        total = values.detach().clone()
+        torch.distributed.all_reduce(total)
+        return total
+    return values.detach()
