@@ -1,0 +1,23 @@
+"""What every test may ask for."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Set before Ray or MLflow is imported anywhere.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of real samples, or skip."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    root = Path(os.environ.get("OLIVINE_TEST_DATA", default))
+    if not root.is_dir():
+        pytest.skip(f"no real samples at {root}; set OLIVINE_TEST_DATA")
+    return root
