@@ -120,6 +120,11 @@ class Sampler(Part):
 
     family: ClassVar[str] = "samplers"
 
+    @property
+    def uses_classes(self) -> bool:
+        """Whether it needs weak labels."""
+        return False
+
     def __call__(self, pairs: PairTable, generator: torch.Generator) -> Int[Tensor, " chosen"]:
         """Return rows of `pairs`, none twice."""
         raise NotImplementedError
@@ -139,7 +144,13 @@ class Loss(Part):
     """Builds a module from matched rows to a scalar."""
 
     family: ClassVar[str] = "losses"
+    uses_keys: ClassVar[bool] = True  # False: it looks at the queries alone
+    uses_classes: ClassVar[bool] = False  # True: it needs weak labels
 
     def build(self, num_channels: int, num_classes: int) -> nn.Module:
-        """Return a module called as module(matched) -> scalar tensor."""
+        """Return a module called as module(matched) -> scalar tensor.
+
+        A module with a method `observe(matched)` is shown the rows of the whole step, over all
+        contrast groups, before it is called with one group at a time.
+        """
         raise NotImplementedError
