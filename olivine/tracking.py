@@ -4,10 +4,14 @@ Stages know only these protocols. `olivine.mlflow_tracker` keeps runs in MLflow;
 forgets them, which is what the workers of a run other than the first need.
 """
 
+import signal
+import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
 from olivine.spec import Spec
@@ -17,7 +21,7 @@ from olivine.spec import Spec
 class RunKey:
     """What makes a run the same run: two runs with equal keys would give equal results."""
 
-    stage: str  # label, pretrain, evaluate or sweep
+    stage: str  # label, pretrain, evaluate, trial or sweep
     fingerprint: str  # of the configuration, the data and the labels it reads
 
 
@@ -51,9 +55,17 @@ class Run(Protocol):
         """Add or change tags."""
         ...
 
+    def flush(self) -> None:
+        """Write what is still in memory; call it before a checkpoint, so that no step is lost."""
+        ...
+
 
 class Tracker(Protocol):
     """A store of runs."""
+
+    def within(self, parent: str, tags: Mapping[str, Any]) -> "Tracker":
+        """Return the same store, whose new runs are children of a run id and carry these tags."""
+        ...
 
     def run(
         self, key: RunKey, name: str, config: Spec, tags: Mapping[str, Any] | None = None
@@ -74,6 +86,14 @@ class Tracker(Protocol):
         """Return all runs, newest first, of a stage and with these tags."""
         ...
 
+    def history(self, run_id: str, metric: str) -> dict[int, float]:
+        """Return step -> value of one metric; a step logged again after a resume counts once."""
+        ...
+
+    def end_stale(self, tags: Mapping[str, str], status: str, reason: str) -> list[str]:
+        """End every RUNNING run with these tags, whose process is gone; return their names."""
+        ...
+
 
 class _NullRun:
     run_id = ""
@@ -84,9 +104,15 @@ class _NullRun:
 
     def set_tags(self, tags: Mapping[str, Any]) -> None: ...
 
+    def flush(self) -> None: ...
+
 
 class NullTracker:
     """Forgets everything."""
+
+    def within(self, parent: str, tags: Mapping[str, Any]) -> "NullTracker":
+        """Itself: there is nobody to tell."""
+        return self
 
     @contextmanager
     def run(
@@ -104,3 +130,31 @@ class NullTracker:
     ) -> list[RunRecord]:
         """Nothing is remembered."""
         return []
+
+    def history(self, run_id: str, metric: str) -> dict[int, float]:
+        """Nothing is remembered."""
+        return {}
+
+    def end_stale(self, tags: Mapping[str, str], status: str, reason: str) -> list[str]:
+        """Nothing is remembered."""
+        return []
+
+
+@contextmanager
+def sigterm_exits() -> Iterator[None]:
+    """Turn SIGTERM into SystemExit, so that a run that is told to stop is not left RUNNING.
+
+    Only the main thread may set a handler; elsewhere the next start ends the stale run.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave) or signal.SIG_DFL  # None: not Python's own
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
