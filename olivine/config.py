@@ -1,8 +1,19 @@
-"""Where a run happens: paths, workers and hardware, none of which changes its result."""
+"""What a run is, and where it happens.
+
+`EvaluateConfig` contains its `PretrainConfig`, which names its labeller: one value is a whole
+experiment. `Runtime` holds paths, workers and hardware, and changes no result.
+"""
 
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field, model_validator
+
+from olivine.errors import UserError
+from olivine.geometry.voxels import Voxelizer
+from olivine.objective import Method
+from olivine.optim import Sgd
+from olivine.parts import Augmentation, Backbone, Dataset, Labeller, Teacher
 from olivine.spec import Spec
 
 
@@ -12,14 +23,22 @@ class Runtime(Spec):
     data_root: str = "data/nuscenes"  # folder that holds samples/ and v1.0-*/
     out: str = "runs"  # labels, checkpoints, tables and the run store; a path or a bucket's URI
     tracking_uri: str = ""  # MLflow server or database; empty: SQLite in `out`
+    launcher: Literal["ray", "process"] = "ray"  # process: no Ray, everything in this process
     device: Literal["auto", "cpu", "cuda"] = "auto"
     num_workers: int = 1  # processes that train one network together
     num_loader_workers: int = 0  # processes that load data, per worker
-    num_label_actors: int = 1
+    loader_cache_mb: int = 1024  # samples kept in memory as read, per loading process
+    num_label_actors: int = Field(1, ge=1)  # at most; they start as images arrive
+    gpus_per_label_actor: float = Field(1.0, gt=0)  # where there are GPUs; a fraction shares one
+    label_batch_size: int = Field(8, ge=1)  # images a labeller sees at once
     max_concurrent_trials: int = 0  # 0: as many as the cluster's CPUs or GPUs allow
     gpus_per_trial: float = 1.0  # a fraction shares a GPU between small trials
     ray_address: str = ""  # empty: a Ray of our own, unless RAY_ADDRESS names a cluster
     cache_dir: str = ""  # indices of data sets; empty: the user's cache folder
+
+    def data_path(self) -> Path:
+        """Return the folder of the data set."""
+        return Path(self.data_root).absolute()
 
     def cache_path(self) -> Path:
         """Return the folder of indices."""
@@ -32,3 +51,83 @@ class Runtime(Spec):
     def store_uri(self) -> str:
         """Return the URI of the run store."""
         return self.tracking_uri or f"sqlite:///{self.out_path('mlflow.db')}"
+
+
+class PretrainConfig(Spec):
+    """One pretraining. `num_epochs` 0 is a network as it is initialised.
+
+    `batch_frames` counts frames over all workers; `contrast_frames` of them compete with each
+    other (the published codes: the frames of one GPU, 4). `labels` names who made the weak labels.
+    """
+
+    data: Dataset
+    method: Method
+    backbone: Backbone
+    teacher: Teacher | None = None
+    labels: Labeller | None = None
+    voxels: Voxelizer = Voxelizer()
+    augmentations: dict[str, Augmentation | None] = Field(default_factory=dict)
+    empty_camera: Literal["error", "drop"] = "error"
+    num_channels: int = Field(64, ge=2)  # of the space in which points and pixels are compared
+    optimiser: Sgd = Sgd()
+    num_epochs: int = Field(50, ge=0)
+    batch_frames: int = Field(16, ge=1)
+    contrast_frames: int = Field(4, ge=1)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "PretrainConfig":
+        if self.num_epochs == 0:
+            return self
+        if not self.method.active():
+            raise ValueError("a method whose terms all have weight 0 has nothing to train")
+        if self.batch_frames % self.contrast_frames:
+            raise ValueError(
+                f"batch_frames={self.batch_frames} must be a multiple of "
+                f"contrast_frames={self.contrast_frames}"
+            )
+        if self.method.uses_classes and self.labels is None:
+            raise ValueError("a term of the method needs weak labels: set labels.kind")
+        if self.teacher is None and any(t.loss.uses_keys for t in self.method.active().values()):
+            raise ValueError("a term of the method compares with pixels: set teacher.kind")
+        return self
+
+
+class EvaluateConfig(Spec):
+    """One experiment: a pretraining, and how good the network is with few labels.
+
+    `linear_probe` trains one linear layer on frozen features; `finetune` trains everything, the
+    new layer at `head_lr`. `absent` says how a class counts that neither the labels nor the
+    predictions contain: "skip" leaves it out of the mean (nuscenes-devkit), "one" gives it an
+    IoU of 1 (the published codes).
+    """
+
+    pretrained: PretrainConfig
+    protocol: Literal["linear_probe", "finetune"] = "linear_probe"
+    train: Dataset
+    val: Dataset
+    augmentations: dict[str, Augmentation | None] = Field(default_factory=dict)
+    optimiser: Sgd = Sgd(lr=0.05)
+    head_lr: float | None = Field(None, gt=0)  # None: the optimiser's
+    num_epochs: int = Field(50, ge=1)
+    batch_frames: int = Field(16, ge=1)
+    lovasz_weight: float = Field(1.0, ge=0)
+    absent: Literal["skip", "one"] = "skip"
+    seed: int = Field(0, ge=0)
+
+
+def label_config(config: PretrainConfig) -> "LabelConfig":
+    """Return what must be labelled before this pretraining."""
+    if config.labels is None:
+        raise UserError(
+            "This recipe's method uses no weak labels; to make some, name a labeller by "
+            "--set pretrained.labels.kind=KIND."
+        )
+    return LabelConfig(dataset=config.data, labeller=config.labels)
+
+
+class LabelConfig(Spec):
+    """One labelling: which images, by whom."""
+
+    dataset: Dataset
+    labeller: Labeller

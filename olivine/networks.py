@@ -25,6 +25,7 @@ class Distillation(nn.Module):
 
     def __init__(
         self,
+        *,
         backbone: nn.Module,
         num_point_channels: int,
         teacher: nn.Module | None,

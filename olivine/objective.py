@@ -13,7 +13,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from olivine.parts import Loss, Pooling, Sampler
+from olivine.parts import Loss, Pooling, Sampler, Stateful
 from olivine.spec import Spec
 from olivine.types import IGNORE, Matched, PairTable
 
@@ -96,7 +96,7 @@ class Objective(nn.Module):
         """
         pairs = _relabelled(pairs, self.ignored_id)
         group_ids = group_of_frame(pairs.frame_index)
-        groups = group_ids.unique()
+        groups = torch.unique(group_ids)
         values = {}
         for position, (name, term) in enumerate(self.method.active().items()):
             chosen = torch.cat(
@@ -126,16 +126,17 @@ class Objective(nn.Module):
         )
         matched = term.pool(matched) if term.pool else matched
         loss = self.losses[name]
-        if hasattr(loss, "observe"):
+        if isinstance(loss, Stateful):
             loss.observe(matched)
-        return torch.stack([loss(_of_group(matched, group)) for group in group_ids.unique()]).mean()
+        groups = torch.unique(matched.group_ids)
+        return torch.stack([loss(_of_group(matched, group)) for group in groups]).mean()
 
     def state_metrics(self) -> dict[str, Tensor]:
         """Return what stateful losses want watched, named term/quantity."""
         return {
             f"{name}/{key}": value
             for name, loss in self.losses.items()
-            if hasattr(loss, "state_metrics")
+            if isinstance(loss, Stateful)
             for key, value in loss.state_metrics().items()
         }
 

@@ -1,8 +1,10 @@
 """The families of replaceable parts and the one thing each of them does."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -64,6 +66,20 @@ class Labeller(Part):
     """Writes weak labels from images alone."""
 
     family: ClassVar[str] = "labellers"
+    version: ClassVar[int] = 1  # raised by a change of code that changes labels
+
+    @property
+    def identity(self) -> str:
+        """Return 12 hex digits: two labellers of one identity write the same labels.
+
+        A labeller with weights overrides it with `identity_of` and the weights' own hash.
+        """
+        return self.identity_of()
+
+    def identity_of(self, *more: str) -> str:
+        """Hash the settings, the code's version and whatever else decides the labels."""
+        text = json.dumps([self.to_dict(), self.version, *more], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -140,6 +156,19 @@ class Pooling(Part):
         raise NotImplementedError
 
 
+@runtime_checkable
+class Stateful(Protocol):
+    """A loss that learns from the rows it sees, such as a bank of class means."""
+
+    def observe(self, matched: Matched) -> None:
+        """See the rows of the whole step, over all contrast groups, before the loss is asked."""
+        ...
+
+    def state_metrics(self) -> dict[str, Tensor]:
+        """Return what is worth watching, without waiting for the device."""
+        ...
+
+
 class Loss(Part):
     """Builds a module from matched rows to a scalar."""
 
@@ -148,9 +177,5 @@ class Loss(Part):
     uses_classes: ClassVar[bool] = False  # True: it needs weak labels
 
     def build(self, num_channels: int, num_classes: int) -> nn.Module:
-        """Return a module called as module(matched) -> scalar tensor.
-
-        A module with a method `observe(matched)` is shown the rows of the whole step, over all
-        contrast groups, before it is called with one group at a time.
-        """
+        """Return a module called as module(matched of one contrast group) -> scalar tensor."""
         raise NotImplementedError

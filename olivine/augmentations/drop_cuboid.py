@@ -1,0 +1,41 @@
+"""Cut a random box out of the scan (METHOD §1.4.2)."""
+
+from dataclasses import replace
+
+import numpy as np
+from pydantic import Field
+
+from olivine.parts import Augmentation
+from olivine.types import Correspondences, Sample
+
+
+class DropCuboid(Augmentation):
+    """Settings: the box's largest share of the scene's extent, and what each image must keep.
+
+    The cut is undone if any image would be left with fewer than `min_pairs` pairs.
+    """
+
+    max_share: float = Field(0.2, ge=0, le=1)
+    min_pairs: int = Field(1024, ge=0)
+
+    def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        """Return the sample without the points strictly inside the box."""
+        share = self.max_share * generator.random()
+        centre = sample.xyz_m[generator.integers(len(sample.xyz_m))]
+        half = np.ptp(sample.xyz_m, axis=0) * share / 2
+        keep = (np.abs(sample.xyz_m - centre) >= half).any(axis=1)
+        kept_pair = keep[sample.pairs.point_index]
+        left = np.bincount(sample.pairs.pixel_index[kept_pair, 0], minlength=len(sample.images))
+        if (left < self.min_pairs).any() or not keep.any():
+            return sample
+        new_row = np.cumsum(keep) - 1
+        pairs = sample.pairs.take(kept_pair)
+        return replace(
+            sample,
+            xyz_m=sample.xyz_m[keep],
+            intensity=sample.intensity[keep],
+            range_m=sample.range_m[keep],
+            pairs=Correspondences(new_row[pairs.point_index], pairs.pixel_index),
+            pair_class=sample.pair_class[kept_pair],
+            class_ids=None if sample.class_ids is None else sample.class_ids[keep],
+        )

@@ -1,0 +1,284 @@
+"""The evaluation stage: linear probe and fine-tuning with few labels (METHOD §8)."""
+
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from olivine import pretrain as pretraining
+from olivine.checkpoint import Checkpoints
+from olivine.config import EvaluateConfig, Runtime
+from olivine.errors import UserError
+from olivine.loading import (
+    Samples,
+    Schedule,
+    make_cloud,
+    named,
+    once_over,
+    training_batches,
+    validation_batches,
+)
+from olivine.parts import Frames
+from olivine.progress import Progress, Report
+from olivine.segmentation import class_iou, confusion, cross_entropy, lovasz_softmax, mean_iou
+from olivine.storage import Store
+from olivine.tracking import RunKey, Tracker
+from olivine.training import Training, identity, seeded
+from olivine.types import Batch, Sample, Voxels
+from olivine.worker import Worker, sum_over_workers
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """Scores of one experiment."""
+
+    key: RunKey
+    scores: Mapping[str, float]  # miou, accuracy and iou/<class>, in percent
+    predictions: str  # name of the first validation frame's predictions below `runtime.out`
+
+
+class Segmenter(nn.Module):
+    """A backbone and one linear layer per voxel."""
+
+    def __init__(self, backbone: nn.Module, num_channels: int, num_classes: int, frozen: bool):
+        super().__init__()
+        self.backbone = backbone.requires_grad_(not frozen)
+        self.head = nn.Linear(num_channels, num_classes)
+        self.frozen = frozen
+
+    def train(self, mode: bool = True) -> "Segmenter":
+        """Train what is trained: a frozen backbone keeps its running statistics."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    def forward(self, voxels: Voxels) -> Tensor:
+        """Return logits (V, classes)."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            rows = self.backbone(voxels)
+        return self.head(rows)
+
+
+def finished(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> EvaluateResult | None:
+    """Return what an earlier run of the same experiment found, if it finished."""
+    key = run_key(config, runtime)
+    record = tracker.finished(key)
+    if record is None or not Store(runtime.out).exists(_predictions_name(key)):
+        return None
+    names = [name for name in record.metrics if name.startswith(SCORE)]
+    scores = {name.removeprefix(SCORE): record.metrics[name] for name in names}
+    return EvaluateResult(key, scores, _predictions_name(key))
+
+
+SCORE = "val/"  # before the name of a score among a run's metrics
+
+
+def run_key(config: EvaluateConfig, runtime: Runtime) -> RunKey:
+    """Return what identifies this experiment: its settings, data and labels."""
+    root, cache = runtime.data_path(), runtime.cache_path()
+    prints = [dataset.open(root, cache).fingerprint for dataset in (config.train, config.val)]
+    pretrained = pretraining.run_key(config.pretrained, config.pretrained.data.open(root, cache))
+    return RunKey("evaluate", identity(config.fingerprint(), pretrained.fingerprint, *prints))
+
+
+def evaluate(
+    config: EvaluateConfig,
+    runtime: Runtime,
+    worker: Worker,
+    tracker: Tracker,
+    *,
+    report: Report | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> EvaluateResult:
+    """Train the head (or everything) on few labels and score all points of the validation split.
+
+    The pretraining must have left its weights below `runtime.out`. Scores are those of the last
+    epoch: none is chosen by its score.
+    """
+    root, cache = runtime.data_path(), runtime.cache_path()
+    train, val = config.train.open(root, cache), config.val.open(root, cache)
+    pretrained_key = pretraining.run_key(
+        config.pretrained, config.pretrained.data.open(root, cache)
+    )
+    key = run_key(config, runtime)
+    store = Store(runtime.out)
+    model = _build(config, len(train.class_names), store, pretrained_key, worker)
+    tags = {"olivine.pretrained": pretrained_key.fingerprint, **(tags or {})}
+    with tracker.run(key, _run_name(config), config, tags) as run:
+        folder = f"evaluated/{key.fingerprint}"
+        training = _training(config, runtime, worker, model, train)
+        training.train(Checkpoints(store, f"{folder}/checkpoints", num_kept=1), run, report)
+        counts, first = _validate(config, runtime, worker, model.eval(), val)
+        scores = named_scores(counts, val.class_names, config.absent)
+        run.log_metrics({f"{SCORE}{name}": value for name, value in scores.items()}, 0)
+        if worker.rank == 0:
+            store.write(_predictions_name(key), first)
+    return EvaluateResult(key, scores, _predictions_name(key))
+
+
+def named_scores(counts: Tensor, class_names: tuple[str, ...], absent: str) -> dict[str, float]:
+    """Return mIoU, accuracy and each class's IoU in percent; absent classes have none."""
+    iou = class_iou(counts)
+    scores = {
+        "miou": 100 * mean_iou(iou, absent),
+        "accuracy": 100 * float(counts.diagonal().sum() / counts.sum().clamp(min=1)),
+    }
+    per_class = zip(class_names, iou.tolist(), strict=True)
+    return scores | {
+        f"iou/{name}": 100 * value for name, value in per_class if not math.isnan(value)
+    }
+
+
+def read_predictions(store: Store, name: str) -> dict[str, np.ndarray]:
+    """Return `xyz_m`, `truth` and `predicted` of the first validation frame."""
+    with np.load(io.BytesIO(store.read(name)), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _build(
+    config: EvaluateConfig, num_classes: int, store: Store, pretrained: RunKey, worker: Worker
+) -> Segmenter:
+    model = pretraining.build_model(config.pretrained, 1)
+    name = pretraining.weights_name(pretrained)
+    if not store.exists(name):
+        raise UserError(
+            f"No pretrained weights at {store.path(name)}; run `olivine pretrain` with the same "
+            "settings first."
+        )
+    pretraining.load_weights(store, name, model.backbone, torch.device("cpu"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeded(config.seed, "head"))
+        frozen = config.protocol == "linear_probe"
+        return Segmenter(
+            model.backbone, config.pretrained.backbone.num_channels, num_classes, frozen
+        )
+
+
+def _training(
+    config: EvaluateConfig, runtime: Runtime, worker: Worker, model: Segmenter, train: Frames
+) -> Training:
+    schedule = Schedule(
+        len(train),
+        config.batch_frames,
+        config.num_epochs,
+        config.seed,
+        worker.rank,
+        worker.world_size,
+    )
+    samples = Samples(
+        _CloudReader(train),
+        named(config.augmentations),
+        config.seed,
+        runtime.loader_cache_mb * 1_000_000,
+    )
+    wrapped = worker.wrap(model.train())
+    groups = [
+        {"params": list(model.head.parameters()), "lr": config.head_lr or config.optimiser.lr}
+    ]
+    if not model.frozen:
+        groups.append({"params": list(model.backbone.parameters()), "lr": config.optimiser.lr})
+
+    def loss_of(batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        logits, truth = wrapped(batch.voxels), _voxel_classes(batch)
+        values = {"cross_entropy": cross_entropy(logits, truth)}
+        if config.lovasz_weight:
+            values["lovasz"] = config.lovasz_weight * lovasz_softmax(logits, truth)
+        return torch.stack(list(values.values())).sum(), values
+
+    return Training(
+        name="probe" if model.frozen else "finetune",
+        module=model,
+        loss_of=loss_of,
+        optimiser=config.optimiser.build(groups),
+        schedule=schedule,
+        batches=lambda start: training_batches(
+            samples, schedule, config.pretrained.voxels, start, runtime.num_loader_workers
+        ),
+        worker=worker,
+    )
+
+
+def _voxel_classes(batch: Batch) -> Tensor:
+    """Return each voxel's class, that of the point it kept."""
+    if batch.class_ids is None:
+        raise UserError(
+            f"Frame {batch.tokens[0]} has no point labels: evaluation needs the data set's "
+            "lidarseg files."
+        )
+    return batch.class_ids[batch.voxels.kept_point]
+
+
+@torch.no_grad()
+def _validate(
+    config: EvaluateConfig, runtime: Runtime, worker: Worker, model: Segmenter, val: Frames
+) -> tuple[Tensor, bytes]:
+    """Return the confusion matrix over all workers, and the first frame's predictions."""
+    num_classes = len(val.class_names)
+    counts = torch.zeros(num_classes, num_classes, dtype=torch.long, device=worker.device)
+    places = once_over(len(val), config.batch_frames, worker.rank, worker.world_size)
+    batches = validation_batches(
+        Samples(_CloudReader(val), [], config.seed),
+        places,
+        config.pretrained.voxels,
+        runtime.num_loader_workers,
+    )
+    report, first = Progress("validation", "batches"), b""
+    for done, batch in enumerate(batches, start=1):
+        here = batch.to(worker.device)
+        predicted = predict(model, here)
+        assert here.class_ids is not None
+        counts += confusion(here.class_ids, predicted, num_classes)
+        if not first:
+            first = _first_frame(val, predicted)
+        report(done, len(places))
+    return sum_over_workers(counts), first
+
+
+def predict(model: Segmenter, batch: Batch) -> Tensor:
+    """Return the class of every point of the batch, its voxel's; none is left out."""
+    _voxel_classes(batch)
+    logits = model(batch.voxels)
+    of_voxel = logits.argmax(dim=1)
+    # A point outside the voxels' range belongs to no voxel; it gets the commonest class.
+    fallback = of_voxel.mode().values
+    inside = batch.voxels.voxel_of_point >= 0
+    return torch.where(inside, of_voxel[batch.voxels.voxel_of_point.clamp(min=0)], fallback)
+
+
+def _first_frame(val: Frames, predicted: Tensor) -> bytes:
+    frame = val.frame(0, images=False)
+    assert frame.class_ids is not None
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        xyz_m=frame.xyz_m,
+        truth=frame.class_ids,
+        predicted=predicted[: len(frame.xyz_m)].cpu().numpy().astype(np.uint8),
+    )
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class _CloudReader:
+    """Reads one scan with its true classes; picklable, for loader processes."""
+
+    frames: Frames
+
+    def __call__(self, index: int) -> Sample:
+        return make_cloud(self.frames.frame(index, images=False))
+
+
+def _predictions_name(key: RunKey) -> str:
+    return f"evaluated/{key.fingerprint}/first_frame.npz"
+
+
+def _run_name(config: EvaluateConfig) -> str:
+    terms = (
+        "+".join(config.pretrained.method.active()) if config.pretrained.num_epochs else "random"
+    )
+    return f"{config.protocol} {terms} seed {config.seed}"

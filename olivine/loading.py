@@ -1,0 +1,250 @@
+"""From frames on disk to batches, the same for any number of loader processes.
+
+What a frame looks like in an epoch depends on (seed, epoch, frame) alone, and which frames make a
+batch on (seed, epoch) alone. So a resumed run, and a run on other hardware, see the same batches.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from olivine.errors import UserError
+from olivine.geometry.projection import correspondences
+from olivine.geometry.voxels import Voxelizer
+from olivine.parts import Augmentation
+from olivine.types import IGNORE, Batch, Correspondences, Frame, LabelMap, PairTable, Sample
+
+ReadLabels = Callable[[str, tuple[int, int]], LabelMap]
+
+
+def make_sample(
+    frame: Frame,
+    read_labels: ReadLabels | None,
+    camera_names: Sequence[str],
+    empty_camera: Literal["error", "drop"] = "error",
+) -> Sample:
+    """Pair points with pixels and look up the weak class of each pair.
+
+    Without `read_labels` every pair's class is IGNORE. A camera that sees no point is a UserError
+    unless `empty_camera` is "drop", which leaves its image without pairs.
+    """
+    pairs = correspondences(
+        frame.xyz_m, frame.cam_SE3_lidar, frame.intrinsics_px, frame.image_size_px
+    )
+    seen = np.bincount(pairs.pixel_index[:, 0], minlength=len(frame.images))
+    if len(frame.images) and (seen == 0).any() and empty_camera == "error":
+        raise UserError(
+            f"Camera {camera_names[int(seen.argmin())]} of frame {frame.token} sees none of its "
+            f"{len(frame.xyz_m)} points: check its calibration, or train without its image by "
+            "--set pretrained.empty_camera=drop."
+        )
+    pair_class = np.full(len(pairs), IGNORE, np.uint8)
+    if read_labels is not None:
+        for camera, name in enumerate(frame.image_names):
+            rows, columns = frame.images[camera].shape[:2]
+            of_camera = pairs.pixel_index[:, 0] == camera
+            pixel = pairs.pixel_index[of_camera]
+            pair_class[of_camera] = read_labels(name, (rows, columns)).ids[pixel[:, 1], pixel[:, 2]]
+    return Sample(
+        token=frame.token,
+        xyz_m=frame.xyz_m,
+        intensity=frame.intensity,
+        range_m=np.hypot(frame.xyz_m[:, 0], frame.xyz_m[:, 1]),
+        images=np.stack(frame.images),
+        pairs=pairs,
+        pair_class=pair_class,
+        class_ids=frame.class_ids,
+    )
+
+
+def make_cloud(frame: Frame) -> Sample:
+    """Return a sample of the scan alone."""
+    return Sample(
+        token=frame.token,
+        xyz_m=frame.xyz_m,
+        intensity=frame.intensity,
+        range_m=np.hypot(frame.xyz_m[:, 0], frame.xyz_m[:, 1]),
+        images=np.zeros((0, 1, 1, 3), np.uint8),
+        pairs=Correspondences(np.zeros(0, np.int64), np.zeros((0, 3), np.int64)),
+        pair_class=np.zeros(0, np.uint8),
+        class_ids=frame.class_ids,
+    )
+
+
+@dataclass
+class Samples(torch.utils.data.Dataset):
+    """Augmented samples, asked for by (epoch, frame). Small data sets stay in memory.
+
+    `cache_bytes` bounds what is kept of samples as read, before augmentation.
+    """
+
+    read: Callable[[int], Sample]
+    augmentations: Sequence[Augmentation]
+    seed: int
+    cache_bytes: int = 0
+    _kept: dict[int, Sample] = field(default_factory=dict, repr=False)
+
+    def __getitem__(self, place: tuple[int, int]) -> Sample:
+        epoch, index = place
+        sample = self._kept.get(index) or self._read(index)
+        generator = np.random.default_rng([self.seed, epoch, index])
+        for augment in self.augmentations:
+            sample = augment(sample, generator)
+        return sample
+
+    def _read(self, index: int) -> Sample:
+        sample = self.read(index)
+        size = sample.images.nbytes + sample.xyz_m.nbytes + sample.pairs.pixel_index.nbytes
+        if size <= self.cache_bytes:
+            self.cache_bytes -= size
+            self._kept[index] = sample
+        return sample
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Which frames make which batch, over all epochs, for one of several workers."""
+
+    num_frames: int
+    batch_frames: int  # over all workers
+    num_epochs: int
+    seed: int
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
+        if self.num_frames < self.batch_frames:
+            raise UserError(
+                f"The split has {self.num_frames} frames and a batch takes {self.batch_frames}: "
+                "choose a larger split or a smaller batch_frames."
+            )
+        if self.batch_frames % self.world_size:
+            raise UserError(
+                f"batch_frames={self.batch_frames} cannot be shared by {self.world_size} workers: "
+                "make it a multiple of runtime.num_workers."
+            )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in an epoch; the frames left over sit out, others in each epoch."""
+        return self.num_frames // self.batch_frames
+
+    def places(self, start_step: int) -> Iterator[list[tuple[int, int]]]:
+        """Yield (epoch, frame) of every batch from a global step on."""
+        share = self.batch_frames // self.world_size
+        first_epoch, first_step = divmod(start_step, self.steps_per_epoch)
+        for epoch in range(first_epoch, self.num_epochs):
+            order = np.random.default_rng([self.seed, epoch]).permutation(self.num_frames)
+            for step in range(first_step if epoch == first_epoch else 0, self.steps_per_epoch):
+                begin = step * self.batch_frames + self.rank * share
+                yield [(epoch, int(index)) for index in order[begin : begin + share]]
+
+
+@dataclass(frozen=True)
+class Collate:
+    """Puts samples into one batch; picklable, for loader processes."""
+
+    voxelizer: Voxelizer
+
+    def __call__(self, samples: Sequence[Sample]) -> Batch:
+        """Return one batch; pairs whose point lies in no voxel are left out."""
+        voxels = self.voxelizer.voxelize(
+            [sample.xyz_m for sample in samples], [sample.intensity for sample in samples]
+        )
+        first_point = np.cumsum([0] + [len(sample.xyz_m) for sample in samples])
+        first_image = np.cumsum([0] + [len(sample.images) for sample in samples])
+        point = np.concatenate(
+            [s.pairs.point_index + n for s, n in zip(samples, first_point, strict=False)]
+        )
+        pixel = np.concatenate(
+            [
+                s.pairs.pixel_index + np.array([n, 0, 0])
+                for s, n in zip(samples, first_image, strict=False)
+            ]
+        )
+        images = np.concatenate([sample.images for sample in samples])
+        classes = [s.class_ids for s in samples if s.class_ids is not None]
+        pairs = PairTable(
+            voxel_index=voxels.voxel_of_point[torch.from_numpy(point)],
+            pixel_index=torch.from_numpy(pixel),
+            class_ids=torch.from_numpy(np.concatenate([s.pair_class for s in samples])).long(),
+            range_m=torch.from_numpy(
+                np.concatenate([s.range_m[s.pairs.point_index] for s in samples])
+            ).float(),
+            frame_index=torch.from_numpy(
+                np.repeat(np.arange(len(samples)), [len(s.pairs) for s in samples])
+            ),
+        )
+        return Batch(
+            tokens=tuple(sample.token for sample in samples),
+            voxels=voxels,
+            images=torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))),
+            pairs=pairs.take(pairs.voxel_index >= 0),  # points outside the voxels' range
+            class_ids=torch.from_numpy(np.concatenate(classes)).long() if classes else None,
+        )
+
+
+def training_batches(
+    samples: Samples, schedule: Schedule, voxelizer: Voxelizer, start_step: int, num_processes: int
+) -> Iterator[Batch]:
+    """Yield the batches of every remaining step; loader processes live through all epochs."""
+    return iter(
+        DataLoader(
+            samples,
+            batch_sampler=_Places(schedule, start_step),
+            collate_fn=Collate(voxelizer),
+            num_workers=num_processes,
+            pin_memory=torch.cuda.is_available(),
+        )
+    )
+
+
+def validation_batches(
+    samples: Samples,
+    places: Sequence[list[tuple[int, int]]],
+    voxelizer: Voxelizer,
+    num_processes: int,
+) -> Iterator[Batch]:
+    """Yield the batches of `once_over`."""
+    return iter(
+        DataLoader(
+            samples,
+            batch_sampler=places,
+            collate_fn=Collate(voxelizer),
+            num_workers=num_processes,
+        )
+    )
+
+
+def once_over(
+    num_frames: int, batch_frames: int, rank: int = 0, world_size: int = 1
+) -> list[list[tuple[int, int]]]:
+    """Return this worker's share of a split, each frame once and in order, in batches."""
+    mine = range(rank, num_frames, world_size)
+    return [
+        [(0, index) for index in mine[begin : begin + batch_frames]]
+        for begin in range(0, len(mine), batch_frames)
+    ]
+
+
+@dataclass(frozen=True)
+class _Places:
+    """A batch sampler that starts in the middle."""
+
+    schedule: Schedule
+    start_step: int
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return self.schedule.places(self.start_step)
+
+    def __len__(self) -> int:
+        return self.schedule.steps_per_epoch * self.schedule.num_epochs - self.start_step
+
+
+def named(augmentations: Mapping[str, Augmentation | None]) -> list[Augmentation]:
+    """Return the augmentations that are on, in their order."""
+    return [augmentation for augmentation in augmentations.values() if augmentation is not None]

@@ -1,0 +1,218 @@
+"""The pretraining stage: image-to-LiDAR contrastive distillation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from olivine.checkpoint import Checkpoints, load_state, save_state
+from olivine.config import PretrainConfig, Runtime
+from olivine.errors import UserError
+from olivine.label_store import LabelStore
+from olivine.loading import Samples, Schedule, make_sample, named, training_batches
+from olivine.networks import Distillation
+from olivine.objective import Objective
+from olivine.parts import Frames
+from olivine.progress import Report
+from olivine.spec import Spec
+from olivine.storage import Store
+from olivine.tracking import RunKey, Tracker
+from olivine.training import Training, identity, seeded
+from olivine.types import Batch, Sample
+from olivine.worker import Worker
+
+NUM_INPUT_CHANNELS = 1  # intensity
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """A pretrained backbone."""
+
+    key: RunKey
+    weights: str  # name of the file below `runtime.out`
+    num_steps: int  # done now; 0 if everything was there
+
+
+class PretrainSettings(Spec):
+    """Gives a pretraining's settings the names they have within an experiment."""
+
+    pretrained: PretrainConfig
+
+
+def finished(config: PretrainConfig, runtime: Runtime, tracker: Tracker) -> PretrainResult | None:
+    """Return what an earlier run of the same pretraining left, if it finished."""
+    key = run_key(config, config.data.open(runtime.data_path(), runtime.cache_path()))
+    if tracker.finished(key) and Store(runtime.out).exists(weights_name(key)):
+        return PretrainResult(key, weights_name(key), 0)
+    return None
+
+
+def pretrain(
+    config: PretrainConfig,
+    runtime: Runtime,
+    worker: Worker,
+    tracker: Tracker,
+    report: Report | None = None,
+) -> PretrainResult:
+    """Train, or go on training, and leave the backbone's weights below `runtime.out`.
+
+    The same call after a crash goes on from the newest checkpoint. Every worker of a run calls
+    it; only the first should have a tracker that remembers. Raises UserError for missing data or
+    labels and for a loss that is not finite.
+    """
+    frames = config.data.open(runtime.data_path(), runtime.cache_path())
+    key = run_key(config, frames)
+    labels = _labels(config, runtime, frames)
+    with tracker.run(key, _run_name(config), PretrainSettings(pretrained=config)) as run:
+        model = build_model(config, len(labels.class_names) if labels else 1)
+        num_steps = 0
+        if config.num_epochs:
+            training = _training(config, runtime, worker, model, _Reader(config, frames, labels))
+            checkpoints = Checkpoints(
+                Store(runtime.out), f"pretrained/{key.fingerprint}/checkpoints"
+            )
+            num_steps = training.train(checkpoints, run, report)
+        if worker.rank == 0:
+            save_weights(Store(runtime.out), weights_name(key), model.backbone, config)
+    return PretrainResult(key, weights_name(key), num_steps)
+
+
+def run_key(config: PretrainConfig, frames: Frames) -> RunKey:
+    """Return what identifies this pretraining: settings, data and labels."""
+    labels = config.labels.identity if config.labels and config.method.uses_classes else ""
+    return RunKey("pretrain", identity(config.fingerprint(), frames.fingerprint, labels))
+
+
+def weights_name(key: RunKey) -> str:
+    """Return the name of a pretraining's weights below `runtime.out`."""
+    return f"pretrained/{key.fingerprint}/backbone.pt"
+
+
+def build_model(config: PretrainConfig, num_classes: int) -> Distillation:
+    """Return the networks with weights drawn from the configuration's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeded(config.seed, "weights"))
+        backbone = config.backbone.build(NUM_INPUT_CHANNELS)
+        assert isinstance(backbone, nn.Module)
+        teacher = config.teacher if config.num_epochs else None
+        return Distillation(
+            backbone=backbone,
+            num_point_channels=config.backbone.num_channels,
+            teacher=teacher.build() if teacher else None,
+            num_pixel_channels=teacher.num_channels if teacher else 1,
+            objective=Objective(config.method, config.num_channels, num_classes),
+            heads=config.method.heads,
+            num_channels=config.num_channels,
+        )
+
+
+def save_weights(store: Store, name: str, backbone: nn.Module, config: PretrainConfig) -> None:
+    """Write a backbone and the settings that made it."""
+    save_state(store, name, {"backbone": backbone.state_dict(), "config": config.to_yaml()})
+
+
+def load_weights(store: Store, name: str, backbone: nn.Module, device: torch.device) -> None:
+    """Read a backbone's weights; raise UserError if they are another architecture's."""
+    state = load_state(store, name, device)["backbone"]
+    try:
+        backbone.load_state_dict(state)
+    except RuntimeError as error:
+        problem = str(error).strip().splitlines()[1].strip()
+        raise UserError(
+            f"The weights {store.path(name)} do not fit this backbone: {problem}"
+        ) from None
+
+
+def _training(
+    config: PretrainConfig,
+    runtime: Runtime,
+    worker: Worker,
+    model: Distillation,
+    read: "_Reader",
+) -> Training:
+    schedule = Schedule(
+        len(read.frames),
+        config.batch_frames,
+        config.num_epochs,
+        config.seed,
+        worker.rank,
+        worker.world_size,
+    )
+    share = config.batch_frames // worker.world_size
+    if share % config.contrast_frames:
+        raise UserError(
+            f"Each of {worker.world_size} workers gets {share} frames of a batch, which does not "
+            f"hold whole groups of contrast_frames={config.contrast_frames}: use fewer workers or "
+            "a larger batch_frames."
+        )
+    cache_bytes = runtime.loader_cache_mb * 1_000_000
+    samples = Samples(read, named(config.augmentations), config.seed, cache_bytes)
+    wrapped = worker.wrap(model.train())
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return Training(
+        name="pretrain",
+        module=model,
+        loss_of=loss_function(wrapped, config, worker),
+        optimiser=config.optimiser.build([{"params": trainable}]),
+        schedule=schedule,
+        batches=lambda start: training_batches(
+            samples, schedule, config.voxels, start, runtime.num_loader_workers
+        ),
+        worker=worker,
+        state_metrics=model.objective.state_metrics,
+    )
+
+
+def loss_function(
+    module: nn.Module, config: PretrainConfig, worker: Worker
+) -> Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]]:
+    """Return the loss of a batch at a step; draws depend on (seed, step, term, group) alone."""
+    num_groups = config.batch_frames // worker.world_size // config.contrast_frames
+
+    def group_of_frame(frame_index: Tensor) -> Tensor:
+        return worker.rank * num_groups + frame_index // config.contrast_frames
+
+    def loss_of(batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        if len(batch.pairs) == 0:
+            raise UserError(
+                f"No point of the frames {', '.join(batch.tokens)} is seen by a camera: check the "
+                "calibration, or ask less of the crop by pretrained.augmentations."
+            )
+
+        def generators(term: int, group: int) -> torch.Generator:
+            seed = seeded(config.seed, "draw", step, term, group)
+            return torch.Generator(worker.device).manual_seed(seed)
+
+        return module(batch, group_of_frame, generators)
+
+    return loss_of
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads one sample; picklable, for loader processes."""
+
+    config: PretrainConfig
+    frames: Frames
+    labels: LabelStore | None
+
+    def __call__(self, index: int) -> Sample:
+        read = self.labels.read if self.labels else None
+        return make_sample(
+            self.frames.frame(index, classes=False),
+            read,
+            self.frames.camera_names,
+            self.config.empty_camera,
+        )
+
+
+def _labels(config: PretrainConfig, runtime: Runtime, frames: Frames) -> LabelStore | None:
+    if config.labels is None or not config.method.uses_classes or config.num_epochs == 0:
+        return None
+    return LabelStore.open(runtime.out, frames.fingerprint, config.labels.identity)
+
+
+def _run_name(config: PretrainConfig) -> str:
+    terms = "+".join(config.method.active()) if config.num_epochs else "random"
+    return f"pretrain {terms} seed {config.seed}"

@@ -1,0 +1,133 @@
+"""The one training loop: exact resume, one value logged whatever the number of workers."""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from olivine.checkpoint import Checkpoints
+from olivine.errors import UserError
+from olivine.loading import Schedule
+from olivine.optim import set_cosine
+from olivine.progress import Progress, Report
+from olivine.tracking import Run
+from olivine.types import Batch
+from olivine.worker import Worker, sum_over_workers
+
+LOG_EVERY = 10  # steps between logged losses; the first and the last step are always logged
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained on what, and where its checkpoints and its numbers go."""
+
+    name: str  # before every metric: pretrain or probe
+    module: nn.Module  # what a checkpoint holds
+    loss_of: Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]]  # batch, step
+    optimiser: torch.optim.Optimizer
+    schedule: Schedule
+    batches: Callable[[int], Iterator[Batch]]  # from a step on
+    worker: Worker
+    state_metrics: Callable[[], dict[str, Tensor]] = dict
+
+    def train(self, checkpoints: Checkpoints, run: Run, report: Report | None = None) -> int:
+        """Train from the newest checkpoint to the end; return the number of steps done now."""
+        step = start = self._resume(checkpoints)
+        schedule = self.schedule
+        total_steps = schedule.steps_per_epoch * schedule.num_epochs
+        report = report or Progress(self.name, "steps")
+        if start == total_steps:
+            return 0
+        for batch in self.batches(start):
+            set_cosine(self.optimiser, step // schedule.steps_per_epoch, schedule.num_epochs)
+            losses = self._step(batch, step, checkpoints)
+            step += 1
+            ends_epoch = step % schedule.steps_per_epoch == 0
+            if step % LOG_EVERY == 0 or step in (1, total_steps):
+                run.log_metrics(self._named(losses, step), step)
+            report(step, total_steps)
+            if ends_epoch:
+                self._save(step, checkpoints)
+                epoch = step // schedule.steps_per_epoch
+                self.worker.report({f"{self.name}/loss": losses["loss"], "epoch": epoch})
+        return step - start
+
+    def _step(self, batch: Batch, step: int, checkpoints: Checkpoints) -> dict[str, float]:
+        self.optimiser.zero_grad(set_to_none=True)
+        total, values = self.loss_of(batch.to(self.worker.device), step)
+        names = ["loss", *values]
+        stacked = torch.stack([total, *values.values()]).detach()
+        means = (sum_over_workers(stacked) / self.worker.world_size).tolist()
+        losses = dict(zip(names, means, strict=True))
+        if not all(map(math.isfinite, means)):
+            raise UserError(_not_finite(self.name, step, losses, checkpoints))
+        total.backward()
+        self.optimiser.step()
+        return losses
+
+    def _named(self, losses: dict[str, float], step: int) -> dict[str, float]:
+        rate = self.optimiser.param_groups[0]["lr"]
+        epoch = (step - 1) // self.schedule.steps_per_epoch
+        return {
+            **{f"{self.name}/{name}": value for name, value in losses.items()},
+            f"{self.name}/lr": rate,
+            f"{self.name}/epoch": epoch,
+            **{f"{self.name}/{name}": float(value) for name, value in self.state_metrics().items()},
+        }
+
+    def _resume(self, checkpoints: Checkpoints) -> int:
+        state = checkpoints.latest(self.worker.device)
+        if state is None:
+            return 0
+        self.module.load_state_dict(state["module"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        return int(state["step"])
+
+    def _save(self, step: int, checkpoints: Checkpoints) -> None:
+        if self.worker.rank == 0:
+            checkpoints.save(
+                step,
+                {
+                    "step": step,
+                    "module": self.module.state_dict(),
+                    "optimiser": self.optimiser.state_dict(),
+                },
+            )
+
+
+def seeded(*parts: int | str) -> int:
+    """Return a 63-bit seed that differs with any of its parts."""
+    text = "/".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def identity(*parts: str) -> str:
+    """Return 12 hex digits for a run made of these fingerprints."""
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:12]
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Return the device of `runtime.device`; raise UserError for a GPU that is not there."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "runtime.device=cuda, but torch sees no GPU here: install a CUDA build of torch, or "
+            "use --set runtime.device=cpu."
+        )
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(wanted)
+
+
+def _not_finite(name: str, step: int, losses: dict[str, float], checkpoints: Checkpoints) -> str:
+    bad = ", ".join(f"{key}={value}" for key, value in losses.items() if not math.isfinite(value))
+    steps = checkpoints.steps()
+    kept = (
+        f"the checkpoint of step {steps[-1]} is kept" if steps else "no checkpoint was written yet"
+    )
+    return (
+        f"The loss of {name} is not finite at step {step} ({bad}); {kept}. Lower the optimiser's "
+        "lr, or look at that step's data."
+    )
