@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from olivine.spec import Spec
 
@@ -38,6 +38,7 @@ class RunRecord:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
+@runtime_checkable
 class Run(Protocol):
     """A run that is going on."""
 
@@ -60,6 +61,7 @@ class Run(Protocol):
         ...
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """A store of runs."""
 

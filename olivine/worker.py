@@ -5,12 +5,13 @@ Ray Train's.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 
+@runtime_checkable
 class Worker(Protocol):
     """One of `world_size` processes that hold the same model."""
 
