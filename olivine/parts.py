@@ -15,6 +15,7 @@ from olivine.spec import Part
 from olivine.types import Frame, Matched, PairTable, Sample, Voxels
 
 
+@runtime_checkable
 class Frames(Protocol):
     """An opened data set: the frames of one split, in a fixed order."""
 
@@ -52,6 +53,7 @@ class Dataset(Part):
         raise NotImplementedError
 
 
+@runtime_checkable
 class ImageLabeller(Protocol):
     """A loaded labeller."""
 
