@@ -1,0 +1,1 @@
+"""Sparse convolution: cells, kernel maps, the engine interface and the layers on it."""
