@@ -89,7 +89,7 @@ def open_index(root: Path, version: str, cache_dir: Path) -> Index:
 
     Any number of processes may call this at once: one builds, the others wait for it.
     """
-    folder = _version_folder(root, version)
+    folder = version_folder(root, version)
     cache = cache_dir / "nuscenes"
     place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     stats = _stats(folder)
@@ -99,6 +99,33 @@ def open_index(root: Path, version: str, cache_dir: Path) -> Index:
     with _locked(cache, place):
         index = _noted(cache, place, stats)
         return index or _find_or_build(folder, cache, place, stats)
+
+
+def versions(root: Path) -> list[str]:
+    """Return the versions whose tables lie below a root."""
+    return sorted(path.name for path in root.glob("v1.0-*") if path.is_dir())
+
+
+def version_folder(root: Path, version: str) -> Path:
+    """Return root/version; raise UserError that says which versions there are."""
+    if not root.is_dir():
+        raise UserError(
+            f"No data set at {root.absolute()}: the folder is not there. nuScenes' root holds "
+            f"samples/ and {version}/; set it with `--set runtime.data_root=PATH`."
+        )
+    folder = root / version
+    if not folder.is_dir():
+        found = versions(root)
+        raise UserError(
+            f"No {version} in {root.absolute()}; "
+            + (
+                f"it has {', '.join(found)}: choose one with the data set's `version`."
+                if found
+                else "it has no folder v1.0-*, so it is not the root of a nuScenes data set; "
+                "set the root with `--set runtime.data_root=PATH`."
+            )
+        )
+    return folder
 
 
 def _find_or_build(folder: Path, cache: Path, place: str, stats: list[list]) -> Index:
@@ -114,27 +141,6 @@ def _find_or_build(folder: Path, cache: Path, place: str, stats: list[list]) -> 
     note = {"stats": stats, "fingerprint": fingerprint}
     _write_bytes(cache / f"{place}.json", json.dumps(note).encode())
     return index
-
-
-def _version_folder(root: Path, version: str) -> Path:
-    if not root.is_dir():
-        raise UserError(
-            f"No data set at {root.absolute()}: the folder is not there. nuScenes' root holds "
-            f"samples/ and {version}/; set it with `--set runtime.data_root=PATH`."
-        )
-    folder = root / version
-    if not folder.is_dir():
-        found = sorted(path.name for path in root.glob("v1.0-*") if path.is_dir())
-        raise UserError(
-            f"No {version} in {root.absolute()}; "
-            + (
-                f"it has {', '.join(found)}: choose one with the data set's `version`."
-                if found
-                else "it has no folder v1.0-*, so it is not the root of a nuScenes data set; "
-                "set the root with `--set runtime.data_root=PATH`."
-            )
-        )
-    return folder
 
 
 def _stats(folder: Path) -> list[list]:
