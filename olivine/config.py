@@ -26,6 +26,7 @@ class Runtime(Spec):
     launcher: Literal["ray", "process"] = "ray"  # process: no Ray, everything in this process
     device: Literal["auto", "cpu", "cuda"] = "auto"
     num_workers: int = 1  # processes that train one network together
+    max_failures: int = 3  # lost workers that a training survives before it ends as failed
     num_loader_workers: int = 0  # processes that load data, per worker
     loader_cache_mb: int = 1024  # samples kept in memory as read, per loading process
     num_label_actors: int = Field(1, ge=1)  # at most; they start as images arrive

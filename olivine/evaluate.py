@@ -282,3 +282,13 @@ def _run_name(config: EvaluateConfig) -> str:
         "+".join(config.pretrained.method.active()) if config.pretrained.num_epochs else "random"
     )
     return f"{config.protocol} {terms} seed {config.seed}"
+
+
+def experiment(
+    config: EvaluateConfig, runtime: Runtime, worker: Worker, tracker: Tracker
+) -> EvaluateResult:
+    """Return an experiment's scores: pretrain, then evaluate, each only if it is not done yet."""
+    if pretraining.finished(config.pretrained, runtime, tracker) is None:
+        pretraining.pretrain(config.pretrained, runtime, worker, tracker)
+    done = finished(config, runtime, tracker)
+    return done or evaluate(config, runtime, worker, tracker)

@@ -50,6 +50,7 @@ class Training:
                 run.log_metrics(self._named(losses, step), step)
             report(step, total_steps)
             if ends_epoch:
+                run.flush()  # first the numbers, then the state: a step is never lost
                 self._save(step, checkpoints)
                 epoch = step // schedule.steps_per_epoch
                 self.worker.report({f"{self.name}/loss": losses["loss"], "epoch": epoch})

@@ -1,0 +1,116 @@
+"""The commands; thin. Everything heavy is imported by the command that needs it."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from olivine.errors import UserError, nearest
+
+USER_ERROR, FOUND_PROBLEMS, INTERRUPTED = 2, 1, 130
+
+EPILOG = """\
+every setting has one dotted name, the same here, in a sweep, in MLflow and in a table:
+  olivine show demo                                   all names and values of a recipe
+  olivine pretrain demo --set pretrained.seed=1 --set runtime.num_workers=2
+start with: olivine demo --out demo
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line, with the nearest real name."""
+        start = message.find("invalid choice: '")
+        if start >= 0:
+            given = message[start + 17 :].split("'")[0]
+            message = f"there is no {given!r}.{nearest(given, self._choices())} There are "
+            message += ", ".join(self._choices()) + "."
+        elif message.startswith("unrecognized arguments: "):
+            given = message.removeprefix("unrecognized arguments: ").split()[0]
+            message = f"{given!r} is not known here.{nearest(given, self._option_string_actions)}"
+        sys.stderr.write(f"{self.prog}: {message}\n")
+        sys.exit(USER_ERROR)
+
+    def _choices(self) -> list[str]:
+        return [
+            name
+            for action in self._actions
+            if isinstance(action, argparse._SubParsersAction)
+            for name in action.choices
+        ]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = _Parser(
+        prog="olivine",
+        description="Which pretraining makes a LiDAR network best with the fewest labels, and why.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_data(commands.add_parser("data", help="make a synthetic data set, or check a real one"))
+    for name, text in (
+        ("label", "write weak labels for every image, on Ray Data"),
+        ("pretrain", "distil images into a LiDAR network, on Ray Train"),
+        ("evaluate", "pretrain if need be, then probe or fine-tune with few labels"),
+        ("show", "print the resolved settings of a recipe"),
+    ):
+        _add_settings(commands.add_parser(name, help=text), recipe=True)
+    sweep = commands.add_parser("sweep", help="run every row and seed of a question, on Ray Tune")
+    sweep.add_argument("name", help="a module of sweeps/")
+    sweep.add_argument("--rows", default="", help="only these rows, separated by ';'")
+    sweep.add_argument("--seeds", default="", help="these seeds instead, such as 0,1,2")
+    sweep.add_argument("--dry-run", action="store_true", help="print the trials and stop")
+    sweep.add_argument("--recipe", help="the recipe that the rows change (default: the sweep's)")
+    _add_settings(sweep, recipe=False)
+    table = commands.add_parser("table", help="write a sweep's table and figures from MLflow")
+    table.add_argument("name", help="a sweep that was run")
+    table.add_argument("--folder", default="", help="where to write (default: runtime.out)")
+    _add_settings(table, recipe=False)
+    demo = commands.add_parser("demo", help="all of it on a synthetic world, in minutes")
+    demo.add_argument("--out", default="demo", help="folder for everything (default: demo)")
+    demo.add_argument("--rows", default="", help="rows of the sweep, separated by ';'")
+    demo.add_argument("--seeds", default="", help="seeds of the sweep (default: 0,1,2)")
+    _add_settings(demo, recipe=False)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        from olivine import commands
+
+        return commands.run(arguments)
+    except UserError as error:
+        sys.stderr.write(f"olivine: {error}\n")
+        return USER_ERROR
+    except KeyboardInterrupt:
+        sys.stderr.write("olivine: interrupted; the same command goes on from here.\n")
+        return INTERRUPTED
+
+
+def _add_settings(parser: argparse.ArgumentParser, recipe: bool) -> None:
+    if recipe:
+        parser.add_argument("recipe", nargs="?", help="a recipe (default: demo)")
+    parser.add_argument("--config", help="settings from a file, as `olivine show` prints them")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change one setting"
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    synth = actions.add_parser("synth", help="write a synthetic nuScenes data set")
+    synth.add_argument("root", help="folder to write")
+    synth.add_argument("--processes", type=int, default=0, help="(default: one per core)")
+    synth.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    check = actions.add_parser("check", help="list every missing, broken or inconsistent file")
+    check.add_argument("root", help="folder that holds samples/ and v1.0-*/")
+    check.add_argument("--version", default="", help="(default: the only one there)")
+    check.add_argument("--threads", type=int, default=8)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""The evaluation stage on Ray Train, after the pretraining it needs."""
+
+import sys
+from functools import partial
+
+from olivine import evaluate as stage
+from olivine.config import EvaluateConfig, Runtime
+from olivine.tracking import Tracker
+from olivine.worker import Worker
+from ray_jobs.pretrain import pretrain_on_ray
+from ray_jobs.ray_worker import train_on_ray
+
+
+def evaluate_on_ray(
+    config: EvaluateConfig, runtime: Runtime, tracker: Tracker
+) -> stage.EvaluateResult:
+    """Evaluate on the connected Ray cluster, or return what an earlier run found."""
+    pretrain_on_ray(config.pretrained, runtime, tracker)
+    done = stage.finished(config, runtime, tracker)
+    if done is None:
+        train_on_ray(partial(_evaluate, config, runtime), runtime, tracker)
+        done = stage.finished(config, runtime, tracker)
+    assert done is not None, "an evaluation that ended has left its scores"
+    return done
+
+
+def _evaluate(config: EvaluateConfig, runtime: Runtime, worker: Worker, tracker: Tracker) -> None:
+    stage.evaluate(config, runtime, worker, tracker)
+
+
+if __name__ == "__main__":
+    from olivine.cli import main
+
+    sys.exit(main(["evaluate", *sys.argv[1:]]))
