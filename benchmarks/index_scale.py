@@ -109,6 +109,7 @@ class World:
     def _channel(self, scene: int, channel: int, name: str) -> Iterator[tuple[str, str]]:
         extension = ("pcd.bin", *("jpg",) * 6, *("pcd",) * 5)[channel]
         height, width = (900, 1600) if name.startswith("CAM") else (0, 0)
+        calibrated = self.calibrated[scene * len(CHANNELS) + channel]
         files = []
         for sample in range(self.first[scene], self.first[scene + 1]):
             more = channel == 0 and sample < self.extra_lidar
@@ -127,7 +128,7 @@ class World:
             yield (
                 f'{{\n"token": "{token}",\n"sample_token": "{self.sample_tokens[sample]}",\n'
                 f'"ego_pose_token": "{token}",\n'
-                f'"calibrated_sensor_token": "{self.calibrated[scene * len(CHANNELS) + channel]}",\n'
+                f'"calibrated_sensor_token": "{calibrated}",\n'
                 f'"timestamp": {stamp},\n"fileformat": "{extension[:3]}",\n'
                 f'"is_key_frame": {"true" if key else "false"},\n"height": {height},\n'
                 f'"width": {width},\n"filename": "{path}",\n"prev": "{names[place]}",\n'

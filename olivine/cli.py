@@ -22,7 +22,7 @@ class _Parser(argparse.ArgumentParser):
         """Say what is wrong in one line, with the nearest real name."""
         start = message.find("invalid choice: '")
         if start >= 0:
-            given = message[start + 17 :].split("'")[0]
+            given = message[start + 17 :].split("'", maxsplit=1)[0]
             message = f"there is no {given!r}.{nearest(given, self._choices())} There are "
             message += ", ".join(self._choices()) + "."
         elif message.startswith("unrecognized arguments: "):

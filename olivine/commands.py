@@ -6,12 +6,10 @@ Stages run through `ray_jobs`, imported only then, or in this process by
 
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from olivine.config import EvaluateConfig, Runtime, label_config
-from olivine.errors import UserError, nearest
+from olivine.errors import UserError
 from olivine.spec import parse_settings, read_yaml
 from olivine.tracking import Tracker
 from olivine.worker import LocalWorker
@@ -33,24 +31,27 @@ def run(arguments: Namespace) -> int:
     }[arguments.command](arguments)
 
 
+class Settings(EvaluateConfig):
+    """All that a command line can set: an experiment, and where it runs."""
+
+    runtime: Runtime = Runtime()
+
+
 def resolve(arguments: Namespace, default: str = "demo") -> tuple[EvaluateConfig, Runtime]:
-    """Return the experiment and the runtime of a recipe, a file and `--set`, in this order."""
+    """Return the experiment and the runtime of a recipe or a file, changed by `--set`."""
     from olivine.recipes import recipe
 
-    runtime = Runtime()
     name = getattr(arguments, "recipe", None)
-    tree = read_yaml(Path(arguments.config)) if arguments.config else {}
-    runtime = runtime.override(_flat(tree.pop("runtime", {})))
-    if tree and name:
+    if arguments.config and name:
         raise UserError(f"Give a recipe ({name!r}) or --config {arguments.config}, not both.")
-    experiment = EvaluateConfig.from_dict(tree) if tree else recipe(name or default)
-    settings = parse_settings(arguments.set)
-    own = {key: value for key, value in settings.items() if not key.startswith("runtime.")}
-    elsewhere = {key[8:]: value for key, value in settings.items() if key.startswith("runtime.")}
-    try:
-        return experiment.override(own), runtime.override(elsewhere)
-    except UserError as error:
-        raise UserError(_with_nearest(str(error), settings, experiment, runtime)) from None
+    if arguments.config:
+        tree = read_yaml(Path(arguments.config))
+    else:
+        tree = recipe(name or default).to_dict()
+    settings = Settings.from_dict(tree).override(parse_settings(arguments.set))
+    resolved = settings.to_dict()
+    del resolved["runtime"]
+    return EvaluateConfig.from_dict(resolved), settings.runtime
 
 
 def open_tracker(runtime: Runtime) -> Tracker:
@@ -164,20 +165,3 @@ def _say(text: str, next_command: str, arguments: Namespace) -> None:
     for setting in arguments.set:
         words += ["--set", setting]
     sys.stdout.write(f"{text}\nNext: {' '.join(words)}\n")
-
-
-def _flat(tree: Any) -> Mapping[str, Any]:
-    if not isinstance(tree, dict):
-        raise UserError(f"`runtime` in a settings file takes name: value, not {tree!r}.")
-    return tree
-
-
-def _with_nearest(
-    text: str, settings: Mapping[str, Any], experiment: EvaluateConfig, runtime: Runtime
-) -> str:
-    """Add the nearest whole name where a setting's first word is already unknown."""
-    known = [*experiment.flatten(), *(f"runtime.{name}" for name in runtime.flatten())]
-    for name in settings:
-        if f"{name!r}" in text and "Did you mean" not in text:
-            return text + nearest(name, known)
-    return text

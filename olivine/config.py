@@ -29,9 +29,9 @@ class Runtime(Spec):
     max_failures: int = 3  # lost workers that a training survives before it ends as failed
     num_loader_workers: int = 0  # processes that load data, per worker
     loader_cache_mb: int = 1024  # samples kept in memory as read, per loading process
-    num_label_actors: int = Field(1, ge=1)  # at most; they start as images arrive
-    gpus_per_label_actor: float = Field(1.0, gt=0)  # where there are GPUs; a fraction shares one
-    label_batch_size: int = Field(8, ge=1)  # images a labeller sees at once
+    num_label_actors: int = Field(default=1, ge=1)  # at most; they start as images arrive
+    gpus_per_label_actor: float = Field(default=1.0, gt=0)  # where there are GPUs; a fraction shares one
+    label_batch_size: int = Field(default=8, ge=1)  # images a labeller sees at once
     max_concurrent_trials: int = 0  # 0: as many as the cluster's CPUs or GPUs allow
     gpus_per_trial: float = 1.0  # a fraction shares a GPU between small trials
     ray_address: str = ""  # empty: a Ray of our own, unless RAY_ADDRESS names a cluster
@@ -69,12 +69,12 @@ class PretrainConfig(Spec):
     voxels: Voxelizer = Voxelizer()
     augmentations: dict[str, Augmentation | None] = Field(default_factory=dict)
     empty_camera: Literal["error", "drop"] = "error"
-    num_channels: int = Field(64, ge=2)  # of the space in which points and pixels are compared
+    num_channels: int = Field(default=64, ge=2)  # of the space in which points and pixels are compared
     optimiser: Sgd = Sgd()
-    num_epochs: int = Field(50, ge=0)
-    batch_frames: int = Field(16, ge=1)
-    contrast_frames: int = Field(4, ge=1)
-    seed: int = Field(0, ge=0)
+    num_epochs: int = Field(default=50, ge=0)
+    batch_frames: int = Field(default=16, ge=1)
+    contrast_frames: int = Field(default=4, ge=1)
+    seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _fits(self) -> "PretrainConfig":
@@ -109,12 +109,12 @@ class EvaluateConfig(Spec):
     val: Dataset
     augmentations: dict[str, Augmentation | None] = Field(default_factory=dict)
     optimiser: Sgd = Sgd(lr=0.05)
-    head_lr: float | None = Field(None, gt=0)  # None: the optimiser's
-    num_epochs: int = Field(50, ge=1)
-    batch_frames: int = Field(16, ge=1)
-    lovasz_weight: float = Field(1.0, ge=0)
+    head_lr: float | None = Field(default=None, gt=0)  # None: the optimiser's
+    num_epochs: int = Field(default=50, ge=1)
+    batch_frames: int = Field(default=16, ge=1)
+    lovasz_weight: float = Field(default=1.0, ge=0)
     absent: Literal["skip", "one"] = "skip"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
 
 
 def label_config(config: PretrainConfig) -> "LabelConfig":

@@ -25,7 +25,7 @@ class Term(Spec):
     sample: Sampler | None = None  # None: every pair
     pool: Pooling | None = None
     head: str = "pixel"  # projection heads, one per side, shared by the terms that name them
-    weight: float = Field(1.0, ge=0)
+    weight: float = Field(default=1.0, ge=0)
 
     @property
     def uses_classes(self) -> bool:

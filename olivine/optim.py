@@ -11,10 +11,10 @@ from olivine.spec import Spec
 class Sgd(Spec):
     """Settings of torch's SGD; the defaults are SLidR's and OLIVINE's."""
 
-    lr: float = Field(0.5, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    dampening: float = Field(0.1, ge=0, le=1)
-    weight_decay: float = Field(1e-4, ge=0)
+    lr: float = Field(default=0.5, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    dampening: float = Field(default=0.1, ge=0, le=1)
+    weight_decay: float = Field(default=1e-4, ge=0)
 
     def build(self, groups: list[dict]) -> torch.optim.SGD:
         """Return the optimiser; each group has `params` and may have its own `lr`."""

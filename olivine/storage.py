@@ -55,16 +55,23 @@ class Store:
 
     def exists(self, name: str) -> bool:
         """Say whether a file of that name is there."""
-        return self._files.get_file_info(f"{self._base}/{name}").type == fs.FileType.File
+        try:
+            return self._files.get_file_info(f"{self._base}/{name}").type == fs.FileType.File
+        except OSError as error:
+            raise UserError(f"Cannot look up {self.path(name)}: {_one_line(error)}") from None
 
     def names(self, folder: str = "") -> set[str]:
         """Return every finished file below a folder, by one recursive listing."""
         base = f"{self._base}/{folder}".rstrip("/")
         selector = fs.FileSelector(base, recursive=True, allow_not_found=True)
         skip = len(self._base) + 1
+        try:
+            found = self._files.get_file_info(selector)
+        except OSError as error:
+            raise UserError(f"Cannot list {self.path(folder)}: {_one_line(error)}") from None
         return {
             info.path[skip:]
-            for info in self._files.get_file_info(selector)
+            for info in found
             if info.type == fs.FileType.File and not info.base_name.startswith(".")
         }
 

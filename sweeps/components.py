@@ -20,8 +20,16 @@ from olivine.sweep import Sweep
 PIXEL, CLASS, COMPACT = (
     f"pretrained.method.terms.{term}.weight" for term in ("pixel", "class", "compact")
 )
-SAMPLER = "pretrained.method.terms.class.sample.kind"
 BOTH_CONTRASTS = {PIXEL: 0.5, CLASS: 0.5}  # the official code averages the two
+# Temperature 0 is a uniform choice. The sampler's kind stays as it is: another kind would start
+# from its own defaults, and a row must differ from its neighbour in nothing else.
+UNIFORM, WEIGHTED = (
+    {
+        f"pretrained.method.terms.class.sample.{factor}_temperature": temperature
+        for factor in ("density", "category")
+    }
+    for temperature in (0.0, 1.0)
+)
 
 SWEEP = Sweep(
     name="components",
@@ -31,10 +39,10 @@ SWEEP = Sweep(
     rows={
         "random": {"pretrained.num_epochs": 0},
         "baseline": {PIXEL: 1.0, CLASS: 0.0, COMPACT: 0.0},
-        "+ class contrast": {**BOTH_CONTRASTS, COMPACT: 0.0, SAMPLER: "uniform"},
+        "+ class contrast": {**BOTH_CONTRASTS, COMPACT: 0.0, **UNIFORM},
         "+ vMF": {PIXEL: 1.0, CLASS: 0.0, COMPACT: 1.0},
-        "+ both": {**BOTH_CONTRASTS, COMPACT: 1.0, SAMPLER: "uniform"},
-        "full": {**BOTH_CONTRASTS, COMPACT: 1.0, SAMPLER: "density_category"},
+        "+ both": {**BOTH_CONTRASTS, COMPACT: 1.0, **UNIFORM},
+        "full": {**BOTH_CONTRASTS, COMPACT: 1.0, **WEIGHTED},
     },
     seed_names=("seed", "pretrained.seed"),
 )

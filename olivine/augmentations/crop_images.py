@@ -34,14 +34,14 @@ class CropImages(Augmentation):
     whole image is only resized.
     """
 
-    rows_px: int = Field(224, ge=1)
-    columns_px: int = Field(416, ge=1)
-    min_area: float = Field(0.3, gt=0, le=1)
+    rows_px: int = Field(default=224, ge=1)
+    columns_px: int = Field(default=416, ge=1)
+    min_area: float = Field(default=0.3, gt=0, le=1)
     aspect: tuple[float, float] = (14 / 9, 17 / 9)
-    flip_chance: float = Field(0.5, ge=0, le=1)
-    min_pairs: int = Field(1024, ge=0)
-    min_share: float = Field(0.75, ge=0, le=1)
-    max_draws: int = Field(20, ge=1)
+    flip_chance: float = Field(default=0.5, ge=0, le=1)
+    min_pairs: int = Field(default=1024, ge=0)
+    min_share: float = Field(default=0.75, ge=0, le=1)
+    max_draws: int = Field(default=20, ge=1)
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """Return the sample with new images and the pairs that are still in them."""

@@ -15,8 +15,8 @@ class DropCuboid(Augmentation):
     The cut is undone if any image would be left with fewer than `min_pairs` pairs.
     """
 
-    max_share: float = Field(0.2, ge=0, le=1)
-    min_pairs: int = Field(1024, ge=0)
+    max_share: float = Field(default=0.2, ge=0, le=1)
+    min_pairs: int = Field(default=1024, ge=0)
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """Return the sample without the points strictly inside the box."""

@@ -41,5 +41,5 @@ def transform(
     return xyz_m @ dst_SE3_src[:3, :3].T + dst_SE3_src[:3, 3]
 
 
-def _row(*columns: np.ndarray) -> np.ndarray:
+def _row(*columns: float | np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=-1)

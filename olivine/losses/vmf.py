@@ -139,8 +139,8 @@ class VMF(Loss):
     code), or over points (the paper's equation).
     """
 
-    momentum: float = Field(0.9999, ge=0, lt=1)
-    warmup_steps: int = Field(10_000, ge=0)
+    momentum: float = Field(default=0.9999, ge=0, lt=1)
+    warmup_steps: int = Field(default=10_000, ge=0)
     freeze: bool = True
     bias_correction: bool = False
     max_concentration: float | None = None

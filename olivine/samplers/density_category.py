@@ -55,10 +55,10 @@ class DensityCategory(Sampler):
     Pairs without a class are never drawn while the category factor is on.
     """
 
-    num_pairs: int = Field(4096, ge=1)
-    density_temperature: float = Field(1.0, ge=0)
-    category_temperature: float = Field(1.0, ge=0)
-    range_step_m: float = Field(0.1, gt=0)
+    num_pairs: int = Field(default=4096, ge=1)
+    density_temperature: float = Field(default=1.0, ge=0)
+    category_temperature: float = Field(default=1.0, ge=0)
+    range_step_m: float = Field(default=0.1, gt=0)
 
     @property
     def uses_classes(self) -> bool:

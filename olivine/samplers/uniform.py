@@ -12,7 +12,7 @@ from olivine.types import PairTable
 class Uniform(Sampler):
     """Settings: `num_pairs` per contrast group; where there are fewer, all are taken."""
 
-    num_pairs: int = Field(4096, ge=1)
+    num_pairs: int = Field(default=4096, ge=1)
 
     def __call__(self, pairs: PairTable, generator: torch.Generator) -> Int[Tensor, " chosen"]:
         """Return rows of `pairs`, none twice."""

@@ -48,8 +48,8 @@ class KernelMap:
 
     def pairs(self) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Yield each offset that has pairs, with its source and target rows."""
-        sources = torch.split(self.sources, self.counts)
-        targets = torch.split(self.targets, self.counts)
+        sources = torch.split(self.sources, list(self.counts))
+        targets = torch.split(self.targets, list(self.counts))
         for offset, count in enumerate(self.counts):
             if count:
                 yield offset, sources[offset], targets[offset]

@@ -74,7 +74,7 @@ def _box(x: Float[Tensor, "n k r c"], width: int) -> Float[Tensor, "n k r c"]:
 class FilterBankTeacher(Teacher):
     """Settings: `width`, the number of random units."""
 
-    width: int = Field(96, ge=1)
+    width: int = Field(default=96, ge=1)
 
     @property
     def num_channels(self) -> int:

@@ -25,7 +25,7 @@ class Nuscenes(Dataset):
 
     version: Literal["v1.0-mini", "v1.0-trainval", "v1.0-test"] = "v1.0-trainval"
     split: str = "train"  # official, SLidR's parametrizing (600) and verifying (100), or all
-    scene_step: int = Field(1, ge=1)
+    scene_step: int = Field(default=1, ge=1)
     cameras: tuple[str, ...] = CAMERAS
 
     @field_validator("split")

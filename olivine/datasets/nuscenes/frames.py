@@ -149,8 +149,8 @@ class NuscenesFrames:
         return np.concatenate([np.arange(first, last) for _, first, last in self.ranges])
 
     @functools.cached_property
-    def _cameras(self) -> np.ndarray:
-        return np.array([self._index.cameras.index(name) for name in self.camera_names])
+    def _cameras(self) -> list[int]:
+        return [self._index.cameras.index(name) for name in self.camera_names]
 
     def _scene(self, row: int) -> str:
         return next(name for name, first, last in self.ranges if first <= row < last)

@@ -146,7 +146,8 @@ def check_links(folder: Path) -> tuple[list[Problem], dict[str, Columns]]:
             problems.append(Problem(path, "unreadable table", str(error)))
     for name, table in tables.items():
         problems += [
-            Problem(table.path, "identity used twice", table.row(row)) for row in table.twice()
+            Problem(table.path, "identity used twice", table.row(row))
+            for row in table.twice().tolist()
         ]
         problems += _broken_links(name, tables)
         if LINKS[name].chained_by:
@@ -166,8 +167,8 @@ def _broken_links(name: str, tables: dict[str, Columns]) -> Iterator[Problem]:
         broken = tables[target].find(tokens) < 0
         if column in links.may_be_empty:
             broken &= tokens != b""
-        for place in np.flatnonzero(broken):
-            row = int(table.rows[column][place]) if column in links.lists else int(place)
+        for place in np.flatnonzero(broken).tolist():
+            row = int(table.rows[column][place]) if column in links.lists else place
             yield Problem(
                 table.path,
                 "broken link",
@@ -181,13 +182,13 @@ def _broken_chains(name: str, table: Columns) -> Iterator[Problem]:
     for ahead, back in (("next", "prev"), ("prev", "next")):
         linked = np.flatnonzero(table[ahead] != b"")
         other = table.find(table[ahead][linked])
-        for row in linked[other < 0]:
+        for row in linked[other < 0].tolist():
             token = _text(table[ahead][row])
             detail = f"{table.row(row)}: {ahead} {token} is not in {name}.json"
             yield Problem(table.path, "broken chain", detail)
         linked, other = linked[other >= 0], other[other >= 0]
         wrong = (table[back][other] != table["token"][linked]) | (group[other] != group[linked])
-        for row, found in zip(linked[wrong], other[wrong], strict=True):
+        for row, found in zip(linked[wrong].tolist(), other[wrong].tolist(), strict=True):
             yield Problem(
                 table.path,
                 "broken chain",
@@ -204,7 +205,7 @@ def _wrong_ends(name: str, tables: dict[str, Columns]) -> Iterator[Problem]:
     owned = tables[owned_name]
     owners = table.find(owned[owner])
     counts = np.bincount(owners[owners >= 0], minlength=len(table))
-    for row in np.flatnonzero(counts != table[ends[2]]):
+    for row in np.flatnonzero(counts != table[ends[2]]).tolist():
         detail = f"{table.row(row)}: {ends[2]} is {table[ends[2]][row]}, {owned_name}.json has "
         yield Problem(table.path, "wrong count", f"{detail}{counts[row]}")
     for column, side in ((ends[0], "prev"), (ends[1], "next")):
@@ -212,7 +213,7 @@ def _wrong_ends(name: str, tables: dict[str, Columns]) -> Iterator[Problem]:
         rows = np.flatnonzero(found >= 0)
         place = found[rows]
         wrong = (owned[side][place] != b"") | (owned[owner][place] != table["token"][rows])
-        for row in rows[wrong]:
+        for row in rows[wrong].tolist():
             detail = f"{table.row(row)}: {column} is not that end of its own chain"
             yield Problem(table.path, "broken chain", detail)
 
