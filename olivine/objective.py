@@ -6,7 +6,7 @@ on any number of devices, and the same value and gradient in one process as in m
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -58,6 +58,7 @@ class Method(Spec):
         return any(term.uses_classes for term in self.active().values())
 
 
+@runtime_checkable
 class Projected(Protocol):
     """Features that can be asked for by row, so that only what is sampled is projected."""
 
