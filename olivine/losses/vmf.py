@@ -79,15 +79,15 @@ class VonMisesFisher(nn.Module):
         sums, counts = both[:, :-1], both[:, -1]
         seen = counts > 0
         now = sums / counts.clamp(min=1)[:, None]
-        keep = self.settings.momentum
-        self.mean.copy_(torch.where(seen[:, None], keep * self.mean + (1 - keep) * now, self.mean))
+        # Written as a small change, so that single precision does not eat 1 - momentum.
+        self.mean += (1 - self.settings.momentum) * (now - self.mean) * seen[:, None]
         self.num_updates += seen
 
     def classes(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return directions (K, D), concentrations (K) and which classes were ever seen (K)."""
         mean = self.mean
         if self.settings.bias_correction:
-            share = 1 - self.settings.momentum ** self.num_updates.clamp(min=1)
+            share = -(self.num_updates.clamp(min=1) * math.log(self.settings.momentum)).expm1()
             mean = mean / share[:, None]
         kappa = concentration(mean.norm(dim=1), self.num_channels)
         if self.settings.max_concentration is not None:
@@ -139,7 +139,7 @@ class VMF(Loss):
     code), or over points (the paper's equation).
     """
 
-    momentum: float = Field(default=0.9999, ge=0, lt=1)
+    momentum: float = Field(default=0.9999, gt=0, lt=1)
     warmup_steps: int = Field(default=10_000, ge=0)
     freeze: bool = True
     bias_correction: bool = False
