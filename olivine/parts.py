@@ -58,8 +58,8 @@ class ImageLabeller(Protocol):
     """A loaded labeller."""
 
     def __call__(
-        self, images: Sequence[UInt8[np.ndarray, "rows columns 3"]]
-    ) -> list[UInt8[np.ndarray, "rows columns"]]:
+        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]
+    ) -> list[UInt8[np.ndarray, "_ _"]]:
         """Return one map of class ids per image, of the image's size."""
         ...
 

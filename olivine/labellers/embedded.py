@@ -84,8 +84,8 @@ class EmbeddedLabeller:
         self.device = device
 
     def __call__(
-        self, images: Sequence[UInt8[np.ndarray, "rows columns 3"]]
-    ) -> list[UInt8[np.ndarray, "rows columns"]]:
+        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]
+    ) -> list[UInt8[np.ndarray, "_ _"]]:
         """Return class ids, IGNORE where the background wins or nothing is likely enough.
 
         One image and one thread at a time: the order of a float sum depends on both, and a label
@@ -205,7 +205,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         with np.load(path, allow_pickle=False) as arrays:
             for name, value in _stored(state).items():
                 state[name] = torch.from_numpy(arrays[name].astype(np.float32)).view_as(value)
-    except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
         raise UserError(
             f"Cannot read the embedded labeller's weights {path}: {error}; reinstall olivine."
         ) from None
