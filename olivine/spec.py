@@ -53,7 +53,13 @@ class Spec(BaseModel):
         Setting a part's `kind` starts it from that kind's defaults, so kinds are set first.
         """
         tree = self.to_dict()
-        for name in sorted(settings, key=lambda name: not name.endswith("kind")):
+        is_kind = lambda name: name.endswith(".kind")
+        if any(map(is_kind, settings)):
+            for name in filter(is_kind, settings):
+                _assign(tree, name, settings[name])
+            # Fill in the new parts' defaults, so that their settings have names.
+            tree = type(self).from_dict(tree).to_dict()
+        for name in (name for name in settings if not is_kind(name)):
             value = settings[name]
             _assign(tree, name, value.to_dict() if isinstance(value, Spec) else value)
         return type(self).from_dict(tree)
@@ -160,6 +166,9 @@ def _leaves(node: Any, name: str) -> Iterable[tuple[str, Any]]:
 def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
     *parents, leaf = name.split(".")
     node: Any = tree
+    if leaf == "kind":  # names the part itself, which may be off
+        _replace_part(tree, parents, name, value)
+        return
     for depth, key in enumerate([*parents, leaf]):
         if not isinstance(node, dict):
             raise UserError(
@@ -173,9 +182,18 @@ def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
             )
         if depth < len(parents):
             node = node[key]
-    if leaf == "kind" and node.get("kind") != value:
-        node.clear()
     node[leaf] = value
+
+
+def _replace_part(tree: dict[str, Any], place: list[str], name: str, kind: Any) -> None:
+    node: Any = tree
+    for key in place:
+        node = node.get(key) if isinstance(node, dict) else None
+    if isinstance(node, dict) and node.get("kind") == kind:
+        return
+    if node is not None and not (isinstance(node, dict) and "kind" in node):
+        raise UserError(f"No setting {name!r}: {'.'.join(place)!r} is not a part with a kind.")
+    _assign(tree, ".".join(place), {"kind": kind})
 
 
 def _explain(error: ValidationError, tree: Mapping[str, Any]) -> str:

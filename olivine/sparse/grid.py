@@ -6,7 +6,7 @@ class with one method.
 """
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -15,6 +15,7 @@ from olivine.sparse.convolution import convolve
 from olivine.sparse.kernel_maps import Cells, KernelMap, coarsen, occupied_cells, submanifold
 
 
+@runtime_checkable
 class Grid(Protocol):
     """The occupied cells of one batch; the cells of level l are 2**l times as large."""
 

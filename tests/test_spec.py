@@ -1,0 +1,118 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from olivine.errors import UserError
+from olivine.losses.info_nce import InfoNCE
+from olivine.losses.sup_con import SupCon
+from olivine.recipes import RECIPES, demo, recipe
+from olivine.spec import kinds, parse_settings, part_class, read_yaml
+
+FAMILIES = (
+    "datasets",
+    "labellers",
+    "augmentations",
+    "backbones",
+    "teachers",
+    "samplers",
+    "losses",
+)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_module_of_a_family_defines_its_part(family):
+    for kind in kinds(family):
+        part = part_class(family, kind)
+        assert part.family == family
+        assert part.model_construct().kind == kind
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_survives_json_and_yaml(name, tmp_path):
+    experiment = recipe(name)
+    again = type(experiment).from_dict(json.loads(json.dumps(experiment.to_dict())))
+    assert again == experiment
+    path = tmp_path / "settings.yaml"
+    path.write_text(experiment.to_yaml())
+    assert type(experiment).from_dict(read_yaml(path)).fingerprint() == experiment.fingerprint()
+
+
+def test_fingerprints_differ_between_recipes_and_with_any_setting():
+    assert len({recipe(name).fingerprint() for name in RECIPES}) == len(RECIPES)
+    experiment = demo()
+    assert experiment.override({"pretrained.seed": 1}).fingerprint() != experiment.fingerprint()
+    assert experiment.override({"pretrained.seed": 0}).fingerprint() == experiment.fingerprint()
+
+
+def test_every_flattened_name_can_be_set_to_its_own_value():
+    experiment = demo()
+    assert experiment.override(experiment.flatten()) == experiment
+
+
+def test_setting_a_kind_starts_from_that_kinds_defaults():
+    name = "pretrained.method.terms.class.loss"
+    changed = demo().override({f"{name}.temperature": 0.3, f"{name}.kind": "info_nce"})
+    assert changed.pretrained.method.terms["class"].loss == InfoNCE(temperature=0.3)
+    same = demo().override({f"{name}.temperature": 0.3}).override({f"{name}.kind": "sup_con"})
+    assert same.pretrained.method.terms["class"].loss == SupCon(temperature=0.3)
+
+
+def test_a_part_that_is_off_is_switched_on_by_its_kind():
+    off = recipe("demo_ppkt")
+    assert off.pretrained.labels is None
+    on = off.override({"pretrained.labels.kind": "embedded"})
+    assert on.pretrained.labels == demo().pretrained.labels
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pretrained.seed.kind": "x"}, "is not a part"),
+        ({"pretrained.method.terms.clas.weight": 1}, "Did you mean 'class'"),
+        ({"pretrained.optimiser.lrr": 1}, "Did you mean 'lr'"),
+        ({"pretrained.seed.x": 1}, "'pretrained.seed' is 0"),
+        ({"pretrained.backbone.kind": "minkunett"}, "Did you mean 'minkunet'"),
+        ({"pretrained.optimiser.lr": -1}, "greater than 0; it was given -1"),
+        ({"pretrained.batch_frames": 3}, "must be a multiple"),
+        ({"pretrained.labels": None}, "needs weak labels"),
+        ({"pretrained.teacher": None}, "set teacher.kind"),
+        ({"protocol": "probe"}, "'linear_probe' or 'finetune'; it was given 'probe'"),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_sentence(settings, message):
+    with pytest.raises(UserError, match=message) as caught:
+        demo().override(settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_values_are_read_as_people_write_them():
+    texts = ["a=1e-4", "b.c=[1, 2]", "d=null", "e=true", "f=text", "g=0.5", "h=-3"]
+    assert parse_settings(texts) == {
+        "a": 1e-4, "b.c": [1, 2], "d": None, "e": True, "f": "text", "g": 0.5, "h": -3,
+    }  # fmt: skip
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_any_number_survives_the_command_line(number):
+    assert parse_settings([f"x={number!r}"])["x"] == number
+
+
+@pytest.mark.parametrize("text", ["lr", "=3", "x={"])
+def test_a_malformed_setting_is_an_error(text):
+    with pytest.raises(UserError):
+        parse_settings([text])
+
+
+def test_an_unknown_recipe_offers_the_nearest():
+    with pytest.raises(UserError, match="Did you mean 'demo_ppkt'"):
+        recipe("demo_ppk")
+
+
+def test_a_settings_file_that_is_no_mapping_is_an_error(tmp_path):
+    (tmp_path / "x.yaml").write_text("- 1\n")
+    with pytest.raises(UserError, match="name: value"):
+        read_yaml(tmp_path / "x.yaml")
+    with pytest.raises(UserError, match="Cannot read"):
+        read_yaml(tmp_path / "missing.yaml")
