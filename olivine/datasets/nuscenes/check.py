@@ -213,15 +213,12 @@ def _image_faults(data: bytes, height: int, width: int) -> Iterator[tuple[str, s
         with Image.open(io.BytesIO(data)) as image:
             image.load()
     except (OSError, SyntaxError, ValueError) as error:
-        yield ("truncated" if "truncated" in str(error) else "unreadable"), _decoder(error)
+        begun, ended = data.startswith(b"\xff\xd8"), data.rstrip(b"\0").endswith(b"\xff\xd9")
+        kind = "truncated" if begun and not ended else "unreadable"
+        yield kind, "it cannot be decoded: " + re.sub(r"<[^>]*>", "its bytes", str(error))
         return
     if image.size != (width, height):
         yield "wrong size", f"{image.size} pixels, sample_data.json says {(width, height)}"
-
-
-def _decoder(error: Exception) -> str:
-    text = re.sub(r"<[^>]*>", "its bytes", str(error))
-    return f"it cannot be decoded: {text}"
 
 
 def _radar_faults(data: bytes) -> Iterator[tuple[str, str]]:
