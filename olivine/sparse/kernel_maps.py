@@ -46,13 +46,15 @@ class KernelMap:
     num_targets: int
     identity: int | None = None  # offset that feeds every row to itself; it has no pairs here
 
-    def pairs(self) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Yield each offset that has pairs, with its source and target rows."""
-        sources = torch.split(self.sources, list(self.counts))
-        targets = torch.split(self.targets, list(self.counts))
+    def pieces(self, most: int | None) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """Yield offsets with their source and target rows, at most `most` rows at once."""
+        end = 0
         for offset, count in enumerate(self.counts):
-            if count:
-                yield offset, sources[offset], targets[offset]
+            begin, end = end, end + count
+            step = most or count
+            for first in range(begin, end, max(step, 1)):
+                last = min(first + step, end)
+                yield offset, self.sources[first:last], self.targets[first:last]
 
     def reversed(self) -> "KernelMap":
         """Return the map of the transposed convolution."""
