@@ -7,7 +7,6 @@ The pieces here know nothing of where they run. `label` puts them together in on
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -71,7 +70,7 @@ class LabelResult:
         if self.failed:
             name, reason = next(iter(self.failed.items()))
             text += f"; {self.num_failed} failed, the first is {name}: {reason.rstrip('.')}"
-        return text + "."
+        return "\n".join([text + ".", *self.quality.lines()])
 
 
 LabelImages = Callable[[LabelJob], Iterable[Outcome]]  # labels `job.left`, in any order
@@ -125,7 +124,7 @@ def run_label_job(
             tally = _Tally(job)
             _consume(job, label_images(job), tally, report)
             result = _result(job, key, tally)
-            job.store.write_failed(result.failed)
+            job.store.write_failed({**_failures_elsewhere(job), **result.failed})
             run.log_metrics(_metrics(result), 0)
             run.set_tags({"path": result.path})
             if result.failed:
@@ -138,7 +137,7 @@ def run_label_job(
 
 def open_job(config: LabelConfig, runtime: Runtime) -> LabelJob:
     """Open the data set and find, by one listing, which images have no map yet."""
-    frames = config.dataset.open(Path(runtime.data_root), runtime.cache_path())
+    frames = config.dataset.open(runtime.data_path(), runtime.cache_path())
     names = tuple(frames.image_names())
     if not names:
         raise UserError(
@@ -157,7 +156,7 @@ def open_job(config: LabelConfig, runtime: Runtime) -> LabelJob:
 def run_fingerprint(config: LabelConfig, job: LabelJob) -> str:
     """Return 12 hex digits of everything that decides the labels, and nothing else."""
     parts = (config.fingerprint(), job.frames.fingerprint, job.labeller.identity)
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:12]
 
 
 def read_image(frames: Frames, name: str) -> UInt8[np.ndarray, "rows columns 3"] | str:
@@ -238,6 +237,12 @@ def _consume(
         tally.add(outcome)
         report(tally.num_done + len(tally.failed), num_left)
     assert tally.num_done + len(tally.failed) == num_left, "images were lost on the way"
+
+
+def _failures_elsewhere(job: LabelJob) -> dict[str, str]:
+    """Return the recorded failures of other splits, whose maps share the folder."""
+    mine = set(job.image_names)
+    return {name: why for name, why in job.store.failed().items() if name not in mine}
 
 
 def _result(job: LabelJob, key: RunKey, tally: _Tally) -> LabelResult:

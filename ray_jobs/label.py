@@ -8,7 +8,7 @@ checkpoints. Run as a script it is the command `olivine label`.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -215,13 +215,7 @@ def _arrays(table: pa.Table) -> Iterator[np.ndarray | str]:
         yield reason or np.frombuffer(data.as_buffer(), dtype=np.uint8).reshape(shape)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run `olivine label` with these arguments and return its exit status."""
-    from olivine import cli
-
-    run: Callable[[list[str]], int] = cli.main
-    return run(["label", *arguments])
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from olivine.cli import main
+
+    sys.exit(main(["label", *sys.argv[1:]]))

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from image_folder import Folder, Threshold, content, files_below, write_images
 from olivine.config import LabelConfig, Runtime
 from olivine.errors import UserError
 from olivine.label import LabelResult, label, label_batch
+from olivine.label_store import LabelStore
 from olivine.spec import Spec
 from olivine.tracking import NullTracker, Run, RunKey, RunRecord, Tracker
 from olivine.worker import LocalWorker
@@ -93,8 +95,12 @@ def test_bad_images_are_recorded_and_the_rest_is_done(tmp_path: Path) -> None:
     assert (result.num_labelled, set(result.failed)) == (7, set(names[2:4]))
     assert tracker.ends == ["FAILED"]
     assert "2 failed, the first is" in str(result)
+    LabelStore(tmp_path / "out", "f01de4", "0ddba11").write_failed(
+        {"samples/of-another-split.jpg": "cut off"}  # which shares the folder
+    )
+    run(tmp_path)
     recorded = (tmp_path / "out" / MAPS / "failed.json").read_text()
-    assert all(name in recorded for name in names[2:4])
+    assert set(json.loads(recorded)) == {*names[2:4], "samples/of-another-split.jpg"}
 
     write_images(tmp_path / "data", 9)  # mended
     calls = (tmp_path / "log").read_text()
@@ -102,7 +108,8 @@ def test_bad_images_are_recorded_and_the_rest_is_done(tmp_path: Path) -> None:
     assert (mended.num_labelled, mended.num_done_before, mended.num_failed) == (2, 7, 0)
     assert len((tmp_path / "log").read_text()[len(calls) :].split()) == 2
     assert tracker.ends == ["FAILED", "FINISHED"]
-    assert not (tmp_path / "out" / MAPS / "failed.json").exists()
+    recorded = (tmp_path / "out" / MAPS / "failed.json").read_text()
+    assert list(json.loads(recorded)) == ["samples/of-another-split.jpg"]
 
 
 def test_an_interrupted_job_goes_on_where_it_stopped(tmp_path: Path) -> None:
