@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from olivine.parts import Loss
@@ -140,7 +140,7 @@ class VMF(Loss):
     """
 
     momentum: float = Field(default=0.9999, gt=0, lt=1)
-    warmup_steps: int = Field(default=10_000, ge=0)
+    warmup_steps: int = Field(default=10_001, ge=0)  # the code's global_step <= 10000
     freeze: bool = True
     bias_correction: bool = False
     max_concentration: float | None = None
@@ -148,6 +148,12 @@ class VMF(Loss):
 
     uses_keys: ClassVar[bool] = False
     uses_classes: ClassVar[bool] = True
+
+    @model_validator(mode="after")
+    def _learns(self) -> "VMF":
+        if self.freeze and self.warmup_steps == 0:
+            raise ValueError("a bank that freezes after warmup_steps=0 learns nothing: set one")
+        return self
 
     def build(self, num_channels: int, num_classes: int) -> nn.Module:
         """Return a module from matched rows to a scalar, with a bank to `observe`."""

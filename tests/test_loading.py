@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+import torch
+
+from olivine.augmentations.crop_images import CropImages
+from olivine.augmentations.rotate_flip import RotateFlip
+from olivine.errors import UserError
+from olivine.geometry.voxels import Voxelizer
+from olivine.loading import (
+    Collate,
+    Samples,
+    Schedule,
+    make_cloud,
+    make_sample,
+    once_over,
+    training_batches,
+)
+from olivine.types import IGNORE, Frame, LabelMap, Sample
+
+ROWS, COLUMNS = 60, 100
+CAMERAS = ("LEFT", "RIGHT")
+
+
+def make_frame(index: int, num_points: int = 400) -> Frame:
+    """Two cameras look along +y and -y from the LiDAR's place."""
+    rng = np.random.default_rng(index)
+    forward = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+    backward = forward @ np.diag([-1.0, -1, 1, 1])
+    xyz_m = rng.uniform([-20, -30, -2], [20, 30, 3], (num_points, 3)).astype(np.float32)
+    intrinsics = np.array([[60.0, 0, COLUMNS / 2], [0, 60, ROWS / 2], [0, 0, 1]])
+    return Frame(
+        token=f"frame{index}",
+        scene="scene",
+        time_ns=index,
+        xyz_m=xyz_m,
+        intensity=rng.integers(0, 256, num_points).astype(np.float32),
+        images=tuple(rng.integers(0, 256, (2, ROWS, COLUMNS, 3), dtype=np.uint8)),
+        image_names=tuple(f"samples/{camera}/{index}.jpg" for camera in CAMERAS),
+        cam_SE3_lidar=np.stack([forward, backward]),
+        intrinsics_px=np.stack([intrinsics] * 2),
+        image_size_px=np.array([[ROWS, COLUMNS]] * 2),
+        class_ids=rng.integers(0, 16, num_points).astype(np.uint8),
+    )
+
+
+def read_labels(name: str, size_px: tuple[int, int]) -> LabelMap:
+    row, column = np.mgrid[: size_px[0], : size_px[1]]
+    ids = ((row + column) % 7).astype(np.uint8)
+    ids[0] = IGNORE
+    return LabelMap(ids, tuple("abcdefg"), "x")
+
+
+def read(index: int) -> Sample:
+    return make_sample(make_frame(index), read_labels, CAMERAS)
+
+
+AUGMENTATIONS = (RotateFlip(), CropImages(rows_px=30, columns_px=50, min_pairs=5))
+SCHEDULE = Schedule(num_frames=7, batch_frames=2, num_epochs=3, seed=4)
+
+
+def batches(num_processes: int, start: int = 0):
+    samples = Samples(read, AUGMENTATIONS, seed=4, cache_bytes=10**7)
+    return list(training_batches(samples, SCHEDULE, Voxelizer(), start, num_processes))
+
+
+def same(one, two) -> bool:
+    return (
+        one.tokens == two.tokens
+        and torch.equal(one.images, two.images)
+        and torch.equal(one.voxels.features, two.voxels.features)
+        and torch.equal(one.pairs.pixel_index, two.pairs.pixel_index)
+        and torch.equal(one.pairs.class_ids, two.pairs.class_ids)
+    )
+
+
+def test_a_pairs_class_is_its_pixels():
+    sample = read(0)
+    _, row, column = sample.pairs.pixel_index.T
+    expected = np.where(row == 0, IGNORE, (row + column) % 7)
+    np.testing.assert_array_equal(sample.pair_class, expected)
+
+
+@pytest.mark.parametrize("num_processes", [1, 4])
+def test_loader_processes_change_nothing(num_processes):
+    for one, two in zip(batches(0), batches(num_processes), strict=True):
+        assert same(one, two)
+
+
+@pytest.mark.parametrize("start", [1, 3, 4])
+def test_a_resume_sees_the_rest_of_the_same_batches(start):
+    rest = batches(0, start)
+    assert len(rest) == 9 - start
+    for one, two in zip(batches(0)[start:], rest, strict=True):
+        assert same(one, two)
+
+
+def test_epochs_differ_in_order_and_in_augmentation():
+    first, second = batches(0)[:3], batches(0)[3:6]
+    assert [b.tokens for b in first] != [b.tokens for b in second]
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_workers_share_each_batch(world_size):
+    whole = Schedule(num_frames=9, batch_frames=4, num_epochs=2, seed=0)
+    shares = [list(Schedule(9, 4, 2, 0, rank, world_size).places(0)) for rank in range(world_size)]
+    for step, places in enumerate(whole.places(0)):
+        assert sum((share[step] for share in shares), []) == places
+
+
+def test_validation_sees_every_frame_once():
+    shares = [once_over(11, 3, rank, 2) for rank in (0, 1)]
+    seen = [index for share in shares for batch in share for _, index in batch]
+    assert sorted(seen) == list(range(11))
+
+
+def test_collated_indices_lead_back_to_the_samples():
+    samples = [read(0), read(1)]
+    batch = Collate(Voxelizer())(samples)
+    first = len(samples[0].pairs)
+    assert len(batch.pairs) == first + len(samples[1].pairs)
+    assert batch.pairs.frame_index.bincount().tolist() == [first, len(samples[1].pairs)]
+    assert batch.pairs.pixel_index[first:, 0].min() == 2  # images are numbered through
+    point = torch.from_numpy(samples[1].pairs.point_index) + len(samples[0].xyz_m)
+    assert torch.equal(batch.pairs.voxel_index[first:], batch.voxels.voxel_of_point[point])
+    assert batch.images.shape == (4, 3, ROWS, COLUMNS)
+
+
+def test_a_cloud_has_no_images_and_no_pairs():
+    batch = Collate(Voxelizer())([make_cloud(make_frame(0))])
+    assert len(batch.images) == 0
+    assert len(batch.pairs) == 0
+    assert batch.class_ids is not None
+
+
+def test_a_camera_that_sees_no_point_is_an_error_or_by_choice_an_image_without_pairs():
+    frame = make_frame(0)
+    blind = Frame(**{**vars(frame), "xyz_m": np.abs(frame.xyz_m)})
+    with pytest.raises(UserError, match=r"RIGHT of frame frame0 sees none .*empty_camera=drop"):
+        make_sample(blind, None, CAMERAS)
+    dropped = make_sample(blind, None, CAMERAS, "drop")
+    assert set(dropped.pairs.pixel_index[:, 0]) == {0}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_frames": 3, "batch_frames": 4}, "3 frames and a batch takes 4"),
+        ({"num_frames": 9, "batch_frames": 4, "world_size": 3}, "cannot be shared by 3"),
+    ],
+)
+def test_a_split_or_batch_that_cannot_work_is_an_error(settings, message):
+    with pytest.raises(UserError, match=message):
+        Schedule(**{"num_epochs": 1, "seed": 0, **settings})

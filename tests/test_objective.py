@@ -1,0 +1,132 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from olivine.losses.info_nce import info_nce
+from olivine.losses.sup_con import sup_con
+from olivine.objective import Method, Objective
+from olivine.recipes import olivine_method, ppkt_method
+from olivine.types import IGNORE, PairTable
+
+NUM_PAIRS, NUM_CHANNELS, NUM_CLASSES = 240, 16, 5
+GENERATOR = torch.Generator().manual_seed(0)
+POINTS, PIXELS = (
+    {head: torch.randn(NUM_PAIRS, NUM_CHANNELS, generator=GENERATOR) for head in ("pixel", "class")}
+    for _ in range(2)
+)
+PAIRS = PairTable(
+    voxel_index=torch.arange(NUM_PAIRS),
+    pixel_index=torch.zeros(NUM_PAIRS, 3, dtype=torch.long),
+    class_ids=torch.randint(0, NUM_CLASSES, (NUM_PAIRS,), generator=GENERATOR),
+    range_m=60 * torch.rand(NUM_PAIRS, generator=GENERATOR),
+    frame_index=torch.arange(NUM_PAIRS) // 60,  # four frames
+)
+
+
+WARM = {"terms.compact.loss.warmup_steps": 0, "terms.compact.loss.freeze": False}
+
+
+class Rows:
+    """Features of pair i are row i, asked for by the pair's voxel."""
+
+    def __init__(self):
+        self.leaves = {head: rows.clone().requires_grad_() for head, rows in POINTS.items()}
+
+    def points(self, head: str, pairs: PairTable) -> torch.Tensor:
+        return F.normalize(self.leaves[head][pairs.voxel_index], dim=1)
+
+    def pixels(self, head: str, pairs: PairTable) -> torch.Tensor:
+        return F.normalize(PIXELS[head][pairs.voxel_index], dim=1)
+
+
+def run(method: Method, pairs: PairTable = PAIRS, frames_per_group: int = 2, first_group: int = 0):
+    objective = Objective(method, NUM_CHANNELS, NUM_CLASSES)
+    rows = Rows()
+    total, values = objective(
+        rows,
+        pairs,
+        lambda frame: first_group + frame // frames_per_group,
+        lambda term, group: torch.Generator().manual_seed(100 * term + group),
+    )
+    return total, values, rows, objective
+
+
+def test_ppkt_is_info_nce_within_each_contrast_group():
+    total, values, rows, _ = run(ppkt_method())
+    query, key = rows.points("pixel", PAIRS), rows.pixels("pixel", PAIRS)
+    halves = [info_nce(query[half], key[half], 0.07) for half in (slice(0, 120), slice(120, 240))]
+    torch.testing.assert_close(total, torch.stack(halves).mean())
+    assert set(values) == {"pixel"}
+
+
+def test_olivine_is_the_weighted_sum_of_its_terms():
+    method = olivine_method().override(WARM)
+    total, values, _, _ = run(method)
+    expected = 0.5 * values["pixel"] + 0.5 * values["class"] + values["compact"]
+    torch.testing.assert_close(total, expected)
+    assert values["compact"] != 0
+
+
+def test_every_term_sends_a_gradient_to_its_own_head_alone():
+    for name, head in (("pixel", "pixel"), ("class", "class"), ("compact", "class")):
+        weights = {f"terms.{t}.weight": float(t == name) for t in ("pixel", "class", "compact")}
+        method = olivine_method().override({**weights, **WARM})
+        total, values, rows, _ = run(method)
+        total.backward()
+        assert set(values) == {name}
+        other = "pixel" if head == "class" else "class"
+        assert rows.leaves[head].grad.abs().sum() > 0
+        assert rows.leaves[other].grad is None
+
+
+def test_two_workers_with_half_the_batch_have_the_loss_of_one_with_all_of_it():
+    """What DDP averages over workers is the mean over groups, so the whole is the same."""
+    method = olivine_method().override(
+        {"terms.pixel.sample.num_pairs": 50, "terms.class.sample.num_pairs": 50}
+    )
+    whole, *_ = run(method)
+    shares = [
+        run(method, PAIRS.take((PAIRS.frame_index // 2) == worker), 2)[0] for worker in (0, 1)
+    ]
+    torch.testing.assert_close(torch.stack(shares).mean(), whole)
+
+
+def test_a_draw_depends_on_its_group_not_on_what_else_is_in_the_batch():
+    method = ppkt_method().override({"terms.pixel.sample.num_pairs": 30})
+    _, _, rows, _ = run(method)
+    total, *_ = run(method)
+    again, *_ = run(method)
+    assert torch.equal(total, again)
+
+
+def test_the_official_way_makes_unlabelled_pixels_a_class_of_their_own():
+    half = torch.where(torch.arange(NUM_PAIRS) % 2 == 0, IGNORE, PAIRS.class_ids)
+    pairs = PairTable(PAIRS.voxel_index, PAIRS.pixel_index, half, PAIRS.range_m, PAIRS.frame_index)
+    only_class = {"terms.pixel.weight": 0, "terms.compact.weight": 0}
+    ours = olivine_method().override(only_class)
+    official = ours.override({"ignored_as_class": True})
+    _, values, rows, _ = run(official, pairs, frames_per_group=4)
+    classes = torch.where(half == IGNORE, NUM_CLASSES, half)
+    expected = sup_con(rows.points("class", PAIRS), rows.pixels("class", PAIRS), classes, 0.07)
+    torch.testing.assert_close(values["class"], expected)
+    assert run(ours, pairs, frames_per_group=4)[1]["class"] != values["class"]
+
+
+def test_weight_zero_removes_a_term_and_its_head():
+    method = olivine_method().override({"terms.class.weight": 0, "terms.compact.weight": 0})
+    assert method.heads == ("pixel",)
+    assert not method.uses_classes
+    assert list(Objective(method, 8, 5).losses) == ["pixel"]
+
+
+@pytest.mark.parametrize("name", ["density_temperature", "category_temperature"])
+def test_the_class_terms_sampler_can_be_turned_off_factor_by_factor(name):
+    method = olivine_method().override({f"terms.class.sample.{name}": 0.0})
+    assert run(method)[0].isfinite()
+
+
+def test_the_bank_is_watched():
+    *_, objective = run(olivine_method())
+    metrics = objective.state_metrics()
+    assert set(metrics) == {"compact/kappa_mean", "compact/classes_seen"}
+    assert metrics["compact/classes_seen"].item() == NUM_CLASSES
