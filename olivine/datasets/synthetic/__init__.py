@@ -1,0 +1,54 @@
+"""A synthetic world of city streets, written as a true nuScenes v1.0-mini data set.
+
+It exists so that the whole chain runs anywhere: real tables, JPEGs, 32-ring scans with missed
+beams, point labels, ego poses per sensor. Images and scans are ray-cast from the same triangles
+at each sensor's own time, and the true class of every pixel is kept below `truth/`. Keyframes
+only: sweeps between them and radars are not written.
+
+`write_world` makes it; `Synthetic` opens it through the nuScenes reader.
+"""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from olivine.datasets.synthetic.config import SCENE_NAMES, WorldConfig
+from olivine.datasets.synthetic.rig import CAMERA_NAMES
+from olivine.datasets.synthetic.taxonomy import CLASS_NAMES
+from olivine.datasets.synthetic.writing import holds_world, read_truth, write_world
+from olivine.errors import UserError
+from olivine.parts import Dataset, Frames
+
+__all__ = ["CLASS_NAMES", "SCENE_NAMES", "Synthetic", "WorldConfig", "read_truth", "write_world"]
+
+
+class Synthetic(Dataset):
+    """Which keyframes and cameras of which world; the first three settings are `Nuscenes`'s."""
+
+    split: str = "mini_train"
+    scene_step: int = Field(default=1, ge=1)
+    cameras: tuple[str, ...] = CAMERA_NAMES
+    world: WorldConfig = WorldConfig()
+
+    def open(self, root: Path, cache_dir: Path) -> Frames:
+        """Return the frames; raise UserError if root does not hold this world."""
+        from olivine.datasets.nuscenes import Nuscenes
+
+        root = Path(root).absolute()
+        if not holds_world(self.world, root):
+            changed = WorldConfig().flatten()
+            wanted = [f"{k}={v}" for k, v in self.world.flatten().items() if changed[k] != v]
+            settings = "".join(f" --set world.{setting}" for setting in wanted)
+            raise UserError(
+                f"{root} does not hold the synthetic world asked for; "
+                f"make it: olivine data synth {root}{settings}"
+            )
+        reader = Nuscenes.from_dict(
+            {
+                "version": "v1.0-mini",
+                "split": self.split,
+                "scene_step": self.scene_step,
+                "cameras": self.cameras,
+            }
+        )
+        return reader.open(root, cache_dir)

@@ -1,0 +1,127 @@
+"""Grows a scene from its name and the world's seed."""
+
+from collections.abc import Iterator
+from itertools import cycle
+
+import numpy as np
+
+from olivine.datasets.synthetic import traffic
+from olivine.datasets.synthetic.config import SCENE_NAMES, WorldConfig, generator
+from olivine.datasets.synthetic.layout import ARCHETYPES, Plan, plan_street
+from olivine.datasets.synthetic.population import Site, fill_plots
+from olivine.datasets.synthetic.rig import KEYFRAME_S
+from olivine.datasets.synthetic.scene import EgoPath, Light, Pace, Scene
+from olivine.datasets.synthetic.street import Ground, horizon
+from olivine.datasets.synthetic.taxonomy import Category
+
+# Where the real scenes of these names were recorded; Singapore drives on the left.
+_LOCATIONS = {
+    "scene-0061": ("n015", "singapore-onenorth"),
+    "scene-0103": ("n008", "boston-seaport"),
+    "scene-0553": ("n008", "boston-seaport"),
+    "scene-0655": ("n008", "boston-seaport"),
+    "scene-0757": ("n008", "boston-seaport"),
+    "scene-0796": ("n015", "singapore-queenstown"),
+    "scene-0916": ("n015", "singapore-queenstown"),
+    "scene-1077": ("n015", "singapore-hollandvillage"),
+    "scene-1094": ("n015", "singapore-hollandvillage"),
+    "scene-1100": ("n015", "singapore-hollandvillage"),
+}
+
+
+def location_of(name: str) -> str:
+    """Return where the scene of that name lies."""
+    return _LOCATIONS[name][1]
+
+
+def grow_scene(config: WorldConfig, name: str) -> Scene:
+    """Return one scene, the same for the same configuration and name."""
+    vehicle, location = _LOCATIONS[name]
+    index = SCENE_NAMES.index(name)
+    rng = generator(config.seed, name, "plan")
+    keep = 1 if location.startswith("singapore") else -1
+    archetype = ARCHETYPES[(index + config.seed) % len(ARCHETYPES)]
+    duration = config.keyframes_per_scene * KEYFRAME_S
+    ego = Pace(rng.uniform(4.0, 12.0), rng.uniform(-0.6, 0.4))
+    plan = plan_street(rng, archetype, keep, ego.distance(duration))
+    site = Site(plan, rng, config.traffic * rng.uniform(0.6, 1.4))
+    company = _cast_rare(site, index, ego.distance(duration))
+    fill_plots(site)
+    traffic.park_vehicles(site)
+    traffic.furnish(site)
+    lane = (keep, int(rng.integers(plan.num_lanes[keep])))
+    traffic.drive(site, lane, ego, company)
+    traffic.walkers(site)
+    tints = rng.uniform(0.65, 1.4, (len(Ground), 1)) * rng.uniform(0.88, 1.12, (len(Ground), 3))
+    scenery = [*site.scenery, *plan.street.meshes(tints), (horizon(500.0), Category.TERRAIN)]
+    return Scene(
+        name, vehicle, location, f"Synthetic {archetype} street, seed {config.seed}",
+        plan.street, scenery, site.actors,
+        EgoPath(plan.lane_t(*lane), ego, rng.uniform(0, 6)),
+        _light(generator(config.seed, name, "light")),
+    )  # fmt: skip
+
+
+def _cast_rare(site: Site, index: int, travel_m: float) -> tuple[str, ...]:
+    """Make sure of rare classes: each is certain in every other scene, likely in the others.
+
+    The order of SCENE_NAMES makes them certain in mini_train and in mini_val. Returns which
+    long vehicles shall share the recording car's lane.
+    """
+    certain = index // 2 % 2
+
+    def chosen(parity: int) -> bool:
+        return parity == certain or site.chance(0.6)
+
+    spots = _spots(site.plan, site.rng, travel_m)
+    if chosen(0):
+        traffic.roadworks(site, *next(spots), digger=True, cones=site.chance(0.7))
+    if chosen(1):
+        traffic.roadworks(site, *next(spots), digger=site.chance(0.3), cones=True)
+    for parity, kind in ((0, Category.BICYCLE), (1, Category.MOTORCYCLE)):
+        if chosen(parity):
+            traffic.cycle_stand(site, *next(spots), kind)
+    stop = chosen(1) and traffic.waiting_bus(site, *next(spots))
+    company = ("bus",) if not stop and certain == 1 else ()
+    return (*company, "trailer") if chosen(0) else company
+
+
+def _spots(plan: Plan, rng: np.random.Generator, travel_m: float) -> Iterator[tuple[float, int]]:
+    """Deal stretches of 20 m beside the path, clear of the cross street, in random order."""
+    margin = plan.crossing_half_m + 8
+    found = [
+        (float(s), side)
+        for s in np.arange(-28.0, travel_m + 28.0, 23.0)
+        for side in (1, -1)
+        if plan.crossing is None or not s - margin - 1 < plan.crossing < s + 20 + margin
+    ]
+    return cycle([found[i] for i in rng.permutation(len(found))])
+
+
+def _light(rng: np.random.Generator) -> Light:
+    """Return sunshine, an overcast sky or a low evening sun."""
+    clouds = float(rng.choice([0.15, 0.5, 0.95], p=[0.5, 0.25, 0.25]))
+    elevation = rng.uniform(0.25, 1.2)
+    azimuth = rng.uniform(-np.pi, np.pi)
+    sun = np.array(
+        [
+            np.cos(elevation) * np.cos(azimuth),
+            np.cos(elevation) * np.sin(azimuth),
+            np.sin(elevation),
+        ]
+    )
+    low = np.clip(1 - elevation / 0.7, 0, 1)
+    colour = np.array([1.0, 0.93 - 0.25 * low, 0.82 - 0.45 * low])
+    blue = np.array([0.28, 0.45, 0.85])
+    grey = np.array([0.62, 0.65, 0.70])
+    sky = blue * (1 - clouds) + grey * clouds
+    return Light(
+        sun=sun,
+        sun_colour=colour * 2.6 * (1 - clouds) ** 1.2,
+        sky_colour=sky,
+        horizon_colour=0.5 * sky + 0.45 * np.array([1.0, 0.97, 0.92]) * (1 - 0.3 * low),
+        clouds=clouds,
+        haze_m=rng.uniform(180, 900),
+        gain=rng.uniform(0.8, 1.25),
+        warmth=rng.normal(0, 0.05),
+    )
