@@ -1,0 +1,112 @@
+"""Imports only ever point down, Ray and MLflow stay at the edge, and `import olivine` is light."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FAMILIES = {
+    "augmentations",
+    "backbones",
+    "datasets",
+    "labellers",
+    "losses",
+    "poolings",
+    "samplers",
+    "teachers",
+}
+# Lowest first. A module imports its own floor and those below; a family's folder counts as one
+# module, and families share a floor without ever importing each other.
+FLOORS: list[set[str]] = [
+    {"errors"},
+    {"progress", "provenance", "run_store", "spec", "types"},
+    {"geometry", "parts", "sparse", "storage", "tracking", "worker"},
+    FAMILIES,
+    {
+        "checkpoint", "label_quality", "label_store", "loading", "networks", "objective", "optim",
+        "segmentation", "training",
+    },
+    {"config"},
+    {"recipes", "sweep"},
+    {"evaluate", "figures", "label", "pretrain", "tabulate"},
+    {"mlflow_tracker"},
+    {"cli", "commands", "data_commands", "demo"},
+]  # fmt: skip
+EDGE = len(FLOORS) - 1
+RAY_IS_STARTED_BY = FLOORS[EDGE]  # by name of a job, late; never `ray` itself
+MODULES = sorted((ROOT / "olivine").rglob("*.py"))
+
+
+def owner(path: Path) -> str:
+    """Return the module or the folder of `olivine` that a file belongs to."""
+    return path.relative_to(ROOT / "olivine").parts[0].removesuffix(".py")
+
+
+def floor_of(name: str) -> int:
+    floors = [i for i, floor in enumerate(FLOORS) if name in floor]
+    assert len(floors) == 1, f"give olivine/{name} one floor in tests/test_floors.py"
+    return floors[0]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield every module that a file imports, early or late, by its full name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are written in full"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path: Path) -> None:
+    own = owner(path)
+    if own == "__init__":
+        assert not list(imports(path))
+        return
+    for name in imports(path):
+        package, *rest = name.split(".")
+        if package in {"ray_jobs", "sweeps"}:
+            assert own in RAY_IS_STARTED_BY, f"{own} starts {name}; only the commands may"
+        if package != "olivine":
+            continue
+        other = rest[0]
+        if other == own:
+            continue
+        assert floor_of(other) <= floor_of(own), f"{own} imports upwards: {name}"
+        assert not {own, other} <= FAMILIES, f"the family {own} imports another: {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_ray_and_mlflow_stay_at_the_edge(path: Path) -> None:
+    packages = {name.split(".")[0] for name in imports(path)}
+    assert "ray" not in packages, "Ray belongs to ray_jobs/; stages take a Worker"
+    if owner(path) != "mlflow_tracker":
+        assert "mlflow" not in packages, "MLflow belongs to olivine/mlflow_tracker.py"
+
+
+def test_every_module_has_one_floor() -> None:
+    for name in {owner(path) for path in MODULES} - {"__init__"}:
+        assert floor_of(name) >= 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import olivine", {"ray", "mlflow", "torch", "numpy", "pydantic"}),
+        ("import olivine.recipes", {"ray", "mlflow"}),
+        ("import olivine.pretrain, olivine.evaluate, olivine.label", {"ray", "mlflow"}),
+        ("import olivine.mlflow_tracker", {"ray"}),
+    ],
+)
+def test_importing_pulls_in_no_more_than_it_must(statement: str, absent: set[str]) -> None:
+    code = f"{statement}\nimport sys; print(*sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = {name.split(".")[0] for name in answer.stdout.split()}
+    assert not loaded & absent
