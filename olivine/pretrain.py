@@ -84,6 +84,11 @@ def run_key(config: PretrainConfig, frames: Frames) -> RunKey:
     return RunKey("pretrain", identity(config.fingerprint(), frames.fingerprint, labels))
 
 
+def check_labels(config: PretrainConfig, runtime: Runtime) -> None:
+    """Raise UserError if the weak labels this pretraining reads were never made."""
+    _labels(config, runtime, config.data.open(runtime.data_path(), runtime.cache_path()))
+
+
 def weights_name(key: RunKey) -> str:
     """Return the name of a pretraining's weights below `runtime.out`."""
     return f"pretrained/{key.fingerprint}/backbone.pt"

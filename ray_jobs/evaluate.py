@@ -1,12 +1,14 @@
 """The evaluation stage on Ray Train, after the pretraining it needs."""
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 
 from olivine import evaluate as stage
 from olivine.config import EvaluateConfig, Runtime
 from olivine.tracking import Tracker
-from olivine.worker import Worker
+from olivine.training import choose_device
+from olivine.worker import LocalWorker, Worker
 from ray_jobs.pretrain import pretrain_on_ray
 from ray_jobs.ray_worker import train_on_ray
 
@@ -22,6 +24,14 @@ def evaluate_on_ray(
         done = stage.finished(config, runtime, tracker)
     assert done is not None, "an evaluation that ended has left its scores"
     return done
+
+
+def trial(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Mapping[str, float]:
+    """Return an experiment's scores: in this process, or on several workers if asked for."""
+    if runtime.num_workers > 1:
+        return evaluate_on_ray(config, runtime, tracker).scores
+    worker = LocalWorker(choose_device(runtime.device))
+    return stage.experiment(config, runtime, worker, tracker).scores
 
 
 def _evaluate(config: EvaluateConfig, runtime: Runtime, worker: Worker, tracker: Tracker) -> None:
