@@ -1,1 +1,10 @@
 """The stages as Ray jobs: the only package that knows Ray."""
+
+import os
+import sys
+
+# Ray reads these once, when it is imported; its workers inherit them.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+if "ray" not in sys.modules:  # once imported it must not be told otherwise
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
