@@ -32,7 +32,7 @@ class Nuscenes(Dataset):
     @classmethod
     def _known_split(cls, split: str) -> str:
         if split not in SPLITS:
-            raise ValueError(f"no such split, only {', '.join(SPLITS)}.{nearest(split, SPLITS)}")
+            raise ValueError(_one_of(split, SPLITS))
         return split
 
     @field_validator("cameras")
@@ -40,8 +40,7 @@ class Nuscenes(Dataset):
     def _known_cameras(cls, cameras: tuple[str, ...]) -> tuple[str, ...]:
         for name in cameras:
             if name not in CAMERAS:
-                known = ", ".join(CAMERAS)
-                raise ValueError(f"no camera {name!r}, only {known}.{nearest(name, CAMERAS)}")
+                raise ValueError("each " + _one_of(name, CAMERAS))
         if not cameras or len(set(cameras)) < len(cameras):
             raise ValueError("name at least one camera and none of them twice")
         return cameras
@@ -81,3 +80,8 @@ class Nuscenes(Dataset):
             f"Split {self.split!r} is empty: none of the {len(names)} scenes in "
             f"{root / self.version} belongs to it. Splits with scenes: {', '.join(held) or 'none'}."
         )
+
+
+def _one_of(given: str, allowed: tuple[str, ...]) -> str:
+    hint = nearest(given, allowed).strip()
+    return f"must be one of {', '.join(allowed)}" + (f" ({hint})" if hint else "")

@@ -24,6 +24,7 @@ from jaxtyping import Float, Int
 
 from olivine.datasets.nuscenes.build import LABEL_TABLE, TABLES, build_table
 from olivine.errors import UserError
+from olivine.progress import Progress
 
 _FORMAT = 1  # of the index file; another number is another file
 
@@ -163,19 +164,20 @@ def _stats(folder: Path) -> list[list]:
 def _fingerprint(folder: Path, names: list[str]) -> str:
     """Return 16 hex digits of the tables' contents, wherever they lie."""
 
-    def digest(name: str) -> str:
-        with (folder / name).open("rb") as stream:
-            return _digest(stream)
-
     with ThreadPoolExecutor() as pool:  # hashing releases Python's lock
-        digests = dict(zip(names, pool.map(digest, names), strict=True))
+        digests = dict(
+            zip(names, pool.map(_digest, [folder / name for name in names]), strict=True)
+        )
     return hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16]
 
 
-def _digest(stream: Any) -> str:
-    hashed = hashlib.sha256()
-    while block := stream.read(1 << 22):
-        hashed.update(block)
+def _digest(path: Path) -> str:
+    hashed, num_mb = hashlib.sha256(), path.stat().st_size >> 20
+    progress = Progress(f"Hashing {path.name}", "MB")
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 22):
+            hashed.update(block)
+            progress(stream.tell() >> 20, num_mb)
     return hashed.hexdigest()
 
 

@@ -8,6 +8,7 @@ from typing import BinaryIO, TypeVar
 import msgspec
 
 from olivine.errors import UserError
+from olivine.progress import Progress
 
 LIDAR = "LIDAR_TOP"
 CAMERAS = (  # SLidR's order: clockwise from the front
@@ -111,8 +112,11 @@ def read_rows(folder: Path, table: str, row_type: type[RowT]) -> Iterator[RowT]:
     path = folder / f"{table}.json"
     num_yielded = 0
     try:
+        num_mb = path.stat().st_size >> 20
+        progress = Progress(f"Reading {path.name}", "MB")
         with path.open("rb") as stream:
             for piece in _pieces(stream):
+                progress(stream.tell() >> 20, num_mb)
                 for row in msgspec.json.decode(piece, type=list[row_type]):  # type: ignore[valid-type]
                     yield row
                     num_yielded += 1
