@@ -79,13 +79,13 @@ class SparseUNet(nn.Module):
         for i, (planes, blocks) in enumerate(zip(settings.planes, settings.blocks, strict=True)):
             if i < levels:
                 names = f"conv{i + 1}p{2**i}s2", f"bn{i + 1}", f"block{i + 1}"
-                outputs, stride = channels, 2.0
+                outputs, step = channels, 1
                 self._down.append(names)
             else:
                 names = f"convtr{i}p{2 ** (2 * levels - i)}s2", f"bntr{i}", f"block{i + 1}"
-                outputs, stride = planes, 0.5
+                outputs, step = planes, -1
                 self._up.append(names)
-            self.add_module(names[0], Convolution(channels, outputs, 2, stride))
+            self.add_module(names[0], Convolution(channels, outputs, 2, step))
             self.add_module(names[1], BatchNorm(outputs, momentum))
             if i >= levels:
                 outputs += skips.pop()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from olivine.sparse.coordinates import offset_key, pack, unpack
@@ -123,7 +123,7 @@ def submanifold(cells: Cells, size: int) -> KernelMap:
 
 def _neighbours(
     keys: Int[Tensor, " V"], size: int
-) -> tuple[Int[Tensor, "half V"], Int[Tensor, "half V"]]:
+) -> tuple[Bool[Tensor, "half V"], Int[Tensor, "half V"]]:
     """Say, for each offset before the centre, whether the neighbour is there and where."""
     reach, centre = size // 2, size**3 // 2
     padded = torch.cat([keys, keys.new_tensor([END])])

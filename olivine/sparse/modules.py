@@ -13,23 +13,24 @@ from olivine.sparse.grid import SparseTensor
 class Convolution(nn.Module):
     """A convolution with MinkowskiEngine's `kernel` (offsets, inputs, outputs), x fastest.
 
-    `stride` 1 keeps the cells (odd `size`); 2 goes to the next coarser level and 0.5 back to the
-    finer one (`size` 2). Of size 1 it is a linear layer and its kernel is (inputs, outputs).
+    `step` 0 keeps the cells (`size` odd), 1 goes to the next coarser level with stride 2, -1 is
+    transposed and goes back to the finer one (`size` 2). Of size 1 it is a linear layer and its
+    kernel is (inputs, outputs).
     """
 
-    def __init__(self, inputs: int, outputs: int, size: int = 3, stride: float = 1):
+    def __init__(self, inputs: int, outputs: int, size: int = 3, step: int = 0):
         super().__init__()
-        assert (size == 2) if stride in (2, 0.5) else (stride == 1 and size % 2)
-        self.step = {1: 0, 2: 1, 0.5: -1}[stride]
+        assert size == 2 if step in (-1, 1) else (step == 0 and size % 2)
+        self.step = step
         shape = (inputs, outputs) if size == 1 else (size**3, inputs, outputs)
         self.kernel = nn.Parameter(torch.empty(shape))
         # MinkowskiEngine's start, which the published networks had: uniform by the inputs, or
         # by the outputs where transposed.
-        bound = 1 / math.sqrt(size**3 * (outputs if stride < 1 else inputs))
+        bound = 1 / math.sqrt(size**3 * (outputs if step < 0 else inputs))
         nn.init.uniform_(self.kernel, -bound, bound)
 
     def forward(self, tensor: SparseTensor) -> SparseTensor:
-        """Return the convolved tensor, on the level the stride leads to."""
+        """Return the convolved tensor, on the level `step` leads to."""
         if self.kernel.ndim == 2:
             return tensor.carry(tensor.features @ self.kernel)
         target = tensor.level + self.step
