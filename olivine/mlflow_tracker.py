@@ -30,9 +30,8 @@ from olivine.errors import UserError
 from olivine.provenance import provenance
 from olivine.run_store import artifact_folder, ask_server, one_line, sqlite_lock
 from olivine.spec import Spec
-from olivine.tracking import Run, RunKey, RunRecord, sigterm_exits
+from olivine.tracking import FAILURE, FINGERPRINT, STAGE, Run, RunKey, RunRecord, sigterm_exits
 
-STAGE, FINGERPRINT, FAILURE = "olivine.stage", "olivine.fingerprint", "olivine.failure"
 PARENT = "mlflow.parentRunId"  # MLflow's own name; its pages nest runs by it
 MAX_VALUE = 6000  # characters of a parameter or tag
 MAX_PARAMS = 100  # parameters or tags of one request

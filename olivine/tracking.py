@@ -16,6 +16,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from olivine.spec import Spec
 
+# Tags by which a run is found again, and the one that says why it did not finish.
+STAGE, FINGERPRINT, FAILURE = "olivine.stage", "olivine.fingerprint", "olivine.failure"
+
 
 @dataclass(frozen=True)
 class RunKey:

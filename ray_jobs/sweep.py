@@ -25,7 +25,7 @@ from ray import tune
 from olivine.config import Runtime
 from olivine.errors import UserError
 from olivine.sweep import Sweep, SweepPlan, Trial
-from olivine.tracking import RunKey, RunRecord, Tracker
+from olivine.tracking import FAILURE, FINGERPRINT, RunKey, RunRecord, Tracker
 from ray_jobs.session import ray_session
 
 TrialFunction = Callable[[Any, Runtime, Tracker], Mapping[str, float]]
@@ -57,7 +57,7 @@ class SweepOutcome:
     num_reused: int  # of `finished`, how many were there before
 
 
-class _TrialsFailedError(Exception):
+class _TrialsFailedError(UserError):
     """Ends the sweep's run as FAILED, so that the next start opens it again."""
 
 
@@ -154,25 +154,27 @@ class _Progress(tune.Callback):
     """One line per trial: how many are done, what it scored or why it failed, time left."""
 
     def __init__(self, job: _Job, say: Say):
-        self._trials, self._metric, self._say = job.trials, job.metric, say
+        self._job, self._say = job, say
         self._start_s, self._done = time.monotonic(), 0
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Tell the score."""
-        self._tell(trial, f"{self._metric} {trial.last_result.get('score', float('nan')):.4g}")
+        self._tell(trial, f"{self._job.metric} {trial.last_result.get('score', float('nan')):.4g}")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Tell why it failed."""
-        lines = str(trial.get_error() or "its process died").strip().splitlines()
-        self._tell(trial, f"failed: {lines[-1].strip()}")
+        known = {FINGERPRINT: trial.config["fingerprint"]}
+        runs = self._job.tracker.records("trial", known)  # Tune itself knows it only later
+        reason = runs[0].tags.get(FAILURE) if runs else None
+        self._tell(trial, f"failed: {reason or 'its process died'}")
 
     def _tell(self, trial: Any, outcome: str) -> None:
         self._done += 1
         per_trial_s = (time.monotonic() - self._start_s) / self._done
-        left_s = per_trial_s * (len(self._trials) - self._done)
+        left_s = per_trial_s * (len(self._job.trials) - self._done)
         self._say(
-            f"{self._done}/{len(self._trials)} trials, {60 / per_trial_s:.3g} per minute, "
-            f"{left_s:.0f} s left. {self._trials[trial.config['fingerprint']].name}: {outcome}"
+            f"{self._done}/{len(self._job.trials)} trials, {60 / per_trial_s:.3g} per minute, "
+            f"{left_s:.0f} s left. {self._job.trials[trial.config['fingerprint']].name}: {outcome}"
         )
 
 
@@ -207,7 +209,7 @@ def _failures(
     for fingerprint, trial in plan.trials.items():
         if fingerprint not in finished:
             tags = runs[fingerprint].tags if fingerprint in runs else {}
-            reason = tags.get("olivine.failure", "It could not be started.")
+            reason = tags.get(FAILURE, "It could not be started.")
             failures[f"{trial.row}, seed {trial.seed}"] = reason
     return failures
 

@@ -70,7 +70,9 @@ def test_failures_are_told_and_do_not_stop_the_others(tmp_path, local_ray):
     assert [record.name for record in outcome.finished.values()] == ["work, seed 0"]
     assert outcome.failures["raise, seed 0"] == "ValueError: This row cannot work."
     assert "process died" in outcome.failures["die, seed 0"]
-    assert any("raise, seed 0: failed: ValueError: This row cannot work." in t for t in told), told
+    assert any("raise, seed 0: failed: ValueError: This row cannot work." in t for t in told), (
+        "\n".join(told)
+    )
     statuses = {record.name: record.status for record in tracker.records("trial")}
     assert statuses == {
         "work, seed 0": "FINISHED",
