@@ -1,0 +1,123 @@
+import math
+import statistics
+
+import pandas as pd
+import pytest
+
+from olivine.errors import UserError
+from olivine.sweep import PlannedTrial, SweepPlan
+from olivine.tabulate import (
+    ablation_markdown,
+    ablation_table,
+    missing_trials,
+    published,
+    write_ablation,
+)
+from olivine.tracking import RunKey, RunRecord
+
+SCORES = {"baseline": [30.0, 32.0, 34.0], "full": [40.0, 41.0, 45.0]}
+
+
+def record(fingerprint: str, metrics, status="FINISHED", **tags) -> RunRecord:
+    return RunRecord("id", RunKey("trial", fingerprint), fingerprint, status, {}, metrics, tags)
+
+
+def runs() -> list[RunRecord]:
+    return [
+        record(f"{row}{seed}", {"miou": score, "iou/car": score / 2})
+        for row, scores in SCORES.items()
+        for seed, score in enumerate(scores)
+    ]
+
+
+def plan(num_seeds: int = 3) -> SweepPlan:
+    trials = {
+        f"{row}{seed}": PlannedTrial(row=row, seed=seed)
+        for row in SCORES
+        for seed in range(num_seeds)
+    }
+    return SweepPlan(name="components", metric="miou", trials=trials)
+
+
+def test_mean_and_sample_deviation_over_seeds():
+    table = ablation_table(runs(), plan().rows(), ["miou", "iou/car"])
+    assert list(table.columns) == ["method", "metric", "mean", "std", "n"]
+    for line in table[table["metric"] == "miou"].itertuples():
+        scores = SCORES[line.method]
+        assert line.mean == pytest.approx(statistics.mean(scores))
+        assert line.std == pytest.approx(statistics.stdev(scores))
+        assert line.n == 3
+
+
+def test_one_seed_has_no_deviation_and_no_seed_no_mean():
+    left = [run for run in runs() if run.key.fingerprint in {"baseline0"}]
+    table = ablation_table(left, plan().rows(), ["miou"]).set_index("method")
+    assert (table.loc["baseline", "mean"], table.loc["baseline", "n"]) == (30.0, 1)
+    assert math.isnan(table.loc["baseline", "std"])
+    assert math.isnan(table.loc["full", "mean"])
+    assert table.loc["full", "n"] == 0
+    text = ablation_markdown(table.reset_index(), "t")
+    assert "**30.00 ± –**" in text
+    assert "| full     | –" in text
+
+
+def test_only_the_newest_finished_run_of_a_fingerprint_counts():
+    again = [record("full0", {"miou": 100.0}), record("full1", {"miou": 0.0}, "FAILED"), *runs()]
+    table = ablation_table(again, {"full": ["full0", "full1", "full2"]}, ["miou"])
+    assert table["mean"].item() == pytest.approx((100 + 41 + 45) / 3)
+
+
+def test_what_is_missing_says_why():
+    known = [
+        record("full0", {}, "FAILED", **{"olivine.failure": "out of memory"}),
+        record("full1", {}, "RUNNING"),
+        *[run for run in runs() if run.name.startswith("baseline")],
+    ]
+    missing = missing_trials(known, plan())
+    assert missing.to_dict("list") == {
+        "method": ["full"] * 3,
+        "seed": [0, 1, 2],
+        "why": ["failed: out of memory", "running", "never started"],
+    }
+
+
+def test_files_hold_the_columns_the_best_and_what_is_in_print(tmp_path):
+    left = [run for run in runs() if run.name != "full2"]
+    csv, markdown = write_ablation(tmp_path, left, plan(), ["miou"])
+    read = pd.read_csv(csv)
+    assert list(read.columns) == ["method", "metric", "mean", "std", "n"]
+    pd.testing.assert_frame_equal(read, ablation_table(left, plan().rows(), ["miou"]))
+    text = markdown.read_text()
+    assert "**40.50 ± 0.71**" in text
+    assert "≈ 36.9" in text
+    assert "47.3" in text
+    assert "`full`, seed 2: never started" in text
+
+
+def test_a_published_number_is_in_no_mean():
+    with_print = ablation_markdown(
+        ablation_table(runs(), plan().rows(), ["miou"]), "t", in_print=published("components")
+    )
+    assert "32.00 ± 2.00" in with_print
+
+
+def test_published_numbers_know_their_sources():
+    methods = published("methods").set_index("method")
+    assert methods.loc["olivine", "value"] == 50.09
+    assert published("methods", "finetune_1").set_index("method").loc["seal", "value"] == 45.84
+    components = published("components").set_index("method")
+    assert components.loc["+ vMF", "how"] == "derived"
+    assert components["source"].str.len().min() > 10
+    assert published("nothing").empty
+
+
+def test_lower_is_better_where_said():
+    table = ablation_table(runs(), plan().rows(), ["miou"])
+    assert "**32.00" in ablation_markdown(table, "t", lower_is_better=["miou"])
+
+
+def test_what_cannot_be_tabulated_is_told():
+    with pytest.raises(UserError, match="Did you mean 'miou'"):
+        ablation_table(runs(), plan().rows(), ["mious"])
+    with pytest.raises(UserError, match="No trial of this table has finished"):
+        ablation_table([], plan().rows(), ["miou"])
