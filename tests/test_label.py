@@ -9,9 +9,12 @@ import pytest
 from image_folder import Folder, Threshold, content, files_below, write_images
 
 from olivine.config import LabelConfig, Runtime
+from olivine.datasets.nuscenes import Nuscenes
+from olivine.datasets.synthetic import Synthetic, WorldConfig
 from olivine.errors import UserError
 from olivine.label import LabelResult, label, label_batch
 from olivine.label_store import LabelStore
+from olivine.labellers.embedded import Embedded
 from olivine.spec import Spec
 from olivine.tracking import NullTracker, Run, RunKey, RunRecord, Tracker
 from olivine.worker import LocalWorker
@@ -154,3 +157,39 @@ def test_an_identity_follows_settings_and_more() -> None:
     assert one.identity_of() == Threshold().identity_of()
     assert one.identity_of("weights") != one.identity_of("other weights")
     assert len(content(np.zeros((1, 1, 3), np.uint8))) == len(one.identity_of()) == 12
+
+
+def test_labels_of_a_synthetic_world_are_compared_with_its_truth(
+    tiny_world: Path, tmp_path: Path
+) -> None:
+    world = WorldConfig(keyframes_per_scene=2, image_width_px=160, num_firings=120)
+    dataset = Synthetic(split="mini_val", world=world, cameras=("CAM_FRONT", "CAM_BACK"))
+    config = LabelConfig(dataset=dataset, labeller=Embedded())
+    runtime = Runtime(data_root=str(tiny_world), out=str(tmp_path / "out"), cache_dir=str(tmp_path))
+
+    quality = label(config, runtime, LocalWorker(), NullTracker()).quality
+
+    assert quality.num_images == 2 * 2 * 2
+    assert quality.pixels is not None
+    assert quality.points is not None
+    for agreement in (quality.pixels, quality.points):
+        assert 0.5 < agreement.accuracy <= 1.0  # far better than chance, which is 1 in 16
+        assert 0.0 < agreement.miou < 1.0
+    assert len(quality.lines()) == 3
+    assert quality.metrics()["pixel_accuracy"] == quality.pixels.accuracy
+
+
+def test_real_keyframes_get_maps_of_their_size(shared_data: Path, tmp_path: Path) -> None:
+    root = shared_data / "nuscenes_scene0061_keyframe0"
+    dataset = Nuscenes(version="v1.0-mini", split="all")
+    config = LabelConfig(dataset=dataset, labeller=Embedded())
+    runtime = Runtime(data_root=str(root), out=str(tmp_path / "out"), cache_dir=str(tmp_path))
+
+    result = label(config, runtime, LocalWorker(), NullTracker())
+
+    frame = dataset.open(root, tmp_path).frame(0, images=False)
+    fingerprint = dataset.open(root, tmp_path).fingerprint
+    store = LabelStore.open(tmp_path / "out", fingerprint, Embedded().identity)
+    assert result.num_labelled == len(frame.image_names) == 6
+    for name, size in zip(frame.image_names, frame.image_size_px.tolist(), strict=True):
+        assert store.read(name, tuple(size)).ids.shape == (900, 1600)
