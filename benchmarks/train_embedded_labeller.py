@@ -1,6 +1,6 @@
 """Make the weights of olivine/labellers/embedded: train it on synthetic worlds of its own.
 
-    python benchmarks/train_embedded_labeller.py --data /tmp/labeller --minutes 6
+    python benchmarks/train_embedded_labeller.py --data /tmp/labeller --minutes 8
 
 Seeds from 1,000,000 on are reserved for this script: worlds of these seeds are never those of a
 demo, a test or an experiment, so whoever is labelled by these weights was not seen by them. Pixel
@@ -69,21 +69,21 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder for the worlds")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="file of the weights")
-    parser.add_argument("--worlds", type=int, default=12)
-    parser.add_argument("--held-out-worlds", type=int, default=2)
-    parser.add_argument("--minutes", type=float, default=6.0)
+    parser.add_argument("--worlds", type=int, default=16)
+    parser.add_argument("--held-out-worlds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 
 
 def _worlds(data: Path, first_seed: int, num_worlds: int) -> list[Path]:
-    """Write the worlds that are not there yet; few keyframes, because neighbours look alike."""
+    """Write the worlds that are not there yet; one keyframe a scene, as neighbours look alike."""
     roots = []
     for seed in range(first_seed, first_seed + num_worlds):
         root = data / f"world-{seed}"
         if not root.exists():
             start = time.monotonic()
-            config = WorldConfig(seed=seed, keyframes_per_scene=2, num_firings=40)
+            config = WorldConfig(seed=seed, keyframes_per_scene=1, num_firings=40)
             write_world(config, root)
             print(f"world {seed}: {time.monotonic() - start:.0f} s", flush=True)
         roots.append(root)
