@@ -65,10 +65,12 @@ def _oriented_edges(light: Float[Tensor, "n 1 r c"]) -> Float[Tensor, "n orienta
 
 
 def _box(x: Float[Tensor, "n k r c"], width: int) -> Float[Tensor, "n k r c"]:
+    """Average over a square window, columns first and then rows: the same, for less."""
     if width == 1:
         return x
     half = width // 2
-    return F.avg_pool2d(F.pad(x, (half, half, half, half), mode="replicate"), width, stride=1)
+    x = F.pad(x, (half, half, half, half), mode="replicate")
+    return F.avg_pool2d(F.avg_pool2d(x, (1, width), stride=1), (width, 1), stride=1)
 
 
 class FilterBankTeacher(Teacher):
