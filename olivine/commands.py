@@ -192,11 +192,22 @@ def _seeds(text: str) -> list[int]:
 
 
 def _table(arguments: Namespace) -> int:
-    raise UserError("not yet")
+    from olivine.results import write_results
+
+    _, runtime = resolve(arguments)
+    folder = Path(arguments.folder or runtime.out)
+    results = write_results(arguments.name, runtime, open_tracker(runtime), folder)
+    sys.stdout.write(f"{results.table}\n")
+    for path in results.files:
+        sys.stdout.write(f"Wrote {path}\n")
+    sys.stdout.write(f"Next: mlflow server --backend-store-uri {runtime.store_uri()}\n")
+    return OK
 
 
 def _demo(arguments: Namespace) -> int:
-    raise UserError("not yet")
+    from ray_jobs.demo import demo
+
+    return demo(arguments)
 
 
 def _local_worker(runtime: Runtime) -> LocalWorker:

@@ -30,7 +30,7 @@ class Runtime(Spec):
     num_loader_workers: int = 0  # processes that load data, per worker
     loader_cache_mb: int = 1024  # samples kept in memory as read, per loading process
     num_label_actors: int = Field(default=1, ge=1)  # at most; they start as images arrive
-    gpus_per_label_actor: float = Field(default=1.0, gt=0)  # where there are GPUs; a fraction shares one
+    gpus_per_label_actor: float = Field(default=1.0, gt=0)  # a fraction shares one
     label_batch_size: int = Field(default=8, ge=1)  # images a labeller sees at once
     max_concurrent_trials: int = 0  # 0: as many as the cluster's CPUs or GPUs allow
     gpus_per_trial: float = 1.0  # a fraction shares a GPU between small trials
@@ -69,7 +69,7 @@ class PretrainConfig(Spec):
     voxels: Voxelizer = Voxelizer()
     augmentations: dict[str, Augmentation | None] = Field(default_factory=dict)
     empty_camera: Literal["error", "drop"] = "error"
-    num_channels: int = Field(default=64, ge=2)  # of the space in which points and pixels are compared
+    num_channels: int = Field(default=64, ge=2)  # where points and pixels are compared
     optimiser: Sgd = Sgd()
     num_epochs: int = Field(default=50, ge=0)
     batch_frames: int = Field(default=16, ge=1)

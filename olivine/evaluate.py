@@ -68,13 +68,14 @@ def finished(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Eval
     """Return what an earlier run of the same experiment found, if it finished."""
     key = run_key(config, runtime)
     record = tracker.finished(key)
-    if record is None or not Store(runtime.out).exists(_predictions_name(key)):
+    if record is None or not Store(runtime.out).exists(predictions_name(key.fingerprint)):
         return None
     names = [name for name in record.metrics if name.startswith(SCORE)]
     scores = {name.removeprefix(SCORE): record.metrics[name] for name in names}
-    return EvaluateResult(key, scores, _predictions_name(key))
+    return EvaluateResult(key, scores, predictions_name(key.fingerprint))
 
 
+PRETRAINED = "olivine.pretrained"  # tag: fingerprint of the pretraining
 SCORE = "val/"  # before the name of a score among a run's metrics
 
 
@@ -108,7 +109,7 @@ def evaluate(
     key = run_key(config, runtime)
     store = Store(runtime.out)
     model = _build(config, len(train.class_names), store, pretrained_key, worker)
-    tags = {"olivine.pretrained": pretrained_key.fingerprint, **(tags or {})}
+    tags = {PRETRAINED: pretrained_key.fingerprint, **(tags or {})}
     with tracker.run(key, _run_name(config), config, tags) as run:
         folder = f"evaluated/{key.fingerprint}"
         training = _training(config, runtime, worker, model, train)
@@ -117,8 +118,8 @@ def evaluate(
         scores = named_scores(counts, val.class_names, config.absent)
         run.log_metrics({f"{SCORE}{name}": value for name, value in scores.items()}, 0)
         if worker.rank == 0:
-            store.write(_predictions_name(key), first)
-    return EvaluateResult(key, scores, _predictions_name(key))
+            store.write(predictions_name(key.fingerprint), first)
+    return EvaluateResult(key, scores, predictions_name(key.fingerprint))
 
 
 def named_scores(counts: Tensor, class_names: tuple[str, ...], absent: str) -> dict[str, float]:
@@ -273,8 +274,9 @@ class _CloudReader:
         return make_cloud(self.frames.frame(index, images=False))
 
 
-def _predictions_name(key: RunKey) -> str:
-    return f"evaluated/{key.fingerprint}/first_frame.npz"
+def predictions_name(fingerprint: str) -> str:
+    """Return the name of an experiment's first validation frame below `runtime.out`."""
+    return f"evaluated/{fingerprint}/first_frame.npz"
 
 
 def _run_name(config: EvaluateConfig) -> str:

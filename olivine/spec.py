@@ -53,14 +53,15 @@ class Spec(BaseModel):
         Setting a part's `kind` starts it from that kind's defaults, so kinds are set first.
         """
         tree = self.to_dict()
-        is_kind = lambda name: name.endswith(".kind")
-        if any(map(is_kind, settings)):
-            for name in filter(is_kind, settings):
+        kinds_first = [name for name in settings if name.endswith(".kind")]
+        if kinds_first:
+            for name in kinds_first:
                 _assign(tree, name, settings[name])
             # Fill in the new parts' defaults, so that their settings have names.
             tree = type(self).from_dict(tree).to_dict()
-        for name in (name for name in settings if not is_kind(name)):
-            value = settings[name]
+        for name, value in settings.items():
+            if name in kinds_first:
+                continue
             _assign(tree, name, value.to_dict() if isinstance(value, Spec) else value)
         return type(self).from_dict(tree)
 

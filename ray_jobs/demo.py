@@ -1,0 +1,115 @@
+"""The whole chain on one machine: a world, its labels, a pretraining, a sweep and its table.
+
+Every step is the stage that a real run takes, at the scale of two cores. With
+`--set runtime.data_root=...` the world is not made and the chain runs on that data set.
+"""
+
+import os
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from olivine import commands
+from olivine.config import EvaluateConfig, Runtime, label_config
+from olivine.progress import Progress
+from olivine.spec import parse_settings
+from olivine.sweep import find_sweep
+from olivine.tracking import Tracker
+
+SWEEP = "components"
+ROWS = "random; PPKT; full"  # what fits six minutes on two cores
+NUM_WORKERS = 2  # processes that share the pretraining and the evaluation shown first
+
+
+def demo(arguments: Namespace) -> int:
+    """Run everything below `--out`; running it again does only what is missing."""
+    out = Path(arguments.out)
+    own_data = any(name == "runtime.data_root" for name in parse_settings(arguments.set))
+    arguments.set = [f"runtime.out={out}", *arguments.set]
+    if not own_data:
+        arguments.set.append(f"runtime.data_root={out / 'nuscenes'}")
+    arguments.name, arguments.rows = SWEEP, arguments.rows or ROWS
+    experiment, runtime = commands.resolve(arguments)
+    start_s = time.monotonic()
+    if not own_data:
+        with _step("1. A synthetic world, written as nuScenes"):
+            _make_world(Path(runtime.data_root))
+    tracker = commands.open_tracker(runtime)
+    from ray_jobs.session import ray_session
+
+    with ray_session(runtime):
+        _label_and_train(experiment, runtime, tracker)
+        with _step(f"4. Sweep {SWEEP!r} over Ray Tune: rows {arguments.rows}"):
+            status = _sweep(arguments, experiment, runtime, tracker)
+    with _step("5. Table and figures, from MLflow"):
+        _tabulate(out, runtime, tracker)
+    _say(f"\nAll of it took {time.monotonic() - start_s:.0f} s. Next:")
+    _say(f"  all rows:         olivine sweep {SWEEP} --recipe demo{_settings(arguments)}")
+    _say(f"  the runs' page:   mlflow server --backend-store-uri {runtime.store_uri()}")
+    _say("  your nuScenes:    olivine label olivine --set runtime.data_root=/data/nuscenes")
+    return status
+
+
+def _label_and_train(experiment: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> None:
+    from ray_jobs.evaluate import evaluate_on_ray
+    from ray_jobs.label import label_on_ray
+    from ray_jobs.pretrain import pretrain_on_ray
+
+    with _step("2. Weak labels, over Ray Data"):
+        _say(str(label_on_ray(label_config(experiment.pretrained), runtime, tracker)))
+    together = runtime.override({"num_workers": NUM_WORKERS})
+    with _step(f"3. OLIVINE pretrained and probed by {NUM_WORKERS} workers of Ray Train"):
+        pretrained = pretrain_on_ray(experiment.pretrained, together, tracker)
+        _say(f"weights: {runtime.out}/{pretrained.weights}")
+        scores = evaluate_on_ray(experiment, together, tracker).scores
+        _say(f"linear probe: {scores['miou']:.2f} % mIoU, {scores['accuracy']:.2f} % of points")
+
+
+def _make_world(root: Path) -> None:
+    from olivine.datasets.synthetic import WorldConfig, write_world
+
+    processes = os.cpu_count() or 1
+    write_world(WorldConfig(), root, processes, Progress("world", "keyframes"))
+    _say(f"data set: {root}")
+
+
+def _sweep(
+    arguments: Namespace, experiment: EvaluateConfig, runtime: Runtime, tracker: Tracker
+) -> int:
+    from ray_jobs.evaluate import trial
+    from ray_jobs.sweep import run_sweep
+
+    trials = commands.plan_sweep(arguments, experiment, runtime)
+    outcome = run_sweep(find_sweep(SWEEP), trials, trial, runtime, tracker, say=_say)
+    for name, reason in outcome.failures.items():
+        _say(f"failed: {name}: {reason}")
+    return commands.INCOMPLETE if outcome.failures else commands.OK
+
+
+def _tabulate(out: Path, runtime: Runtime, tracker: Tracker) -> None:
+    from olivine.results import write_results
+
+    results = write_results(SWEEP, runtime, tracker, out)
+    _say(results.table)
+    for path in results.files:
+        _say(f"wrote {path}")
+
+
+@contextmanager
+def _step(title: str) -> Iterator[None]:
+    _say(f"\n{title}")
+    start_s = time.monotonic()
+    yield
+    _say(f"   ({time.monotonic() - start_s:.0f} s)")
+
+
+def _settings(arguments: Namespace) -> str:
+    return "".join(f" --set {setting}" for setting in arguments.set)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
