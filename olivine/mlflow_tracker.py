@@ -278,9 +278,19 @@ def _client(uri: str) -> MlflowClient:
             "server (http://host:5000); set tracking_uri to one of them."
         )
     try:
-        with sqlite_lock(uri):
+        with sqlite_lock(uri) as path:
+            if path is not None and not path.exists():
+                _make_database(path)
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
-    except (MlflowException, OSError) as error:
+    except Exception as error:  # whatever the libraries below MLflow raise: it is not our fault
         raise UserError(f"Cannot open the run store {uri}: {one_line(error)}") from None
     return client
+
+
+def _make_database(path: Path) -> None:
+    """Make the tables under another name: a process killed meanwhile would leave half of them."""
+    hidden = path.with_name(f".{path.name}.new")
+    hidden.unlink(missing_ok=True)
+    MlflowClient(tracking_uri=f"sqlite:///{hidden}").search_experiments(max_results=1)
+    hidden.replace(path)

@@ -27,16 +27,19 @@ def ask_server(uri: str) -> None:
 
 
 @contextlib.contextmanager
-def sqlite_lock(uri: str) -> Iterator[None]:
-    """Let one process at a time make the tables: MLflow's migration fails when two run it."""
+def sqlite_lock(uri: str) -> Iterator[Path | None]:
+    """Let one process at a time make the tables: MLflow's migration fails when two run it.
+
+    Yields the database's path, or None for a server.
+    """
     path = _sqlite_path(uri)
     if path is None:
-        yield
+        yield None
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield path
 
 
 def _sqlite_path(uri: str) -> Path | None:

@@ -135,6 +135,15 @@ def test_more_runs_than_one_page_are_all_read(store, monkeypatch):
     assert [record.name for record in store.records("paged")] == ["p4", "p3", "p2", "p1", "p0"]
 
 
+def test_half_made_or_foreign_databases_are_told_or_replaced(tmp_path):
+    (tmp_path / ".mlflow.db.new").write_bytes(b"a process was killed while it made this")
+    MlflowTracker(f"sqlite:///{tmp_path}/mlflow.db").ensure_store()
+    assert [path.name for path in tmp_path.glob("*.db")] == ["mlflow.db"]
+    (tmp_path / "other.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(UserError, match="Cannot open the run store .*other.db"):
+        MlflowTracker(f"sqlite:///{tmp_path}/other.db").ensure_store()
+
+
 @pytest.mark.parametrize(
     ("uri", "told"),
     [
