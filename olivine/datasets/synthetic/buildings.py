@@ -1,5 +1,7 @@
 """Houses, blocks and towers, with depth where LiDAR would feel it: bays, balconies, awnings."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from olivine.datasets.synthetic.materials import Material
@@ -27,8 +29,8 @@ def block(rng: np.random.Generator, width_m: float, depth_m: float, height_m: fl
     w = width_m / 2
     ground = rng.uniform(3.2, 4.2)
     shops = rng.random() < 0.45
-    parts = [_walls(w, 0.0, depth_m, 0.0, ground, Material.SHOPS if shops else skin, colour)]
-    parts.append(_walls(w, 0.0, depth_m, ground, height_m, skin, colour))
+    parts = [_walls(w, depth_m, (0.0, ground), Material.SHOPS if shops else skin, colour)]
+    parts.append(_walls(w, depth_m, (ground, height_m), skin, colour))
     roof = [[(-w, 0, height_m), (w, 0, height_m), (w, depth_m, height_m), (-w, depth_m, height_m)]]
     parts.append(quads(np.array(roof), Material.CONCRETE, (0.2, 0.2, 0.2)))
     parts.append(
@@ -44,12 +46,12 @@ def block(rng: np.random.Generator, width_m: float, depth_m: float, height_m: fl
 
 
 def _walls(
-    w: float, front: float, depth: float, low: float, high: float, material: int, colour: np.ndarray
+    w: float, depth: float, levels: tuple[float, float], material: int, colour: np.ndarray
 ) -> Mesh:
-    ring = [(-w, front), (w, front), (w, depth), (-w, depth), (-w, front)]
-    faces = [
-        [(*a, low), (*b, low), (*b, high), (*a, high)] for a, b in zip(ring, ring[1:], strict=False)
-    ]
+    """Four upright faces between two heights, the front one at y = 0."""
+    low, high = levels
+    ring = [(-w, 0.0), (w, 0.0), (w, depth), (-w, depth), (-w, 0.0)]
+    faces = [[(*a, low), (*b, low), (*b, high), (*a, high)] for a, b in pairwise(ring)]
     return quads(np.array(faces), material, colour)
 
 
@@ -118,7 +120,7 @@ def house(rng: np.random.Generator, width_m: float) -> Mesh:
     gables = [[(x, 0, eaves), (x, depth, eaves), (x, mid, ridge)] for x in (-w, w)]
     door = rng.uniform(-w + 1.5, w - 1.5)
     parts = [
-        _walls(w, 0.0, depth, 0.0, eaves, skin, colour),
+        _walls(w, depth, (0.0, eaves), skin, colour),
         quads(np.array(roof), Material.BRICK, tiles),
         triangles(np.array(gables), Material.PLASTER, colour),
         box((1.2, 0.12, 2.1), (door, -0.05, 1.05), Material.WOOD, rng.uniform(0.02, 0.4, 3)),
@@ -126,7 +128,9 @@ def house(rng: np.random.Generator, width_m: float) -> Mesh:
     ]
     for side in (-1, 1):
         foot = (door + side * 0.95, -1.3, 0)
-        parts.append(cylinder(foot, (*foot[:2], 2.5), (0.08, 0.08), Material.WOOD, colour, 6))
+        parts.append(
+            cylinder(foot, (*foot[:2], 2.5), (0.08, 0.08), Material.WOOD, colour, num_sides=6)
+        )
     return join(parts)
 
 
@@ -134,7 +138,7 @@ def hall(rng: np.random.Generator, width_m: float, depth_m: float) -> Mesh:
     """Return a warehouse with roller doors, its front along x at y = 0."""
     height, colour, w = rng.uniform(5, 9), wall_colour(rng), width_m / 2
     parts = [
-        _walls(w, 0.0, depth_m, 0.0, height, Material.PLASTER, colour),
+        _walls(w, depth_m, (0.0, height), Material.PLASTER, colour),
         box((width_m, depth_m, 0.3), (0, depth_m / 2, height), Material.METAL, colour * 0.7),
     ]
     for x in np.arange(-w + 3, w - 2.5, 6.0):

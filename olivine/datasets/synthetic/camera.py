@@ -41,7 +41,7 @@ def render(
     origins = np.broadcast_to(scene_SE3_cam[:3, 3].astype(np.float32), directions.shape)
     moment = world.at(time_s)
     hits = moment.cast(origins, directions, REACH_M)
-    rgb = _shade(world, moment, hits, origins, directions, mount.intrinsics_px[0][0])
+    rgb = _shade(moment, hits, (origins, directions), mount.intrinsics_px[0][0])
     truth = np.where(hits.hit, class_of_category()[hits.category], IGNORE).astype(np.uint8)
     depth = np.where(hits.hit, hits.distance_m / lengths, np.inf).astype(np.float32)
     return Picture(
@@ -62,34 +62,29 @@ def _pixel_rays(mount: Mount, size_px: tuple[int, int]) -> tuple[np.ndarray, np.
 
 
 def _shade(
-    world: StillWorld,
-    moment: Moment,
-    hits: Hits,
-    origins: np.ndarray,
-    directions: np.ndarray,
-    focal_px: float,
+    moment: Moment, hits: Hits, rays: tuple[np.ndarray, np.ndarray], focal_px: float
 ) -> np.ndarray:
     """Return linear radiance: sun with shadows, sky light, reflections, haze."""
-    light = world.scene.light
-    radiance = _sky(light, directions)
-    rows = np.nonzero(hits.hit)[0]
+    light, (origins, directions) = moment.scene.light, rays
+    rows, open_sky = np.nonzero(hits.hit)[0], np.nonzero(~hits.hit)[0]
+    radiance = np.empty((len(hits.hit), 3), np.float32)
+    radiance[open_sky] = _sky(light, directions[open_sky])
     distance, normal = hits.distance_m[rows], hits.normal[rows]
     cosine = np.abs(np.einsum("ij,ij->i", normal, directions[rows]))
     footprint = distance / focal_px / np.maximum(cosine, 0.05)
     sharpness = np.clip(1.5 - footprint / 0.08, 0, 1)
     base = albedo(
-        world.scene.street, hits.material[rows], hits.colour[rows], hits.uv_m[rows],
-        hits.body[rows], sharpness,
+        moment.scene.street, hits, rows, sharpness
     )  # fmt: skip
-    sun = np.maximum(normal @ light.sun.astype(np.float32), 0)
+    sun = np.maximum(normal @ light.sun, 0)
     lit = np.nonzero((sun > 0) & (light.sun_colour.max() > 0.05))[0]
     points = origins[rows[lit]] + directions[rows[lit]] * distance[lit, None]
     points = points + normal[lit] * (0.01 + 0.0005 * distance[lit, None])
     sun[lit] *= ~moment.shadowed(points, light.sun)
     leafy = hits.material[rows] == Material.LEAVES
     sun = np.where(leafy, 0.25 + 0.6 * sun, sun)  # light passes through leaves
-    ambient = 0.55 + 0.45 * normal[:, 2:]
-    seen = base * (sun[:, None] * light.sun_colour + ambient * light.sky_colour)
+    above = 0.5 + 0.5 * normal[:, 2:]
+    seen = base * (sun[:, None] * light.sun_colour + light.ambient(above))
     seen += _mirrored(light, hits.material[rows], normal, directions[rows], cosine)
     clear = np.exp(-distance / light.haze_m)[:, None]
     radiance[rows] = seen * clear + light.horizon_colour * (1 - clear)
@@ -123,8 +118,8 @@ def _sky(light: Light, directions: np.ndarray) -> np.ndarray:
     colour = light.horizon_colour * (1 - blend) + light.sky_colour * blend
     u, v = (directions[:, k] / (directions[:, 2] + 0.12).clip(0.05) / 9 for k in (0, 1))
     cover = np.clip((fractal(u, v) - (1 - light.clouds)) * 3, 0, 1)[:, None] * np.minimum(up * 8, 1)
-    colour = colour * (1 - 0.7 * cover) + np.array([0.85, 0.86, 0.88]) * 0.7 * cover
-    glow = np.clip(directions @ light.sun.astype(np.float32), 0, 1)[:, None]
+    colour = colour * (1 - 0.7 * cover) + np.array([0.6, 0.6, 0.62], np.float32) * cover
+    glow = np.clip(directions @ light.sun, 0, 1)[:, None]
     return (colour + light.sun_colour * (0.15 * glow**8 + 2 * glow**400)).astype(np.float32)
 
 

@@ -73,29 +73,34 @@ def _cast_rare(site: Site, index: int, travel_m: float) -> tuple[str, ...]:
     def chosen(parity: int) -> bool:
         return parity == certain or site.chance(0.6)
 
-    spots = _spots(site.plan, site.rng, travel_m)
-    if chosen(0):
-        traffic.roadworks(site, *next(spots), digger=True, cones=site.chance(0.7))
+    places = _places(site.plan, site.rng, travel_m)
     if chosen(1):
-        traffic.roadworks(site, *next(spots), digger=site.chance(0.3), cones=True)
+        traffic.cone_row(site, *next(places))
     for parity, kind in ((0, Category.BICYCLE), (1, Category.MOTORCYCLE)):
         if chosen(parity):
-            traffic.cycle_stand(site, *next(spots), kind)
-    stop = chosen(1) and traffic.waiting_bus(site, *next(spots))
+            traffic.cycle_stand(site, *next(places), kind)
+    if chosen(0):
+        traffic.roadworks(site, *next(places), digger=True, cones=site.chance(0.7))
+    if chosen(1):
+        traffic.roadworks(site, *next(places), digger=site.chance(0.3), cones=True)
+    stop = chosen(1) and traffic.waiting_bus(site, *next(places))
     company = ("bus",) if not stop and certain == 1 else ()
     return (*company, "trailer") if chosen(0) else company
 
 
-def _spots(plan: Plan, rng: np.random.Generator, travel_m: float) -> Iterator[tuple[float, int]]:
-    """Deal stretches of 20 m beside the path, clear of the cross street, in random order."""
+def _places(plan: Plan, rng: np.random.Generator, travel_m: float) -> Iterator[tuple[float, int]]:
+    """Deal stretches of 20 m beside the path and clear of the cross street: (s, side).
+
+    The nearest come first, those on the recording car's own side before the others.
+    """
     margin = plan.crossing_half_m + 8
     found = [
-        (float(s), side)
-        for s in np.arange(-28.0, travel_m + 28.0, 23.0)
+        (abs(s + 10 - travel_m / 2) + 10 * (side != plan.keep) + rng.uniform(0, 12), float(s), side)
+        for s in np.arange(-28.0, travel_m + 28.0, 21.0)
         for side in (1, -1)
         if plan.crossing is None or not s - margin - 1 < plan.crossing < s + 20 + margin
     ]
-    return cycle([found[i] for i in rng.permutation(len(found))])
+    return cycle([(s, side) for _, s, side in sorted(found)])
 
 
 def _light(rng: np.random.Generator) -> Light:
@@ -115,13 +120,14 @@ def _light(rng: np.random.Generator) -> Light:
     blue = np.array([0.28, 0.45, 0.85])
     grey = np.array([0.62, 0.65, 0.70])
     sky = blue * (1 - clouds) + grey * clouds
+    haze = 0.5 * sky + 0.45 * np.array([1.0, 0.97, 0.92]) * (1 - 0.3 * low)
     return Light(
-        sun=sun,
-        sun_colour=colour * 2.6 * (1 - clouds) ** 1.2,
-        sky_colour=sky,
-        horizon_colour=0.5 * sky + 0.45 * np.array([1.0, 0.97, 0.92]) * (1 - 0.3 * low),
+        sun=sun.astype(np.float32),
+        sun_colour=(colour * 2.6 * (1 - clouds) ** 1.2).astype(np.float32),
+        sky_colour=sky.astype(np.float32),
+        horizon_colour=haze.astype(np.float32),
         clouds=clouds,
-        haze_m=rng.uniform(180, 900),
+        haze_m=rng.uniform(350, 1500),
         gain=rng.uniform(0.8, 1.25),
         warmth=rng.normal(0, 0.05),
     )

@@ -13,11 +13,11 @@ ARCHETYPES = ("downtown", "residential", "boulevard", "industrial", "park")
 # How often each kind of plot is met: block, house, hall, park, car park, site.
 PLOT_KINDS = ("block", "house", "hall", "park", "car park", "waste land")
 _PLOTS = {
-    "downtown": (0.66, 0.04, 0.02, 0.12, 0.12, 0.04),
-    "residential": (0.14, 0.60, 0.0, 0.16, 0.05, 0.05),
-    "boulevard": (0.42, 0.10, 0.0, 0.32, 0.10, 0.06),
-    "industrial": (0.14, 0.04, 0.36, 0.16, 0.16, 0.14),
-    "park": (0.18, 0.16, 0.0, 0.50, 0.08, 0.08),
+    "downtown": (0.60, 0.04, 0.02, 0.22, 0.08, 0.04),
+    "residential": (0.12, 0.54, 0.0, 0.24, 0.04, 0.06),
+    "boulevard": (0.36, 0.10, 0.0, 0.42, 0.06, 0.06),
+    "industrial": (0.14, 0.04, 0.34, 0.24, 0.08, 0.16),
+    "park": (0.14, 0.14, 0.0, 0.58, 0.05, 0.09),
 }
 
 

@@ -12,16 +12,16 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from olivine.datasets.synthetic.materials import Material, lidar_tables
-from olivine.datasets.synthetic.mesh import box, hull, join
+from olivine.datasets.synthetic.mesh import Mesh, box, hull, join
 from olivine.datasets.synthetic.noise import speckle
 from olivine.datasets.synthetic.rig import SWEEP_S, Rig
 from olivine.datasets.synthetic.taxonomy import Category
-from olivine.datasets.synthetic.tracing import Hits, StillWorld, Surfaces, _embree
+from olivine.datasets.synthetic.tracing import Hits, StillWorld, first_distance
 from olivine.geometry.rigid import inverse
 
 NUM_RINGS = 32
 REACH_M = 105.0
-NUM_SLICES = 6  # moments of one sweep at which moving things are placed
+NUM_SLICES = 4  # moments of one sweep at which moving things are placed
 RANGE_NOISE_M = 0.018
 
 
@@ -42,15 +42,12 @@ def scan(
     """Return the sweep that ends at a time."""
     firing = np.arange(num_firings)
     times = end_s - SWEEP_S * (1 - (firing / max(num_firings - 1, 1)))
-    scene_SE3_lidar = np.stack(
-        [world.scene.ego.pose(world.scene.street, t) @ rig.lidar.ego_SE3_sensor for t in times]
-    )
+    scene_SE3_lidar = _poses(world, rig, times)
     beams = _beams(num_firings)
     directions = np.einsum("fij,frj->fri", scene_SE3_lidar[:, :3, :3], beams)
     origins = np.broadcast_to(scene_SE3_lidar[:, None, :3, 3], directions.shape)
     hits = _sweep(world, origins, directions, times)
-    own = _own_car(rig, beams)
-    _apply_own(hits, own)
+    _apply_own(hits, _own_car(num_firings))
     intensity = _intensity(world, hits, directions.reshape(-1, 3), rng)
     lost = hits.hit & (rng.random(len(hits.hit)) < _dropout(hits, directions.reshape(-1, 3)))
     returned = hits.hit & ~lost
@@ -66,6 +63,17 @@ def scan(
         np.where(returned, hits.category, Category.NOISE).astype(np.uint8),
         np.where(returned, hits.body, -1),
     )
+
+
+def _poses(world: StillWorld, rig: Rig, times: np.ndarray) -> Float[np.ndarray, "firings 4 4"]:
+    """Return the LiDAR's pose at each firing; between nine exact poses the motion is straight."""
+    knots = np.linspace(times[0], times[-1], 9)
+    ego, street = world.scene.ego, world.scene.street
+    exact = np.stack([ego.pose(street, t) @ rig.lidar.ego_SE3_sensor for t in knots])
+    place = np.linspace(0, 8, len(times))
+    low = np.minimum(place.astype(int), 7)
+    share = (place - low)[:, None, None]
+    return exact[low] * (1 - share) + exact[low + 1] * share
 
 
 @lru_cache(maxsize=4)
@@ -96,33 +104,27 @@ def _sweep(
     )
 
 
-@lru_cache(maxsize=2)
-def _roof(rig: Rig) -> Surfaces:
+@lru_cache(maxsize=1)
+def _roof() -> Mesh:
     """Return the recording car as its own LiDAR sees it, in the LiDAR frame: roof and bonnet."""
     white = (0.6, 0.6, 0.6)
     roof = hull(
-        [(-1.05, 0.6, -1.0, -0.33, 0.9), (-0.7, 0.62, -1.0, -0.28, 0.92),
-         (0.55, 0.62, -1.0, -0.28, 0.92), (1.25, 0.6, -1.2, -0.75, 0.9),
-         (2.15, 0.55, -1.3, -0.95, 0.9)],
+        [
+            (-1.05, 0.56, -1.0, -0.41, 0.9), (-0.7, 0.58, -1.0, -0.355, 0.92),
+            (0.55, 0.58, -1.0, -0.355, 0.92), (1.25, 0.56, -1.2, -0.8, 0.9),
+            (2.15, 0.5, -1.3, -0.95, 0.9),
+        ],
         Material.PAINT, white,
-    ).moved(yaw=np.pi / 2)  # fmt: skip
-    rack = [
-        box((0.05, 1.1, 0.05), (x, 0, -0.22), Material.METAL, white).moved(yaw=np.pi / 2)
-        for x in (-0.5, 0.45)
-    ]
-    mesh = join([roof, *rack])
-    return Surfaces(
-        mesh, np.full(len(mesh), Category.EGO, np.uint8), np.full(len(mesh), -1, np.int32)
-    )
+    )  # fmt: skip
+    bars = [box((0.05, 1.1, 0.05), (x, 0, -0.31), Material.METAL, white) for x in (-0.5, 0.45)]
+    return join([roof, *bars]).moved(yaw=np.pi / 2)
 
 
-def _own_car(rig: Rig, beams: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+@lru_cache(maxsize=4)
+def _own_car(num_firings: int) -> tuple[np.ndarray, np.ndarray]:
     """Return which beams meet the car itself, and where."""
-    directions = np.ascontiguousarray(beams.reshape(-1, 3), np.float32)
-    found = _embree(_roof(rig)).run(
-        np.zeros_like(directions), directions, np.full(len(directions), 3, np.float32), output=1
-    )
-    return found["primID"] >= 0, found["tfar"]
+    directions = np.ascontiguousarray(_beams(num_firings).reshape(-1, 3), np.float32)
+    return first_distance(_roof(), np.zeros_like(directions), directions, 3.0)
 
 
 def _apply_own(hits: Hits, own: tuple[np.ndarray, np.ndarray]) -> None:
@@ -143,9 +145,9 @@ def _intensity(
     line = world.scene.street.line(hits.uv_m[:, 0], hits.uv_m[:, 1])
     painted = (hits.material == Material.ASPHALT) & (line > 0)
     falloff = np.exp(-hits.distance_m / 90) * (0.8 + 0.2 * np.minimum(hits.distance_m / 6, 1))
-    value = median * cosine**exponent * falloff * np.where(painted, 2.2, 1.0)
-    value = value * np.exp(1.3 * (finish - 0.5) + 0.7 * (grain - 0.5))
-    value = value * np.exp(rng.normal(0, 0.3, len(value)))
+    value = 1.35 * median * cosine**exponent * falloff * np.where(painted, 3.0, 1.0)
+    value = value * np.exp(1.8 * (finish - 0.5) + 0.7 * (grain - 0.5))
+    value = value * np.exp(rng.normal(0, 0.35, len(value)))
     return np.clip(np.rint(value), 0, 255)
 
 

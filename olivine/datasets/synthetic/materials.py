@@ -58,9 +58,9 @@ _LIDAR = {
     Material.LEAVES: (17.0, 0.2),
     Material.BARK: (15.0, 0.4),
     Material.PLASTIC: (20.0, 0.5),
-    Material.STRIPES: (28.0, 0.3),
-    Material.SIGN: (70.0, 0.2),
-    Material.LAMP: (45.0, 0.2),
+    Material.STRIPES: (45.0, 0.3),
+    Material.SIGN: (110.0, 0.2),
+    Material.LAMP: (80.0, 0.2),
     Material.SHOPS: (14.0, 0.6),
 }
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 Colour = tuple[float, float, float] | np.ndarray  # linear red, green, blue in 0..1
+Point = Sequence[float] | np.ndarray  # x, y, z in metres
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ class Mesh:
         matrix = (turn @ tip * np.asarray(scale, float)).astype(np.float32)
         corners = self.corners_m @ matrix.T + np.asarray(translation_m, np.float32)
         return replace(self, corners_m=corners)
+
+    def rows(self, picks: np.ndarray) -> "Mesh":
+        """Keep some triangles."""
+        return Mesh(
+            self.corners_m[picks], self.uv_m[picks], self.material[picks], self.colour[picks]
+        )
 
     def tinted(self, factor: Colour) -> "Mesh":
         """Multiply all colours."""
@@ -88,8 +95,8 @@ def quads(
 
 
 def box(
-    size_m: Sequence[float],
-    centre_m: Sequence[float],
+    size_m: Point,
+    centre_m: Point,
     material: int,
     colour: Colour,
     top_scale: tuple[float, float] = (1.0, 1.0),
@@ -122,11 +129,12 @@ def loft(rings_m: np.ndarray, material: int, colour: Colour) -> Mesh:
 
 
 def cylinder(
-    start_m: Sequence[float],
-    end_m: Sequence[float],
+    start_m: Point,
+    end_m: Point,
     radii_m: tuple[float, float],
     material: int,
     colour: Colour,
+    *,
     num_sides: int = 8,
 ) -> Mesh:
     """Return a cylinder or a cone's frustum between two points."""
@@ -142,10 +150,11 @@ def cylinder(
 
 
 def blob(
-    radii_m: Sequence[float],
-    centre_m: Sequence[float],
+    radii_m: Point,
+    centre_m: Point,
     material: int,
     colour: Colour,
+    *,
     num_rings: int = 6,
     num_sides: int = 8,
     roughness: float = 0.0,

@@ -49,6 +49,13 @@ def fractal(u: np.ndarray, v: np.ndarray) -> Float[np.ndarray, "*shape"]:
     return low * (1 - fy) + high * fy
 
 
+def grain(u: np.ndarray, v: np.ndarray) -> Float[np.ndarray, "*shape"]:
+    """Return `fractal` without interpolation: for detail near a pixel's size."""
+    i = (np.asarray(u, np.float32) * _TILE).astype(np.int32) % _TILE
+    j = (np.asarray(v, np.float32) * _TILE).astype(np.int32) % _TILE
+    return _tile()[i, j]
+
+
 def speckle(u: np.ndarray, v: np.ndarray) -> Float[np.ndarray, "*shape"]:
     """Return unrelated values in 0..1 for cells of unit size: floor(u), floor(v)."""
     tile = _tile()

@@ -23,7 +23,7 @@ def person(
     for side in (-1, 1):
         joint = (0.0, side * 0.21, shoulder - 0.05)
         hand = (side * swing * 0.7, side * 0.26, hip - 0.02)
-        parts.append(cylinder(joint, hand, (0.055, 0.04), Material.CLOTH, top, 5))
+        parts.append(cylinder(joint, hand, (0.055, 0.04), Material.CLOTH, top, num_sides=5))
     parts += _head(rng, height, skin, worker)
     if rng.random() < 0.3:
         at = (-0.2, 0, shoulder - 0.25)
@@ -36,7 +36,9 @@ def _legs(hip: float, stride: float, colour: np.ndarray) -> list[Mesh]:
     for side in (-1, 1):
         foot = (side * stride * 0.6, side * 0.1, 0.06)
         parts.append(
-            cylinder((0, side * 0.09, hip + 0.03), foot, (0.1, 0.06), Material.CLOTH, colour, 6)
+            cylinder(
+                (0, side * 0.09, hip + 0.03), foot, (0.1, 0.06), Material.CLOTH, colour, num_sides=6
+            )
         )
         parts.append(
             box((0.26, 0.1, 0.09), (foot[0] + 0.05, foot[1], 0.045), Material.RUBBER, _DARK)
@@ -47,15 +49,16 @@ def _legs(hip: float, stride: float, colour: np.ndarray) -> list[Mesh]:
 def _torso(hip: float, shoulder: float, girth: float, colour: np.ndarray) -> Mesh:
     middle = (hip + shoulder) / 2
     radii = (0.15 * girth, 0.22 * girth, (shoulder - hip) / 2 + 0.1)
-    return blob(radii, (0, 0, middle), Material.CLOTH, colour, 6, 8)
+    return blob(radii, (0, 0, middle), Material.CLOTH, colour, num_rings=6, num_sides=8)
 
 
 def _head(rng: np.random.Generator, height: float, skin: np.ndarray, helmet: bool) -> list[Mesh]:
     centre = (0.02, 0, height - 0.12)
     hair = (0.6, 0.45, 0.03) if helmet else np.array([0.05, 0.03, 0.02]) * rng.uniform(0.4, 5)
+    stuff = Material.PLASTIC if helmet else Material.CLOTH
     return [
-        blob((0.1, 0.085, 0.13), centre, Material.SKIN, skin, 5, 7),
-        blob((0.115, 0.1, 0.1), (-0.02, 0, height - 0.08), Material.PLASTIC if helmet else Material.CLOTH, hair, 4, 7),
+        blob((0.1, 0.085, 0.13), centre, Material.SKIN, skin, num_rings=5, num_sides=7),
+        blob((0.115, 0.1, 0.1), (-0.02, 0, height - 0.08), stuff, hair, num_rings=4, num_sides=7),
     ]  # fmt: skip
 
 
@@ -79,9 +82,16 @@ def bicycle(rng: np.random.Generator, rider: bool) -> Mesh:
         (seat, bracket), (bracket, head), (seat, head), (head, (0.52, 0, 0.34)),
         (bracket, (-0.52, 0, 0.34)), ((-0.2, 0, 0.75), (-0.52, 0, 0.34)), (head, (0.36, 0, 1.02)),
     ):  # fmt: skip
-        parts.append(cylinder(start, end, (0.028, 0.028), Material.METAL, colour, 4))
+        parts.append(cylinder(start, end, (0.028, 0.028), Material.METAL, colour, num_sides=4))
     parts.append(
-        cylinder((0.36, -0.28, 1.03), (0.36, 0.28, 1.03), (0.02, 0.02), Material.METAL, _METAL, 4)
+        cylinder(
+            (0.36, -0.28, 1.03),
+            (0.36, 0.28, 1.03),
+            (0.02, 0.02),
+            Material.METAL,
+            _METAL,
+            num_sides=4,
+        )
     )
     parts.append(box((0.25, 0.14, 0.06), (-0.22, 0, 0.93), Material.RUBBER, _DARK))
     if rider:
@@ -95,20 +105,45 @@ def motorcycle(rng: np.random.Generator, rider: bool) -> Mesh:
     parts = []
     for x in (0.7, -0.65):
         parts.append(
-            cylinder((x, -0.07, 0.31), (x, 0.07, 0.31), (0.31, 0.31), Material.RUBBER, _DARK, 10)
+            cylinder(
+                (x, -0.07, 0.31),
+                (x, 0.07, 0.31),
+                (0.31, 0.31),
+                Material.RUBBER,
+                _DARK,
+                num_sides=10,
+            )
         )
     parts += [
-        blob((0.42, 0.17, 0.2), (0.12, 0, 0.78), Material.PAINT, colour, 5, 8),
+        blob((0.42, 0.17, 0.2), (0.12, 0, 0.78), Material.PAINT, colour, num_rings=5, num_sides=8),
         box((0.75, 0.26, 0.3), (-0.05, 0, 0.45), Material.METAL, _METAL, (0.8, 0.8)),
         box((0.75, 0.27, 0.12), (-0.45, 0, 0.8), Material.RUBBER, _DARK, (0.9, 0.8)),
-        blob((0.25, 0.15, 0.12), (-0.75, 0, 0.72), Material.PAINT, colour, 4, 7),
-        cylinder((0.7, 0, 0.31), (0.42, 0, 1.0), (0.06, 0.05), Material.METAL, _METAL, 5),
-        cylinder((0.4, -0.36, 1.03), (0.4, 0.36, 1.03), (0.025, 0.025), Material.METAL, _DARK, 4),
+        blob(
+            (0.25, 0.15, 0.12), (-0.75, 0, 0.72), Material.PAINT, colour, num_rings=4, num_sides=7
+        ),
+        cylinder((0.7, 0, 0.31), (0.42, 0, 1.0), (0.06, 0.05), Material.METAL, _METAL, num_sides=5),
+        cylinder(
+            (0.4, -0.36, 1.03),
+            (0.4, 0.36, 1.03),
+            (0.025, 0.025),
+            Material.METAL,
+            _DARK,
+            num_sides=4,
+        ),
         box((0.12, 0.22, 0.22), (0.55, 0, 0.92), Material.LAMP, (0.6, 0.6, 0.55)),
     ]
     if rider:
         parts += _rider(rng, 0.86, (0.4, 1.03), 0.35)
-        parts.append(blob((0.14, 0.13, 0.15), (0.03, 0, 1.52), Material.PAINT, _cloth(rng), 5, 7))
+        parts.append(
+            blob(
+                (0.14, 0.13, 0.15),
+                (0.03, 0, 1.52),
+                Material.PAINT,
+                _cloth(rng),
+                num_rings=5,
+                num_sides=7,
+            )
+        )
     elif rng.random() < 0.5:
         parts.append(box((0.35, 0.38, 0.32), (-0.85, 0, 1.02), Material.PLASTIC, _cloth(rng)))
     return join(parts)
@@ -119,10 +154,13 @@ def _spoked_wheel(x: float, radius: float) -> list[Mesh]:
     angle = np.linspace(0, 2 * np.pi, 13)
     rim = np.stack([x + radius * np.cos(angle), 0 * angle, radius + radius * np.sin(angle)], axis=1)
     parts = [
-        cylinder(rim[i], rim[i + 1], (0.03, 0.03), Material.RUBBER, _DARK, 4) for i in range(12)
+        cylinder(rim[i], rim[i + 1], (0.03, 0.03), Material.RUBBER, _DARK, num_sides=4)
+        for i in range(12)
     ]
     for i in range(0, 12, 2):
-        parts.append(cylinder((x, 0, radius), rim[i], (0.008, 0.008), Material.METAL, _METAL, 3))
+        parts.append(
+            cylinder((x, 0, radius), rim[i], (0.008, 0.008), Material.METAL, _METAL, num_sides=3)
+        )
     return parts
 
 
@@ -132,7 +170,9 @@ def _rider(
     top, trousers = _cloth(rng), _cloth(rng)
     shoulder = np.array([0.02, 0, seat + 0.5])
     parts = [
-        blob((0.15, 0.2, 0.34), (-0.1, 0, seat + 0.28), Material.CLOTH, top, 6, 8),
+        blob(
+            (0.15, 0.2, 0.34), (-0.1, 0, seat + 0.28), Material.CLOTH, top, num_rings=6, num_sides=8
+        ),
         *(part.moved((-0.02, 0, 0)) for part in _head(rng, seat + 0.83, _skin(rng), False)),
     ]
     for side in (-1, 1):
@@ -140,10 +180,22 @@ def _rider(
         knee = (0.2, side * 0.14, seat - 0.12)
         foot = (0.05 * side, side * 0.13, pedal)
         parts += [
-            cylinder(shoulder + (0, side * 0.18, 0), hand, (0.055, 0.04), Material.CLOTH, top, 5),
             cylinder(
-                (-0.15, side * 0.1, seat + 0.03), knee, (0.09, 0.07), Material.CLOTH, trousers, 5
+                shoulder + np.array([0, side * 0.18, 0]),
+                hand,
+                (0.055, 0.04),
+                Material.CLOTH,
+                top,
+                num_sides=5,
             ),
-            cylinder(knee, foot, (0.07, 0.05), Material.CLOTH, trousers, 5),
+            cylinder(
+                (-0.15, side * 0.1, seat + 0.03),
+                knee,
+                (0.09, 0.07),
+                Material.CLOTH,
+                trousers,
+                num_sides=5,
+            ),
+            cylinder(knee, foot, (0.07, 0.05), Material.CLOTH, trousers, num_sides=5),
         ]
     return parts

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from olivine.datasets.synthetic import buildings, roadside, vehicles
+from olivine.datasets.synthetic import buildings, cars, heavy, roadside
 from olivine.datasets.synthetic.layout import T_MAX_M, Plan, Plot
 from olivine.datasets.synthetic.mesh import Mesh
 from olivine.datasets.synthetic.scene import Actor
@@ -87,7 +87,7 @@ def _house(site: Site, plot: Plot) -> None:
     if site.chance(0.5):
         yaw = side * np.pi / 2 + rng.normal(0, 0.04)
         site.actors.append(
-            Actor(vehicles.car(rng), Category.CAR, drive, front + side * 3.5, yaw, parked=True)
+            Actor(cars.car(rng), Category.CAR, drive, front + side * 3.5, yaw, parked=True)
         )
     length = drive - 2.2 - plot.s_m[0]
     kind = rng.choice(["hedge", "fence", "open"], p=[0.4, 0.35, 0.25])
@@ -121,9 +121,9 @@ def _hall(site: Site, plot: Plot) -> None:
 
 
 _YARD: tuple[tuple[Callable[[np.random.Generator], Mesh], Category], ...] = (
-    (vehicles.car, Category.CAR),
-    (vehicles.truck, Category.TRUCK),
-    (vehicles.trailer, Category.TRAILER),
+    (cars.car, Category.CAR),
+    (heavy.truck, Category.TRUCK),
+    (heavy.trailer, Category.TRAILER),
 )
 
 
@@ -137,8 +137,8 @@ def _park(site: Site, plot: Plot) -> None:
             else (roadside.fence, Category.MANMADE)
         )
         site.stand(make(rng, length), category, plot.middle_m, side * (plot.front_m + 0.6))
-    _grove(site, plot, plot.front_m + 2, int(plot.width_m / 2.2))
-    for _ in range(int(plot.width_m / 3)):
+    _grove(site, plot, plot.front_m + 2, int(plot.width_m / 1.8))
+    for _ in range(int(plot.width_m / 2)):
         s, t = rng.uniform(*plot.s_m), side * (plot.front_m + rng.uniform(1.5, 22))
         if site.claim(s, t, 0.9):
             site.stand(roadside.bush(rng), Category.VEGETATION, s, t)
@@ -149,10 +149,10 @@ def _car_park(site: Site, plot: Plot) -> None:
     for row, t in enumerate((plot.front_m + 3.5, plot.front_m + 14.5)):
         for s in np.arange(plot.s_m[0] + 2, plot.s_m[1] - 1.5, 2.7):
             site.plan.street.draw((s - 1.35, s - 1.25), (side * (t - 2.4), side * (t + 2.4)))
-            if site.chance(0.6):
+            if site.chance(0.45):
                 yaw = side * np.pi / 2 + np.pi * rng.integers(2) + rng.normal(0, 0.04)
                 site.actors.append(
-                    Actor(vehicles.car(rng), Category.CAR, s, side * t, yaw, parked=True)
+                    Actor(cars.car(rng), Category.CAR, s, side * t, yaw, parked=True)
                 )
         if row == 0 and site.chance(0.5):
             site.stand(roadside.lamp_post(rng), Category.MANMADE, plot.middle_m, side * (t + 5))

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from PIL import Image
 
-from olivine.datasets.synthetic.camera import render
+from olivine.datasets.synthetic.camera import Picture, render
 from olivine.datasets.synthetic.casting import grow_scene
 from olivine.datasets.synthetic.config import SCENE_NAMES, WorldConfig, generator
 from olivine.datasets.synthetic.lidar import Scan, scan
@@ -29,6 +29,7 @@ from olivine.geometry.rigid import transform
 
 ANNOTATED_M = 80.0  # objects farther away have no box
 MAP_CELL_M = 0.5
+NUM_SAMPLES = 24  # surface points of an object that tell its visibility
 _SINGAPORE, _BOSTON = timezone(timedelta(hours=8)), timezone(timedelta(hours=-4))
 
 
@@ -49,12 +50,10 @@ def record(config: WorldConfig, name: str, origin_m: tuple[float, float], root: 
     """Write one scene's files below root; `origin_m` is its tile's south-west corner."""
     scene = grow_scene(config, name)
     world, rig = StillWorld(scene), rig_of(scene.vehicle, config)
-    offset = np.array([*origin_m, 0.0]) + (tile_m(config) / 2, tile_m(config) / 2, 0.0)
+    offset = np.array([origin_m[0] + tile_m(config) / 2, origin_m[1] + tile_m(config) / 2, 0.0])
     logfile, date, start_us = _log(scene, config)
-    keyframes = tuple(
-        _keyframe(config, world, rig, number, (logfile, start_us), offset, root)
-        for number in range(config.keyframes_per_scene)
-    )
+    session = _Session(config, world, rig, logfile, start_us, offset, root)
+    keyframes = tuple(_keyframe(session, number) for number in range(config.keyframes_per_scene))
     size = (config.image_height_px, config.image_width_px)
     recording = Recording(
         name, scene.description, scene.location, logfile, date, rig, size, keyframes
@@ -73,41 +72,45 @@ def _log(scene: Scene, config: WorldConfig) -> tuple[str, str, int]:
     return f"{scene.vehicle}-{text}", moment.strftime("%Y-%m-%d"), int(moment.timestamp() * 1e6)
 
 
-def _keyframe(
-    config: WorldConfig,
-    world: StillWorld,
-    rig: Rig,
-    number: int,
-    log: tuple[str, int],
-    offset_m: np.ndarray,
-    root: Path,
-) -> Keyframe:
-    scene, (logfile, start_us) = world.scene, log
+@dataclass(frozen=True)
+class _Session:
+    """What all keyframes of one scene share."""
+
+    config: WorldConfig
+    world: StillWorld
+    rig: Rig
+    logfile: str
+    start_us: int  # clock time of scene time zero
+    offset_m: Float[np.ndarray, " 3"]  # from the scene's frame to the map's
+    root: Path
+
+
+def _keyframe(session: _Session, number: int) -> Keyframe:
+    config, scene, rig = session.config, session.world.scene, session.rig
     rng = generator(config.seed, scene.name, "timing", number)
     time_us = int(1e6 * KEYFRAME_S * number + rng.normal(0, 4000) * (number > 0))
-    readings = [_reading(scene, "LIDAR_TOP", time_us, start_us, offset_m)]
+    readings = [_reading(session, "LIDAR_TOP", time_us)]
     noise = generator(config.seed, scene.name, "LIDAR_TOP", number)
-    sweep = scan(world, rig, time_us / 1e6, config.num_firings, noise)
-    _write_scan(root, sweep, file_name(logfile, "LIDAR_TOP", start_us + time_us),
-                lidarseg_name(config.seed, scene.name, number))  # fmt: skip
+    sweep = scan(session.world, rig, time_us / 1e6, config.num_firings, noise)
+    labels = lidarseg_name(config.seed, scene.name, number)
+    name = file_name(session.logfile, "LIDAR_TOP", readings[0].time_us)
+    _write_scan(session.root, sweep, name, labels)
     for mount in rig.cameras:
         at_us = time_us + int(1e6 * (mount.delay_s + rng.uniform(-0.002, 0.002)))
         noise = generator(config.seed, scene.name, mount.name, number)
         size = (config.image_height_px, config.image_width_px)
-        picture = render(world, mount, at_us / 1e6, size, noise)
-        name = file_name(logfile, mount.name, start_us + at_us)
-        _write_picture(root, name, picture.rgb, picture.class_ids, config.jpeg_quality)
-        readings.append(_reading(scene, mount.name, at_us, start_us, offset_m))
-    boxes = _boxes(world, rig, sweep, time_us / 1e6, offset_m)
-    return Keyframe(tuple(readings), boxes)
+        picture = render(session.world, mount, at_us / 1e6, size, noise)
+        readings.append(_reading(session, mount.name, at_us))
+        name = file_name(session.logfile, mount.name, readings[-1].time_us)
+        _write_picture(session, name, picture)
+    return Keyframe(tuple(readings), _boxes(session, sweep, time_us / 1e6))
 
 
-def _reading(
-    scene: Scene, channel: str, time_us: int, start_us: int, offset_m: np.ndarray
-) -> Reading:
+def _reading(session: _Session, channel: str, time_us: int) -> Reading:
+    scene = session.world.scene
     pose = scene.ego.pose(scene.street, time_us / 1e6)
-    place = pose[:3, 3] + offset_m
-    return Reading(channel, start_us + time_us, tuple(place.tolist()), _quaternion(pose[:3, :3]))
+    place = tuple((pose[:3, 3] + session.offset_m).tolist())
+    return Reading(channel, session.start_us + time_us, place, _quaternion(pose[:3, :3]))
 
 
 def _write_scan(root: Path, sweep: Scan, scan_name: str, labels_name: str) -> None:
@@ -118,14 +121,13 @@ def _write_scan(root: Path, sweep: Scan, scan_name: str, labels_name: str) -> No
         path.write_bytes(data)
 
 
-def _write_picture(
-    root: Path, name: str, rgb: np.ndarray, class_ids: np.ndarray, quality: int
-) -> None:
-    path, truth = root / name, truth_path(root, name)
+def _write_picture(session: _Session, name: str, picture: Picture) -> None:
+    path, truth = session.root / name, truth_path(session.root, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     truth.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(rgb).save(path, quality=quality, subsampling="4:2:0")
-    Image.fromarray(class_ids).save(truth, compress_level=3)
+    quality = session.config.jpeg_quality
+    Image.fromarray(picture.rgb).save(path, quality=quality, subsampling="4:2:0")
+    Image.fromarray(picture.class_ids).save(truth, compress_level=3)
 
 
 def truth_path(root: Path, image_name: str) -> Path:
@@ -133,30 +135,35 @@ def truth_path(root: Path, image_name: str) -> Path:
     return root / "truth" / f"{image_name}.png"
 
 
-def _boxes(
-    world: StillWorld, rig: Rig, sweep: Scan, time_s: float, offset_m: np.ndarray
-) -> tuple[Box, ...]:
+def _boxes(session: _Session, sweep: Scan, time_s: float) -> tuple[Box, ...]:
     """Annotate objects within 80 m that a point hit or that the LiDAR could see."""
-    scene = world.scene
+    world, scene, rig = session.world, session.world.scene, session.rig
     scene_SE3_lidar = scene.ego.pose(scene.street, time_s) @ rig.lidar.ego_SE3_sensor
     kept = sweep.category != Category.NOISE
     points = transform(scene_SE3_lidar, sweep.xyz_m[kept].astype(float))
-    moment, eye = world.at(time_s), scene_SE3_lidar[:3, 3]
+    eye = scene_SE3_lidar[:3, 3]
+    poses = {
+        number: world.pose(number, time_s)
+        for number, actor in enumerate(scene.actors)
+        if actor.present(scene.street, time_s)
+    }
+    placed = {
+        number: pose
+        for number, pose in poses.items()
+        if np.linalg.norm(pose[0][:2] - eye[:2]) < ANNOTATED_M
+    }
+    visible = _visible_shares(world.at(time_s), placed, eye)
     boxes = []
-    for number, actor in enumerate(scene.actors):
-        place, yaw = actor.pose(scene.street, time_s)
-        near = np.linalg.norm(place[:2] - eye[:2]) < ANNOTATED_M
-        if not (near and actor.present(scene.street, time_s)):
-            continue
+    for number, (place, yaw) in placed.items():
+        actor = scene.actors[number]
         centre, size = _extent(actor, place, yaw)
         count = _count_inside(points, centre, yaw, size)
-        visible = _visible_share(moment, actor, number, (place, yaw), eye)
-        if count or visible > 0:
+        if count or visible[number] > 0:
+            level = 1 + int(np.searchsorted((0.4, 0.6, 0.8), visible[number], "right"))
             boxes.append(
                 Box(
-                    number, CATEGORY_NAMES[actor.category], _attribute(actor, time_s),
-                    str(min(4, 1 + int(np.searchsorted((0.4, 0.6, 0.8), visible, "right")))),
-                    tuple((centre + offset_m).tolist()), tuple(size.tolist()),
+                    number, CATEGORY_NAMES[actor.category], _attribute(actor, time_s), str(level),
+                    tuple((centre + session.offset_m).tolist()), tuple(size.tolist()),
                     (float(np.cos(yaw / 2)), 0.0, 0.0, float(np.sin(yaw / 2))), count,
                 )
             )  # fmt: skip
@@ -169,7 +176,7 @@ def _extent(actor: Actor, place: np.ndarray, yaw: float) -> tuple[np.ndarray, np
     middle, (length, width, height) = ((low + high) / 2).astype(float), (high - low).astype(float)
     c, s = np.cos(yaw), np.sin(yaw)
     x, y, z = middle
-    return place + (c * x - s * y, s * x + c * y, z), np.array([width, length, height])
+    return place + np.array([c * x - s * y, s * x + c * y, z]), np.array([width, length, height])
 
 
 def _count_inside(
@@ -184,16 +191,23 @@ def _count_inside(
     return int((local <= size / 2).all(axis=1).sum())
 
 
-def _visible_share(
-    moment: Moment, actor: Actor, number: int, pose: tuple[np.ndarray, float], eye: np.ndarray
-) -> float:
-    """Return which share of an object's surface points nothing else hides from the LiDAR's place."""
-    corners = actor.mesh.moved(*pose).corners_m
-    picks = np.linspace(0, len(corners) - 1, min(len(corners), 24)).astype(int)
-    rays = corners[picks].mean(axis=1) - eye
+def _visible_shares(
+    moment: Moment, placed: dict[int, tuple[np.ndarray, float]], eye: np.ndarray
+) -> dict[int, float]:
+    """Return which share of each object's surface points nothing else hides from the LiDAR."""
+    samples = []
+    for number, pose in placed.items():
+        mesh = moment.scene.actors[number].mesh
+        picks = np.linspace(0, len(mesh) - 1, NUM_SAMPLES).astype(int)
+        samples.append(mesh.rows(picks).moved(*pose).corners_m.mean(axis=1))
+    if not samples:
+        return {}
+    rays = np.concatenate(samples) - eye
     distance = np.linalg.norm(rays, axis=1)
     hits = moment.cast(np.broadcast_to(eye, rays.shape), rays / distance[:, None], ANNOTATED_M + 20)
-    return float(((hits.body == number) | (hits.distance_m > distance - 0.1)).mean())
+    own = hits.body == np.repeat(list(placed), NUM_SAMPLES)
+    seen = (own | (hits.distance_m > distance - 0.1)).reshape(-1, NUM_SAMPLES).mean(axis=1)
+    return dict(zip(placed, seen.tolist(), strict=True))
 
 
 def _attribute(actor: Actor, time_s: float) -> str:

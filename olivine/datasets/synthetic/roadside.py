@@ -31,12 +31,14 @@ def tree(rng: np.random.Generator) -> Mesh:
     thick = 0.022 * height + rng.uniform(0.03, 0.1)
     lean = rng.normal(0, 0.03 * height, 2)
     fork = np.array([*lean, bare * 1.25])
-    parts = [cylinder((0, 0, -0.2), fork, (thick, thick * 0.7), Material.BARK, bark, 7)]
+    parts = [cylinder((0, 0, -0.2), fork, (thick, thick * 0.7), Material.BARK, bark, num_sides=7)]
     colour, reach = leaf_colour(rng), height * rng.uniform(0.2, 0.32)
     for _ in range(rng.integers(4, 7)):
         offset = rng.uniform(-0.7, 0.7, 3) * (reach, reach, (height - bare) * 0.42)
         centre = np.array([*lean, (bare + height) / 2]) + offset
-        parts.append(cylinder(fork, centre, (thick * 0.5, thick * 0.2), Material.BARK, bark, 4))
+        parts.append(
+            cylinder(fork, centre, (thick * 0.5, thick * 0.2), Material.BARK, bark, num_sides=4)
+        )
         radius = reach * rng.uniform(0.45, 0.75)
         shade = colour * rng.uniform(0.75, 1.25)
         parts.append(crown(rng, centre, (radius, radius, radius * 0.85), shade))
@@ -48,10 +50,18 @@ def crown(
 ) -> Mesh:
     """Return a lump of foliage: a ragged core and loose sprays of leaves round it."""
     core = blob(
-        np.asarray(radii_m) * 0.7, centre_m, Material.LEAVES, colour * 0.55, 6, 8, 0.35, rng
+        np.asarray(radii_m) * 0.7,
+        centre_m,
+        Material.LEAVES,
+        colour * 0.55,
+        num_rings=6,
+        num_sides=8,
+        roughness=0.35,
+        rng=rng,
     )
-    count = int(np.clip(26 * np.prod(radii_m) ** (2 / 3), 24, 110))
-    return join([core, sprays(rng, centre_m, radii_m, colour, count, 0.28 * min(radii_m) + 0.1)])
+    count = int(np.clip(60 * np.prod(radii_m) ** (2 / 3), 40, 220))
+    size = 0.17 * min(radii_m) + 0.08
+    return join([core, sprays(rng, centre_m, radii_m, colour, count=count, size_m=size)])
 
 
 def sprays(
@@ -59,6 +69,7 @@ def sprays(
     centre_m: np.ndarray,
     radii_m: tuple[float, ...],
     colour: np.ndarray,
+    *,
     count: int,
     size_m: float,
 ) -> Mesh:
@@ -77,17 +88,40 @@ def conifer(rng: np.random.Generator) -> Mesh:
     height, colour = rng.uniform(4, 9), leaf_colour(rng) * 0.7
     parts = [
         cylinder(
-            (0, 0, -0.2), (0, 0, height * 0.9), (0.16, 0.04), Material.BARK, (0.09, 0.07, 0.05), 6
+            (0, 0, -0.2),
+            (0, 0, height * 0.9),
+            (0.16, 0.04),
+            Material.BARK,
+            (0.09, 0.07, 0.05),
+            num_sides=6,
         )
     ]
     for level in np.linspace(0.2, 0.95, 6):
         radius = height * 0.24 * (1.05 - level)
         centre = np.array([0, 0, height * level])
         parts.append(
-            sprays(rng, centre, (radius, radius, height * 0.1), colour, 34, radius * 0.3 + 0.08)
+            sprays(
+                rng,
+                centre,
+                (radius, radius, height * 0.1),
+                colour,
+                count=50,
+                size_m=radius * 0.2 + 0.07,
+            )
         )
         core = (radius * 0.7, radius * 0.7, height * 0.11)
-        parts.append(blob(core, centre, Material.LEAVES, colour * 0.6, 4, 7, 0.3, rng))
+        parts.append(
+            blob(
+                core,
+                centre,
+                Material.LEAVES,
+                colour * 0.6,
+                num_rings=4,
+                num_sides=7,
+                roughness=0.3,
+                rng=rng,
+            )
+        )
     return join(parts)
 
 
@@ -106,7 +140,9 @@ def hedge(rng: np.random.Generator, length_m: float) -> Mesh:
     parts = [core]
     for x in np.arange(-length_m / 2, length_m / 2, 1.2):
         centre = np.array([x + 0.6, 0, height / 2])
-        parts.append(sprays(rng, centre, (0.7, width * 0.6, height * 0.55), colour, 26, 0.13))
+        parts.append(
+            sprays(rng, centre, (0.7, width * 0.6, height * 0.55), colour, count=34, size_m=0.1)
+        )
     return join(parts)
 
 
@@ -116,8 +152,8 @@ def lamp_post(rng: np.random.Generator) -> Mesh:
     head = (0, reach, height + 0.1)
     return join(
         [
-            cylinder((0, 0, 0), (0, 0, height), (0.1, 0.06), Material.METAL, _METAL, 7),
-            cylinder((0, 0, height), head, (0.05, 0.04), Material.METAL, _METAL, 5),
+            cylinder((0, 0, 0), (0, 0, height), (0.1, 0.06), Material.METAL, _METAL, num_sides=7),
+            cylinder((0, 0, height), head, (0.05, 0.04), Material.METAL, _METAL, num_sides=5),
             box((0.3, 0.7, 0.12), head, Material.LAMP, (0.5, 0.5, 0.45)),
         ]
     )
@@ -127,12 +163,12 @@ def traffic_light(rng: np.random.Generator) -> Mesh:
     """Return a signal on a pole; its face looks along -x."""
     height = rng.uniform(3.0, 3.6)
     parts = [
-        cylinder((0, 0, 0), (0, 0, height), (0.08, 0.07), Material.METAL, _METAL, 7),
+        cylinder((0, 0, 0), (0, 0, height), (0.08, 0.07), Material.METAL, _METAL, num_sides=7),
         box((0.25, 0.32, 0.95), (-0.15, 0, height - 0.3), Material.PLASTIC, (0.02, 0.02, 0.02)),
     ]
     for step, colour in enumerate(((0.5, 0.02, 0.02), (0.5, 0.35, 0.02), (0.02, 0.4, 0.1))):
         at = (-0.29, 0, height - 0.02 - 0.28 * step)
-        parts.append(blob((0.03, 0.1, 0.1), at, Material.LAMP, colour, 4, 7))
+        parts.append(blob((0.03, 0.1, 0.1), at, Material.LAMP, colour, num_rings=4, num_sides=7))
     return join(parts)
 
 
@@ -141,7 +177,7 @@ def road_sign(rng: np.random.Generator) -> Mesh:
     height, width = rng.uniform(2.2, 2.9), rng.uniform(0.5, 0.9)
     colours = ((0.5, 0.03, 0.03), (0.03, 0.08, 0.4), (0.6, 0.6, 0.58), (0.03, 0.25, 0.08))
     plate = box((0.04, width, width), (-0.06, 0, height), Material.SIGN, colours[rng.integers(4)])
-    pole = cylinder((0, 0, 0), (0, 0, height), (0.04, 0.04), Material.METAL, _METAL, 6)
+    pole = cylinder((0, 0, 0), (0, 0, height), (0.04, 0.04), Material.METAL, _METAL, num_sides=6)
     return join([pole, plate])
 
 
@@ -176,7 +212,9 @@ def bus_shelter(rng: np.random.Generator) -> Mesh:
     ]
     for x in (-1.9, 1.9):
         parts.append(
-            cylinder((x, 0.65, 0), (x, 0.65, 2.5), (0.05, 0.05), Material.METAL, colour, 5)
+            cylinder(
+                (x, 0.65, 0), (x, 0.65, 2.5), (0.05, 0.05), Material.METAL, colour, num_sides=5
+            )
         )
     return join(parts)
 
@@ -230,14 +268,14 @@ def cone(rng: np.random.Generator) -> Mesh:
     height, colour = rng.uniform(0.5, 1.05), np.array([0.62, 0.13, 0.02]) * rng.uniform(0.7, 1.15)
     base = box((0.36, 0.36, 0.05), (0, 0, 0.025), Material.RUBBER, (0.04, 0.04, 0.04))
     radii = (0.15, 0.03) if rng.random() < 0.75 else (0.1, 0.09)
-    levels = [
-        (0.05, Material.PLASTIC, colour),
-        (0.45, Material.SIGN, (0.7, 0.7, 0.68)),
-        (0.65, Material.PLASTIC, colour),
-    ]
-    parts, tops = [base], [0.45, 0.65, 1.0]
-    for (low, material, tint), high in zip(levels, tops, strict=True):
-        wide = [radii[0] + (radii[1] - radii[0]) * part for part in (low, high)]
+    white = np.array([0.7, 0.7, 0.68])
+    parts = [base]
+    for low, high, material, tint in (
+        (0.05, 0.45, Material.PLASTIC, colour),
+        (0.45, 0.65, Material.SIGN, white),
+        (0.65, 1.0, Material.PLASTIC, colour),
+    ):
+        wide = tuple(radii[0] + (radii[1] - radii[0]) * part for part in (low, high))
         ends = (0, 0, low * height), (0, 0, high * height)
-        parts.append(cylinder(*ends, (wide[0], wide[1]), material, tint, 8))
+        parts.append(cylinder(*ends, (wide[0], wide[1]), material, tint))
     return join(parts)

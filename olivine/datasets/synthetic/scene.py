@@ -47,17 +47,21 @@ class Actor:
 
     def pose(self, street: Street, time_s: float) -> tuple[Float[np.ndarray, " 3"], float]:
         """Return position on the ground and yaw in the scene's frame."""
-        s = self.s_m + (self.pace.distance(time_s) if self.pace else 0.0)
+        s = self.s_at(time_s)
         z = float(street.height(s, self.t_m))
         if self.pace and self.pace.direction < 0:
             return np.array([*street.xy(s, self.t_m), z]), street.yaw(s) + np.pi + self.yaw
         return np.array([*street.xy(s, self.t_m), z]), street.yaw(s) + self.yaw
 
+    def s_at(self, time_s: float) -> float:
+        """Return its place along the street."""
+        return self.s_m + (self.pace.distance(time_s) if self.pace else 0.0)
+
     def present(self, street: Street, time_s: float) -> bool:
         """Say whether it is on the modelled piece of street."""
         if not self.pace:
             return True
-        s = self.s_m + self.pace.distance(time_s)
+        s = self.s_at(time_s)
         return street.s_range_m[0] + 10 < s < street.s_range_m[1] - 10
 
 
@@ -73,6 +77,12 @@ class Light:
     haze_m: float  # distance at which contrast falls to 1/e
     gain: float
     warmth: float  # white balance: red up, blue down
+
+    def ambient(self, above: Float[np.ndarray, "H 1"]) -> Float[np.ndarray, "H 3"]:
+        """Return light from everywhere: `above` is the share of sky, the rest is lit ground."""
+        dome = 0.6 * self.horizon_colour + 0.4 * self.sky_colour
+        ground = 0.22 * self.sun_colour * max(float(self.sun[2]), 0.0) + 0.25 * dome
+        return above * dome + (1 - above) * ground
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from olivine.datasets.synthetic.materials import Material
-from olivine.datasets.synthetic.mesh import Mesh, join, quads
+from olivine.datasets.synthetic.mesh import Mesh, quads
 from olivine.datasets.synthetic.noise import fractal
 from olivine.datasets.synthetic.taxonomy import Category
 
@@ -189,8 +189,5 @@ def blank(
 def horizon(half_m: float) -> Mesh:
     """Return the land beyond the street, just below its ground."""
     h, z = half_m, -0.6
-    land = join(
-        [quads(np.array([[(-h, -h, z), (h, -h, z), (h, h, z), (-h, h, z)]]), Material.GRASS,
-               (0.10, 0.12, 0.05))]
-    )  # fmt: skip
-    return land
+    corners = np.array([[(-h, -h, z), (h, -h, z), (h, h, z), (-h, h, z)]])
+    return quads(corners, Material.GRASS, (0.10, 0.12, 0.05))

@@ -77,7 +77,7 @@ class Recording:
 
 def file_name(logfile: str, channel: str, time_us: int) -> str:
     """Return a reading's path below the data root."""
-    extension = _FORMATS[channel.split("_")[0]][1]
+    extension = _FORMATS[channel.split("_", maxsplit=1)[0]][1]
     return f"samples/{channel}/{logfile}__{channel}__{time_us}.{extension}"
 
 

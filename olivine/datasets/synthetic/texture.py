@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import Float
 
 from olivine.datasets.synthetic.materials import Material
-from olivine.datasets.synthetic.noise import fractal, speckle
+from olivine.datasets.synthetic.noise import fractal, grain, speckle
 from olivine.datasets.synthetic.street import Street
+from olivine.datasets.synthetic.tracing import Hits
 
 # What a pattern knows of its pixels: metres on the surface, its body's number, how much of the
 # fine grain a pixel still resolves (0..1).
@@ -15,20 +16,17 @@ Pattern = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def albedo(
-    street: Street,
-    material: np.ndarray,
-    colour: Float[np.ndarray, "H 3"],
-    uv_m: Float[np.ndarray, "H 2"],
-    body: np.ndarray,
-    sharpness: np.ndarray,
-) -> Float[np.ndarray, "H 3"]:
-    """Return linear reflectance of surface points; `sharpness` fades detail below a pixel."""
-    result = colour.copy()
+    street: Street, hits: Hits, rows: np.ndarray, sharpness: Float[np.ndarray, " R"]
+) -> Float[np.ndarray, "R 3"]:
+    """Return linear reflectance at some hits; `sharpness` fades detail finer than a pixel."""
+    material, uv_m = hits.material[rows], hits.uv_m[rows]
+    body = hits.body[rows].astype(np.float32)
+    result = hits.colour[rows]
     for kind, pattern in _PATTERNS.items():
-        rows = np.nonzero(material == kind)[0]
-        if len(rows):
-            u, v = uv_m[rows, 0], uv_m[rows, 1]
-            result[rows] *= pattern(u, v, body[rows], sharpness[rows])
+        own = np.nonzero(material == kind)[0]
+        if len(own):
+            u, v = uv_m[own, 0], uv_m[own, 1]
+            result[own] *= pattern(u, v, body[own], sharpness[own])
     _paint_lines(result, street, material, uv_m)
     return result.clip(0.005, 0.95)
 
@@ -49,7 +47,7 @@ def _grain(
 ) -> np.ndarray:
     """Brightness about 1: broad patches plus grain that fades where pixels cannot resolve it."""
     broad = fractal(u / (60 * size), v / (60 * size)) - 0.5
-    detail = fractal(u / (5 * size) + 0.31, v / (5 * size)) - 0.5
+    detail = grain(u / (5 * size) + 0.31, v / (5 * size)) - 0.5
     return 1 + amount * (broad + detail * (0.3 + 0.7 * fine))
 
 

@@ -12,10 +12,11 @@ from embreex.rtcore_scene import EmbreeScene
 from jaxtyping import Float, Int, UInt8
 
 from olivine.datasets.synthetic.mesh import Mesh, join
-from olivine.datasets.synthetic.scene import Scene
+from olivine.datasets.synthetic.scene import Actor, Scene
 from olivine.datasets.synthetic.taxonomy import Category
 
 NOTHING = -1
+MOVING_M = 110.0  # farther movers are left out: beyond the LiDAR, a few pixels in images
 _FIRST_SCENERY = 10_000  # body ids from here on are scenery, below they are actors' positions
 
 
@@ -42,40 +43,71 @@ class Hits:
     body: Int[np.ndarray, " H"]
 
 
+@dataclass(frozen=True)
+class _Mover:
+    """A moving actor, its corners welded so that each moment has few points to place."""
+
+    number: int
+    actor: Actor
+    points_m: Float[np.ndarray, "P 3"]
+    corner_index: Int[np.ndarray, "T 3"]
+
+
 class StillWorld:
     """A scene's immovable part, ready for rays."""
 
     def __init__(self, scene: Scene):
         self.scene = scene
-        still = [(number, actor) for number, actor in enumerate(scene.actors) if actor.pace is None]
+        numbered = list(enumerate(scene.actors))
+        self._still_poses = {
+            number: actor.pose(scene.street, 0.0) for number, actor in numbered if not actor.pace
+        }
         bodies = [
-            (number, actor.mesh.moved(*actor.pose(scene.street, 0.0)), actor.category)
-            for number, actor in still
+            (number, scene.actors[number].mesh.moved(*pose), scene.actors[number].category)
+            for number, pose in self._still_poses.items()
         ]
         bodies += [
             (_FIRST_SCENERY + number, mesh, category)
             for number, (mesh, category) in enumerate(scene.scenery)
         ]
         self.surfaces = _surfaces(bodies)
-        self.rays = _embree(self.surfaces)
+        corners = self.surfaces.mesh.corners_m.reshape(-1, 3)
+        self.rays = _embree(corners, np.arange(len(corners)).reshape(-1, 3))
+        self._movers = [_weld(number, actor) for number, actor in numbered if actor.pace]
+
+    def pose(self, number: int, time_s: float) -> tuple[np.ndarray, float]:
+        """Return an actor's position and yaw."""
+        if number in self._still_poses:
+            return self._still_poses[number]
+        return self.scene.actors[number].pose(self.scene.street, time_s)
 
     def at(self, time_s: float) -> "Moment":
-        """Return the whole scene as it is at a time."""
-        street = self.scene.street
-        bodies = [
-            (number, actor.mesh.moved(*actor.pose(street, time_s)), actor.category)
-            for number, actor in enumerate(self.scene.actors)
-            if actor.pace is not None and actor.present(street, time_s)
-        ]
-        return Moment(self, _surfaces(bodies) if bodies else None)
+        """Return the scene at a time, without moving things too far from the recording car."""
+        near = [mover for mover in self._movers if self._near(mover.actor, time_s)]
+        if not near:
+            return Moment(self, None, None)
+        points, indices, start = [], [], 0
+        for mover in near:
+            place, yaw = mover.actor.pose(self.scene.street, time_s)
+            points.append(_placed(mover.points_m, place, yaw))
+            indices.append(mover.corner_index + start)
+            start += len(mover.points_m)
+        bodies = [(mover.number, mover.actor.mesh, mover.actor.category) for mover in near]
+        return Moment(
+            self, _surfaces(bodies), _embree(np.concatenate(points), np.concatenate(indices))
+        )
+
+    def _near(self, actor: Actor, time_s: float) -> bool:
+        away = abs(actor.s_at(time_s) - self.scene.ego.pace.distance(time_s))
+        return away < MOVING_M and actor.present(self.scene.street, time_s)
 
 
 class Moment:
     """A scene at one time."""
 
-    def __init__(self, still: StillWorld, moving: Surfaces | None):
-        self._still, self._moving = still, moving
-        self._moving_rays = _embree(moving) if moving else None
+    def __init__(self, still: StillWorld, moving: Surfaces | None, rays: EmbreeScene | None):
+        self.scene = still.scene
+        self._still, self._moving, self._moving_rays = still, moving, rays
 
     def cast(
         self,
@@ -91,13 +123,13 @@ class Moment:
         hits = _look_up(self._still.surfaces, found, directions)
         if self._moving is None or self._moving_rays is None:
             return hits
-        limit = np.where(hits.hit, hits.distance_m, limit).astype(np.float32)
-        nearer = _look_up(
-            self._moving, self._moving_rays.run(origins, directions, limit, output=1), directions
-        )
-        rows = np.nonzero(nearer.hit)[0]
+        # Only what is nearer than the still world counts.
+        found = self._moving_rays.run(origins, directions, found["tfar"], output=1)
+        rows = np.nonzero(found["primID"] != NOTHING)[0]
+        found = {name: values[rows] for name, values in found.items()}
+        nearer = _look_up(self._moving, found, directions[rows])
         for name, values in vars(hits).items():
-            values[rows] = getattr(nearer, name)[rows]
+            values[rows] = getattr(nearer, name)
         return hits
 
     def shadowed(
@@ -112,6 +144,16 @@ class Moment:
         return dark
 
 
+def first_distance(
+    mesh: Mesh, origins_m: np.ndarray, directions: np.ndarray, reach_m: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which rays meet a lone mesh, and how far along."""
+    corners = mesh.corners_m.reshape(-1, 3)
+    rays = _embree(corners, np.arange(len(corners)).reshape(-1, 3))
+    found = rays.run(origins_m, directions, np.full(len(origins_m), reach_m, np.float32), output=1)
+    return found["primID"] != NOTHING, found["tfar"]
+
+
 def _surfaces(bodies: list[tuple[int, Mesh, Category]]) -> Surfaces:
     counts = [len(mesh) for _, mesh, _ in bodies]
     return Surfaces(
@@ -121,10 +163,21 @@ def _surfaces(bodies: list[tuple[int, Mesh, Category]]) -> Surfaces:
     )
 
 
-def _embree(surfaces: Surfaces) -> EmbreeScene:
+def _weld(number: int, actor: Actor) -> _Mover:
+    corners = actor.mesh.corners_m.reshape(-1, 3)
+    points, index = np.unique(corners, axis=0, return_inverse=True)
+    return _Mover(number, actor, points, index.reshape(-1, 3).astype(np.int32))
+
+
+def _placed(points_m: np.ndarray, place: np.ndarray, yaw: float) -> np.ndarray:
+    c, s = np.cos(yaw), np.sin(yaw)
+    return (points_m @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], np.float32)) + np.float32(place)
+
+
+def _embree(points_m: np.ndarray, corner_index: np.ndarray) -> EmbreeScene:
     scene = EmbreeScene()
-    corners = np.ascontiguousarray(surfaces.mesh.corners_m.reshape(-1, 3), np.float32)
-    TriangleMesh(scene, corners, np.arange(len(corners), dtype=np.int32).reshape(-1, 3))
+    points = np.ascontiguousarray(points_m, np.float32)
+    TriangleMesh(scene, points, np.ascontiguousarray(corner_index, np.int32))
     return scene
 
 
@@ -134,12 +187,14 @@ def _look_up(surfaces: Surfaces, found: dict[str, np.ndarray], directions: np.nd
     row = np.where(hit, triangle, 0)
     normal = found["Ng"]
     facing = np.einsum("ij,ij->i", normal, directions)
-    size = np.linalg.norm(normal, axis=1) * np.where(facing > 0, -1, 1)
-    normal = normal / np.where(size == 0, 1, size)[:, None]
-    u, v = found["u"][:, None], found["v"][:, None]
-    uv = surfaces.mesh.uv_m[row]
+    size = np.sqrt(np.einsum("ij,ij->i", normal, normal))
+    size[facing > 0] *= -1
+    size[size == 0] = 1
+    normal = normal / size[:, None]
+    shares = np.stack([1 - found["u"] - found["v"], found["u"], found["v"]], axis=1)
+    uv = np.einsum("ij,ijk->ik", shares, surfaces.mesh.uv_m[row])
     return Hits(
-        hit, found["tfar"], normal, uv[:, 0] * (1 - u - v) + uv[:, 1] * u + uv[:, 2] * v,
+        hit, found["tfar"], normal, uv,
         surfaces.mesh.material[row], surfaces.mesh.colour[row], surfaces.category[row],
         surfaces.body[row],
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from olivine.datasets.synthetic import people, roadside, vehicles
+from olivine.datasets.synthetic import cars, heavy, people, roadside
 from olivine.datasets.synthetic.mesh import Mesh
 from olivine.datasets.synthetic.population import Site
 from olivine.datasets.synthetic.scene import Actor, Pace
@@ -30,7 +30,7 @@ def furnish(site: Site) -> None:
             if not plan.near_crossing(s, 4) and site.claim(s, t_bin, 0.5):
                 category = Category.PUSHABLE if site.chance(0.5) else Category.STATIC_OTHER
                 site.stand(roadside.litter_bin(rng), category, s, t_bin, rng.normal(0, 0.1))
-        if plan.verge_m[side] or site.chance(0.4):
+        if plan.verge_m[side] or site.chance(0.75):
             _avenue(site, side, (kerb + inner) / 2 if plan.verge_m[side] else inner + 0.7)
     if plan.crossing is not None:
         _signals(site, plan.crossing)
@@ -39,10 +39,10 @@ def furnish(site: Site) -> None:
 def _avenue(site: Site, side: int, t: float) -> None:
     rng, plan = site.rng, site.plan
     s_min, s_max = plan.street.s_range_m
-    for s in np.arange(s_min + rng.uniform(0, 9), s_max, rng.uniform(8, 14)):
+    for s in np.arange(s_min + rng.uniform(0, 9), s_max, rng.uniform(6, 12)):
         at = s + rng.uniform(-1.5, 1.5)
         if not plan.near_crossing(at, 5) and site.claim(at, side * t, 0.7) and site.chance(0.8):
-            size = rng.uniform(0.6, 0.95)
+            size = rng.uniform(0.6, 1.05)
             tree = roadside.tree(rng).moved(scale=size)
             site.stand(tree, Category.VEGETATION, at, side * t, rng.uniform(0, 6))
 
@@ -72,7 +72,7 @@ def roadworks(site: Site, s: float, side: int, digger: bool, cones: bool) -> Non
         wall = roadside.barrier(np.random.default_rng(style))
         yaw = np.pi / 2 + rng.normal(0, 0.05)
         site.actors.append(Actor(wall, Category.BARRIER, step, side * near, yaw))
-        if site.chance(0.75):
+        if site.chance(0.4):
             site.actors.append(Actor(wall, Category.BARRIER, step, side * far, yaw))
     for step in (s, s + length):
         wall = roadside.barrier(np.random.default_rng(style))
@@ -81,7 +81,7 @@ def roadworks(site: Site, s: float, side: int, digger: bool, cones: bool) -> Non
         )
     if digger:
         yaw = rng.uniform(-0.5, 0.5) + np.pi * rng.integers(2)
-        mesh = vehicles.excavator(rng)
+        mesh = heavy.excavator(rng)
         at = (s + length * rng.uniform(0.45, 0.6), side * (near + depth / 2))
         site.actors.append(Actor(mesh, Category.CONSTRUCTION, *at, yaw, parked=True))
     if cones:
@@ -108,7 +108,7 @@ def park_vehicles(site: Site) -> None:
             half = _half_length(mesh)
             s += half
             clear = not plan.near_crossing(s, half + 7) and _fits(site, s, t, half)
-            if clear and site.chance(min(0.95, 0.62 * site.busy)):
+            if clear and site.chance(min(0.9, 0.4 * site.busy)):
                 yaw = (0.0 if side == plan.keep else np.pi) + rng.normal(0, 0.025)
                 site.actors.append(
                     Actor(mesh, category, s, t + rng.normal(0, 0.12), yaw, parked=True)
@@ -121,10 +121,10 @@ def park_vehicles(site: Site) -> None:
 def _parked(rng: np.random.Generator) -> tuple[Mesh, Category]:
     draw = rng.random()
     if draw < 0.88:
-        return vehicles.car(rng), Category.CAR
+        return cars.car(rng), Category.CAR
     if draw < 0.96:
-        return vehicles.truck(rng), Category.TRUCK
-    return vehicles.trailer(rng), Category.TRAILER
+        return heavy.truck(rng), Category.TRUCK
+    return heavy.trailer(rng), Category.TRAILER
 
 
 def _fits(site: Site, s: float, t: float, half: float) -> bool:
@@ -167,12 +167,12 @@ def _accompany(site: Site, t: float, ego: Pace, company: tuple[str, ...]) -> tup
     """Put long vehicles before and behind the recording car; return the stretch they take."""
     rng, ends = site.rng, {1: 11.0, -1: 9.0}
     for i, kind in enumerate(company):
-        way = 1 if i == 0 and site.chance(0.6) or ends[-1] > 9.0 else -1
-        pieces = [(vehicles.bus(rng), Category.BUS)]
+        way = 1 if (i == 0 and site.chance(0.6)) or ends[-1] > 9.0 else -1
+        pieces = [(heavy.bus(rng), Category.BUS)]
         if kind == "trailer":
             pieces = [
-                (vehicles.trailer(rng), Category.TRAILER),
-                (vehicles.truck(rng), Category.TRUCK),
+                (heavy.trailer(rng), Category.TRAILER),
+                (heavy.truck(rng), Category.TRUCK),
             ]
         ends[way] += rng.uniform(2, 10)
         for mesh, category in pieces[::way]:
@@ -184,15 +184,15 @@ def _accompany(site: Site, t: float, ego: Pace, company: tuple[str, ...]) -> tup
 
 def _driven(rng: np.random.Generator, site: Site) -> tuple[Mesh, Category, bool]:
     draw = rng.random()
-    if draw < 0.76:
-        return vehicles.car(rng), Category.CAR, False
-    if draw < 0.88:
-        return vehicles.truck(rng), Category.TRUCK, False
-    if draw < 0.93:
+    if draw < 0.80:
+        return cars.car(rng), Category.CAR, False
+    if draw < 0.90:
+        return heavy.truck(rng), Category.TRUCK, False
+    if draw < 0.92:
         bendy = site.chance(0.15)
         category = Category.BENDY_BUS if bendy else Category.BUS
-        return vehicles.bus(rng, bendy), category, False
-    if draw < 0.98:
+        return heavy.bus(rng, bendy), category, False
+    if draw < 0.96:
         return people.motorcycle(rng, True), Category.MOTORCYCLE, True
     return people.bicycle(rng, True), Category.BICYCLE, True
 
@@ -232,15 +232,25 @@ def _crossing_people(site: Site, crossing: float) -> None:
 
 
 def cycle_stand(site: Site, s: float, side: int, kind: Category) -> None:
-    """Park a row of bicycles or motorcycles on the walk."""
+    """Park a row of bicycles or motorcycles at the kerb side of the walk."""
     plan, rng = site.plan, site.rng
-    t = side * (plan.walk(side)[0] + 0.95)
-    for i in range(rng.integers(2, 5)):
-        at = s + i * rng.uniform(0.7, 1.3)
-        if not plan.near_crossing(at, 2) and site.claim(at, t, 0.33):
+    inner, outer = plan.walk(side)
+    t = side * rng.choice([inner + 0.95, outer - 0.4])
+    s += rng.uniform(0, 8)
+    for _ in range(rng.integers(2, 5)):
+        s += rng.uniform(0.8, 1.5)
+        if not plan.near_crossing(s, 2) and site.claim(s, t, 0.35):
             make = people.bicycle if kind == Category.BICYCLE else people.motorcycle
-            yaw = np.pi / 2 * side + rng.normal(0, 0.2)
-            site.actors.append(Actor(make(rng, False), kind, at, t, yaw, parked=True))
+            yaw = np.pi / 2 * side + rng.normal(0, 0.25)
+            site.actors.append(Actor(make(rng, False), kind, s, t, yaw, parked=True))
+
+
+def cone_row(site: Site, s: float, side: int) -> None:
+    """Keep a stretch of kerb free with cones."""
+    t = side * (site.plan.kerb(side) - 0.45)
+    for at in s + np.arange(site.rng.integers(3, 7)) * site.rng.uniform(1.8, 3.0):
+        if not site.plan.near_crossing(at, 7) and site.claim(at, t, 0.6):
+            site.actors.append(Actor(roadside.cone(site.rng), Category.CONE, at, t))
 
 
 def waiting_bus(site: Site, s: float, side: int) -> bool:
@@ -252,7 +262,7 @@ def waiting_bus(site: Site, s: float, side: int) -> bool:
         t = side * (plan.kerb(side) - 1.45)
         reach = (side * (plan.kerb(side) - plan.parking_m[side]), side * plan.kerb(side))
         plan.street.paint((s - 9, s + 9), reach, Ground.ROAD)
-        site.actors.append(Actor(vehicles.bus(rng), Category.BUS, s, t, yaw))
+        site.actors.append(Actor(heavy.bus(rng), Category.BUS, s, t, yaw))
         site.taken += [(s + step, t, 1.3) for step in np.arange(-6, 6.1, 2)]
     shelter = side * (plan.walk(side)[1] - 0.8)
     if site.claim(s, shelter, 2.0):

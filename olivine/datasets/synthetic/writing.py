@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from olivine.datasets.synthetic.config import WorldConfig
 from olivine.datasets.synthetic.casting import location_of
+from olivine.datasets.synthetic.config import WorldConfig
 from olivine.datasets.synthetic.recording import MAP_CELL_M, Drive, record, tile_m, truth_path
 from olivine.datasets.synthetic.tables import LOCATIONS, map_name, write_tables
 from olivine.errors import UserError

@@ -1,143 +1,25 @@
-"""Cars, trucks, trailers, buses and excavators, each one different.
+"""Trucks, trailers, buses and excavators, each one different.
 
-Sizes vary about the means measured on real keyframes of nuScenes (car 4.56 x 1.86 x 1.67 m,
-truck 5.9 x 2.3 x 2.8, bus 10.3 x 2.8 x 3.3, trailer 14 x 2.3 x 3.9).
+Sizes vary about the means measured on real keyframes of nuScenes (truck 5.9 x 2.3 x 2.8 m, bus
+10.3 x 2.8 x 3.3, trailer 14 x 2.3 x 3.9).
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 
+from olivine.datasets.synthetic.cars import DARK, WINDOW, lights_and_plates, paint, pickup, wheels
 from olivine.datasets.synthetic.materials import Material
 from olivine.datasets.synthetic.mesh import Mesh, box, cylinder, hull, join, quads
-
-_DARK = (0.02, 0.02, 0.025)
-_WINDOW = (0.025, 0.03, 0.035)
-# Linear colours of paint and how often they are seen: white, black, greys, silver, blue, red,
-# green, brown, yellow.
-_PAINTS = np.array(
-    [
-        [0.75, 0.75, 0.73], [0.02, 0.02, 0.02], [0.12, 0.12, 0.13], [0.28, 0.28, 0.28],
-        [0.45, 0.46, 0.47], [0.03, 0.07, 0.25], [0.35, 0.02, 0.02], [0.05, 0.14, 0.05],
-        [0.16, 0.10, 0.06], [0.60, 0.40, 0.03],
-    ]
-)  # fmt: skip
-_HOW_OFTEN = np.array([0.22, 0.16, 0.13, 0.10, 0.13, 0.09, 0.07, 0.04, 0.03, 0.03])
-
-
-@dataclass(frozen=True)
-class _Style:
-    """Proportions of a car, metres; the cabin's stations count from the nose."""
-
-    length: float
-    height: float
-    waist: float
-    sill: float
-    windscreen: float
-    roof: float
-    roof_end: float  # from the tail
-    glass_end: float  # from the tail
-
-
-_STYLES = {
-    "hatchback": _Style(4.0, 1.5, 0.88, 0.2, 0.95, 1.6, 0.45, 0.08),
-    "saloon": _Style(4.7, 1.45, 0.86, 0.2, 1.15, 1.95, 1.35, 0.7),
-    "estate": _Style(4.7, 1.5, 0.88, 0.2, 1.15, 1.9, 0.5, 0.12),
-    "suv": _Style(4.6, 1.75, 1.02, 0.3, 1.1, 1.75, 0.4, 0.1),
-    "van": _Style(4.9, 1.95, 1.05, 0.25, 0.55, 1.4, 0.2, 0.06),
-}
-
-
-def paint(rng: np.random.Generator) -> np.ndarray:
-    """Return the colour of a vehicle's body."""
-    base = _PAINTS[rng.choice(len(_PAINTS), p=_HOW_OFTEN)]
-    return np.clip(base * rng.uniform(0.7, 1.3) + rng.uniform(-0.01, 0.02, 3), 0.01, 0.9)
-
-
-def car(rng: np.random.Generator) -> Mesh:
-    """Return a hatchback, saloon, estate, off-roader or van."""
-    style = _STYLES[rng.choice(list(_STYLES), p=[0.25, 0.3, 0.1, 0.2, 0.15])]
-    nose = style.length / 2 * rng.uniform(0.93, 1.07)
-    half, colour = rng.uniform(0.86, 0.97), paint(rng)
-    sill, waist = style.sill, style.waist
-    body = hull(
-        [
-            (nose, half * 0.78, sill + 0.12, waist * 0.72, 0.9),
-            (nose - 0.25, half * 0.97, sill, waist * 0.84, 0.95),
-            (nose - style.windscreen, half, sill, waist, 0.95),
-            (-nose + 0.5, half, sill, waist + 0.04, 0.95),
-            (-nose, half * 0.86, sill + 0.14, waist * 0.95, 0.92),
-        ],
-        Material.PAINT,
-        colour,
-    )
-    height = style.height * rng.uniform(0.95, 1.06)
-    parts = [body, *_cabin(style, nose, half, height, colour)]
-    parts += _wheels((nose * 0.62, -nose * 0.6), half - 0.1, 0.33 + 0.05 * (sill > 0.25), 0.22)
-    parts += _lights_and_plates(nose, half, waist)
-    return join(parts)
-
-
-def _cabin(
-    style: _Style, nose: float, half: float, height: float, colour: np.ndarray
-) -> list[Mesh]:
-    """Glass from the waist up, a painted roof and the pillars that carry it."""
-    low, base = style.waist - 0.06, nose - style.windscreen
-    front, rear = nose - style.roof, -nose + style.roof_end
-    glass = hull(
-        [
-            (base, half * 0.9, low, style.waist + 0.03, 0.95),
-            (front, half * 0.94, low, height, 0.8),
-            (rear, half * 0.94, low, height - 0.03, 0.8),
-            (-nose + style.glass_end, half * 0.88, low, style.waist + 0.05, 0.95),
-        ],
-        Material.GLASS,
-        _WINDOW,
-    )
-    middle, span = (front + rear) / 2, front - rear
-    roof = box(
-        (span + 0.1, half * 1.42, 0.05), (middle, 0, height), Material.PAINT, colour, (0.9, 0.9)
-    )
-    parts = [glass, roof]
-    for x in (middle - 0.08 * span, rear + 0.05):
-        for side in (-1, 1):
-            foot, head = (x, side * half * 0.93, low), (x, side * half * 0.76, height)
-            parts.append(cylinder(foot, head, (0.07, 0.06), Material.PAINT, colour, 4))
-    return parts
-
-
-def _wheels(xs: tuple[float, ...], half: float, radius: float, width: float) -> list[Mesh]:
-    parts = []
-    for x in xs:
-        for side in (-1, 1):
-            inner, outer = (x, side * (half - width), radius), (x, side * (half + 0.08), radius)
-            tyre = cylinder(inner, outer, (radius, radius), Material.RUBBER, _DARK, 10)
-            rim = cylinder(outer, (x, side * (half + 0.1), radius), (radius * 0.6, radius * 0.5),
-                           Material.METAL, (0.3, 0.3, 0.31), 6)  # fmt: skip
-            parts += [tyre, rim]
-    return parts
-
-
-def _lights_and_plates(nose: float, half: float, waist: float) -> list[Mesh]:
-    parts = []
-    for end, colour in ((1, (0.8, 0.8, 0.75)), (-1, (0.45, 0.02, 0.02))):
-        for side in (-1, 1):
-            at = (end * (nose - 0.05), side * half * 0.62, waist * 0.68)
-            parts.append(box((0.14, 0.3, 0.13), at, Material.LAMP, colour))
-        plate = (end * (nose + 0.005), 0, waist * 0.5)
-        parts.append(box((0.03, 0.48, 0.12), plate, Material.SIGN, (0.6, 0.6, 0.5)))
-    return parts
 
 
 def truck(rng: np.random.Generator) -> Mesh:
     """Return a pick-up, a box truck, a tipper or a tractor unit."""
     style = rng.choice(["pickup", "box", "tipper", "tractor"], p=[0.2, 0.45, 0.2, 0.15])
     if style == "pickup":
-        return _pickup(rng)
+        return pickup(rng)
     half, colour = rng.uniform(1.05, 1.22), paint(rng)
     length = {"box": 7.0, "tipper": 7.4, "tractor": 5.6}[style] * rng.uniform(0.88, 1.15)
     parts = _truck_cab(length / 2, half, colour, rng.uniform(2.3, 2.9))
-    parts.append(box((length - 0.3, half * 1.2, 0.3), (0, 0, 0.75), Material.METAL, _DARK))
+    parts.append(box((length - 0.3, half * 1.2, 0.3), (0, 0, 0.75), Material.METAL, DARK))
     bed = length - 2.1
     at = -length / 2 + bed / 2
     cargo = paint(rng)
@@ -158,7 +40,7 @@ def truck(rng: np.random.Generator) -> Mesh:
             )
         )
         parts.append(_load(rng, bed, half, at, 0.95 + height))
-    parts += _wheels(
+    parts += wheels(
         (length / 2 - 0.9, -length / 2 + 1.1, -length / 2 + 2.2), half - 0.05, 0.5, 0.35
     )
     return join(parts)
@@ -190,14 +72,14 @@ def _truck_cab(nose: float, half: float, colour: np.ndarray, height: float) -> l
             ]
         )
     mirrors = [
-        box((0.1, 0.2, 0.4), (nose - 0.2, side * (half + 0.15), low + 0.2), Material.PLASTIC, _DARK)
+        box((0.1, 0.2, 0.4), (nose - 0.2, side * (half + 0.15), low + 0.2), Material.PLASTIC, DARK)
         for side in (-1, 1)
     ]
     return [
         cab,
-        quads(np.array(glass), Material.GLASS, _WINDOW),
+        quads(np.array(glass), Material.GLASS, WINDOW),
         *mirrors,
-        *_lights_and_plates(nose, half, 1.1),
+        *lights_and_plates(nose, half, 1.1),
     ]
 
 
@@ -210,28 +92,12 @@ def _load(rng: np.random.Generator, bed: float, half: float, at: float, top: flo
     return quads(np.stack(cells, axis=2), Material.SOIL, (0.16, 0.11, 0.07))
 
 
-def _pickup(rng: np.random.Generator) -> Mesh:
-    half, nose, colour = rng.uniform(0.92, 1.02), rng.uniform(2.5, 2.8), paint(rng)
-    body = hull(
-        [
-            (nose, half * 0.85, 0.5, 0.9, 0.95), (nose - 0.3, half, 0.42, 1.05, 0.95),
-            (nose - 1.3, half, 0.42, 1.12, 0.95), (-nose, half, 0.5, 1.12, 0.98),
-        ],
-        Material.PAINT, colour,
-    )  # fmt: skip
-    style = _Style(2 * nose, 1.85, 1.12, 0.4, 1.35, 2.0, nose * 0.75, nose * 0.62)
-    parts = [body, *_cabin(style, nose, half, rng.uniform(1.8, 1.95), colour)]
-    bed = box((nose * 0.85, half * 1.6, 0.02), (-nose * 0.52, 0, 1.13), Material.PLASTIC, _DARK)
-    parts += [bed, *_wheels((nose * 0.62, -nose * 0.6), half - 0.1, 0.4, 0.26)]
-    return join([*parts, *_lights_and_plates(nose, half, 1.1)])
-
-
 def trailer(rng: np.random.Generator) -> Mesh:
     """Return a semi-trailer without its tractor: box, curtain, container or flatbed."""
     length, half = rng.uniform(9.5, 13.5), rng.uniform(1.2, 1.28)
     style = rng.choice(["box", "container", "flatbed"], p=[0.5, 0.3, 0.2])
     colour = paint(rng)
-    parts = [box((length, half * 1.5, 0.25), (0, 0, 1.1), Material.METAL, _DARK)]
+    parts = [box((length, half * 1.5, 0.25), (0, 0, 1.1), Material.METAL, DARK)]
     if style == "flatbed":
         parts.append(box((length, half * 2, 0.12), (0, 0, 1.28), Material.WOOD, (0.2, 0.14, 0.09)))
         for x in rng.uniform(-0.4, 0.4, 3) * length:
@@ -252,7 +118,7 @@ def trailer(rng: np.random.Generator) -> Mesh:
                     colour * 0.8,
                 )
             )
-    wheels = _wheels(
+    axles = wheels(
         tuple(-length / 2 + offset for offset in (1.0, 2.3, 3.6)), half - 0.05, 0.5, 0.35
     )
     legs = [
@@ -261,12 +127,12 @@ def trailer(rng: np.random.Generator) -> Mesh:
             (length / 2 - 2.5, side * 0.8, 1.1),
             (0.08, 0.08),
             Material.METAL,
-            _DARK,
-            5,
+            DARK,
+            num_sides=5,
         )
         for side in (-1, 1)
     ]
-    return join([*parts, *wheels, *legs])
+    return join([*parts, *axles, *legs])
 
 
 def bus(rng: np.random.Generator, bendy: bool = False) -> Mesh:
@@ -282,7 +148,7 @@ def bus(rng: np.random.Generator, bendy: bool = False) -> Mesh:
         (0.6, half * 1.85, height - 0.5),
         (-length * 0.515, 0, height / 2 + 0.1),
         Material.RUBBER,
-        _DARK,
+        DARK,
     )
     return join([front, joint, rear]).moved((length * 0.3, 0, 0))
 
@@ -316,10 +182,10 @@ def _bus_body(
                 (x - 0.1, -y, low + 1.1),
             ]
         )
-    parts = [body, quads(np.array(panes), Material.GLASS, _WINDOW)]
+    parts = [body, quads(np.array(panes), Material.GLASS, WINDOW)]
     band = box((length * 0.98, half * 2.01, 0.25), (0, 0, 0.62), Material.PAINT, paint(rng))
-    parts += [band, *_wheels((nose - 2.3, -nose + 2.8), half - 0.08, 0.48, 0.3)]
-    return join([*parts, *_lights_and_plates(nose, half, 1.0)])
+    parts += [band, *wheels((nose - 2.3, -nose + 2.8), half - 0.08, 0.48, 0.3)]
+    return join([*parts, *lights_and_plates(nose, half, 1.0)])
 
 
 def excavator(rng: np.random.Generator) -> Mesh:
@@ -338,7 +204,7 @@ def excavator(rng: np.random.Generator) -> Mesh:
         parts.append(hull(track, Material.RUBBER, (0.05, 0.045, 0.04)).moved((0, side * 1.1, 0)))
     house = [
         box((2.9, 2.5, 1.0), (-0.6, 0, 1.6), Material.PAINT, colour, (0.95, 0.95)),
-        box((1.5, 1.1, 1.5), (0.35, 0.7, 2.6), Material.GLASS, _WINDOW, (0.9, 0.9)),
+        box((1.5, 1.1, 1.5), (0.35, 0.7, 2.6), Material.GLASS, WINDOW, (0.9, 0.9)),
         box((1.5, 1.1, 0.1), (0.35, 0.7, 3.4), Material.PAINT, colour),
         box((0.9, 2.3, 0.6), (-1.6, 0, 2.3), Material.PAINT, colour * 0.9),
     ]
@@ -347,7 +213,11 @@ def excavator(rng: np.random.Generator) -> Mesh:
     elbow = shoulder + 3.2 * np.array([np.cos(lift), 0, np.sin(lift)])
     wrist = elbow + 2.3 * np.array([np.cos(bend), 0, np.sin(bend)])
     for start, end, thick in ((shoulder, elbow, 0.28), (elbow, wrist, 0.2)):
-        parts.append(cylinder(start, end, (thick, thick * 0.7), Material.PAINT, colour, 4))
-    bucket = box((0.8, 1.1, 0.7), wrist + (0.1, 0, -0.3), Material.METAL, (0.1, 0.1, 0.1), (0.6, 1))
+        parts.append(
+            cylinder(start, end, (thick, thick * 0.7), Material.PAINT, colour, num_sides=4)
+        )
+    bucket = box(
+        (0.8, 1.1, 0.7), wrist + np.array([0.1, 0, -0.3]), Material.METAL, (0.1, 0.1, 0.1), (0.6, 1)
+    )
     turned = join([*house, *parts[2:], bucket]).moved(yaw=rng.uniform(-0.7, 0.7))
     return join([*parts[:2], turned]).moved(scale=size)
