@@ -32,9 +32,9 @@ FLOORS: list[set[str]] = [
     },
     {"config"},
     {"recipes", "sweep"},
-    {"evaluate", "figures", "label", "pretrain", "tabulate"},
+    {"evaluate", "figures", "label", "pretrain", "results", "tabulate"},
     {"mlflow_tracker"},
-    {"cli", "commands", "data_commands", "demo"},
+    {"cli", "commands", "data_commands"},
 ]  # fmt: skip
 EDGE = len(FLOORS) - 1
 RAY_IS_STARTED_BY = FLOORS[EDGE]  # by name of a job, late; never `ray` itself
