@@ -155,7 +155,11 @@ class _Progress(tune.Callback):
 
     def __init__(self, job: _Job, say: Say):
         self._job, self._say = job, say
-        self._start_s, self._done = time.monotonic(), 0
+        self._start_s, self._done = 0.0, 0
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """Count from here: Ray's own start says nothing about the trials."""
+        self._start_s = self._start_s or time.monotonic()
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Tell the score."""

@@ -140,7 +140,7 @@ def test_half_made_or_foreign_databases_are_told_or_replaced(tmp_path):
     MlflowTracker(f"sqlite:///{tmp_path}/mlflow.db").ensure_store()
     assert [path.name for path in tmp_path.glob("*.db")] == ["mlflow.db"]
     (tmp_path / "other.db").write_bytes(b"no database at all" * 100)
-    with pytest.raises(UserError, match="Cannot open the run store .*other.db"):
+    with pytest.raises(UserError, match=r"Cannot open the run store .*other\.db"):
         MlflowTracker(f"sqlite:///{tmp_path}/other.db").ensure_store()
 
 
