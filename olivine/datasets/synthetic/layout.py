@@ -75,7 +75,7 @@ class Plan:
         """Say whether s lies in the cross street."""
         if self.crossing is None:
             return False
-        return abs(s - self.crossing) < self.crossing_half_m + margin_m
+        return bool(abs(s - self.crossing) < self.crossing_half_m + margin_m)
 
 
 def plan_street(rng: np.random.Generator, archetype: str, keep: int, travel_m: float) -> Plan:

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 Colour = tuple[float, float, float] | np.ndarray  # linear red, green, blue in 0..1
-Point = Sequence[float] | np.ndarray  # x, y, z in metres
+Number = float | int | np.floating
+Point = Sequence[Number] | np.ndarray  # x, y, z in metres
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,16 @@ class Mesh:
 
     def moved(
         self,
-        translation_m: Sequence[float] | np.ndarray = (0.0, 0.0, 0.0),
-        yaw: float = 0.0,
-        scale: float | Sequence[float] = 1.0,
-        pitch: float = 0.0,
+        translation_m: Point = (0.0, 0.0, 0.0),
+        yaw: Number = 0.0,
+        scale: Number | Point = 1.0,
+        pitch: Number = 0.0,
     ) -> "Mesh":
         """Scale, then pitch (nose down is positive), then turn about z, then shift."""
         c, s, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
         turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
         tip = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
-        matrix = (turn @ tip * np.asarray(scale, float)).astype(np.float32)
+        matrix = np.asarray((turn @ tip) * scale, np.float32)
         corners = self.corners_m @ matrix.T + np.asarray(translation_m, np.float32)
         return replace(self, corners_m=corners)
 
@@ -99,7 +100,7 @@ def box(
     centre_m: Point,
     material: int,
     colour: Colour,
-    top_scale: tuple[float, float] = (1.0, 1.0),
+    top_scale: tuple[Number, Number] = (1.0, 1.0),
 ) -> Mesh:
     """Return a box, or with `top_scale` its upper face shrunk in x and y."""
     half = np.asarray(size_m, np.float32) / 2
@@ -131,7 +132,7 @@ def loft(rings_m: np.ndarray, material: int, colour: Colour) -> Mesh:
 def cylinder(
     start_m: Point,
     end_m: Point,
-    radii_m: tuple[float, float],
+    radii_m: tuple[Number, Number],
     material: int,
     colour: Colour,
     *,
@@ -176,7 +177,7 @@ def blob(
     return loft(unit * np.asarray(radii_m) + np.asarray(centre_m), material, colour)
 
 
-def hull(stations: Sequence[Sequence[float]], material: int, colour: Colour) -> Mesh:
+def hull(stations: Sequence[Sequence[Number]], material: int, colour: Colour) -> Mesh:
     """Return a vehicle's body through stations (x, half width, z low, z high, top width ratio).
 
     Each station is an octagon: a rectangle whose upper and lower edges are bevelled.

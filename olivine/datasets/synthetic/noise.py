@@ -36,7 +36,7 @@ def _enlarge(coarse: np.ndarray, factor: int) -> np.ndarray:
     return coarse
 
 
-def fractal(u: np.ndarray, v: np.ndarray) -> Float[np.ndarray, "*shape"]:
+def fractal(u: np.ndarray | float, v: np.ndarray | float) -> Float[np.ndarray, "*shape"]:
     """Return noise in 0..1 with period 1 in u and v, interpolated bilinearly."""
     tile = _tile()
     x, y = np.asarray(u, np.float32) * _TILE, np.asarray(v, np.float32) * _TILE
@@ -46,14 +46,14 @@ def fractal(u: np.ndarray, v: np.ndarray) -> Float[np.ndarray, "*shape"]:
     i1, j1 = (i + 1) % _TILE, (j + 1) % _TILE
     low = tile[i, j] * (1 - fx) + tile[i1, j] * fx
     high = tile[i, j1] * (1 - fx) + tile[i1, j1] * fx
-    return low * (1 - fy) + high * fy
+    return np.asarray(low * (1 - fy) + high * fy)
 
 
-def grain(u: np.ndarray, v: np.ndarray) -> Float[np.ndarray, "*shape"]:
+def grain(u: np.ndarray | float, v: np.ndarray | float) -> Float[np.ndarray, "*shape"]:
     """Return `fractal` without interpolation: for detail near a pixel's size."""
     i = (np.asarray(u, np.float32) * _TILE).astype(np.int32) % _TILE
     j = (np.asarray(v, np.float32) * _TILE).astype(np.int32) % _TILE
-    return _tile()[i, j]
+    return np.asarray(_tile()[i, j])
 
 
 def speckle(u: np.ndarray, v: np.ndarray) -> Float[np.ndarray, "*shape"]:
@@ -61,4 +61,4 @@ def speckle(u: np.ndarray, v: np.ndarray) -> Float[np.ndarray, "*shape"]:
     tile = _tile()
     i = (np.floor(u).astype(np.int32) * 73 + 11) % _TILE
     j = (np.floor(v).astype(np.int32) * 151 + 29) % _TILE
-    return tile[i, j]
+    return np.asarray(tile[i, j])

@@ -12,6 +12,12 @@ from olivine.datasets.synthetic.scene import Actor
 from olivine.datasets.synthetic.street import Ground
 from olivine.datasets.synthetic.taxonomy import Category
 
+_FLORA: dict[str, tuple[Callable[[np.random.Generator], Mesh], int]] = {
+    "tree": (roadside.tree, 8),
+    "conifer": (roadside.conifer, 3),
+    "bush": (roadside.bush, 6),
+}
+
 
 @dataclass
 class Site:
@@ -23,6 +29,7 @@ class Site:
     scenery: list[tuple[Mesh, Category]] = field(default_factory=list)
     actors: list[Actor] = field(default_factory=list)
     taken: list[tuple[float, float, float]] = field(default_factory=list)
+    flora: dict[str, list[Mesh]] = field(default_factory=dict)
 
     def claim(self, s: float, t: float, radius_m: float) -> bool:
         """Take a round spot if nothing else has it."""
@@ -37,6 +44,18 @@ class Site:
         street = self.plan.street
         at = (*street.xy(s, t), float(street.height(s, t)))
         self.scenery.append((mesh.moved(at, street.yaw(s) + yaw), category))
+
+    def plant(self, kind: str, s: float, t: float, scale: float = 1.0) -> None:
+        """Put a "tree", "conifer" or "bush" of this scene's few kinds, each plant different."""
+        if kind not in self.flora:
+            make, count = _FLORA[kind]
+            self.flora[kind] = [make(self.rng) for _ in range(count)]
+        rng = self.rng
+        mesh = self.flora[kind][rng.integers(len(self.flora[kind]))]
+        size = scale * rng.uniform(0.7, 1.25) * rng.uniform(0.85, 1.15, 3)
+        tint = rng.uniform(0.7, 1.3) * rng.uniform(0.9, 1.1, 3)
+        turned = mesh.moved(yaw=rng.uniform(-np.pi, np.pi), scale=size).tinted(tint)
+        self.stand(turned, Category.VEGETATION, s, t)
 
     def chance(self, probability: float) -> bool:
         """Toss a coin."""
@@ -64,7 +83,7 @@ def _block(site: Site, plot: Plot) -> None:
     if setback > 2.5:
         for s in np.arange(plot.s_m[0] + 1.5, plot.s_m[1] - 1, rng.uniform(3, 6)):
             if site.claim(s, plot.side * (t - 1.3), 0.8):
-                site.stand(roadside.bush(rng), Category.VEGETATION, s, plot.side * (t - 1.3))
+                site.plant("bush", s, plot.side * (t - 1.3))
 
 
 def _house(site: Site, plot: Plot) -> None:
@@ -98,15 +117,15 @@ def _house(site: Site, plot: Plot) -> None:
     for _ in range(rng.integers(0, 4)):
         s, t = rng.uniform(plot.s_m[0] + 1, drive - 2), plot.front_m + rng.uniform(1.2, setback - 1)
         if site.claim(s, side * t, 1.2):
-            mesh = roadside.bush(rng) if site.chance(0.6) else roadside.tree(rng).moved(scale=0.7)
-            site.stand(mesh, Category.VEGETATION, s, side * t)
+            kind, scale = ("bush", 1.0) if site.chance(0.6) else ("tree", 0.7)
+            site.plant(kind, s, side * t, scale)
     _grove(site, plot, plot.front_m + setback + 13, 3)
 
 
 def _hall(site: Site, plot: Plot) -> None:
     rng, side = site.rng, plot.side
     setback = rng.uniform(8, 14)
-    mesh = buildings.hall(rng, plot.width_m - 2, 22)
+    mesh = buildings.hall(rng, plot.width_m - 2, 22.0)
     site.stand(
         mesh, Category.MANMADE, plot.middle_m, side * (plot.front_m + setback), _facing(side)
     )
@@ -141,7 +160,7 @@ def _park(site: Site, plot: Plot) -> None:
     for _ in range(int(plot.width_m / 2)):
         s, t = rng.uniform(*plot.s_m), side * (plot.front_m + rng.uniform(1.5, 22))
         if site.claim(s, t, 0.9):
-            site.stand(roadside.bush(rng), Category.VEGETATION, s, t)
+            site.plant("bush", s, t)
 
 
 def _car_park(site: Site, plot: Plot) -> None:
@@ -156,7 +175,7 @@ def _car_park(site: Site, plot: Plot) -> None:
                 )
         if row == 0 and site.chance(0.5):
             site.stand(roadside.lamp_post(rng), Category.MANMADE, plot.middle_m, side * (t + 5))
-    mesh = buildings.block(rng, plot.width_m, 14, rng.uniform(5, 14))
+    mesh = buildings.block(rng, plot.width_m, 14.0, rng.uniform(5, 14))
     site.stand(mesh, Category.MANMADE, plot.middle_m, side * (plot.front_m + 24), _facing(side))
 
 
@@ -165,8 +184,7 @@ def _waste_land(site: Site, plot: Plot) -> None:
     for _ in range(int(plot.width_m / 2)):
         s, t = site.rng.uniform(*plot.s_m), plot.side * (plot.front_m + site.rng.uniform(2, 18))
         if site.claim(s, t, 0.6):
-            mesh = roadside.bush(site.rng).moved(scale=site.rng.uniform(0.4, 1.0))
-            site.stand(mesh, Category.VEGETATION, s, t)
+            site.plant("bush", s, t, 0.7)
 
 
 def _grove(site: Site, plot: Plot, start_m: float, count: int) -> None:
@@ -177,8 +195,7 @@ def _grove(site: Site, plot: Plot, start_m: float, count: int) -> None:
             plot.side * rng.uniform(start_m, start_m + 18),
         )
         if abs(t) < T_MAX_M - 2 and site.claim(s, t, 2.2):
-            mesh = roadside.conifer(rng) if site.chance(0.2) else roadside.tree(rng)
-            site.stand(mesh, Category.VEGETATION, s, t, rng.uniform(0, 6))
+            site.plant("conifer" if site.chance(0.2) else "tree", s, t)
 
 
 def _backdrop(site: Site) -> None:
@@ -186,22 +203,17 @@ def _backdrop(site: Site) -> None:
     rng, (s_min, s_max) = site.rng, site.plan.street.s_range_m
     for side in (1, -1):
         for s in np.arange(s_min, s_max, 24.0):
-            if site.plan.near_crossing(s, 12):
+            if site.plan.near_crossing(s, 12.0):
                 continue
             if site.chance(0.55):
-                mesh = buildings.block(rng, rng.uniform(14, 24), 12, rng.uniform(7, 30))
+                mesh = buildings.block(rng, rng.uniform(14, 24), 12.0, rng.uniform(7, 30))
                 site.stand(mesh, Category.MANMADE, s, side * (T_MAX_M - 10), _facing(side))
             else:
                 for t in rng.uniform(T_MAX_M - 14, T_MAX_M - 2, 2):
-                    site.stand(
-                        roadside.tree(rng).moved(scale=1.3),
-                        Category.VEGETATION,
-                        s + rng.uniform(-8, 8),
-                        side * t,
-                    )
+                    site.plant("tree", s + rng.uniform(-8, 8), side * t, 1.3)
     for end, yaw in ((s_min - 6, np.pi / 2), (s_max + 6, -np.pi / 2)):
         for t in np.arange(-T_MAX_M, T_MAX_M, 26.0):
-            mesh = buildings.block(rng, rng.uniform(16, 26), 12, rng.uniform(7, 35))
+            mesh = buildings.block(rng, rng.uniform(16, 26), 12.0, rng.uniform(7, 35))
             site.stand(mesh, Category.MANMADE, end, t, yaw)
 
 

@@ -55,7 +55,7 @@ class Street:
     s_range_m: tuple[float, float]
     t_range_m: tuple[float, float]
     kinds: UInt8[np.ndarray, "s t"]
-    lines: UInt8[np.ndarray, "s t"]  # 0 bare, 1 white, 2 yellow
+    lines: UInt8[np.ndarray, "line_s line_t"]  # 0 bare, 1 white, 2 yellow
     undulation_m: float
 
     def xy(self, s: np.ndarray | float, t: np.ndarray | float) -> Float[np.ndarray, "*shape 2"]:
@@ -85,7 +85,7 @@ class Street:
         i = np.floor((np.asarray(s) - self.s_range_m[0]) / CELL_M[0]).astype(int)
         j = np.floor((np.asarray(t) - self.t_range_m[0]) / CELL_M[1]).astype(int)
         rows, columns = self.kinds.shape
-        return self.kinds[np.clip(i, 0, rows - 1), np.clip(j, 0, columns - 1)]
+        return np.asarray(self.kinds[np.clip(i, 0, rows - 1), np.clip(j, 0, columns - 1)])
 
     def line(self, s: np.ndarray, t: np.ndarray) -> UInt8[np.ndarray, "*shape"]:
         """Return the paint at positions."""
@@ -106,7 +106,7 @@ class Street:
         far = np.clip((np.abs(t) - 15) / 25, 0, 2)  # gardens and parks rise and fall more
         bumps = (fractal(s / 40, t / 40) - 0.5) * 2 * rough * (1 + 3 * far)
         waves = (fractal(s / 300 + 0.37, t / 300) - 0.5) * 2 * self.undulation_m
-        return level + bumps + waves
+        return np.asarray(level + bumps + waves)
 
     def paint(
         self, s: tuple[float, float], t: tuple[float, float], kind: Ground, over: tuple = ()

@@ -18,16 +18,16 @@ def furnish(site: Site) -> None:
         kerb, (inner, outer) = plan.kerb(side), plan.walk(side)
         t = side * (kerb + 0.5)
         for s in np.arange(s_min + rng.uniform(0, 25), s_max, rng.uniform(24, 34)):
-            if not plan.near_crossing(s, 2) and site.claim(s, t, 0.4):
+            if not plan.near_crossing(s, 2.0) and site.claim(s, t, 0.4):
                 yaw = np.pi if side > 0 else 0.0  # the lamp's arm reaches over the road
                 site.stand(roadside.lamp_post(rng), Category.MANMADE, s, t, yaw)
         for s in rng.uniform(s_min, s_max, 9):
-            if not plan.near_crossing(s, 2) and site.claim(s, t, 0.5):
+            if not plan.near_crossing(s, 2.0) and site.claim(s, t, 0.5):
                 toward = 0.0 if side == plan.keep else np.pi
                 site.stand(roadside.road_sign(rng), Category.MANMADE, s, t, toward)
         for s in rng.uniform(s_min, s_max, 7):
             t_bin = side * (outer - 0.5)
-            if not plan.near_crossing(s, 4) and site.claim(s, t_bin, 0.5):
+            if not plan.near_crossing(s, 4.0) and site.claim(s, t_bin, 0.5):
                 category = Category.PUSHABLE if site.chance(0.5) else Category.STATIC_OTHER
                 site.stand(roadside.litter_bin(rng), category, s, t_bin, rng.normal(0, 0.1))
         if plan.verge_m[side] or site.chance(0.75):
@@ -41,10 +41,8 @@ def _avenue(site: Site, side: int, t: float) -> None:
     s_min, s_max = plan.street.s_range_m
     for s in np.arange(s_min + rng.uniform(0, 9), s_max, rng.uniform(6, 12)):
         at = s + rng.uniform(-1.5, 1.5)
-        if not plan.near_crossing(at, 5) and site.claim(at, side * t, 0.7) and site.chance(0.8):
-            size = rng.uniform(0.6, 1.05)
-            tree = roadside.tree(rng).moved(scale=size)
-            site.stand(tree, Category.VEGETATION, at, side * t, rng.uniform(0, 6))
+        if not plan.near_crossing(at, 5.0) and site.claim(at, side * t, 0.7) and site.chance(0.8):
+            site.plant("tree", at, side * t, 0.85)
 
 
 def _signals(site: Site, crossing: float) -> None:
@@ -206,7 +204,7 @@ def walkers(site: Site) -> None:
         side = int(rng.choice([-1, 1]))
         inner, outer = plan.walk(side)
         s, t = rng.uniform(s_min + 20, s_max - 20), side * rng.uniform(inner + 0.5, outer - 0.4)
-        if not site.claim(s, t, 0.5) or plan.near_crossing(s, 2):
+        if not site.claim(s, t, 0.5) or plan.near_crossing(s, 2.0):
             continue
         walking = site.chance(0.65)
         pace = Pace(rng.uniform(0.7, 1.7), 0.0, int(rng.choice([-1, 1]))) if walking else None
@@ -239,7 +237,7 @@ def cycle_stand(site: Site, s: float, side: int, kind: Category) -> None:
     s += rng.uniform(0, 8)
     for _ in range(rng.integers(2, 5)):
         s += rng.uniform(0.8, 1.5)
-        if not plan.near_crossing(s, 2) and site.claim(s, t, 0.35):
+        if not plan.near_crossing(s, 2.0) and site.claim(s, t, 0.35):
             make = people.bicycle if kind == Category.BICYCLE else people.motorcycle
             yaw = np.pi / 2 * side + rng.normal(0, 0.25)
             site.actors.append(Actor(make(rng, False), kind, s, t, yaw, parked=True))
@@ -249,7 +247,7 @@ def cone_row(site: Site, s: float, side: int) -> None:
     """Keep a stretch of kerb free with cones."""
     t = side * (site.plan.kerb(side) - 0.45)
     for at in s + np.arange(site.rng.integers(3, 7)) * site.rng.uniform(1.8, 3.0):
-        if not site.plan.near_crossing(at, 7) and site.claim(at, t, 0.6):
+        if not site.plan.near_crossing(at, 7.0) and site.claim(at, t, 0.6):
             site.actors.append(Actor(roadside.cone(site.rng), Category.CONE, at, t))
 
 
