@@ -188,10 +188,11 @@ def test_the_five_jobs_one_after_the_other(head: Head, place: dict[str, str]) ->
     assert (out / "ablation.md").read_text().strip() in logs["table"]
 
     tracker = MlflowTracker(f"sqlite:///{out}/mlflow.db")
-    runs = {stage: tracker.records(stage) for stage in ("label", "pretrain", "trial", "sweep")}
+    runs = {s: tracker.records(s) for s in ("label", "pretrain", "evaluate", "trial", "sweep")}
     assert {run.status for records in runs.values() for run in records} == {"FINISHED"}
-    assert len(runs["trial"]) == 2
-    assert len(runs["pretrain"]) == 1, "the full row is the recipe: its pretraining is reused"
+    # The row "full" is the recipe: the sweep takes over its pretraining and its evaluation.
+    num_runs = {stage: len(records) for stage, records in runs.items()}
+    assert num_runs == {"label": 1, "pretrain": 2, "evaluate": 2, "trial": 2, "sweep": 1}
 
 
 @pytest.mark.parametrize(
