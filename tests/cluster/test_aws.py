@@ -192,3 +192,37 @@ def test_the_readme_names_the_files_and_paths_of_the_launcher() -> None:
         f"max_workers: {config['max_workers']}",
     ):
         assert name in readme, name
+
+
+def launched(bundle: dict[str, float], count: int, **happened: Any) -> dict[str, int]:
+    """Ask Ray's own autoscaler which workers it starts for `count` such requests."""
+    from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
+    from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
+    from ray.autoscaler.v2.utils import ResourceRequestUtil
+    from ray.core.generated.autoscaler_pb2 import ResourceRequestByCount
+
+    config = AutoscalingConfig(prepare_config(load()), skip_content_hash=True)
+    request = ResourceRequestByCount(request=ResourceRequestUtil.make(bundle), count=count)
+    reply = ResourceDemandScheduler(None).schedule(
+        SchedulingRequest(
+            node_type_configs=config.get_node_type_configs(),
+            max_num_nodes=config.get_max_num_nodes() - 1,  # the head is there
+            resource_requests=[request],
+            disable_launch_config_check=True,
+            **happened,
+        )
+    )
+    return {launch.instance_type: launch.count for launch in reply.to_launch}
+
+
+def test_rays_autoscaler_starts_what_a_job_needs_and_never_more_than_the_cap() -> None:
+    assert launched({"GPU": 1, "CPU": 1}, 1) == {"spot_l4": 1}
+    assert launched({"GPU": 0.25}, 4) == {"spot_l4": 1}, "small trials share a GPU"
+    assert launched({"CPU": 1}, 1) == {"spot_l4": 1}, "the head takes no task"
+    assert launched({"GPU": 1}, 50) == {"spot_l4": load()["max_workers"]}
+
+
+def test_without_capacity_of_the_first_kind_it_takes_the_second() -> None:
+    gone = {"spot_l4": 0.0, "spot_a10g": 1.0}
+    started = launched({"GPU": 1}, 2, recoverable_resource_availabilities=gone)
+    assert started == {"spot_a10g": 2}
