@@ -15,7 +15,7 @@ from olivine.tabulate import (
 )
 from olivine.tracking import RunKey, RunRecord
 
-SCORES = {"baseline": [30.0, 32.0, 34.0], "full": [40.0, 41.0, 45.0]}
+SCORES = {"PPKT": [30.0, 32.0, 34.0], "full": [40.0, 41.0, 45.0]}
 
 
 def record(fingerprint: str, metrics, status="FINISHED", **tags) -> RunRecord:
@@ -50,15 +50,15 @@ def test_mean_and_sample_deviation_over_seeds():
 
 
 def test_one_seed_has_no_deviation_and_no_seed_no_mean():
-    left = [run for run in runs() if run.key.fingerprint in {"baseline0"}]
+    left = [run for run in runs() if run.key.fingerprint in {"PPKT0"}]
     table = ablation_table(left, plan().rows(), ["miou"]).set_index("method")
-    assert (table.loc["baseline", "mean"], table.loc["baseline", "n"]) == (30.0, 1)
-    assert math.isnan(table.loc["baseline", "std"])
+    assert (table.loc["PPKT", "mean"], table.loc["PPKT", "n"]) == (30.0, 1)
+    assert math.isnan(table.loc["PPKT", "std"])
     assert math.isnan(table.loc["full", "mean"])
     assert table.loc["full", "n"] == 0
     text = ablation_markdown(table.reset_index(), "t")
     assert "**30.00 ± –**" in text
-    assert "| full     | –" in text
+    assert "| full   | –" in text
 
 
 def test_only_the_newest_finished_run_of_a_fingerprint_counts():
@@ -71,7 +71,7 @@ def test_what_is_missing_says_why():
     known = [
         record("full0", {}, "FAILED", **{"olivine.failure": "out of memory"}),
         record("full1", {}, "RUNNING"),
-        *[run for run in runs() if run.name.startswith("baseline")],
+        *[run for run in runs() if run.name.startswith("PPKT")],
     ]
     missing = missing_trials(known, plan())
     assert missing.to_dict("list") == {

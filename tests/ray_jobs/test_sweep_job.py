@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -48,7 +49,9 @@ def test_killed_sweep_goes_on_and_every_trial_is_there_once(tmp_path):
     second = _start(tmp_path)
     output, _ = second.communicate(timeout=300)
     assert second.returncode == 0, output
-    assert f"reused {len(done)} finished 10" in output
+    # Processes of trials outlive the driver by a moment; what they finish in it counts.
+    (reused,) = re.findall(r"reused (\d+) finished 10", output)
+    assert len(done) <= int(reused) < 10
     for stage, number in (("trial", 10), ("pretrain", 10), ("sweep", 1)):
         runs = _runs(tmp_path, stage)
         assert {run.status for run in runs} == {"FINISHED"}
