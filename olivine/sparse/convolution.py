@@ -88,9 +88,9 @@ def _gradients(
     of_kernel = torch.zeros_like(kernel, dtype=_sum_dtype(kernel)) if needed[1] else None
     if kernel_map.identity is not None:
         if of_features is not None:
-            of_features += gradient @ transposed[kernel_map.identity]
+            _add_product(of_features, gradient, transposed[kernel_map.identity])
         if of_kernel is not None:
-            of_kernel[kernel_map.identity] = features.t() @ gradient
+            _add_product(of_kernel[kernel_map.identity], features.t(), gradient)
     inputs, outputs, product = _Scratch(features), _Scratch(gradient), _Scratch(features)
     for offset, sources, targets in kernel_map.pieces(_rows_at_once(kernel)):
         results = outputs.rows_of(gradient, targets)
@@ -98,11 +98,19 @@ def _gradients(
             back = torch.mm(results, transposed[offset], out=product.first(len(sources)))
             of_features.index_add_(0, sources, back.to(of_features.dtype))
         if of_kernel is not None:
-            of_kernel[offset] += inputs.rows_of(features, sources).t() @ results
+            _add_product(of_kernel[offset], inputs.rows_of(features, sources).t(), results)
     return (
         None if of_features is None else of_features.to(features.dtype),
         None if of_kernel is None else of_kernel.to(kernel.dtype),
     )
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add left @ right, in one pass where the total is not more precise than they are."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    else:
+        total += left @ right
 
 
 class _Scratch:
