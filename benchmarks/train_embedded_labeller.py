@@ -1,6 +1,6 @@
 """Make the weights of olivine/labellers/embedded: train it on synthetic worlds of its own.
 
-    python benchmarks/train_embedded_labeller.py --data /tmp/labeller --minutes 8
+    python benchmarks/train_embedded_labeller.py --data /tmp/labeller
 
 Seeds from 1,000,000 on are reserved for this script: worlds of these seeds are never those of a
 demo, a test or an experiment, so whoever is labelled by these weights was not seen by them. Pixel
@@ -31,6 +31,7 @@ from olivine.labellers.embedded import (
     save_weights,
     working_image,
 )
+from olivine.progress import Progress
 from olivine.types import IGNORE
 
 FIRST_TRAINING_SEED = 1_000_000
@@ -59,7 +60,7 @@ def main() -> None:
     pictures = _read(training)
     print(f"{len(pictures.images)} training images", flush=True)
     network = SmallSegmenter()
-    _train(network, pictures, arguments.minutes * 60)
+    _train(network, pictures, arguments.steps)
     save_weights(arguments.out, network.state_dict())
     for min_confidence in (0.0, 0.5):
         _print_scores(min_confidence, _score(arguments.out, held_out, min_confidence))
@@ -69,9 +70,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder for the worlds")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="file of the weights")
-    parser.add_argument("--worlds", type=int, default=16)
-    parser.add_argument("--held-out-worlds", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=8.0)
+    parser.add_argument("--worlds", type=int, default=10)
+    parser.add_argument("--held-out-worlds", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 
@@ -120,29 +121,37 @@ def _read(roots: list[Path]) -> Pictures:
     return Pictures(torch.cat(images), torch.cat(classes))
 
 
-def _train(network: SmallSegmenter, pictures: Pictures, seconds: float) -> None:
-    """AdamW with one cycle over the given time; the speed of the machine decides the steps."""
+def _train(network: SmallSegmenter, pictures: Pictures, num_steps: int) -> None:
+    """AdamW with one cycle; half precision makes a step two to three times as fast on a CPU."""
     generator = torch.Generator().manual_seed(0)
-    counts = torch.bincount(pictures.classes.flatten(), minlength=NUM_OUTPUTS).float()
-    weight = (counts.sum() / counts.clamp(min=1)).pow(0.4).clamp(max=25.0)
-    weight /= (weight * counts).sum() / counts.sum()
+    network.to(memory_format=torch.channels_last)
+    weight = _class_weights(pictures)
     optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
-    start = last = time.monotonic()
-    for step, (images, classes) in enumerate(_batches(pictures, generator)):
-        now = time.monotonic()
-        done = (now - start) / seconds
-        if done >= 1:
-            break
-        warm = min(1.0, (step + 1) / 50)
-        optimiser.param_groups[0]["lr"] = LEARNING_RATE * warm * (1 + np.cos(np.pi * done)) / 2
-        loss = F.cross_entropy(network(images), classes, weight=weight)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, LEARNING_RATE, total_steps=num_steps, pct_start=0.1
+    )
+    say = Progress("train", "steps")
+    for step, (images, classes) in zip(
+        range(num_steps), _batches(pictures, generator), strict=False
+    ):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = network(images.to(memory_format=torch.channels_last))
+        loss = F.cross_entropy(logits.float(), classes, weight=weight)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        if now - last > 20:
-            print(f"step {step}: loss {loss.item():.3f}, {done:.0%} of the time", flush=True)
-            last = now
-    network.eval()
+        schedule.step()
+        say(step + 1, num_steps)
+        if step % 100 == 0:
+            print(f"step {step}: loss {loss.item():.3f}", flush=True)
+    network.to(memory_format=torch.contiguous_format).eval()
+
+
+def _class_weights(pictures: Pictures) -> Tensor:
+    """Return weights that grow with rarity, but less than it; one in the mean over pixels."""
+    counts = torch.bincount(pictures.classes.flatten(), minlength=NUM_OUTPUTS).float()
+    weight = (counts.sum() / counts.clamp(min=1)).pow(0.4).clamp(max=25.0)
+    return weight / ((weight * counts).sum() / counts.sum())
 
 
 def _batches(pictures: Pictures, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
