@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-# Set before Ray or MLflow is imported anywhere.
+# Set before Ray, MLflow or torch is imported anywhere. One thread: on a busy machine torch's
+# threads wait for each other longer than they compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")

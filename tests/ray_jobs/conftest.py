@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import ray  # noqa: TID251  # the tests of the jobs know it too
+import ray  # the tests of the jobs know it too
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,227 @@
+"""The pretraining stage on the tiny synthetic world and on real keyframes."""
+
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from olivine.checkpoint import Checkpoints
+from olivine.config import PretrainConfig, Runtime, label_config
+from olivine.datasets.nuscenes import Nuscenes
+from olivine.errors import UserError
+from olivine.label import label
+from olivine.loading import make_sample
+from olivine.pretrain import pretrain, run_key
+from olivine.recipes import demo, demo_ppkt
+from olivine.storage import Store
+from olivine.tracking import NullTracker
+from olivine.worker import LocalWorker
+
+SMALL = {
+    "pretrained.backbone.planes": [8, 16, 16, 8],
+    "pretrained.backbone.stem_channels": 8,
+    "pretrained.augmentations.crop_images.rows_px": 45,
+    "pretrained.augmentations.crop_images.columns_px": 80,
+    "pretrained.augmentations.crop_images.min_pairs": 4,
+    "pretrained.num_channels": 16,
+    "pretrained.batch_frames": 4,
+    "pretrained.contrast_frames": 2,
+    "pretrained.num_epochs": 4,
+}
+
+
+class Metrics(NullTracker):
+    """Keeps what a run logs."""
+
+    def __init__(self):
+        self.run_id = "kept"
+        self.logged: dict[int, dict[str, float]] = {}
+
+    @contextmanager
+    def run(self, key, name, config, tags=None):
+        yield self
+
+    def log_metrics(self, metrics, step):
+        self.logged.setdefault(step, {}).update(metrics)
+
+    def log_file(self, path, folder=""):
+        raise AssertionError("pretraining keeps no files with its run")
+
+    def set_tags(self, tags):
+        pass
+
+    def flush(self):
+        pass
+
+    def losses(self, name: str) -> list[float]:
+        return [step[f"pretrain/{name}"] for _, step in sorted(self.logged.items())]
+
+
+def tiny_runtime(root: Path, out: Path) -> Runtime:
+    return Runtime(data_root=str(root), out=str(out), cache_dir=str(out / "cache"), device="cpu")
+
+
+@pytest.fixture
+def labelled(tiny_world: Path, tmp_path: Path) -> tuple[PretrainConfig, Runtime]:
+    config, runtime = demo().override(SMALL).pretrained, tiny_runtime(tiny_world, tmp_path)
+    label(label_config(config), runtime, LocalWorker(), NullTracker())
+    return config, runtime
+
+
+def weights(runtime: Runtime, name: str) -> dict[str, torch.Tensor]:
+    return torch.load(Path(runtime.out) / name, weights_only=True)["backbone"]
+
+
+def test_every_term_of_olivine_falls_on_the_synthetic_world(labelled):
+    config, runtime = labelled
+    config = config.override(
+        {
+            "num_epochs": 8,
+            "method.terms.compact.loss.warmup_steps": 8,
+            "method.terms.compact.loss.momentum": 0.8,
+        }
+    )
+    tracker = Metrics()
+    pretrain(config, runtime, LocalWorker(), tracker)
+    for term in ("pixel", "class"):
+        losses = tracker.losses(term)
+        assert losses[-1] < losses[0]
+    compact = tracker.losses("compact")
+    assert compact[0] == 0.0  # the bank warms up
+    assert compact[-1] != 0.0
+    assert tracker.losses("compact/classes_seen")[-1] > 3
+
+
+def test_killed_after_two_epochs_and_resumed_to_four_gives_the_weights_of_four(labelled, tmp_path):
+    config, runtime = labelled
+    whole = pretrain(config, runtime, LocalWorker(), NullTracker())
+    again = runtime.override({"out": str(tmp_path / "again")})
+    label(label_config(config), again, LocalWorker(), NullTracker())
+    (tmp_path / "config.yaml").write_text(config.to_yaml())
+    (tmp_path / "runtime.yaml").write_text(again.to_yaml())
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)])
+    checkpoints = Checkpoints(Store(again.out), f"pretrained/{whole.key.fingerprint}/checkpoints")
+    steps_per_epoch = whole.num_steps // config.num_epochs
+    deadline = time.monotonic() + 120
+    while 2 * steps_per_epoch not in checkpoints.steps():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    resumed = pretrain(config, again, LocalWorker(), NullTracker())
+    assert resumed.num_steps == 2 * steps_per_epoch
+    one, two = weights(runtime, whole.weights), weights(again, resumed.weights)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+# Trains in a process of its own and waits at the end of the second epoch to be killed.
+KILLED = """
+import sys, time
+from pathlib import Path
+from olivine.config import PretrainConfig, Runtime
+from olivine.pretrain import pretrain
+from olivine.spec import read_yaml
+from olivine.tracking import NullTracker
+from olivine.worker import LocalWorker
+
+class Waits(LocalWorker):
+    def report(self, metrics):
+        if metrics["epoch"] == 2:
+            time.sleep(600)
+
+folder = Path(sys.argv[1])
+config = PretrainConfig.from_dict(read_yaml(folder / "config.yaml"))
+runtime = Runtime.from_dict(read_yaml(folder / "runtime.yaml"))
+pretrain(config, runtime, Waits(), NullTracker())
+"""
+
+
+def test_a_truncated_checkpoint_is_passed_over_with_a_warning(labelled):
+    config, runtime = labelled
+    whole = pretrain(config, runtime, LocalWorker(), NullTracker())
+    before = weights(runtime, whole.weights)
+    last = sorted(Path(runtime.out).rglob("step_*.pt"))[-1]
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match="The checkpoint before it is used"):
+        again = pretrain(config, runtime, LocalWorker(), NullTracker())
+    assert again.num_steps > 0
+    after = weights(runtime, again.weights)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_steps_number(labelled):
+    config, runtime = labelled
+    wild = config.override({"optimiser.lr": 1e30})
+    with pytest.raises(UserError, match=r"not finite at step \d+ .*lr"):
+        pretrain(wild, runtime, LocalWorker(), NullTracker())
+    assert not (Path(runtime.out) / "pretrained" / "backbone.pt").exists()
+
+
+def test_no_epochs_is_the_network_as_it_was_initialised(tiny_world, tmp_path):
+    runtime = tiny_runtime(tiny_world, tmp_path)
+    config = demo_ppkt().override({**SMALL, "pretrained.num_epochs": 0}).pretrained
+    seeds = [config.override({"seed": seed}) for seed in (0, 0, 1)]
+    found = [
+        weights(runtime, pretrain(c, runtime, LocalWorker(), NullTracker()).weights) for c in seeds
+    ]
+    name = "conv0p1s1.kernel"
+    assert torch.equal(found[0][name], found[1][name])
+    assert not torch.equal(found[0][name], found[2][name])
+
+
+def test_without_labels_the_error_names_the_command(tiny_world, tmp_path):
+    config, runtime = demo().override(SMALL).pretrained, tiny_runtime(tiny_world, tmp_path)
+    with pytest.raises(UserError, match="olivine label"):
+        pretrain(config, runtime, LocalWorker(), NullTracker())
+    assert not list(tmp_path.glob("pretrained/*"))
+
+
+def test_the_key_changes_with_settings_and_labels_but_not_with_the_runtime(labelled):
+    config, runtime = labelled
+    frames = config.data.open(runtime.data_path(), runtime.cache_path())
+    key = run_key(config, frames)
+    assert run_key(config.override({"seed": 1}), frames) != key
+    assert run_key(config.override({"labels.min_confidence": 0.1}), frames) != key
+    assert run_key(config.override({"seed": 0}), frames) == key
+
+
+REAL = {
+    "nuscenes_scene0061_keyframe0": ("v1.0-mini", [3056, 3076, 3370, 4822, 4091, 3700]),
+    "nuscenes_val_fd842039": ("v1.0-trainval", [2980, 3524, 4100, 4413, 4116, 3613]),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_real_keyframe_goes_from_labels_to_pairs_to_twenty_falling_steps(
+    name, shared_data, tmp_path
+):
+    version, num_pairs = REAL[name]
+    runtime = tiny_runtime(shared_data / name, tmp_path)
+    settings = {
+        **SMALL,
+        "pretrained.data": Nuscenes(version=version, split="all"),
+        "pretrained.labels.min_confidence": 0.0,
+        "pretrained.batch_frames": 1,
+        "pretrained.contrast_frames": 1,
+        "pretrained.num_epochs": 20,
+        "pretrained.augmentations.drop_cuboid": None,
+    }
+    config = demo().override(settings).pretrained
+    result = label(label_config(config), runtime, LocalWorker(), NullTracker())
+    assert result.num_labelled == 6
+    frames = config.data.open(runtime.data_path(), runtime.cache_path())
+    sample = make_sample(frames.frame(0), None, frames.camera_names)
+    assert np.bincount(sample.pairs.pixel_index[:, 0]).tolist() == num_pairs  # SLidR's margin 0
+    tracker = Metrics()
+    assert pretrain(config, runtime, LocalWorker(), tracker).num_steps == 20
+    losses = tracker.losses("loss")
+    assert losses[-1] < losses[0]
+    pixel = tracker.losses("pixel")
+    assert pixel[-1] < pixel[0]
