@@ -95,7 +95,7 @@ def plan_street(rng: np.random.Generator, archetype: str, keep: int, travel_m: f
         num_lanes={keep: num, -keep: int(rng.integers(1, num + 1))},
         parking_m={side: float(rng.choice([0.0, 2.5], p=[0.3, 0.7])) for side in (1, -1)},
         verge_m={side: float(rng.choice([0.0, 1.5, 2.5], p=[0.5, 0.3, 0.2])) for side in (1, -1)},
-        walk_m={side: rng.uniform(2.0, 4.5) if wide else rng.uniform(1.6, 2.6) for side in (1, -1)},
+        walk_m={side: rng.uniform(1.8, 3.6) if wide else rng.uniform(1.5, 2.4) for side in (1, -1)},
         crossing=crossing,
         crossing_half_m=rng.uniform(3.5, 6.5),
         plots=(),

@@ -135,8 +135,8 @@ def _hall(site: Site, plot: Plot) -> None:
             t = plot.front_m + (7.5 if category == Category.TRAILER else 4.5)
             yaw = -side * np.pi / 2 + rng.normal(0, 0.03)
             site.actors.append(Actor(make(rng), category, s, side * t, yaw, parked=True))
-    site.stand(roadside.fence(rng, plot.width_m * 0.45), Category.MANMADE,
-               plot.s_m[0] + plot.width_m * 0.25, side * (plot.front_m + 0.4))  # fmt: skip
+    if site.chance(0.7):
+        _border(site, plot, 0.5)
 
 
 _YARD: tuple[tuple[Callable[[np.random.Generator], Mesh], Category], ...] = (
@@ -146,16 +146,19 @@ _YARD: tuple[tuple[Callable[[np.random.Generator], Mesh], Category], ...] = (
 )
 
 
+def _border(site: Site, plot: Plot, hedge_share: float) -> None:
+    """Close a plot's front with a hedge or a fence."""
+    hedged = site.chance(hedge_share)
+    make = roadside.hedge if hedged else roadside.fence
+    mesh = make(site.rng, plot.width_m - 2)
+    category = Category.VEGETATION if hedged else Category.MANMADE
+    site.stand(mesh, category, plot.middle_m, plot.side * (plot.front_m + 0.6))
+
+
 def _park(site: Site, plot: Plot) -> None:
     rng, side = site.rng, plot.side
-    if site.chance(0.35):
-        length = plot.width_m - 2
-        make, category = (
-            (roadside.hedge, Category.VEGETATION)
-            if site.chance(0.5)
-            else (roadside.fence, Category.MANMADE)
-        )
-        site.stand(make(rng, length), category, plot.middle_m, side * (plot.front_m + 0.6))
+    if site.chance(0.6):
+        _border(site, plot, 0.75)
     _grove(site, plot, plot.front_m + 2, int(plot.width_m / 1.8))
     for _ in range(int(plot.width_m / 2)):
         s, t = rng.uniform(*plot.s_m), side * (plot.front_m + rng.uniform(1.5, 22))
@@ -165,6 +168,8 @@ def _park(site: Site, plot: Plot) -> None:
 
 def _car_park(site: Site, plot: Plot) -> None:
     rng, side = site.rng, plot.side
+    if site.chance(0.7):
+        _border(site, plot, 0.75)
     for row, t in enumerate((plot.front_m + 3.5, plot.front_m + 14.5)):
         for s in np.arange(plot.s_m[0] + 2, plot.s_m[1] - 1.5, 2.7):
             site.plan.street.draw((s - 1.35, s - 1.25), (side * (t - 2.4), side * (t + 2.4)))

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from PIL import Image
 
 from olivine.datasets.synthetic.camera import Picture, render
-from olivine.datasets.synthetic.casting import grow_scene
+from olivine.datasets.synthetic.casting import grow_scene, promised
 from olivine.datasets.synthetic.config import SCENE_NAMES, WorldConfig, generator
 from olivine.datasets.synthetic.lidar import Scan, scan
 from olivine.datasets.synthetic.rig import KEYFRAME_S, Rig, rig_of
@@ -29,6 +29,8 @@ from olivine.geometry.rigid import transform
 
 ANNOTATED_M = 80.0  # objects farther away have no box
 MAP_CELL_M = 0.5
+MOST_GROWTHS = 6
+PROBE_FIRINGS, PROMISED_POINTS = 240, 10  # of two probing scans, and how many points must meet
 NUM_SAMPLES = 24  # surface points of an object that tell its visibility
 _SINGAPORE, _BOSTON = timezone(timedelta(hours=8)), timezone(timedelta(hours=-4))
 
@@ -48,8 +50,8 @@ def tile_m(config: WorldConfig) -> float:
 
 def record(config: WorldConfig, name: str, origin_m: tuple[float, float], root: Path) -> Drive:
     """Write one scene's files below root; `origin_m` is its tile's south-west corner."""
-    scene = grow_scene(config, name)
-    world, rig = StillWorld(scene), rig_of(scene.vehicle, config)
+    world = _promising_world(config, name)
+    scene, rig = world.scene, rig_of(world.scene.vehicle, config)
     offset = np.array([origin_m[0] + tile_m(config) / 2, origin_m[1] + tile_m(config) / 2, 0.0])
     logfile, date, start_us = _log(scene, config)
     session = _Session(config, world, rig, logfile, start_us, offset, root)
@@ -59,6 +61,26 @@ def record(config: WorldConfig, name: str, origin_m: tuple[float, float], root: 
         name, scene.description, scene.location, logfile, date, rig, size, keyframes
     )
     return Drive(recording, _walkable(scene, tile_m(config)))
+
+
+def _promising_world(config: WorldConfig, name: str) -> StillWorld:
+    """Return the scene's first growth whose LiDAR meets the categories promised for it.
+
+    Objects can be placed and yet be hidden all the time; a split without a class could not be
+    evaluated on it.
+    """
+    duration = (config.keyframes_per_scene - 1) * KEYFRAME_S
+    for attempt in range(MOST_GROWTHS):
+        world = StillWorld(grow_scene(config, name, attempt))
+        rig = rig_of(world.scene.vehicle, config)
+        probes = [
+            scan(world, rig, time_s, PROBE_FIRINGS, generator(config.seed, name, "probe"))
+            for time_s in (0.0, duration)
+        ]
+        met = np.bincount(np.concatenate([p.category for p in probes]), minlength=32)
+        if min(met[list(promised(name))]) >= PROMISED_POINTS:
+            break
+    return world
 
 
 def _log(scene: Scene, config: WorldConfig) -> tuple[str, str, int]:

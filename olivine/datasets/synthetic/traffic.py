@@ -32,6 +32,11 @@ def furnish(site: Site) -> None:
                 site.stand(roadside.litter_bin(rng), category, s, t_bin, rng.normal(0, 0.1))
         if plan.verge_m[side] or site.chance(0.75):
             _avenue(site, side, (kerb + inner) / 2 if plan.verge_m[side] else inner + 0.7)
+        if plan.verge_m[side]:
+            for s in np.arange(s_min, s_max, rng.uniform(2.2, 4)):
+                t_bush = side * (kerb + inner) / 2
+                if not plan.near_crossing(s, 4.0) and site.claim(s, t_bush, 0.5):
+                    site.plant("bush", s, t_bush, 0.6)
     if plan.crossing is not None:
         _signals(site, plan.crossing)
 
@@ -106,7 +111,7 @@ def park_vehicles(site: Site) -> None:
             half = _half_length(mesh)
             s += half
             clear = not plan.near_crossing(s, half + 7) and _fits(site, s, t, half)
-            if clear and site.chance(min(0.9, 0.4 * site.busy)):
+            if clear and site.chance(min(0.9, 0.33 * site.busy)):
                 yaw = (0.0 if side == plan.keep else np.pi) + rng.normal(0, 0.025)
                 site.actors.append(
                     Actor(mesh, category, s, t + rng.normal(0, 0.12), yaw, parked=True)
@@ -229,18 +234,22 @@ def _crossing_people(site: Site, crossing: float) -> None:
             site.actors.append(Actor(mesh, Category.ADULT, s, t, rng.uniform(-3, 3)))
 
 
-def cycle_stand(site: Site, s: float, side: int, kind: Category) -> None:
-    """Park a row of bicycles or motorcycles at the kerb side of the walk."""
+def cycle_stand(site: Site, s: float, side: int, kind: Category) -> bool:
+    """Park a row of bicycles or motorcycles on the walk; say whether two or more found room."""
     plan, rng = site.plan, site.rng
     inner, outer = plan.walk(side)
-    t = side * rng.choice([inner + 0.95, outer - 0.4])
-    s += rng.uniform(0, 8)
+    t = side * rng.choice([inner + 0.95, outer - 0.4], p=[0.7, 0.3])
+    s, count = s + rng.uniform(0, 8), 0
     for _ in range(rng.integers(2, 5)):
         s += rng.uniform(0.8, 1.5)
         if not plan.near_crossing(s, 2.0) and site.claim(s, t, 0.35):
             make = people.bicycle if kind == Category.BICYCLE else people.motorcycle
             yaw = np.pi / 2 * side + rng.normal(0, 0.25)
             site.actors.append(Actor(make(rng, False), kind, s, t, yaw, parked=True))
+            count += 1
+    if count > 1:  # nothing stands between them and the road
+        site.taken.append((s - 2, side * (plan.kerb(side) - 1.2), 2.8))
+    return count > 1
 
 
 def cone_row(site: Site, s: float, side: int) -> None:

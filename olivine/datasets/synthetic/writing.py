@@ -19,7 +19,7 @@ from olivine.datasets.synthetic.tables import LOCATIONS, map_name, write_tables
 from olivine.errors import UserError
 
 MARK = "synthetic.json"  # written last: a folder that has it is whole
-GENERATOR = 1  # raised whenever the same settings give another world
+GENERATOR = 2  # raised whenever the same settings give another world
 MAP_RESOLUTION_M = 0.1
 
 Progress = Callable[[int, int], None]  # scenes done, scenes in all

@@ -56,7 +56,7 @@ def test_scans_have_nuscenes_form(scans: Scans) -> None:
     assert 0 <= rows[:, 3].min() <= rows[:, 3].max() <= 255
     missed = scans.category == Category.NOISE
     assert 0.05 < missed.mean() < 0.3
-    assert np.abs(rows[missed][:, [0, 2]]).max() < 0.02  # the sensor's own path: along y only
+    assert np.abs(rows[missed][:, [0, 2]]).max() < 0.05  # the sensor's own path: along y only
     assert -0.9 < rows[missed][:, 1].min() < -0.15  # 50 ms at up to 14 m/s
     own = rows[scans.category == Category.EGO]
     assert 0.05 < len(own) / len(rows) < 0.2
