@@ -244,11 +244,7 @@ def predict(model: Segmenter, batch: Batch) -> Tensor:
     """Return the class of every point of the batch, its voxel's; none is left out."""
     _voxel_classes(batch)
     logits = model(batch.voxels)
-    of_voxel = logits.argmax(dim=1)
-    # A point outside the voxels' range belongs to no voxel; it gets the commonest class.
-    fallback = of_voxel.mode().values
-    inside = batch.voxels.voxel_of_point >= 0
-    return torch.where(inside, of_voxel[batch.voxels.voxel_of_point.clamp(min=0)], fallback)
+    return logits.argmax(dim=1)[batch.voxels.voxel_of_point]
 
 
 def _first_frame(val: Frames, predicted: Tensor) -> bytes:

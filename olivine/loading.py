@@ -149,11 +149,14 @@ class Collate:
     """Puts samples into one batch; picklable, for loader processes."""
 
     voxelizer: Voxelizer
+    every_point: bool = False  # points outside the voxels' range take the nearest voxel
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """Return one batch; pairs whose point lies in no voxel are left out."""
         voxels = self.voxelizer.voxelize(
-            [sample.xyz_m for sample in samples], [sample.intensity for sample in samples]
+            [sample.xyz_m for sample in samples],
+            [sample.intensity for sample in samples],
+            every_point=self.every_point,
         )
         first_point = np.cumsum([0] + [len(sample.xyz_m) for sample in samples])
         first_image = np.cumsum([0] + [len(sample.images) for sample in samples])
@@ -209,12 +212,12 @@ def validation_batches(
     voxelizer: Voxelizer,
     num_processes: int,
 ) -> Iterator[Batch]:
-    """Yield the batches of `once_over`."""
+    """Yield the batches of `once_over`, in which every point has a voxel."""
     return iter(
         DataLoader(
             samples,
             batch_sampler=places,
-            collate_fn=Collate(voxelizer),
+            collate_fn=Collate(voxelizer, every_point=True),
             num_workers=num_processes,
         )
     )

@@ -113,14 +113,14 @@ def at_demo_scale(experiment: EvaluateConfig) -> EvaluateConfig:
         "optimiser": Sgd(lr=0.5),
         "pretrained.data": train,
         "pretrained.backbone": DEMO_BACKBONE,
-        "pretrained.voxels": Voxelizer(),
+        "pretrained.voxels": Voxelizer(coordinates="cartesian", size=(0.3, 0.3, 0.3)),
         "pretrained.num_channels": 32,
         "pretrained.num_epochs": 8,
         "pretrained.batch_frames": 4,
         "pretrained.contrast_frames": 2,
         "pretrained.augmentations.crop_images": crop,
         "pretrained.augmentations.drop_cuboid.min_pairs": 16,
-        "pretrained.optimiser": Sgd(lr=0.1),
+        "pretrained.optimiser": Sgd(lr=0.3),
     }
     for name, term in experiment.pretrained.method.terms.items():
         place = f"pretrained.method.terms.{name}"

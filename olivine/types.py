@@ -82,7 +82,7 @@ class Voxels:
 
     coordinates: Int[Tensor, "V 4"]  # frame in the batch, then the three cell indices
     features: Float[Tensor, "V channels"]  # of the point each cell kept
-    voxel_of_point: Int[Tensor, " N"]  # row of each point of the batch
+    voxel_of_point: Int[Tensor, " N"]  # row of each point of the batch; -1: none
     kept_point: Int[Tensor, " V"]  # the point whose feature and label the cell has
 
 
