@@ -130,6 +130,9 @@ class Objective(nn.Module):
         if isinstance(loss, Stateful):
             loss.observe(matched)
         groups = torch.unique(matched.group_ids)
+        if len(groups) == 0:  # no pair has a class: nothing to learn, but every head is used
+            keys = 0.0 if matched.keys is None else matched.keys.sum()
+            return 0.0 * (matched.queries.sum() + keys)
         return torch.stack([loss(_of_group(matched, group)) for group in groups]).mean()
 
     def state_metrics(self) -> dict[str, Tensor]:

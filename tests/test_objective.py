@@ -110,6 +110,18 @@ def test_the_official_way_makes_unlabelled_pixels_a_class_of_their_own():
     assert run(ours, pairs, frames_per_group=4)[1]["class"] != values["class"]
 
 
+def test_a_batch_without_a_single_label_leaves_the_pixel_term_alone():
+    nothing = torch.full((NUM_PAIRS,), IGNORE)
+    pairs = PairTable(
+        PAIRS.voxel_index, PAIRS.pixel_index, nothing, PAIRS.range_m, PAIRS.frame_index
+    )
+    total, values, rows, _ = run(olivine_method().override(WARM), pairs)
+    total.backward()
+    assert values["class"] == values["compact"] == 0
+    torch.testing.assert_close(total, 0.5 * values["pixel"])
+    assert (rows.leaves["class"].grad == 0).all()
+
+
 def test_weight_zero_removes_a_term_and_its_head():
     method = olivine_method().override({"terms.class.weight": 0, "terms.compact.weight": 0})
     assert method.heads == ("pixel",)

@@ -41,7 +41,8 @@ def matched(rows: torch.Tensor, classes: torch.Tensor) -> Matched:
 
 
 def unit(number: int, seed: int) -> torch.Tensor:
-    return F.normalize(torch.randn(number, 16, generator=torch.Generator().manual_seed(seed)), dim=1)
+    generator = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(number, 16, generator=generator), dim=1)
 
 
 def test_the_official_average_has_forgotten_its_start_by_0_6322():

@@ -1,0 +1,84 @@
+"""Two workers of Ray Train against one process, on the tiny synthetic world and a real store."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from olivine.config import PretrainConfig, Runtime, label_config
+from olivine.errors import UserError
+from olivine.label import label
+from olivine.mlflow_tracker import MlflowTracker
+from olivine.pretrain import pretrain
+from olivine.recipes import demo
+from olivine.tracking import NullTracker
+from olivine.worker import LocalWorker
+from ray_jobs.pretrain import pretrain_on_ray
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = {
+    "pretrained.backbone.planes": [8, 16, 16, 8],
+    "pretrained.backbone.stem_channels": 8,
+    "pretrained.augmentations.crop_images.rows_px": 45,
+    "pretrained.augmentations.crop_images.columns_px": 80,
+    "pretrained.augmentations.crop_images.min_pairs": 4,
+    "pretrained.num_channels": 16,
+    "pretrained.num_epochs": 1,
+    "pretrained.optimiser.lr": 0.05,
+}
+
+
+def state(runtime: Runtime, fingerprint: str) -> dict[str, torch.Tensor]:
+    folder = Path(runtime.out, "pretrained", fingerprint, "checkpoints")
+    return torch.load(max(folder.iterdir()), weights_only=True)["module"]
+
+
+@pytest.fixture
+def config() -> PretrainConfig:
+    return demo().override(SETTINGS).pretrained
+
+
+def make_runtime(root: Path, out: Path, config: PretrainConfig) -> Runtime:
+    runtime = Runtime(data_root=str(root), out=str(out), cache_dir=str(out / "c"), device="cpu")
+    label(label_config(config), runtime, LocalWorker(), NullTracker())
+    return runtime
+
+
+def test_two_workers_and_one_process_agree(local_ray, tiny_world, tmp_path, config):
+    found = []
+    for place, num_workers in (("one", 1), ("two", 2)):
+        runtime = make_runtime(tiny_world, tmp_path / place, config)
+        tracker = MlflowTracker(runtime.store_uri())
+        tracker.ensure_store()
+        if num_workers == 1:
+            result = pretrain(config, runtime, LocalWorker(), tracker)
+        else:
+            result = pretrain_on_ray(config, runtime.override({"num_workers": 2}), tracker)
+        (record,) = tracker.records("pretrain")
+        assert record.status == "FINISHED"
+        curves = {
+            name: tracker.history(record.run_id, f"pretrain/{name}")
+            for name in ("loss", "pixel", "class", "lr", "epoch")
+        }
+        found.append((state(runtime, result.key.fingerprint), curves))
+    (one, curves_one), (two, curves_two) = found
+    # The same numbers are logged, at the same steps.
+    for name, values in curves_one.items():
+        assert curves_two[name].keys() == values.keys()
+        for step, value in values.items():
+            assert curves_two[name][step] == pytest.approx(value, rel=2e-3), (name, step)
+    # At the first step nothing has drifted yet: the loss agrees to float error.
+    assert curves_two["loss"][1] == pytest.approx(curves_one["loss"][1], rel=1e-5)
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=2e-2, atol=2e-3, msg=lambda m: name + m)  # noqa: B023
+    bank = "objective.losses.compact"
+    torch.testing.assert_close(two[f"{bank}.mean"], one[f"{bank}.mean"], rtol=1e-2, atol=1e-3)
+    assert torch.equal(two[f"{bank}.num_updates"], one[f"{bank}.num_updates"])
+
+
+def test_a_mistake_of_the_user_comes_back_as_one_sentence(local_ray, tiny_world, tmp_path, config):
+    runtime = make_runtime(tiny_world, tmp_path, config).override({"num_workers": 2})
+    wild = config.override({"optimiser.lr": 1e30})
+    with pytest.raises(UserError, match=r"not finite at step \d+"):
+        pretrain_on_ray(wild, runtime, MlflowTracker(runtime.store_uri()))
