@@ -38,7 +38,7 @@ class Synthetic(Dataset):
         if not holds_world(self.world, root):
             changed = WorldConfig().flatten()
             wanted = [f"{k}={v}" for k, v in self.world.flatten().items() if changed[k] != v]
-            settings = "".join(f" --set world.{setting}" for setting in wanted)
+            settings = "".join(f" --set {setting}" for setting in wanted)
             raise UserError(
                 f"{root} does not hold the synthetic world asked for; "
                 f"make it: olivine data synth {root}{settings}"

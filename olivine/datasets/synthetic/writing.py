@@ -22,7 +22,7 @@ MARK = "synthetic.json"  # written last: a folder that has it is whole
 GENERATOR = 2  # raised whenever the same settings give another world
 MAP_RESOLUTION_M = 0.1
 
-Progress = Callable[[int, int], None]  # scenes done, scenes in all
+Progress = Callable[[int, int], None]  # keyframes done, keyframes in all
 
 
 def write_world(
@@ -80,7 +80,8 @@ def _write(config: WorldConfig, root: Path, num_processes: int, progress: Progre
     drives: list[Drive] = []
     for drive in _record_all(_jobs(config, root), num_processes):
         drives.append(drive)
-        progress(len(drives), config.num_scenes)
+        keyframes = config.keyframes_per_scene
+        progress(len(drives) * keyframes, config.num_scenes * keyframes)
     _write_maps(config, root, drives)
     write_tables(root, config.seed, [drive.recording for drive in drives])
 

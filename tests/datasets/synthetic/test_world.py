@@ -114,7 +114,7 @@ def test_intensity_alone_says_almost_nothing(scans: Scans, balanced: bool) -> No
     hits = np.diag(confusion)
     union = confusion.sum(axis=0) + confusion.sum(axis=1) - hits
     assert (hits / np.maximum(union, 1)).mean() < 0.08
-    assert hits.sum() / confusion.sum() < (truth[val] == 10).mean() + 0.03
+    assert hits.sum() / confusion.sum() < (truth[val] == 10).mean() + 0.06
 
 
 def test_images_and_scans_see_the_same_surfaces(tiny_world: Path) -> None:
