@@ -7,6 +7,7 @@ finished is decided before the job starts, by one listing of the store, and not 
 checkpoints. Run as a script it is the command `olivine label`.
 """
 
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -127,7 +128,7 @@ def _write_table(table: pa.Table, store: LabelStore) -> pa.Table:
 
 def _stream(job: LabelJob, runtime: Runtime) -> Iterator[Outcome]:
     """Run the job and yield what became of each image, in the order in which they finish."""
-    DataContext.get_current().enable_progress_bars = False  # the stage says how far it is
+    _let_the_stage_speak()
     batch = runtime.label_batch_size
     device, resources = _actor_resources(runtime)
     chunk = _chunk_size(len(job.left), batch, runtime.num_label_actors)
@@ -152,6 +153,14 @@ def _stream(job: LabelJob, runtime: Runtime) -> Iterator[Outcome]:
     for table in outcomes.iter_batches(batch_size=None, batch_format="pyarrow"):
         for row in table.to_pylist():
             yield Outcome(**{**row, "class_pixels": tuple(row["class_pixels"])})
+
+
+def _let_the_stage_speak() -> None:
+    """Keep Ray Data's plan and progress off the console; its log files have them, and errors."""
+    DataContext.get_current().enable_progress_bars = False
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.ERROR)
 
 
 def _chunk_size(num_left: int, batch_size: int, num_actors: int) -> int:
