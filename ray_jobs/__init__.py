@@ -8,3 +8,6 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 if "ray" not in sys.modules:  # once imported it must not be told otherwise
     os.environ.setdefault("RAY_AUTH_MODE", "token")
+# Ray's own processes warn on standard error of what is their business alone; their log files and
+# the exceptions that reach us say what went wrong.
+os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")

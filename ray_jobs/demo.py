@@ -20,7 +20,7 @@ from olivine.sweep import find_sweep
 from olivine.tracking import Tracker
 
 SWEEP = "components"
-ROWS = "random; PPKT; full"  # what fits six minutes on two cores
+ROWS = "random; PPKT; OLIVINE"  # what fits six minutes on two cores
 NUM_WORKERS = 2  # processes that share the pretraining and the evaluation shown first
 
 

@@ -11,7 +11,7 @@ of pretraining take 36.5 hours on four RTX 3090 (5 of 6 rows pretrain); on the d
 data a trial takes about a minute on one CPU.
 
 Expected: every row above random by far; the order of the paper, PPKT < vMF < class < both
-< full. Sampling is the step most likely to shrink on small data, where few pairs are to be had
+< OLIVINE. Sampling is the step most likely to shrink on small data, where few pairs are to be had
 and a rare class is seen in full by any sampler.
 """
 
@@ -42,7 +42,7 @@ SWEEP = Sweep(
         "+ class contrast": {**BOTH_CONTRASTS, COMPACT: 0.0, **UNIFORM},
         "+ vMF": {PIXEL: 1.0, CLASS: 0.0, COMPACT: 1.0},
         "+ both": {**BOTH_CONTRASTS, COMPACT: 1.0, **UNIFORM},
-        "full": {**BOTH_CONTRASTS, COMPACT: 1.0, **WEIGHTED},
+        "OLIVINE": {**BOTH_CONTRASTS, COMPACT: 1.0, **WEIGHTED},
     },
     seed_names=("seed", "pretrained.seed"),
 )

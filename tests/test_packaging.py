@@ -103,7 +103,7 @@ def test_the_installed_wheel_runs_from_anywhere(installed: dict[str, str], tmp_p
     program = f"{installed['INSTALLED']}/bin/olivine"
     assert "pretrained:" in run(installed, tmp_path, program, "show", "demo")
     sweep = "from olivine.sweep import find_sweep; print(*find_sweep('components').rows)"
-    assert "full" in run(installed, tmp_path, sys.executable, "-c", sweep)
+    assert "OLIVINE" in run(installed, tmp_path, sys.executable, "-c", sweep)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from olivine.tabulate import (
 )
 from olivine.tracking import RunKey, RunRecord
 
-SCORES = {"PPKT": [30.0, 32.0, 34.0], "full": [40.0, 41.0, 45.0]}
+SCORES = {"PPKT": [30.0, 32.0, 34.0], "OLIVINE": [40.0, 41.0, 45.0]}
 
 
 def record(fingerprint: str, metrics, status="FINISHED", **tags) -> RunRecord:
@@ -54,35 +54,35 @@ def test_one_seed_has_no_deviation_and_no_seed_no_mean():
     table = ablation_table(left, plan().rows(), ["miou"]).set_index("method")
     assert (table.loc["PPKT", "mean"], table.loc["PPKT", "n"]) == (30.0, 1)
     assert math.isnan(table.loc["PPKT", "std"])
-    assert math.isnan(table.loc["full", "mean"])
-    assert table.loc["full", "n"] == 0
+    assert math.isnan(table.loc["OLIVINE", "mean"])
+    assert table.loc["OLIVINE", "n"] == 0
     text = ablation_markdown(table.reset_index(), "t")
     assert "**30.00 ± –**" in text
-    assert "| full   | –" in text
+    assert "| OLIVINE | –" in text
 
 
 def test_only_the_newest_finished_run_of_a_fingerprint_counts():
-    again = [record("full0", {"miou": 100.0}), record("full1", {"miou": 0.0}, "FAILED"), *runs()]
-    table = ablation_table(again, {"full": ["full0", "full1", "full2"]}, ["miou"])
+    again = [record("OLIVINE0", {"miou": 100.0}), record("OLIVINE1", {"miou": 0.0}, "FAILED"), *runs()]
+    table = ablation_table(again, {"OLIVINE": ["OLIVINE0", "OLIVINE1", "OLIVINE2"]}, ["miou"])
     assert table["mean"].item() == pytest.approx((100 + 41 + 45) / 3)
 
 
 def test_what_is_missing_says_why():
     known = [
-        record("full0", {}, "FAILED", **{"olivine.failure": "out of memory"}),
-        record("full1", {}, "RUNNING"),
+        record("OLIVINE0", {}, "FAILED", **{"olivine.failure": "out of memory"}),
+        record("OLIVINE1", {}, "RUNNING"),
         *[run for run in runs() if run.name.startswith("PPKT")],
     ]
     missing = missing_trials(known, plan())
     assert missing.to_dict("list") == {
-        "method": ["full"] * 3,
+        "method": ["OLIVINE"] * 3,
         "seed": [0, 1, 2],
         "why": ["failed: out of memory", "running", "never started"],
     }
 
 
 def test_files_hold_the_columns_the_best_and_what_is_in_print(tmp_path):
-    left = [run for run in runs() if run.name != "full2"]
+    left = [run for run in runs() if run.name != "OLIVINE2"]
     csv, markdown = write_ablation(tmp_path, left, plan(), ["miou"])
     read = pd.read_csv(csv)
     assert list(read.columns) == ["method", "metric", "mean", "std", "n"]
@@ -91,7 +91,7 @@ def test_files_hold_the_columns_the_best_and_what_is_in_print(tmp_path):
     assert "**40.50 ± 0.71**" in text
     assert "≈ 36.9" in text
     assert "47.3" in text
-    assert "`full`, seed 2: never started" in text
+    assert "`OLIVINE`, seed 2: never started" in text
 
 
 def test_a_published_number_is_in_no_mean():

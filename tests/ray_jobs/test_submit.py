@@ -170,7 +170,7 @@ def test_the_five_jobs_one_after_the_other(head: Head, place: dict[str, str]) ->
         ("label", "demo"),
         ("pretrain", "demo"),
         ("evaluate", "demo"),
-        ("sweep", "components", "--recipe=demo", "--rows=random;full", "--seeds=0"),
+        ("sweep", "components", "--recipe=demo", "--rows=random;OLIVINE", "--seeds=0"),
         ("table", "components"),
     )
     logs = {}
@@ -184,13 +184,13 @@ def test_the_five_jobs_one_after_the_other(head: Head, place: dict[str, str]) ->
     assert "miou" in logs["evaluate"]
     table = (out / "ablation.csv").read_text().splitlines()
     assert table[0] == "method,metric,mean,std,n"
-    assert {line.split(",")[0] for line in table[1:]} == {"random", "full"}
+    assert {line.split(",")[0] for line in table[1:]} == {"random", "OLIVINE"}
     assert (out / "ablation.md").read_text().strip() in logs["table"]
 
     tracker = MlflowTracker(f"sqlite:///{out}/mlflow.db")
     runs = {s: tracker.records(s) for s in ("label", "pretrain", "evaluate", "trial", "sweep")}
     assert {run.status for records in runs.values() for run in records} == {"FINISHED"}
-    # The row "full" is the recipe: the sweep takes over its pretraining and its evaluation.
+    # The row "OLIVINE" is the recipe: the sweep takes over its pretraining and its evaluation.
     num_runs = {stage: len(records) for stage, records in runs.items()}
     assert num_runs == {"label": 1, "pretrain": 2, "evaluate": 2, "trial": 2, "sweep": 1}
 

@@ -20,8 +20,8 @@ def test_rows_differ_only_in_what_they_ask_about():
     differing = {
         name
         for row in settings.values()
-        for name in row.keys() | settings["full"].keys()
-        if row.get(name) != settings["full"].get(name)
+        for name in row.keys() | settings["OLIVINE"].keys()
+        if row.get(name) != settings["OLIVINE"].get(name)
     }
     terms = "pretrained.method.terms."
     assert differing == {
@@ -36,5 +36,5 @@ def test_rows_differ_only_in_what_they_ask_about():
 
 @pytest.mark.parametrize("recipe", ["olivine", "demo"])
 def test_full_is_the_recipe_itself(recipe):
-    (full,) = expand(SWEEP.only(["full"], [0]), RECIPES[recipe]())
+    (full,) = expand(SWEEP.only(["OLIVINE"], [0]), RECIPES[recipe]())
     assert full.config == RECIPES[recipe]()
