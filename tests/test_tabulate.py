@@ -62,7 +62,11 @@ def test_one_seed_has_no_deviation_and_no_seed_no_mean():
 
 
 def test_only_the_newest_finished_run_of_a_fingerprint_counts():
-    again = [record("OLIVINE0", {"miou": 100.0}), record("OLIVINE1", {"miou": 0.0}, "FAILED"), *runs()]
+    again = [
+        record("OLIVINE0", {"miou": 100.0}),
+        record("OLIVINE1", {"miou": 0.0}, "FAILED"),
+        *runs(),
+    ]
     table = ablation_table(again, {"OLIVINE": ["OLIVINE0", "OLIVINE1", "OLIVINE2"]}, ["miou"])
     assert table["mean"].item() == pytest.approx((100 + 41 + 45) / 3)
 
