@@ -5,9 +5,9 @@ experiment. `Runtime` holds paths, workers and hardware, and changes no result.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from olivine.errors import UserError
 from olivine.geometry.voxels import Voxelizer
@@ -17,11 +17,19 @@ from olivine.parts import Augmentation, Backbone, Dataset, Labeller, Teacher
 from olivine.spec import Spec
 
 
+def _absolute(place: str) -> str:
+    """Return where a path leads from here: a worker may have another working folder."""
+    return place if not place or "://" in place else str(Path(place).absolute())
+
+
+Place = Annotated[str, AfterValidator(_absolute), Field(validate_default=True)]
+
+
 class Runtime(Spec):
     """Everything about a run that its fingerprint leaves out."""
 
-    data_root: str = "data/nuscenes"  # folder that holds samples/ and v1.0-*/
-    out: str = "runs"  # labels, checkpoints, tables and the run store; a path or a bucket's URI
+    data_root: Place = "data/nuscenes"  # folder that holds samples/ and v1.0-*/
+    out: Place = "runs"  # labels, checkpoints, tables and the run store; a path or a bucket's URI
     tracking_uri: str = ""  # MLflow server or database; empty: SQLite in `out`
     launcher: Literal["ray", "process"] = "ray"  # process: no Ray, everything in this process
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -35,11 +43,11 @@ class Runtime(Spec):
     max_concurrent_trials: int = 0  # 0: as many as the cluster's CPUs or GPUs allow
     gpus_per_trial: float = 1.0  # a fraction shares a GPU between small trials
     ray_address: str = ""  # empty: a Ray of our own, unless RAY_ADDRESS names a cluster
-    cache_dir: str = ""  # indices of data sets; empty: the user's cache folder
+    cache_dir: Place = ""  # indices of data sets; empty: the user's cache folder
 
     def data_path(self) -> Path:
         """Return the folder of the data set."""
-        return Path(self.data_root).absolute()
+        return Path(self.data_root)
 
     def cache_path(self) -> Path:
         """Return the folder of indices."""
@@ -47,7 +55,7 @@ class Runtime(Spec):
 
     def out_path(self, *parts: str) -> Path:
         """Return a local path below `out`."""
-        return Path(self.out, *parts).absolute()
+        return Path(self.out, *parts)
 
     def store_uri(self) -> str:
         """Return the URI of the run store."""
