@@ -11,3 +11,6 @@ if "ray" not in sys.modules:  # once imported it must not be told otherwise
 # Ray's own processes warn on standard error of what is their business alone; their log files and
 # the exceptions that reach us say what went wrong.
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+# Ray Train looks at its workers this often, and a worker that reports waits for the look: at the
+# default of 2 s, an epoch of a small network would take longer to report than to train.
+os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.3")
