@@ -113,7 +113,7 @@ def _pretrain(arguments: Namespace) -> int:
         from ray_jobs.pretrain import pretrain_on_ray
         from ray_jobs.session import ray_session
 
-        with ray_session(runtime, log_to_driver=True):
+        with ray_session(runtime):
             result = pretrain_on_ray(config, runtime, tracker)
     _say(f"Weights: {runtime.out}/{result.weights}", "evaluate", arguments)
     return OK
@@ -130,7 +130,7 @@ def _evaluate(arguments: Namespace) -> int:
         from ray_jobs.evaluate import evaluate_on_ray
         from ray_jobs.session import ray_session
 
-        with ray_session(runtime, log_to_driver=True):
+        with ray_session(runtime):
             result = evaluate_on_ray(experiment, runtime, tracker)
     for name, score in result.scores.items():
         sys.stdout.write(f"{name:28s} {score:6.2f} %\n")

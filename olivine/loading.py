@@ -195,15 +195,8 @@ def training_batches(
     samples: Samples, schedule: Schedule, voxelizer: Voxelizer, start_step: int, num_processes: int
 ) -> Iterator[Batch]:
     """Yield the batches of every remaining step; loader processes live through all epochs."""
-    return iter(
-        DataLoader(
-            samples,
-            batch_sampler=_Places(schedule, start_step),
-            collate_fn=Collate(voxelizer),
-            num_workers=num_processes,
-            pin_memory=torch.cuda.is_available(),
-        )
-    )
+    places = _Places(schedule, start_step)
+    return _loaded(samples, places, Collate(voxelizer), num_processes)
 
 
 def validation_batches(
@@ -213,14 +206,27 @@ def validation_batches(
     num_processes: int,
 ) -> Iterator[Batch]:
     """Yield the batches of `once_over`, in which every point has a voxel."""
-    return iter(
-        DataLoader(
-            samples,
-            batch_sampler=places,
-            collate_fn=Collate(voxelizer, every_point=True),
-            num_workers=num_processes,
-        )
+    return _loaded(samples, places, Collate(voxelizer, every_point=True), num_processes)
+
+
+def _loaded(
+    samples: Samples,
+    places: "Sequence[list[tuple[int, int]]] | _Places",
+    collate: Collate,
+    num_processes: int,
+) -> Iterator[Batch]:
+    loader = DataLoader(
+        samples,
+        batch_sampler=places,
+        collate_fn=collate,
+        num_workers=num_processes,
+        pin_memory=torch.cuda.is_available(),
     )
+    try:
+        yield from loader
+    except UserError as error:
+        # A loader process wraps the sentence in its traceback; the sentence is the last of it.
+        raise UserError(str(error).rpartition("olivine.errors.UserError: ")[2].strip()) from None
 
 
 def once_over(

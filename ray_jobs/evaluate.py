@@ -6,6 +6,7 @@ from functools import partial
 
 from olivine import evaluate as stage
 from olivine.config import EvaluateConfig, Runtime
+from olivine.progress import Report
 from olivine.tracking import Tracker
 from olivine.training import choose_device
 from olivine.worker import LocalWorker, Worker
@@ -20,7 +21,7 @@ def evaluate_on_ray(
     pretrain_on_ray(config.pretrained, runtime, tracker)
     done = stage.finished(config, runtime, tracker)
     if done is None:
-        train_on_ray(partial(_evaluate, config, runtime), runtime, tracker)
+        train_on_ray(partial(_evaluate, config, runtime), "evaluate", runtime, tracker)
         done = stage.finished(config, runtime, tracker)
     assert done is not None, "an evaluation that ended has left its scores"
     return done
@@ -34,8 +35,10 @@ def trial(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Mapping
     return stage.experiment(config, runtime, worker, tracker).scores
 
 
-def _evaluate(config: EvaluateConfig, runtime: Runtime, worker: Worker, tracker: Tracker) -> None:
-    stage.evaluate(config, runtime, worker, tracker)
+def _evaluate(
+    config: EvaluateConfig, runtime: Runtime, worker: Worker, tracker: Tracker, report: Report
+) -> None:
+    stage.evaluate(config, runtime, worker, tracker, report=report)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from functools import partial
 
 from olivine import pretrain as stage
 from olivine.config import PretrainConfig, Runtime
+from olivine.progress import Report
 from olivine.tracking import Tracker
 from olivine.worker import Worker
 from ray_jobs.ray_worker import train_on_ray
@@ -16,14 +17,16 @@ def pretrain_on_ray(
     """Pretrain on the connected Ray cluster, or return what an earlier run left."""
     done = stage.finished(config, runtime, tracker)
     if done is None:
-        train_on_ray(partial(_pretrain, config, runtime), runtime, tracker)
+        train_on_ray(partial(_pretrain, config, runtime), "pretrain", runtime, tracker)
         done = stage.finished(config, runtime, tracker)
     assert done is not None, "a pretraining that ended has left its weights"
     return done
 
 
-def _pretrain(config: PretrainConfig, runtime: Runtime, worker: Worker, tracker: Tracker) -> None:
-    stage.pretrain(config, runtime, worker, tracker)
+def _pretrain(
+    config: PretrainConfig, runtime: Runtime, worker: Worker, tracker: Tracker, report: Report
+) -> None:
+    stage.pretrain(config, runtime, worker, tracker, report)
 
 
 if __name__ == "__main__":

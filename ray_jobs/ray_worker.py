@@ -1,8 +1,11 @@
 """One of Ray Train's workers, as a stage sees it, and the launch of a stage on several of them."""
 
+import contextlib
 import tempfile
+import threading
+import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import ray.train
@@ -12,9 +15,12 @@ from torch import nn
 
 from olivine.config import Runtime
 from olivine.errors import UserError
+from olivine.progress import Progress, Report
 from olivine.storage import Store
 from olivine.tracking import NullTracker, Tracker
 from olivine.worker import Worker
+
+NOTE_PERIOD_S = 2.0
 
 
 class RayWorker:
@@ -45,9 +51,10 @@ class RayWorker:
         ray.train.report(dict(metrics))
 
 
-def train_on_ray(
-    stage: Callable[[Worker, Tracker], None], runtime: Runtime, tracker: Tracker
-) -> None:
+Stage = Callable[[Worker, Tracker, Report], None]
+
+
+def train_on_ray(stage: Stage, label: str, runtime: Runtime, tracker: Tracker) -> None:
     """Run a stage on `runtime.num_workers` workers and wait for it.
 
     The first worker is given the tracker, the others one that forgets. Ray's own record
@@ -59,18 +66,21 @@ def train_on_ray(
     )
     # A name used before would silently resume Ray's record of it.
     name = f"olivine-{uuid.uuid4().hex[:8]}"
-    mistakes = Store(f"{runtime.out}/ray")
+    notes = Store(f"{runtime.out}/ray")
+    mistake, progress = f"{name}.mistake", f"{name}.progress"
 
     def loop(_: Mapping[str, Any]) -> None:
         # A user's mistake would be repeated by every restart: once it is written down, restarted
         # workers return. Raising it ends the others, which may wait in an all-reduce.
-        if mistakes.exists(name):
+        if notes.exists(mistake):
             return
         worker = RayWorker()
+        first = worker.rank == 0
+        report = _Note(notes, progress) if first else lambda done, total: None
         try:
-            stage(worker, tracker if worker.rank == 0 else NullTracker())
+            stage(worker, tracker if first else NullTracker(), report)
         except UserError as error:
-            mistakes.write(name, str(error).encode())
+            notes.write(mistake, str(error).encode())
             raise
 
     with tempfile.TemporaryDirectory() as local:
@@ -87,16 +97,52 @@ def train_on_ray(
             ),
         )
         failure = None
-        try:
-            trainer.fit()
-        except ray.train.TrainingFailedError as error:
-            failure = error
-    if mistakes.exists(name):
-        text = mistakes.read(name).decode()
-        mistakes.delete(name)
+        with _told(notes, progress, Progress(label, "steps")):
+            try:
+                trainer.fit()
+            except ray.train.TrainingFailedError as error:
+                failure = error
+    notes.delete(progress)
+    if notes.exists(mistake):
+        text = notes.read(mistake).decode()
+        notes.delete(mistake)
         raise UserError(text)
     if failure is not None:
         raise failure
+
+
+class _Note:
+    """Writes how far a run is where the driver finds it; workers' own output stays in logs."""
+
+    def __init__(self, store: Store, name: str):
+        self._store, self._name, self._last_s = store, name, 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        now_s = time.monotonic()
+        if now_s - self._last_s > NOTE_PERIOD_S:
+            self._last_s = now_s
+            self._store.write(self._name, f"{done} {total}".encode())
+
+
+@contextlib.contextmanager
+def _told(store: Store, name: str, progress: Progress) -> Iterator[None]:
+    """Show the notes of a run while the block waits for it."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        while not ended.wait(NOTE_PERIOD_S):
+            with contextlib.suppress(UserError, ValueError):
+                if store.exists(name):
+                    done, total = store.read(name).split()
+                    progress(int(done), int(total))
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _storage(runtime: Runtime, local: str) -> str:

@@ -141,6 +141,19 @@ def test_a_camera_that_sees_no_point_is_an_error_or_by_choice_an_image_without_p
     assert set(dropped.pairs.pixel_index[:, 0]) == {0}
 
 
+def read_broken(index: int) -> Sample:
+    raise UserError(f"Scan {index} is truncated.")
+
+
+@pytest.mark.parametrize("num_processes", [0, 2])
+def test_a_broken_file_is_one_sentence_from_any_loader_process(num_processes):
+    samples = Samples(read_broken, (), seed=0)
+    with pytest.raises(UserError) as caught:
+        next(training_batches(samples, SCHEDULE, Voxelizer(), 0, num_processes))
+    assert "is truncated." in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
