@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small import SMALL
 
 from olivine.checkpoint import Checkpoints
 from olivine.config import PretrainConfig, Runtime, label_config
@@ -22,18 +23,6 @@ from olivine.recipes import demo, demo_ppkt
 from olivine.storage import Store
 from olivine.tracking import NullTracker
 from olivine.worker import LocalWorker
-
-SMALL = {
-    "pretrained.backbone.planes": [8, 16, 16, 8],
-    "pretrained.backbone.stem_channels": 8,
-    "pretrained.augmentations.crop_images.rows_px": 45,
-    "pretrained.augmentations.crop_images.columns_px": 80,
-    "pretrained.augmentations.crop_images.min_pairs": 4,
-    "pretrained.num_channels": 16,
-    "pretrained.batch_frames": 4,
-    "pretrained.contrast_frames": 2,
-    "pretrained.num_epochs": 4,
-}
 
 
 class Metrics(NullTracker):
@@ -130,6 +119,7 @@ from olivine.pretrain import pretrain
 from olivine.spec import read_yaml
 from olivine.tracking import NullTracker
 from olivine.worker import LocalWorker
+from small import SMALL
 
 class Waits(LocalWorker):
     def report(self, metrics):

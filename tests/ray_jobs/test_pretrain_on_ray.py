@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small import SMALL
 
 from olivine.config import PretrainConfig, Runtime, label_config
 from olivine.errors import UserError
@@ -17,16 +18,7 @@ from ray_jobs.pretrain import pretrain_on_ray
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = {
-    "pretrained.backbone.planes": [8, 16, 16, 8],
-    "pretrained.backbone.stem_channels": 8,
-    "pretrained.augmentations.crop_images.rows_px": 45,
-    "pretrained.augmentations.crop_images.columns_px": 80,
-    "pretrained.augmentations.crop_images.min_pairs": 4,
-    "pretrained.num_channels": 16,
-    "pretrained.num_epochs": 1,
-    "pretrained.optimiser.lr": 0.05,
-}
+SETTINGS = {**SMALL, "pretrained.num_epochs": 1, "pretrained.optimiser.lr": 0.05}
 
 
 def state(runtime: Runtime, fingerprint: str) -> dict[str, torch.Tensor]:
@@ -71,7 +63,7 @@ def test_two_workers_and_one_process_agree(local_ray, tiny_world, tmp_path, conf
     # At the first step nothing has drifted yet: the loss agrees to float error.
     assert curves_two["loss"][1] == pytest.approx(curves_one["loss"][1], rel=1e-5)
     for name, value in one.items():
-        torch.testing.assert_close(two[name], value, rtol=2e-2, atol=2e-3, msg=lambda m: name + m)  # noqa: B023
+        torch.testing.assert_close(two[name], value, rtol=2e-2, atol=2e-3)
     bank = "objective.losses.compact"
     torch.testing.assert_close(two[f"{bank}.mean"], one[f"{bank}.mean"], rtol=1e-2, atol=1e-3)
     assert torch.equal(two[f"{bank}.num_updates"], one[f"{bank}.num_updates"])

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from pydantic import Field
 
+from olivine.datasets.nuscenes.classes import CLASS_NAMES
 from olivine.datasets.synthetic.config import SCENE_NAMES, WorldConfig
 from olivine.datasets.synthetic.rig import CAMERA_NAMES
-from olivine.datasets.synthetic.taxonomy import CLASS_NAMES
 from olivine.datasets.synthetic.writing import holds_world, read_truth, write_world
 from olivine.errors import UserError
 from olivine.parts import Dataset, Frames

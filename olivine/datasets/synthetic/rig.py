@@ -9,17 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from olivine.datasets.nuscenes.tables import CAMERAS
 from olivine.datasets.synthetic.config import WorldConfig
 from olivine.geometry.rigid import se3
 
-CAMERA_NAMES = (
-    "CAM_FRONT",
-    "CAM_FRONT_RIGHT",
-    "CAM_BACK_RIGHT",
-    "CAM_BACK",
-    "CAM_BACK_LEFT",
-    "CAM_FRONT_LEFT",
-)
+CAMERA_NAMES = CAMERAS
 RADAR_NAMES = (
     "RADAR_FRONT",
     "RADAR_FRONT_LEFT",

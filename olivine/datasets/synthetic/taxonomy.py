@@ -73,25 +73,6 @@ class Category(IntEnum):
     EGO = 31
 
 
-CLASS_NAMES = (
-    "barrier",
-    "bicycle",
-    "bus",
-    "car",
-    "construction_vehicle",
-    "motorcycle",
-    "pedestrian",
-    "traffic_cone",
-    "trailer",
-    "truck",
-    "driveable_surface",
-    "other_flat",
-    "sidewalk",
-    "terrain",
-    "manmade",
-    "vegetation",
-)
-
 _CLASS_OF_CATEGORY = {
     9: 0, 14: 1, 15: 2, 16: 2, 17: 3, 18: 4, 21: 5, 2: 6, 3: 6, 4: 6, 6: 6, 12: 7, 22: 8, 23: 9,
     24: 10, 25: 11, 26: 12, 27: 13, 28: 14, 30: 15,

@@ -19,7 +19,8 @@ from nuscenes.utils.data_io import load_bin_file
 from nuscenes.utils.geometry_utils import points_in_box
 from nuscenes.utils.splits import create_splits_scenes
 
-from olivine.datasets.synthetic.taxonomy import CLASS_NAMES, class_of_category
+from olivine.datasets.nuscenes.classes import CLASS_NAMES
+from olivine.datasets.synthetic.taxonomy import class_of_category
 
 
 @pytest.fixture(scope="module")
