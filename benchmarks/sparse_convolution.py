@@ -24,7 +24,7 @@ from torch import Tensor
 from olivine.backbones.minkunet import MinkUNet
 from olivine.geometry.voxels import Voxelizer
 from olivine.sparse.grid import TorchGrid
-from olivine.types import Voxels
+from olivine.tensors import Voxels
 
 DEMO = MinkUNet(
     stem_channels=16, planes=(16, 32, 48, 48, 32, 32), blocks=(1, 1, 1, 1, 1, 1), bn_momentum=0.1

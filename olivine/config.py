@@ -11,9 +11,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from olivine.errors import UserError
 from olivine.geometry.voxels import Voxelizer
+from olivine.network_parts import Backbone, Labeller, Teacher
 from olivine.objective import Method
 from olivine.optim import Sgd
-from olivine.parts import Augmentation, Backbone, Dataset, Labeller, Teacher
+from olivine.parts import Augmentation, Dataset
 from olivine.spec import Spec
 
 

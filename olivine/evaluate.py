@@ -26,9 +26,10 @@ from olivine.parts import Frames
 from olivine.progress import Progress, Report
 from olivine.segmentation import class_iou, confusion, cross_entropy, lovasz_softmax, mean_iou
 from olivine.storage import Store
+from olivine.tensors import Batch, Voxels
 from olivine.tracking import RunKey, Tracker
 from olivine.training import Training, identity, seeded
-from olivine.types import Batch, Sample, Voxels
+from olivine.types import Sample
 from olivine.worker import Worker, sum_over_workers
 
 

@@ -16,7 +16,8 @@ from olivine.config import LabelConfig, Runtime
 from olivine.errors import UserError
 from olivine.label_quality import LabelQuality, survey
 from olivine.label_store import LabelStore, label_name
-from olivine.parts import Frames, ImageLabeller, Labeller
+from olivine.network_parts import ImageLabeller, Labeller
+from olivine.parts import Frames
 from olivine.progress import Progress, Report
 from olivine.tracking import RunKey, Tracker
 from olivine.types import IGNORE

@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from olivine.errors import UserError
-from olivine.parts import Labeller
+from olivine.network_parts import Labeller
 from olivine.storage import Store
 from olivine.types import IGNORE, LabelMap
 

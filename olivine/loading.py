@@ -16,7 +16,8 @@ from olivine.errors import UserError
 from olivine.geometry.projection import correspondences
 from olivine.geometry.voxels import Voxelizer
 from olivine.parts import Augmentation
-from olivine.types import IGNORE, Batch, Correspondences, Frame, LabelMap, PairTable, Sample
+from olivine.tensors import Batch, PairTable
+from olivine.types import IGNORE, Correspondences, Frame, LabelMap, Sample
 
 ReadLabels = Callable[[str, tuple[int, int]], LabelMap]
 

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from olivine.objective import Objective
-from olivine.types import Batch, PairTable
+from olivine.tensors import Batch, PairTable
 
 
 class Distillation(nn.Module):

@@ -13,9 +13,10 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from olivine.parts import Loss, Pooling, Sampler, Stateful
+from olivine.network_parts import Loss, Pooling, Sampler, Stateful
 from olivine.spec import Spec
-from olivine.types import IGNORE, Matched, PairTable
+from olivine.tensors import Matched, PairTable
+from olivine.types import IGNORE
 
 
 class Term(Spec):

@@ -1,18 +1,17 @@
-"""The families of replaceable parts and the one thing each of them does."""
+"""The families of parts that read and change data, and the one thing each of them does.
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+Families with networks are in `olivine.network_parts`: reading must not wait for torch.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int, UInt8
-from torch import Tensor, nn
+from jaxtyping import UInt8
 
 from olivine.spec import Part
-from olivine.types import Frame, Matched, PairTable, Sample, Voxels
+from olivine.types import Frame, Sample
 
 
 @runtime_checkable
@@ -53,46 +52,6 @@ class Dataset(Part):
         raise NotImplementedError
 
 
-@runtime_checkable
-class ImageLabeller(Protocol):
-    """A loaded labeller."""
-
-    def __call__(
-        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]
-    ) -> list[UInt8[np.ndarray, "_ _"]]:
-        """Return one map of class ids per image, of the image's size."""
-        ...
-
-
-class Labeller(Part):
-    """Writes weak labels from images alone."""
-
-    family: ClassVar[str] = "labellers"
-    version: ClassVar[int] = 1  # raised by a change of code that changes labels
-
-    @property
-    def identity(self) -> str:
-        """Return 12 hex digits: two labellers of one identity write the same labels.
-
-        A labeller with weights overrides it with `identity_of` and the weights' own hash.
-        """
-        return self.identity_of()
-
-    def identity_of(self, *more: str) -> str:
-        """Hash the settings, the code's version and whatever else decides the labels."""
-        text = json.dumps([self.to_dict(), self.version, *more], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The vocabulary; ids are positions here."""
-        raise NotImplementedError
-
-    def build(self, device: torch.device) -> ImageLabeller:
-        """Load the model."""
-        raise NotImplementedError
-
-
 class Augmentation(Part):
     """Changes a sample at random, moving points, pixels and pairs together."""
 
@@ -100,84 +59,4 @@ class Augmentation(Part):
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """Return the changed sample."""
-        raise NotImplementedError
-
-
-class Backbone(Part):
-    """Builds a 3D network from voxels to one feature row per voxel."""
-
-    family: ClassVar[str] = "backbones"
-
-    @property
-    def num_channels(self) -> int:
-        """Channels of the features it returns."""
-        raise NotImplementedError
-
-    def build(self, num_input_channels: int) -> Callable[[Voxels], Float[Tensor, "V D"]]:
-        """Return an nn.Module; its weights come from torch's global generator."""
-        raise NotImplementedError
-
-
-class Teacher(Part):
-    """Builds a frozen image network that gives a map of features at a lower resolution."""
-
-    family: ClassVar[str] = "teachers"
-
-    @property
-    def num_channels(self) -> int:
-        """Channels of the features it returns."""
-        raise NotImplementedError
-
-    def build(self) -> nn.Module:
-        """Return a module from uint8 (images, 3, rows, columns) to float (images, D, r, c)."""
-        raise NotImplementedError
-
-
-class Sampler(Part):
-    """Chooses which pairs of one contrast group a term sees."""
-
-    family: ClassVar[str] = "samplers"
-
-    @property
-    def uses_classes(self) -> bool:
-        """Whether it needs weak labels."""
-        return False
-
-    def __call__(self, pairs: PairTable, generator: torch.Generator) -> Int[Tensor, " chosen"]:
-        """Return rows of `pairs`, none twice."""
-        raise NotImplementedError
-
-
-class Pooling(Part):
-    """Averages matched rows into groups before they are compared."""
-
-    family: ClassVar[str] = "poolings"
-
-    def __call__(self, matched: Matched) -> Matched:
-        """Return one row per group."""
-        raise NotImplementedError
-
-
-@runtime_checkable
-class Stateful(Protocol):
-    """A loss that learns from the rows it sees, such as a bank of class means."""
-
-    def observe(self, matched: Matched) -> None:
-        """See the rows of the whole step, over all contrast groups, before the loss is asked."""
-        ...
-
-    def state_metrics(self) -> dict[str, Tensor]:
-        """Return what is worth watching, without waiting for the device."""
-        ...
-
-
-class Loss(Part):
-    """Builds a module from matched rows to a scalar."""
-
-    family: ClassVar[str] = "losses"
-    uses_keys: ClassVar[bool] = True  # False: it looks at the queries alone
-    uses_classes: ClassVar[bool] = False  # True: it needs weak labels
-
-    def build(self, num_channels: int, num_classes: int) -> nn.Module:
-        """Return a module called as module(matched of one contrast group) -> scalar tensor."""
         raise NotImplementedError

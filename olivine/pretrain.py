@@ -17,9 +17,10 @@ from olivine.parts import Frames
 from olivine.progress import Report
 from olivine.spec import Spec
 from olivine.storage import Store
+from olivine.tensors import Batch
 from olivine.tracking import RunKey, Tracker
 from olivine.training import Training, identity, seeded
-from olivine.types import Batch, Sample
+from olivine.types import Sample
 from olivine.worker import Worker
 
 NUM_INPUT_CHANNELS = 1  # intensity

@@ -13,8 +13,8 @@ from olivine.errors import UserError
 from olivine.loading import Schedule
 from olivine.optim import set_cosine
 from olivine.progress import Progress, Report
+from olivine.tensors import Batch
 from olivine.tracking import Run
-from olivine.types import Batch
 from olivine.worker import Worker, sum_over_workers
 
 LOG_EVERY = 10  # steps between logged losses; the first and the last step are always logged

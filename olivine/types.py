@@ -9,9 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int, UInt8
-from torch import Tensor
 
 IGNORE = 255  # the id of a pixel or point that has no class: uint8's last value
 
@@ -74,72 +72,3 @@ class Sample:
         """Keep the pairs of an index or a mask; other changes go along."""
         pairs, pair_class = self.pairs.take(chosen), self.pair_class[chosen]
         return replace(self, **{"pairs": pairs, "pair_class": pair_class, **changes})
-
-
-@dataclass(frozen=True)
-class Voxels:
-    """Occupied cells of a batch of scans and the way back to their points."""
-
-    coordinates: Int[Tensor, "V 4"]  # frame in the batch, then the three cell indices
-    features: Float[Tensor, "V channels"]  # of the point each cell kept
-    voxel_of_point: Int[Tensor, " N"]  # row of each point of the batch; -1: none
-    kept_point: Int[Tensor, " V"]  # the point whose feature and label the cell has
-
-
-@dataclass(frozen=True)
-class PairTable:
-    """All pairs of a batch: positions and what a sampler may weigh, but no features."""
-
-    voxel_index: Int[Tensor, " M"]
-    pixel_index: Int[Tensor, "M 3"]  # image in the batch, row, column
-    class_ids: Int[Tensor, " M"]  # weak class, or IGNORE
-    range_m: Float[Tensor, " M"]
-    frame_index: Int[Tensor, " M"]  # frame in the batch
-
-    def __len__(self) -> int:
-        return len(self.voxel_index)
-
-    def take(self, chosen: Tensor) -> "PairTable":
-        """Keep the pairs of an index or a mask."""
-        return PairTable(
-            self.voxel_index[chosen],
-            self.pixel_index[chosen],
-            self.class_ids[chosen],
-            self.range_m[chosen],
-            self.frame_index[chosen],
-        )
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Collated samples; indices are unique in the batch."""
-
-    tokens: tuple[str, ...]
-    voxels: Voxels
-    images: UInt8[Tensor, "images 3 rows columns"]
-    pairs: PairTable
-    class_ids: Int[Tensor, " N"] | None = None  # true class of each point, or IGNORE
-
-    def to(self, device: torch.device) -> "Batch":
-        """Move every tensor."""
-        return _moved(self, device)
-
-
-@dataclass(frozen=True)
-class Matched:
-    """Matched rows: queries[i] should resemble keys[i]. Rows are unit length."""
-
-    queries: Float[Tensor, "M D"]
-    keys: Float[Tensor, "M D"] | None  # None where a loss looks at the queries alone
-    class_ids: Int[Tensor, " M"]  # weak class, or IGNORE
-    group_ids: Int[Tensor, " M"]  # contrast group: only rows of one group compete
-
-
-def _moved(record: Any, device: torch.device) -> Any:
-    changes = {}
-    for name, value in vars(record).items():
-        if isinstance(value, Tensor):
-            changes[name] = value.to(device, non_blocking=True)
-        elif isinstance(value, Voxels | PairTable):
-            changes[name] = _moved(value, device)
-    return replace(record, **changes)

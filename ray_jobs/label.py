@@ -29,7 +29,8 @@ from olivine.label import (
     write_labels,
 )
 from olivine.label_store import LabelStore
-from olivine.parts import Frames, Labeller
+from olivine.network_parts import Labeller
+from olivine.parts import Frames
 from olivine.progress import Report
 from olivine.tracking import Tracker
 

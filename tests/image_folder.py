@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from olivine.errors import UserError
-from olivine.parts import Dataset, Frames, ImageLabeller, Labeller
+from olivine.network_parts import ImageLabeller, Labeller
+from olivine.parts import Dataset, Frames
 from olivine.types import IGNORE, Frame
 
 

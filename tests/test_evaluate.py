@@ -11,8 +11,8 @@ from olivine.errors import UserError
 from olivine.evaluate import Segmenter, evaluate, experiment, named_scores, read_predictions
 from olivine.recipes import demo_random
 from olivine.storage import Store
+from olivine.tensors import Voxels
 from olivine.tracking import NullTracker
-from olivine.types import Voxels
 from olivine.worker import LocalWorker
 
 SMALL = {

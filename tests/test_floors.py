@@ -23,8 +23,8 @@ FAMILIES = {
 # module, and families share a floor without ever importing each other.
 FLOORS: list[set[str]] = [
     {"errors"},
-    {"progress", "provenance", "run_store", "spec", "types"},
-    {"geometry", "parts", "sparse", "storage", "tracking", "worker"},
+    {"progress", "provenance", "run_store", "spec", "tensors", "types"},
+    {"geometry", "network_parts", "parts", "sparse", "storage", "tracking", "worker"},
     FAMILIES,
     {
         "checkpoint", "label_quality", "label_store", "loading", "networks", "objective", "optim",
@@ -110,3 +110,11 @@ def test_importing_pulls_in_no_more_than_it_must(statement: str, absent: set[str
     )
     loaded = {name.split(".")[0] for name in answer.stdout.split()}
     assert not loaded & absent
+
+
+def test_opening_a_data_set_does_not_wait_for_torch():
+    code = "import sys; import olivine.datasets.nuscenes; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"

@@ -6,7 +6,8 @@ from olivine.losses.info_nce import info_nce
 from olivine.losses.sup_con import sup_con
 from olivine.objective import Method, Objective
 from olivine.recipes import olivine_method, ppkt_method
-from olivine.types import IGNORE, PairTable
+from olivine.tensors import PairTable
+from olivine.types import IGNORE
 
 NUM_PAIRS, NUM_CHANNELS, NUM_CLASSES = 240, 16, 5
 GENERATOR = torch.Generator().manual_seed(0)

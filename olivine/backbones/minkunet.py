@@ -11,10 +11,10 @@ from jaxtyping import Float, Int
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from olivine.parts import Backbone
+from olivine.network_parts import Backbone
 from olivine.sparse.grid import Grid, SparseTensor, TorchGrid
 from olivine.sparse.modules import BatchNorm, Convolution, add, concatenate, relu
-from olivine.types import Voxels
+from olivine.tensors import Voxels
 
 
 class MinkUNet(Backbone):

@@ -12,7 +12,7 @@ from torch import Tensor
 from olivine.errors import UserError
 from olivine.sparse.coordinates import pack, unpack
 from olivine.spec import Spec
-from olivine.types import Voxels
+from olivine.tensors import Voxels
 
 USUAL_SIZE = {"cylindrical": (0.1, 1.0, 0.1), "cartesian": (0.1, 0.1, 0.1)}
 CHUNK = 256  # points outside the range that look for their nearest voxel at once

@@ -25,7 +25,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from olivine.errors import UserError
-from olivine.parts import ImageLabeller, Labeller
+from olivine.network_parts import ImageLabeller, Labeller
 from olivine.types import IGNORE
 
 # The weak vocabulary of SEEM's labels, in its own order (METHOD 2.1 B), which is not nuScenes'.

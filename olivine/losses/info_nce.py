@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from olivine.parts import Loss
-from olivine.types import Matched
+from olivine.network_parts import Loss
+from olivine.tensors import Matched
 
 
 def info_nce(

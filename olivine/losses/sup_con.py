@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from olivine.parts import Loss
-from olivine.types import IGNORE, Matched
+from olivine.network_parts import Loss
+from olivine.tensors import Matched
+from olivine.types import IGNORE
 
 
 def sup_con(

@@ -14,8 +14,9 @@ from jaxtyping import Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from olivine.parts import Loss
-from olivine.types import IGNORE, Matched
+from olivine.network_parts import Loss
+from olivine.tensors import Matched
+from olivine.types import IGNORE
 from olivine.worker import sum_over_workers
 
 SHORTEST, LONGEST = 1e-4, 1.0 - 1e-4  # mean lengths outside give no finite concentration

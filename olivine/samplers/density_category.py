@@ -9,8 +9,9 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from olivine.parts import Sampler
-from olivine.types import IGNORE, PairTable
+from olivine.network_parts import Sampler
+from olivine.tensors import PairTable
+from olivine.types import IGNORE
 
 
 def range_density(range_m: Float[Tensor, " M"], step_m: float) -> Float[Tensor, " M"]:

@@ -5,8 +5,8 @@ from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor
 
-from olivine.parts import Sampler
-from olivine.types import PairTable
+from olivine.network_parts import Sampler
+from olivine.tensors import PairTable
 
 
 class Uniform(Sampler):

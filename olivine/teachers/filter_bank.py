@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from pydantic import Field
 from torch import Tensor, nn
 
-from olivine.parts import Teacher
+from olivine.network_parts import Teacher
 
 SCALES_PX = (1, 3, 7, 15)  # widths of the averaging windows at stride 4
 NUM_ORIENTATIONS = 4

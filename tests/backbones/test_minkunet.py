@@ -7,7 +7,7 @@ from olivine.errors import UserError
 from olivine.geometry.voxels import Voxelizer
 from olivine.sparse import grid as grid_module
 from olivine.spec import part_class
-from olivine.types import Voxels
+from olivine.tensors import Voxels
 
 TINY = MinkUNet(stem_channels=8, planes=(8, 12, 12, 8), blocks=(1, 1, 1, 1))
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from olivine.losses.info_nce import InfoNCE, info_nce
-from olivine.types import Matched
+from olivine.tensors import Matched
 
 ROWS = F.normalize(torch.randn(12, 8, generator=torch.Generator().manual_seed(0)), dim=1)
 

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 
 from olivine.losses.info_nce import info_nce
 from olivine.losses.sup_con import SupCon, sup_con
-from olivine.types import IGNORE, Matched
+from olivine.tensors import Matched
+from olivine.types import IGNORE
 
 GENERATOR = torch.Generator().manual_seed(0)
 QUERIES = F.normalize(torch.randn(20, 8, generator=GENERATOR), dim=1)

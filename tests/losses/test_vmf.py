@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from olivine.losses.vmf import VMF, class_sums, concentration, log_bessel, log_normaliser
-from olivine.types import IGNORE, Matched
+from olivine.tensors import Matched
+from olivine.types import IGNORE
 
 TABLE = [  # mean length, kappa, log I_31(kappa), log K_64(kappa)
     (0.1, 6.46, -41.403, 40.44),

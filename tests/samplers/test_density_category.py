@@ -4,7 +4,8 @@ import torch
 
 from olivine.samplers.density_category import DensityCategory, choose_weighted, range_density
 from olivine.samplers.uniform import Uniform
-from olivine.types import IGNORE, PairTable
+from olivine.tensors import PairTable
+from olivine.types import IGNORE
 
 
 def pairs(range_m: torch.Tensor, class_ids: torch.Tensor) -> PairTable:
