@@ -50,8 +50,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_data(commands.add_parser("data", help="make a synthetic data set, or check a real one"))
+    weights = commands.add_parser("weights", help="list, check or fetch pretrained weights")
+    _add_weights(weights)
+    label = commands.add_parser("label", help="write weak labels for every image, on Ray Data")
+    _add_settings(label, recipe=True)
+    report = commands.add_parser(
+        "label report", help="say, in numbers and pictures, how far the labels can be trusted"
+    )
+    _add_settings(report, recipe=True)
     for name, text in (
-        ("label", "write weak labels for every image, on Ray Data"),
         ("pretrain", "distil images into a LiDAR network, on Ray Train"),
         ("evaluate", "pretrain if need be, then probe or fine-tune with few labels"),
         ("show", "print the resolved settings of a recipe"),
@@ -78,7 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
-    arguments = build_parser().parse_args(argv)
+    arguments = build_parser().parse_args(_join_command(sys.argv[1:] if argv is None else argv))
     try:
         from olivine import commands
 
@@ -91,12 +98,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
+def _join_command(words: Sequence[str]) -> list[str]:
+    """Make one word of a command of two; argparse cannot tell its second from a recipe's name."""
+    return ["label report", *words[2:]] if list(words[:2]) == ["label", "report"] else list(words)
+
+
 def _add_settings(parser: argparse.ArgumentParser, recipe: bool) -> None:
     if recipe:
         parser.add_argument("recipe", nargs="?", help="a recipe (default: demo)")
     parser.add_argument("--config", help="settings from a file, as `olivine show` prints them")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change one setting"
+    )
+
+
+def _add_weights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "check", "fetch"))
+    parser.add_argument("names", nargs="*", metavar="NAME", help="(default: all; fetch needs some)")
+    parser.add_argument(
+        "--folder",
+        default="",
+        help="where they lie (default: $OLIVINE_WEIGHTS, else ~/.cache/olivine/weights)",
     )
 
 

@@ -9,7 +9,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from olivine.config import EvaluateConfig, Runtime, label_config
+from olivine.config import EvaluateConfig, Runtime
 from olivine.errors import UserError
 from olivine.spec import parse_settings, read_yaml
 from olivine.tracking import Tracker
@@ -26,6 +26,8 @@ def run(arguments: Namespace) -> int:
     return {
         "data": _data,
         "label": _label,
+        "label report": _label_report,
+        "weights": _weights,
         "pretrain": _pretrain,
         "evaluate": _evaluate,
         "show": _show,
@@ -73,6 +75,24 @@ def _data(arguments: Namespace) -> int:
     return data_commands.run(arguments)
 
 
+def _label(arguments: Namespace) -> int:
+    from olivine import label_commands
+
+    return label_commands.label(arguments)
+
+
+def _label_report(arguments: Namespace) -> int:
+    from olivine import label_commands
+
+    return label_commands.report(arguments)
+
+
+def _weights(arguments: Namespace) -> int:
+    from olivine import weights_commands
+
+    return weights_commands.run(arguments)
+
+
 def _show(arguments: Namespace) -> int:
     import yaml
 
@@ -83,23 +103,6 @@ def _show(arguments: Namespace) -> int:
     return OK
 
 
-def _label(arguments: Namespace) -> int:
-    experiment, runtime = resolve(arguments)
-    config, tracker = label_config(experiment.pretrained), open_tracker(runtime)
-    if runtime.launcher == "process":
-        from olivine.label import label
-
-        result = label(config, runtime, _local_worker(runtime), tracker)
-    else:
-        from ray_jobs.label import label_on_ray
-        from ray_jobs.session import ray_session
-
-        with ray_session(runtime):
-            result = label_on_ray(config, runtime, tracker)
-    _say(str(result), "pretrain", arguments)
-    return INCOMPLETE if result.num_failed else OK
-
-
 def _pretrain(arguments: Namespace) -> int:
     from olivine import pretrain as stage
 
@@ -107,7 +110,7 @@ def _pretrain(arguments: Namespace) -> int:
     config, tracker = experiment.pretrained, open_tracker(runtime)
     if runtime.launcher == "process":
         result = stage.finished(config, runtime, tracker) or stage.pretrain(
-            config, runtime, _local_worker(runtime), tracker
+            config, runtime, local_worker(runtime), tracker
         )
     else:
         from ray_jobs.pretrain import pretrain_on_ray
@@ -115,7 +118,7 @@ def _pretrain(arguments: Namespace) -> int:
 
         with ray_session(runtime):
             result = pretrain_on_ray(config, runtime, tracker)
-    _say(f"Weights: {runtime.out}/{result.weights}", "evaluate", arguments)
+    say(f"Weights: {runtime.out}/{result.weights}", "evaluate", arguments)
     return OK
 
 
@@ -125,7 +128,7 @@ def _evaluate(arguments: Namespace) -> int:
     experiment, runtime = resolve(arguments)
     tracker = open_tracker(runtime)
     if runtime.launcher == "process":
-        result = stage.experiment(experiment, runtime, _local_worker(runtime), tracker)
+        result = stage.experiment(experiment, runtime, local_worker(runtime), tracker)
     else:
         from ray_jobs.evaluate import evaluate_on_ray
         from ray_jobs.session import ray_session
@@ -135,7 +138,7 @@ def _evaluate(arguments: Namespace) -> int:
     for name, score in result.scores.items():
         sys.stdout.write(f"{name:28s} {score:6.2f} %\n")
     where = f"Run {result.key.fingerprint} in {runtime.store_uri()}"
-    _say(where, "sweep components", arguments)
+    say(where, "sweep components", arguments)
     return OK
 
 
@@ -156,7 +159,7 @@ def _sweep(arguments: Namespace) -> int:
     outcome = run_sweep(sweep, trials, trial_function, runtime, open_tracker(runtime))
     for name, reason in outcome.failures.items():
         sys.stdout.write(f"Failed: {name}: {reason}\n")
-    _say(
+    say(
         f"{len(outcome.finished)} of {len(trials)} trials are finished, {outcome.num_reused} of "
         f"them before; runs in {runtime.store_uri()}",
         f"table {arguments.name}",
@@ -210,13 +213,14 @@ def _demo(arguments: Namespace) -> int:
     return demo(arguments)
 
 
-def _local_worker(runtime: Runtime) -> LocalWorker:
+def local_worker(runtime: Runtime) -> LocalWorker:
+    """Return this process as the only worker, on the device that the runtime names."""
     from olivine.training import choose_device
 
     return LocalWorker(choose_device(runtime.device))
 
 
-def _say(text: str, next_command: str, arguments: Namespace) -> None:
+def say(text: str, next_command: str, arguments: Namespace) -> None:
     """Name what was written, and the command that goes on from there."""
     words = ["olivine", next_command]
     if getattr(arguments, "recipe", None):

@@ -90,12 +90,12 @@ def label(
     """
 
     def label_images(job: LabelJob) -> Iterator[Outcome]:
-        labeller = job.labeller.build(worker.device)
+        labeller = job.labeller.build(worker.device, job.frames)
         size = runtime.label_batch_size
         for start in range(0, len(job.left), size):
             names = job.left[start : start + size]
             images = [read_image(job.frames, name) for name in names]
-            for name, ids in zip(names, label_batch(labeller, images), strict=True):
+            for name, ids in zip(names, label_batch(labeller, images, names), strict=True):
                 yield write_labels(job.store, name, ids)
 
     return run_label_job(config, runtime, tracker, label_images, report)
@@ -169,24 +169,28 @@ def read_image(frames: Frames, name: str) -> UInt8[np.ndarray, "rows columns 3"]
 
 
 def label_batch(
-    labeller: ImageLabeller, images: Sequence[np.ndarray | str]
+    labeller: ImageLabeller, images: Sequence[np.ndarray | str], names: Sequence[str]
 ) -> list[np.ndarray | str]:
     """Return a map per image; an image that is a reason instead keeps it.
 
     If the batch fails, its images are tried one by one, so that one bad image costs itself alone
     and a batch too large for the device's memory only time.
     """
-    readable = [image for image in images if not isinstance(image, str)]
+    readable = [
+        (image, name)
+        for image, name in zip(images, names, strict=True)
+        if not isinstance(image, str)
+    ]
     maps: list[np.ndarray | str]
     try:
-        maps = list(labeller(readable)) if readable else []
+        maps = list(labeller(*map(list, zip(*readable, strict=True)))) if readable else []
     except Exception as error:
         maps = (
             [_reason(error)]
             if len(readable) == 1
-            else [label_batch(labeller, [image])[0] for image in readable]
+            else [label_batch(labeller, [image], [name])[0] for image, name in readable]
         )
-    for image, ids in zip(readable, maps, strict=True):
+    for (image, _), ids in zip(readable, maps, strict=True):
         assert isinstance(ids, str) or ids.shape == image.shape[:2], "map of another size"
     rest = iter(maps)
     return [image if isinstance(image, str) else next(rest) for image in images]

@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
+from olivine.parts import Frames
 from olivine.spec import Part
 from olivine.tensors import Matched, PairTable, Voxels
 
@@ -19,16 +20,26 @@ class ImageLabeller(Protocol):
     """A loaded labeller."""
 
     def __call__(
-        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]
+        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], names: Sequence[str]
     ) -> list[UInt8[np.ndarray, "_ _"]]:
-        """Return one map of class ids per image, of the image's size."""
+        """Return one map of ids per image, of the image's size; `names` are the images' own.
+
+        Raises UserError where an image cannot be labelled; the job then tries the batch's images
+        one by one.
+        """
         ...
 
 
 class Labeller(Part):
-    """Writes weak labels from images alone."""
+    """Writes an integer per pixel: weak classes, or segments without a name.
+
+    Most see images alone. One that reads the truth (`reads_truth`) is for a table's upper bound,
+    and is marked wherever its labels are shown.
+    """
 
     family: ClassVar[str] = "labellers"
+    makes: ClassVar[Literal["classes", "segments"]] = "classes"
+    reads_truth: ClassVar[bool] = False
     version: ClassVar[int] = 1  # raised by a change of code that changes labels
 
     @property
@@ -46,11 +57,11 @@ class Labeller(Part):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The vocabulary; ids are positions here."""
+        """The vocabulary; ids are positions here. Segments have none: it is empty."""
         raise NotImplementedError
 
-    def build(self, device: torch.device) -> ImageLabeller:
-        """Load the model."""
+    def build(self, device: torch.device, frames: Frames) -> ImageLabeller:
+        """Load the model; `frames` is for labellers that find their labels by the image's name."""
         raise NotImplementedError
 
 

@@ -107,15 +107,15 @@ class ImageSource(Datasource):
 class LabelImages:
     """An actor that holds the loaded labeller."""
 
-    def __init__(self, labeller: Labeller, device: str):
+    def __init__(self, labeller: Labeller, device: str, frames: Frames):
         import torch
 
-        self._label = labeller.build(torch.device(device))
+        self._label = labeller.build(torch.device(device), frames)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Replace images by their maps."""
-        images = list(_arrays(table))
-        return _table(table["image_name"].to_pylist(), label_batch(self._label, images))
+        names = table["image_name"].to_pylist()
+        return _table(names, label_batch(self._label, list(_arrays(table)), names))
 
 
 def _write_table(table: pa.Table, store: LabelStore) -> pa.Table:
@@ -140,7 +140,7 @@ def _stream(job: LabelJob, runtime: Runtime) -> Iterator[Outcome]:
     )
     outcomes = images.map_batches(
         LabelImages,
-        fn_constructor_args=(job.labeller, device),
+        fn_constructor_args=(job.labeller, device, job.frames),
         batch_size=batch,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(min_size=1, max_size=runtime.num_label_actors),

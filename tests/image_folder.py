@@ -72,7 +72,7 @@ class Threshold(Labeller):
     def class_names(self) -> tuple[str, ...]:
         return ("dark", "bright")
 
-    def build(self, device: torch.device) -> ImageLabeller:
+    def build(self, device: torch.device, frames: Frames) -> ImageLabeller:
         return _ThresholdLabeller(self)
 
 
@@ -81,7 +81,7 @@ class _ThresholdLabeller:
         self.settings = settings
         self.num_seen = 0
 
-    def __call__(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def __call__(self, images: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
         time.sleep(self.settings.seconds)
         return [self._label(image) for image in images]
 

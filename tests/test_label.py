@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from image_folder import Folder, Threshold, content, files_below, write_images
+from image_folder import Folder, FolderFrames, Threshold, content, files_below, write_images
 
 from olivine.config import LabelConfig, Runtime
 from olivine.datasets.nuscenes import Nuscenes
@@ -141,13 +141,15 @@ def test_no_images_and_no_place_to_write_are_one_sentence(tmp_path: Path) -> Non
 
 def test_a_bad_image_costs_only_itself() -> None:
     images = [np.full((2, 2, 3), value, np.uint8) for value in (10, 200, 90)]
-    labeller = Threshold(refuse_mean=150).build(LocalWorker().device)
+    labeller = Threshold(refuse_mean=150).build(LocalWorker().device, FolderFrames(Path()))
 
-    maps = label_batch(labeller, [images[0], "unreadable", images[1], images[2]])
+    maps = label_batch(
+        labeller, [images[0], "unreadable", images[1], images[2]], ["a", "b", "c", "d"]
+    )
 
     assert maps[1:3] == ["unreadable", "ValueError: too bright"]
     assert [np.asarray(maps[i]).max() for i in (0, 3)] == [0, 0]
-    assert label_batch(labeller, ["unreadable"]) == ["unreadable"]
+    assert label_batch(labeller, ["unreadable"], ["b"]) == ["unreadable"]
 
 
 def test_an_identity_follows_settings_and_more() -> None:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from olivine.errors import UserError
 from olivine.network_parts import ImageLabeller, Labeller
+from olivine.parts import Frames
 from olivine.types import IGNORE
 
 # The weak vocabulary of SEEM's labels, in its own order (METHOD 2.1 B), which is not nuScenes'.
@@ -68,7 +69,7 @@ class Embedded(Labeller):
         """The 16 weak classes."""
         return CLASS_NAMES
 
-    def build(self, device: torch.device) -> ImageLabeller:
+    def build(self, device: torch.device, frames: Frames) -> ImageLabeller:
         """Load the weights; raise UserError if their file is missing or broken."""
         network = SmallSegmenter()
         network.load_state_dict(load_weights(WEIGHTS))
@@ -84,7 +85,7 @@ class EmbeddedLabeller:
         self.device = device
 
     def __call__(
-        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]
+        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], names: Sequence[str]
     ) -> list[UInt8[np.ndarray, "_ _"]]:
         """Return class ids, IGNORE where the background wins or nothing is likely enough.
 

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from image_folder import FolderFrames
 
 from olivine.errors import UserError
 from olivine.labellers import embedded
@@ -11,6 +12,8 @@ from olivine.spec import part_class
 from olivine.types import IGNORE
 
 CPU = torch.device("cpu")
+FRAMES = FolderFrames(Path())
+NAMES = ["a", "b", "c"]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +28,7 @@ def images() -> list[np.ndarray]:
 
 
 def test_maps_have_the_images_size_and_known_classes(images: list[np.ndarray]) -> None:
-    maps = Embedded().build(CPU)(images)
+    maps = Embedded().build(CPU, FRAMES)(images, NAMES)
 
     for image, ids in zip(images, maps, strict=True):
         assert ids.shape == image.shape[:2]
@@ -34,12 +37,12 @@ def test_maps_have_the_images_size_and_known_classes(images: list[np.ndarray]) -
 
 
 def test_labels_do_not_depend_on_the_batch_or_the_threads(images: list[np.ndarray]) -> None:
-    labeller = Embedded(min_confidence=0.2).build(CPU)
+    labeller = Embedded(min_confidence=0.2).build(CPU, FRAMES)
     num_threads = torch.get_num_threads()
-    together = labeller(images)
+    together = labeller(images, NAMES)
     try:
         torch.set_num_threads(2)
-        alone = [labeller([image])[0] for image in reversed(images)][::-1]
+        alone = [labeller([image], NAMES[:1])[0] for image in reversed(images)][::-1]
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(num_threads)
@@ -52,12 +55,12 @@ def test_images_that_cannot_be_written_are_labelled(images: list[np.ndarray]) ->
     image = images[0].copy()
     image.setflags(write=False)
 
-    Embedded().build(CPU)([image])
+    Embedded().build(CPU, FRAMES)([image], NAMES[:1])
 
 
 def test_a_higher_threshold_only_takes_labels_away(images: list[np.ndarray]) -> None:
-    every = Embedded(min_confidence=0.0).build(CPU)(images)
-    sure = Embedded(min_confidence=0.7).build(CPU)(images)
+    every = Embedded(min_confidence=0.0).build(CPU, FRAMES)(images, NAMES)
+    sure = Embedded(min_confidence=0.7).build(CPU, FRAMES)(images, NAMES)
 
     for all_ids, ids in zip(every, sure, strict=True):
         kept = ids != IGNORE
