@@ -1,0 +1,1 @@
+"""Loaders of published image models, and what their packages need to run here."""
