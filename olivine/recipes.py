@@ -15,6 +15,7 @@ from olivine.datasets.nuscenes import Nuscenes
 from olivine.errors import UserError, nearest
 from olivine.geometry.voxels import Voxelizer
 from olivine.labellers.embedded import Embedded
+from olivine.labellers.grounded_sam import GroundedSam
 from olivine.losses.info_nce import InfoNCE
 from olivine.losses.sup_con import SupCon
 from olivine.losses.vmf import VMF
@@ -46,8 +47,9 @@ def olivine() -> EvaluateConfig:
     """OLIVINE on nuScenes, linear probe (NeurIPS 2024).
 
     Published: 50.09 mIoU with SEEM labels, 47.3 with Grounded-SAM labels; 36.5 hours on four
-    RTX 3090. Ours differs: the teacher and the labeller are the embedded ones.
-    Commands: `olivine label`, `olivine pretrain`, `olivine evaluate`, each with your
+    RTX 3090. Labels are Grounded-SAM's with SAM-HQ (METHOD 2.1 A): `olivine weights fetch
+    groundingdino_swint_ogc sam_hq_vit_h bert-base-uncased`. Ours differs: the teacher is the
+    embedded one. Commands: `olivine label`, `olivine pretrain`, `olivine evaluate`, each with your
     `--set runtime.data_root=...`.
     """
     train = Nuscenes(version="v1.0-trainval", split="train")
@@ -56,7 +58,7 @@ def olivine() -> EvaluateConfig:
         method=olivine_method(),
         backbone=MinkUNet(),
         teacher=FilterBankTeacher(),
-        labels=Embedded(),
+        labels=GroundedSam(segmenter="sam_hq_vit_h"),
         augmentations={
             "rotate_flip": RotateFlip(),
             "drop_cuboid": DropCuboid(),
@@ -128,6 +130,8 @@ def at_demo_scale(experiment: EvaluateConfig) -> EvaluateConfig:
             settings[f"{place}.sample.num_pairs"] = 1024
         if isinstance(term.loss, VMF):
             settings |= {f"{place}.loss.momentum": 0.96, f"{place}.loss.warmup_steps": 25}
+    if experiment.pretrained.labels is not None:
+        settings["pretrained.labels"] = Embedded()
     return experiment.override(settings)
 
 

@@ -24,7 +24,8 @@ FAMILIES = {
 FLOORS: list[set[str]] = [
     {"errors"},
     {"progress", "provenance", "run_store", "spec", "tensors", "types"},
-    {"geometry", "network_parts", "parts", "sparse", "storage", "tracking", "worker"},
+    {"geometry", "network_parts", "parts", "sparse", "storage", "tracking", "weights", "worker"},
+    {"foundation"},
     FAMILIES,
     {
         "checkpoint", "label_quality", "label_store", "loading", "networks", "objective", "optim",
@@ -34,7 +35,7 @@ FLOORS: list[set[str]] = [
     {"recipes", "sweep"},
     {"evaluate", "figures", "label", "pretrain", "results", "tabulate"},
     {"mlflow_tracker"},
-    {"cli", "commands", "data_commands"},
+    {"cli", "commands", "data_commands", "label_commands", "weights_commands"},
 ]  # fmt: skip
 EDGE = len(FLOORS) - 1
 RAY_IS_STARTED_BY = FLOORS[EDGE]  # by name of a job, late; never `ray` itself

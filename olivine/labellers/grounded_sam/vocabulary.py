@@ -17,11 +17,16 @@ from typing import Any
 
 from pydantic import model_validator
 
-from olivine.datasets.nuscenes.classes import CLASS_NAMES
 from olivine.errors import UserError, nearest
 from olivine.spec import Spec, read_yaml
 from olivine.types import IGNORE
 
+# nuScenes-lidarseg's evaluation classes, the benchmark's own order
+NUSCENES = (
+    *("barrier", "bicycle", "bus", "car", "construction_vehicle", "motorcycle", "pedestrian"),
+    *("traffic_cone", "trailer", "truck", "driveable_surface", "other_flat", "sidewalk"),
+    *("terrain", "manmade", "vegetation"),
+)
 FOLDER = Path(__file__).with_name("vocabularies")
 
 
@@ -36,7 +41,7 @@ class Vocabulary(Spec):
     """Prompts in the order in which the model reads them."""
 
     prompts: tuple[Prompt, ...]
-    classes: tuple[str, ...] = CLASS_NAMES
+    classes: tuple[str, ...] = NUSCENES
 
     @model_validator(mode="before")
     @classmethod
