@@ -40,6 +40,7 @@ class Labeller(Part):
     family: ClassVar[str] = "labellers"
     makes: ClassVar[Literal["classes", "segments"]] = "classes"
     reads_truth: ClassVar[bool] = False
+    note: ClassVar[str] = ""  # what its labels must not be trusted for; shown with them
     version: ClassVar[int] = 1  # raised by a change of code that changes labels
 
     @property
@@ -52,7 +53,7 @@ class Labeller(Part):
 
     def identity_of(self, *more: str) -> str:
         """Hash the settings, the code's version and whatever else decides the labels."""
-        text = json.dumps([self.to_dict(), self.version, *more], sort_keys=True)
+        text = json.dumps([self.what_decides(), self.version, *more], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property

@@ -20,6 +20,8 @@ from olivine.errors import UserError, nearest
 
 SpecT = TypeVar("SpecT", bound="Spec")
 
+_WITHOUT_PLACES = "without places"
+
 
 class Spec(BaseModel):
     """Frozen settings; unknown names are errors."""
@@ -38,9 +40,13 @@ class Spec(BaseModel):
         except ValidationError as error:
             raise UserError(_explain(error, tree)) from None
 
+    def what_decides(self) -> dict[str, Any]:
+        """Return `to_dict` without the parts' places: equal values give equal results."""
+        return self.model_dump(mode="json", serialize_as_any=True, context=_WITHOUT_PLACES)
+
     def fingerprint(self) -> str:
-        """Return 12 hex digits that change with any setting, and with nothing else."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
+        """Return 12 hex digits that change with any setting but a place, and with nothing else."""
+        text = json.dumps(self.what_decides(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def flatten(self) -> dict[str, Any]:
@@ -71,9 +77,14 @@ class Spec(BaseModel):
 
 
 class Part(Spec):
-    """Settings that build one replaceable piece; `family` names its sub-package."""
+    """Settings that build one replaceable piece; `family` names its sub-package.
+
+    `places` names the settings that say where something lies on one machine: they decide no
+    result, so no fingerprint has them.
+    """
 
     family: ClassVar[str]
+    places: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def kind(self) -> str:
@@ -81,8 +92,10 @@ class Part(Spec):
         return type(self).__module__.split(".")[2]
 
     @model_serializer(mode="wrap")
-    def _write_kind(self, write: Any) -> dict[str, Any]:
-        return {"kind": self.kind, **write(self)}
+    def _write_kind(self, write: Any, info: Any) -> dict[str, Any]:
+        left_out = self.places if info.context == _WITHOUT_PLACES else ()
+        settings = {name: value for name, value in write(self).items() if name not in left_out}
+        return {"kind": self.kind, **settings}
 
     @model_validator(mode="wrap")
     @classmethod
