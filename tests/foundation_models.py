@@ -112,7 +112,7 @@ def write_hf_grounding_dino(folder: Path) -> Path:
         text_config=text,
         d_model=32,
         encoder_layers=1,
-        decoder_layers=1,
+        decoder_layers=2,
         encoder_ffn_dim=32,
         decoder_ffn_dim=32,
         encoder_attention_heads=2,

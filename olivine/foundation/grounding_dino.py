@@ -119,13 +119,19 @@ def build_grounding_dino(architecture: GroundingDinoArchitecture, text_encoder: 
             from groundingdino.util.slconfig import SLConfig
         except ImportError as error:
             raise UserError(
-                "The engine 'packages' needs groundingdino-py and a transformers older than 5 "
-                f"({error}): `pip install 'olivine[grounded-sam]'`, or choose the engine "
-                "'transformers'."
+                f"The engine 'packages' needs groundingdino-py ({error}): `pip install "
+                "'olivine[grounded-sam]'`, or choose the engine 'transformers'."
             ) from None
         settings = {**_SHARED, **architecture.to_dict(), "text_encoder_type": str(folder)}
         try:
             return build_model(SLConfig(settings))
+        except AttributeError as error:
+            import transformers
+
+            raise UserError(
+                f"groundingdino-py does not work with transformers {transformers.__version__} "
+                f"({error}): `pip install 'transformers<5'`, or choose the engine 'transformers'."
+            ) from None
         except (OSError, ValueError, NotImplementedError) as error:
             raise UserError(
                 f"Cannot build GroundingDINO with the text encoder {folder}: "

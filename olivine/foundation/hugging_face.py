@@ -145,6 +145,7 @@ def _load(folder: str, allowed: dict[str, str]) -> Any:
     try:
         import transformers
 
+        transformers.utils.logging.disable_progress_bar()
         cls = getattr(transformers, allowed[kind])
     except (ImportError, AttributeError):
         raise UserError(
