@@ -89,26 +89,27 @@ def paint(
     smallest mask (things stand before what they stand on), or of the worst score, which the
     published code paints last ("drawn": detections come best first and later ones overwrite).
     """
-    num_boxes, device = len(detections.scores), detections.scores.device
-    winner = torch.full(size_px, num_boxes, dtype=torch.int64, device=device)
-    lowest = torch.full(size_px, torch.inf, device=device)
-    for start in range(0, num_boxes, MASKS_AT_ONCE):
-        masks = masks_of(slice(start, min(start + MASKS_AT_ONCE, num_boxes)))
-        ranks = _ranks(masks, start, overlap)[:, None, None].expand(masks.shape)
-        # Of equal ranks the first wins, which has the better score.
-        rank, index = ranks.masked_fill(~masks, torch.inf).min(dim=0)
-        winner = torch.where(rank < lowest, index + start, winner)
-        lowest = torch.minimum(rank, lowest)
-    classes = torch.tensor([*class_of_prompt, IGNORE], dtype=torch.uint8, device=device)
-    none = torch.full((1,), len(class_of_prompt), dtype=torch.int64, device=device)
-    return classes[torch.cat([detections.prompts, none])[winner]]
+    num_boxes = len(detections.scores)
+    chunks = [
+        masks_of(slice(start, start + MASKS_AT_ONCE))
+        for start in range(0, num_boxes, MASKS_AT_ONCE)
+    ]
+    ids = torch.full(size_px, IGNORE, dtype=torch.uint8, device=detections.scores.device)
+    if not chunks:
+        return ids
+    masks = torch.cat(chunks)
+    classes = torch.tensor(class_of_prompt, dtype=torch.uint8, device=ids.device)
+    for index in _order(masks, overlap):
+        ids = torch.where(masks[index], classes[detections.prompts[index]], ids)
+    return ids
 
 
-def _ranks(
-    masks: Bool[Tensor, "some rows columns"], start: int, overlap: Overlap
-) -> Float[Tensor, " some"]:
-    """Return a number per mask; where masks overlap, the lowest wins."""
-    places = torch.arange(start, start + len(masks), dtype=torch.float32, device=masks.device)
-    if overlap == "smallest":
-        return masks.sum(dim=(1, 2)).float()
-    return places if overlap == "score" else -places
+def _order(masks: Bool[Tensor, "B rows columns"], overlap: Overlap) -> list[int]:
+    """Return the masks in the order in which they are painted: later ones overwrite."""
+    if overlap == "drawn":
+        return list(range(len(masks)))
+    if overlap == "score":
+        return list(range(len(masks)))[::-1]
+    areas = masks.sum(dim=(1, 2))
+    # Of equal areas the one with the better score, which comes first, is painted last.
+    return areas.argsort(stable=True).tolist()[::-1]
