@@ -86,7 +86,7 @@ def run_key(config: PretrainConfig, frames: Frames) -> RunKey:
 
 
 def check_labels(config: PretrainConfig, runtime: Runtime) -> None:
-    """Raise UserError if the weak labels this pretraining reads were never made."""
+    """Raise UserError if this pretraining's weak labels were never made or are not classes."""
     _labels(config, runtime, config.data.open(runtime.data_path(), runtime.cache_path()))
 
 
@@ -216,6 +216,13 @@ class _Reader:
 def _labels(config: PretrainConfig, runtime: Runtime, frames: Frames) -> LabelStore | None:
     if config.labels is None or not config.method.uses_classes or config.num_epochs == 0:
         return None
+    if config.labels.makes == "segments":
+        terms = [name for name, term in config.method.active().items() if term.uses_classes]
+        raise UserError(
+            f"pretrained.labels.kind={config.labels.kind} makes segments without names, and these "
+            f"terms of the method need classes: {', '.join(terms)}. Choose a labeller of classes, "
+            "or set the terms' weights to 0 by --set pretrained.method.terms.TERM.weight=0."
+        )
     return LabelStore.open(runtime.out, frames.fingerprint, config.labels.identity)
 
 
