@@ -57,6 +57,15 @@ def build_parser() -> argparse.ArgumentParser:
     report = commands.add_parser(
         "label report", help="say, in numbers and pictures, how far the labels can be trusted"
     )
+    report.add_argument("--frames", default="", metavar="TOKEN,…", help="draw these (default: 3)")
+    report.add_argument(
+        "--max-frames",
+        type=int,
+        default=40,
+        metavar="N",
+        help="count so many (default: 40; 0: all)",
+    )
+    report.add_argument("--folder", default="", help="(default: label_report/ below runtime.out)")
     _add_settings(report, recipe=True)
     for name, text in (
         ("pretrain", "distil images into a LiDAR network, on Ray Train"),

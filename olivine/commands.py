@@ -222,11 +222,15 @@ def local_worker(runtime: Runtime) -> LocalWorker:
 
 def say(text: str, next_command: str, arguments: Namespace) -> None:
     """Name what was written, and the command that goes on from there."""
-    words = ["olivine", next_command]
-    if getattr(arguments, "recipe", None):
-        words.append(arguments.recipe)
+    words = ["olivine", *next_command.split(), *setting_words(arguments)]
+    sys.stdout.write(f"{text}\nNext: {' '.join(words)}\n")
+
+
+def setting_words(arguments: Namespace) -> list[str]:
+    """Return the recipe and the settings of a command as they were given."""
+    words = [arguments.recipe] if getattr(arguments, "recipe", None) else []
     if arguments.config:
         words += ["--config", arguments.config]
     for setting in arguments.set:
         words += ["--set", setting]
-    sys.stdout.write(f"{text}\nNext: {' '.join(words)}\n")
+    return words

@@ -73,11 +73,11 @@ def error_figure(
         panel.set_title(f"{method}: {share:.1f} % wrong", fontsize=10)
     _scale(axes, radius_m)
     shown = [i for i in np.unique(truth[known]).tolist() if i < len(class_names)]
-    marks = [_mark(_colour(class_names[i], i), class_names[i].replace("_", " ")) for i in shown]
-    marks += [_mark(CORRECT, "right"), _mark(WRONG, "wrong")]
+    marks = [mark(class_colour(class_names[i], i), class_names[i].replace("_", " ")) for i in shown]
+    marks += [mark(CORRECT, "right"), mark(WRONG, "wrong")]
     columns = -(-len(marks) // 2) if num_panels > 2 else -(-len(marks) // 3)
     figure.legend(handles=marks, loc="lower center", ncols=columns, fontsize=8, frameon=False)
-    return _save(figure, path, bottom=0.11 if num_panels > 2 else 0.15)
+    return save(figure, path, bottom=0.11 if num_panels > 2 else 0.15)
 
 
 def learning_curves(
@@ -100,8 +100,8 @@ def learning_curves(
     axis.set_xlabel(xlabel)
     axis.set_ylabel(ylabel)
     axis.legend(frameon=False, fontsize=8)
-    _plain(axis)
-    return _save(figure, path)
+    plain(axis)
+    return save(figure, path)
 
 
 def score_bars(
@@ -127,10 +127,10 @@ def score_bars(
     axis.set_yticks(places, lines["method"].tolist(), fontsize=9)
     axis.set_xlim(0, 1.05 * np.nanmax(means + np.nan_to_num(spreads), initial=1e-9))
     axis.set_xlabel(label or metric)
-    _plain(axis)
+    plain(axis)
     axis.grid(axis="x", color="#e6e6e6", linewidth=0.8)
     axis.set_axisbelow(True)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _draw_truth(
@@ -142,7 +142,7 @@ def _draw_truth(
     values, counts = np.unique(truth[~nameless], return_counts=True)
     for value in values[np.argsort(-counts)].tolist():
         chosen = xy_m[truth == value]
-        colour = _colour(class_names[value], value)
+        colour = class_colour(class_names[value], value)
         axis.scatter(chosen[:, 0], chosen[:, 1], s=_area(len(chosen)), c=colour, linewidths=0)
     axis.set_title("truth", fontsize=10)
 
@@ -176,11 +176,13 @@ def _scale(axes: Sequence[Axes], radius_m: float) -> None:
     axes[0].text(low + length_m / 2, low * 0.97, f"{length_m} m", ha="center", va="bottom", size=7)
 
 
-def _colour(name: str, index: int) -> str:
+def class_colour(name: str, index: int) -> str:
+    """Return the colour of a class; one that has none of its own takes a line's."""
     return CLASS_COLOURS.get(name, LINES[index % len(LINES)])
 
 
-def _mark(colour: str, label: str) -> Line2D:
+def mark(colour: str, label: str) -> Line2D:
+    """Return an entry of a legend: a dot of that colour."""
     return Line2D([], [], marker="o", linestyle="", color=colour, markersize=5, label=label)
 
 
@@ -191,14 +193,16 @@ def _score_text(line: Any) -> str:
     return f"{line.mean:.2f}{spread}  (n={line.n})"
 
 
-def _plain(axis: Axes) -> None:
+def plain(axis: Axes) -> None:
+    """Leave only the two axes that carry numbers."""
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=9)
 
 
-def _save(figure: Figure, path: Path, bottom: float = 0.0) -> Path:
-    """Write the whole file or none."""
-    figure.set_layout_engine("tight", rect=(0, bottom, 1, 1))
+def save(figure: Figure, path: Path, bottom: float | None = 0.0) -> Path:
+    """Write the whole file or none; `bottom` None leaves the axes where they are."""
+    if bottom is not None:
+        figure.set_layout_engine("tight", rect=(0, bottom, 1, 1))
     FigureCanvasAgg(figure)
     data = io.BytesIO()
     figure.savefig(data, format=path.suffix.removeprefix(".") or "png", dpi=DPI)

@@ -1,8 +1,19 @@
 """The commands about labels: make them, and say how far they can be trusted."""
 
+import shlex
+import sys
 from argparse import Namespace
+from pathlib import Path
 
-from olivine.commands import INCOMPLETE, OK, local_worker, open_tracker, resolve, say
+from olivine.commands import (
+    INCOMPLETE,
+    OK,
+    local_worker,
+    open_tracker,
+    resolve,
+    say,
+    setting_words,
+)
 from olivine.config import label_config
 
 
@@ -22,3 +33,38 @@ def label(arguments: Namespace) -> int:
             result = label_on_ray(config, runtime, tracker)
     say(str(result), "pretrain", arguments)
     return INCOMPLETE if result.num_failed else OK
+
+
+def report(arguments: Namespace) -> int:
+    """Write numbers, pictures and a page about the labels; return the command's exit status."""
+    from olivine.label_report import ReportConfig, label_report
+
+    experiment, runtime = resolve(arguments)
+    tokens = [token.strip() for token in arguments.frames.split(",") if token.strip()]
+    config = ReportConfig.from_dict(
+        {
+            "labels": label_config(experiment.pretrained).to_dict(),
+            "max_frames": arguments.max_frames,
+            "frames": tokens,
+        }
+    )
+    result = label_report(
+        config,
+        runtime,
+        open_tracker(runtime),
+        folder=Path(arguments.folder).absolute() if arguments.folder else None,
+        command=_command(arguments),
+    )
+    sys.stdout.write("\n".join(result.lines) + "\n")
+    page, *others = result.files
+    say(f"Wrote {page} and {len(others)} files beside it.", "pretrain", arguments)
+    return OK
+
+
+def _command(arguments: Namespace) -> str:
+    words = ["olivine", "label", "report", *setting_words(arguments)]
+    words += ["--max-frames", str(arguments.max_frames)]
+    for name in ("frames", "folder"):
+        if getattr(arguments, name):
+            words += [f"--{name}", getattr(arguments, name)]
+    return shlex.join(words)

@@ -4,9 +4,10 @@ Truth is never an input of labelling; it is read afterwards, from a synthetic wo
 and from lidarseg, and only to print how wrong the labels are.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -15,6 +16,8 @@ from olivine.geometry.projection import correspondences
 from olivine.label_store import LabelStore
 from olivine.parts import Frames
 from olivine.types import IGNORE, Frame
+
+Thing = TypeVar("Thing")
 
 MAX_IMAGES = 300  # looked at, evenly spaced over the data set
 MAX_FRAMES = 20  # whose points are looked at; a scan has 35,000
@@ -31,6 +34,19 @@ TRUE_NAME = {
 }
 
 
+LabelMaps = Mapping[int, UInt8[np.ndarray, "_ _"]]  # by camera
+
+
+@dataclass(frozen=True)
+class CameraPoints:
+    """The points that one camera sees, with their weak labels."""
+
+    point_index: Int[np.ndarray, " M"]  # row of the scan
+    row: Int[np.ndarray, " M"]
+    column: Int[np.ndarray, " M"]
+    label: UInt8[np.ndarray, " M"]  # at the nearest pixel
+
+
 @dataclass(frozen=True)
 class Agreement:
     """Labels against the truth, over everything whose true class is known."""
@@ -40,6 +56,8 @@ class Agreement:
     accuracy: float  # share of the labelled ones whose label is right
     miou: float  # mean over the classes that occur; an unlabelled one is a miss
     iou: Mapping[str, float]  # of every class that occurs in labels or truth
+    precision: Mapping[str, float]  # of every class that some label means
+    recall: Mapping[str, float]  # of every class that occurs in the truth
 
 
 @dataclass(frozen=True)
@@ -84,7 +102,7 @@ def survey(frames: Frames, store: LabelStore, names: Sequence[str]) -> LabelQual
     """
     class_names = store.class_names
     true_id = true_ids(class_names, frames.class_names)
-    read_truth = _pixel_truth(frames)
+    read_truth = pixel_truth(frames)
     num_classes = len(frames.class_names)
     counts = np.zeros(IGNORE + 1, dtype=np.int64)
     confusion = np.zeros((num_classes, num_classes + 1), dtype=np.int64)
@@ -135,42 +153,53 @@ def agreement_of(
     if not num_compared:
         return None
     right = np.diagonal(confusion)
-    given = confusion[:, :-1].sum()
-    union = confusion.sum(axis=1) + confusion[:, :-1].sum(axis=0) - right
-    iou = {
-        name: float(right[index] / union[index])
-        for index, name in enumerate(class_names)
-        if union[index]
-    }
+    true, labelled = confusion.sum(axis=1), confusion[:, :-1].sum(axis=0)
+    given = labelled.sum()
+
+    def shares(of: np.ndarray) -> dict[str, float]:
+        return {name: float(right[i] / of[i]) for i, name in enumerate(class_names) if of[i]}
+
+    iou = shares(true + labelled - right)
     return Agreement(
         num_compared=num_compared,
         coverage=float(given / num_compared),
         accuracy=float(right.sum() / max(1, given)),
         miou=float(np.mean(list(iou.values()))),
         iou=iou,
+        precision=shares(labelled),
+        recall=shares(true),
     )
 
 
-def point_labels(
-    frame: Frame, maps: Sequence[UInt8[np.ndarray, "rows columns"]]
-) -> tuple[Int[np.ndarray, " M"], UInt8[np.ndarray, " M"]]:
-    """Return the points that a camera sees and the label at each one's nearest pixel."""
+def points_by_camera(frame: Frame, maps: LabelMaps) -> dict[int, CameraPoints]:
+    """Return what each camera that has a map sees of the scan; occlusion is not tested."""
     pairs = correspondences(
         frame.xyz_m, frame.cam_SE3_lidar, frame.intrinsics_px, frame.image_size_px
     )
-    camera, row, column = pairs.pixel_index.T
-    labels = np.full(len(pairs), IGNORE, dtype=np.uint8)
-    for index, ids in enumerate(maps):
-        mine = camera == index
-        labels[mine] = ids[row[mine], column[mine]]
-    return pairs.point_index, labels
+    found = {}
+    for camera, ids in maps.items():
+        mine = pairs.pixel_index[:, 0] == camera
+        _, row, column = pairs.pixel_index[mine].T
+        found[camera] = CameraPoints(pairs.point_index[mine], row, column, ids[row, column])
+    return found
 
 
-def evenly(names: Sequence[str], num_wanted: int) -> list[str]:
-    """Return up to `num_wanted` names at equal distances, in order."""
-    if len(names) <= num_wanted:
-        return list(names)
-    return [names[index * len(names) // num_wanted] for index in range(num_wanted)]
+def read_maps(frame: Frame, store: LabelStore, have: Container[str]) -> LabelMaps:
+    """Return the maps of a frame's cameras whose image is among `have`, checked for size."""
+    return {
+        camera: store.read(name, (int(size[0]), int(size[1]))).ids
+        for camera, (name, size) in enumerate(
+            zip(frame.image_names, frame.image_size_px, strict=True)
+        )
+        if name in have
+    }
+
+
+def evenly(things: Sequence[Thing], num_wanted: int) -> list[Thing]:
+    """Return up to `num_wanted` things at equal distances, in order."""
+    if len(things) <= num_wanted:
+        return list(things)
+    return [things[index * len(things) // num_wanted] for index in range(num_wanted)]
 
 
 def _point_confusion(
@@ -186,16 +215,13 @@ def _point_confusion(
             return confusion
         if not have.issuperset(frame.image_names):
             continue
-        maps = [
-            store.read(name, (int(size[0]), int(size[1]))).ids
-            for name, size in zip(frame.image_names, frame.image_size_px, strict=True)
-        ]
-        points, labels = point_labels(frame, maps)
-        confusion += confusion_of(frame.class_ids[points], true_id[labels], num_classes)
+        for points in points_by_camera(frame, read_maps(frame, store, have)).values():
+            truth = frame.class_ids[points.point_index]
+            confusion += confusion_of(truth, true_id[points.label], num_classes)
     return confusion
 
 
-def _pixel_truth(frames: Frames) -> Callable[[str], np.ndarray] | None:
+def pixel_truth(frames: Frames) -> Callable[[str], np.ndarray] | None:
     """Return a reader of true class ids, if the data set is a synthetic world that has them."""
     if not (Path(frames.root) / TRUTH_FOLDER).is_dir():
         return None

@@ -5,7 +5,7 @@ from olivine.label_quality import (
     agreement_of,
     confusion_of,
     evenly,
-    point_labels,
+    points_by_camera,
     true_ids,
 )
 from olivine.types import IGNORE, Frame
@@ -29,6 +29,8 @@ def test_agreement_counted_by_hand() -> None:
     assert result.accuracy == pytest.approx(3 / 4)
     assert result.iou == pytest.approx({"a": 2 / 3, "b": 1 / 3})
     assert result.miou == pytest.approx(0.5)
+    assert result.precision == pytest.approx({"a": 1.0, "b": 1 / 2})
+    assert result.recall == pytest.approx({"a": 2 / 3, "b": 1 / 2})
 
 
 def test_nothing_to_compare_is_no_agreement() -> None:
@@ -52,10 +54,12 @@ def test_a_point_has_the_label_of_its_nearest_pixel() -> None:
     )
     ids = np.arange(8 * 12, dtype=np.uint8).reshape(8, 12)
 
-    points, labels = point_labels(frame, [ids])
+    points = points_by_camera(frame, {0: ids})[0]
 
-    assert points.tolist() == [0]
-    assert labels.tolist() == [ids[4, 6]]  # column 5 + 10 · 0.26 / 2 = 6.3
+    assert points.point_index.tolist() == [0]
+    assert (points.row.tolist(), points.column.tolist()) == ([4], [6])  # 5 + 10 · 0.26 / 2 = 6.3
+    assert points.label.tolist() == [ids[4, 6]]
+    assert points_by_camera(frame, {}) == {}
 
 
 def test_samples_are_spread_over_all_names() -> None:

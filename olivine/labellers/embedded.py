@@ -57,6 +57,9 @@ class Embedded(Labeller):
     """Labels images with the package's own weights."""
 
     version: ClassVar[int] = 1
+    note: ClassVar[str] = (
+        "it was trained on synthetic streets only; on photographs its labels mean little."
+    )
     min_confidence: float = Field(default=0.5, ge=0.0, le=1.0)  # less likely pixels get no class
 
     @property
