@@ -3,10 +3,13 @@
 import contextlib
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pyarrow import fs
 
+from olivine.buckets import check_uri, connect, explain, is_bucket
 from olivine.errors import UserError
 
 
@@ -15,70 +18,112 @@ class Store:
 
     Names are relative, with "/" between folders. A local write goes to a hidden file beside its
     target, is flushed to disk and renamed, so a reader sees the old bytes or the new, never half;
-    an object store's upload becomes visible whole by itself.
+    an object store's upload becomes visible whole by itself. A store can be sent to another
+    process, which connects anew. Every error is a UserError that names the file.
     """
 
     def __init__(self, root: str | Path):
         self.root = str(root)
-        try:
-            if "://" in self.root:
-                self._files, self._base = fs.FileSystem.from_uri(self.root)
-            else:
-                self._files, self._base = fs.LocalFileSystem(), str(Path(root).absolute())
-        except (OSError, ValueError) as error:
-            raise UserError(f"Cannot open {self.root}: {_one_line(error)}") from None
-        self._local = isinstance(self._files, fs.LocalFileSystem)
+        if "://" in self.root:
+            check_uri(self.root)
+        self._local = None if is_bucket(root) else _local_folder(self.root)
+        self._connection: tuple[int, Any, str] | None = None  # process, file system, base
+
+    def __reduce__(self) -> tuple[type["Store"], tuple[str]]:
+        return Store, (self.root,)
 
     def path(self, name: str) -> str:
         """Return where a name lies, to be shown to people."""
-        return f"{self.root.rstrip('/')}/{name}"
+        return f"{self.root.rstrip('/')}/{name}".rstrip("/")
 
     def write(self, name: str, data: bytes) -> None:
         """Write or replace one file."""
-        target = f"{self._base}/{name}"
-        try:
-            if not self._local:
-                with self._files.open_output_stream(target) as stream:
-                    stream.write(data)
+        with self._telling("write", name):
+            if self._local is not None:
+                _write_local(self._local / name, data)
                 return
-            _write_local(Path(target), data)
-        except OSError as error:
-            raise UserError(f"Cannot write {self.path(name)}: {_one_line(error)}") from None
+            files, base = self._files()
+            with files.open_output_stream(f"{base}/{name}") as stream:
+                stream.write(data)
 
     def read(self, name: str) -> bytes:
         """Return one file's bytes."""
-        try:
-            with self._files.open_input_stream(f"{self._base}/{name}", compression=None) as stream:
+        with self._telling("read", name):
+            if self._local is not None:
+                return (self._local / name).read_bytes()
+            files, base = self._files()
+            with files.open_input_file(f"{base}/{name}") as stream:  # one request for all bytes
                 return stream.read()
-        except OSError as error:
-            raise UserError(f"Cannot read {self.path(name)}: {_one_line(error)}") from None
 
     def exists(self, name: str) -> bool:
         """Say whether a file of that name is there."""
-        try:
-            return self._files.get_file_info(f"{self._base}/{name}").type == fs.FileType.File
-        except OSError as error:
-            raise UserError(f"Cannot look up {self.path(name)}: {_one_line(error)}") from None
+        with self._telling("look up", name):
+            files, base = self._files()
+            return files.get_file_info(f"{base}/{name}").type == fs.FileType.File
 
     def names(self, folder: str = "") -> set[str]:
         """Return every finished file below a folder, by one recursive listing."""
-        base = f"{self._base}/{folder}".rstrip("/")
-        selector = fs.FileSelector(base, recursive=True, allow_not_found=True)
-        skip = len(self._base) + 1
-        try:
-            found = self._files.get_file_info(selector)
-        except OSError as error:
-            raise UserError(f"Cannot list {self.path(folder)}: {_one_line(error)}") from None
+        return set(self.sizes_and_times(folder, recursive=True))
+
+    def sizes_and_times(
+        self, folder: str = "", *, recursive: bool = False
+    ) -> dict[str, tuple[int, int]]:
+        """Return bytes and time of change in nanoseconds of every finished file in a folder."""
         return {
-            info.path[skip:]
-            for info in found
+            name: (info.size, info.mtime_ns)
+            for name, info in self._listing(folder, recursive)
             if info.type == fs.FileType.File and not info.base_name.startswith(".")
         }
 
+    def folders(self, folder: str = "") -> set[str]:
+        """Return the folders directly in a folder."""
+        listing = self._listing(folder, False)
+        return {name for name, info in listing if info.type == fs.FileType.Directory}
+
     def delete(self, name: str) -> None:
         """Remove one file if it is there."""
-        with contextlib.suppress(FileNotFoundError):
-            self._files.delete_file(f"{self._base}/{name}")
+        with self._telling("delete", name), contextlib.suppress(FileNotFoundError):
+            files, base = self._files()
+            files.delete_file(f"{base}/{name}")
+
+    def _listing(self, folder: str, recursive: bool) -> list[tuple[str, Any]]:
+        with self._telling("list", folder):
+            files, base = self._files()
+            place = f"{base}/{folder}".rstrip("/")
+            selector = fs.FileSelector(place, recursive=recursive, allow_not_found=True)
+            return [(info.path[len(base) + 1 :], info) for info in files.get_file_info(selector)]
+
+    def _files(self) -> tuple[Any, str]:
+        """Return the file system and the root in it, connected by this process.
+
+        A forked loader process must not share its parent's connections.
+        """
+        if self._connection is None or self._connection[0] != os.getpid():
+            if self._local is not None:
+                files, base = fs.LocalFileSystem(), str(self._local)
+            else:
+                files, base = connect(self.root)
+            self._connection = (os.getpid(), files, base)
+        return self._connection[1:]
+
+    @contextlib.contextmanager
+    def _telling(self, action: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, FileNotFoundError):
+                reason = "No such file or directory"
+            elif self._local is None:
+                reason = explain(error, self.root)
+            else:
+                reason = error.strerror or " ".join(str(error).split())
+            raise UserError(f"Cannot {action} {self.path(name)}: {reason}.") from None
+
+
+def _local_folder(root: str) -> Path:
+    if not root.startswith("file://"):
+        return Path(root).absolute()
+    return Path(fs.FileSystem.from_uri(root)[1])
 
 
 def _write_local(target: Path, data: bytes) -> None:
@@ -94,7 +139,3 @@ def _write_local(target: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             hidden.unlink()
         raise
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -23,7 +23,7 @@ FAMILIES = {
 # module, and families share a floor without ever importing each other.
 FLOORS: list[set[str]] = [
     {"errors"},
-    {"progress", "provenance", "run_store", "spec", "tensors", "types"},
+    {"buckets", "progress", "provenance", "run_store", "spec", "tensors", "types"},
     {"geometry", "network_parts", "parts", "sparse", "storage", "tracking", "weights", "worker"},
     {"foundation"},
     FAMILIES,
