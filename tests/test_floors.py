@@ -23,17 +23,20 @@ FAMILIES = {
 # module, and families share a floor without ever importing each other.
 FLOORS: list[set[str]] = [
     {"errors"},
-    {"buckets", "progress", "provenance", "run_store", "spec", "tensors", "types"},
+    {"buckets", "page_parts", "progress", "provenance", "run_store", "spec", "tensors", "types"},
     {"geometry", "network_parts", "parts", "sparse", "storage", "tracking", "weights", "worker"},
     {"foundation"},
     FAMILIES,
     {
-        "checkpoint", "label_quality", "label_store", "loading", "networks", "objective", "optim",
-        "segmentation", "training",
+        "checkpoint", "label_quality", "label_store", "label_tally", "loading", "networks",
+        "objective", "optim", "segmentation", "training",
     },
     {"config"},
     {"recipes", "sweep"},
-    {"evaluate", "figures", "label", "pretrain", "results", "tabulate"},
+    {
+        "evaluate", "figures", "label", "label_page", "label_pictures", "label_report", "pretrain",
+        "results", "tabulate",
+    },
     {"mlflow_tracker"},
     {"cli", "commands", "data_commands", "label_commands", "weights_commands"},
 ]  # fmt: skip
