@@ -53,6 +53,13 @@ def build_parser() -> argparse.ArgumentParser:
     weights = commands.add_parser("weights", help="list, check or fetch pretrained weights")
     _add_weights(weights)
     label = commands.add_parser("label", help="write weak labels for every image, on Ray Data")
+    label.add_argument(
+        "--dry-run", action="store_true", help="say what is left and what it costs, and stop"
+    )
+    label.add_argument("--limit", type=int, metavar="N", help="label only the first N of the rest")
+    label.add_argument(
+        "--retry-failed", action="store_true", help="take only the images that failed before"
+    )
     _add_settings(label, recipe=True)
     report = commands.add_parser(
         "label report", help="say, in numbers and pictures, how far the labels can be trusted"

@@ -39,12 +39,24 @@ class Runtime(Spec):
     num_loader_workers: int = 0  # processes that load data, per worker
     loader_cache_mb: int = 1024  # samples kept in memory as read, per loading process
     num_label_actors: int = Field(default=1, ge=1)  # at most; they start as images arrive
+    min_label_actors: int = Field(default=1, ge=1)  # held from the start, and to the end
     gpus_per_label_actor: float = Field(default=1.0, gt=0)  # a fraction shares one
-    label_batch_size: int = Field(default=8, ge=1)  # images a labeller sees at once
+    label_batch_size: int = Field(default=8, ge=0)  # images a labeller sees at once; 0: what fits
+    max_failed_share: float = Field(default=0.05, ge=0, le=1)  # more of 100 images stop labelling
+    usd_per_gpu_hour: float = Field(default=0.0, ge=0)  # 0: unknown, so no cost is shown
     max_concurrent_trials: int = 0  # 0: as many as the cluster's CPUs or GPUs allow
     gpus_per_trial: float = 1.0  # a fraction shares a GPU between small trials
     ray_address: str = ""  # empty: a Ray of our own, unless RAY_ADDRESS names a cluster
     cache_dir: Place = ""  # indices of data sets; empty: the user's cache folder
+
+    @model_validator(mode="after")
+    def _actors_fit(self) -> "Runtime":
+        if self.min_label_actors > self.num_label_actors:
+            raise ValueError(
+                f"min_label_actors={self.min_label_actors} must not be more than "
+                f"num_label_actors={self.num_label_actors}"
+            )
+        return self
 
     def data_path(self) -> Path:
         """Return the folder of the data set."""

@@ -4,24 +4,41 @@ The pieces here know nothing of where they run. `label` puts them together in on
 `ray_jobs.label` spreads the same pieces over a cluster; both write the same bytes.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
-from jaxtyping import UInt8
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from olivine.config import LabelConfig, Runtime
 from olivine.errors import UserError
+from olivine.label_account import Account
+from olivine.label_batches import BatchLabeller, batch_cap
+from olivine.label_outcome import Outcome, read_image, write_labels
 from olivine.label_quality import LabelQuality, survey
 from olivine.label_store import LabelStore, label_name
-from olivine.network_parts import ImageLabeller, Labeller
+from olivine.network_parts import Labeller
 from olivine.parts import Frames
-from olivine.progress import Progress, Report
-from olivine.tracking import RunKey, Tracker
-from olivine.types import IGNORE
+from olivine.progress import Progress, Report, Silence
+from olivine.tracking import FINGERPRINT, Run, RunKey, Tracker
 from olivine.worker import Worker
+
+LOG_PERIOD_S = 60.0  # between two records of rate and cost
+SILENT = (
+    "label: no image has finished for a while. Do the actors get their CPUs and GPUs (`ray "
+    "status`)? A labeller that hangs can be stopped: the same command goes on from here."
+)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which of the images without a map are taken."""
+
+    limit: int | None = None  # only so many, the first ones
+    retry_failed: bool = False  # those that failed before, and no others
+
+
+EVERY_NEW_IMAGE = Selection()
 
 
 @dataclass(frozen=True)
@@ -33,16 +50,33 @@ class LabelJob:
     store: LabelStore
     image_names: tuple[str, ...]  # all of the data set
     left: tuple[str, ...]  # without a map yet, sorted; neighbours in time are neighbours here
+    failed_before: frozenset[str]  # of all without a map, those with a recorded failure
+    left_out: tuple[str, ...] = ()  # without a map, but not to be labelled by this job
+    retries: bool = False  # all that is left failed before
 
+    def choose(self, selection: Selection) -> "LabelJob":
+        """Return the job of the images that are taken; the others are left out."""
+        if selection.limit is not None and selection.limit < 1:
+            raise UserError(f"--limit takes a number of at least 1; it was {selection.limit}.")
+        taken = [n for n in self.left if (n in self.failed_before) == selection.retry_failed]
+        taken = taken[: selection.limit]
+        rest = set(self.left).difference(taken)
+        return replace(
+            self,
+            left=tuple(taken),
+            left_out=tuple(sorted(rest)),
+            retries=selection.retry_failed,
+        )
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one image; small enough for the driver to hold one at a time."""
+    @property
+    def num_finished(self) -> int:
+        """Images that had a map when the job was opened."""
+        return len(self.image_names) - len(self.left) - len(self.left_out)
 
-    image_name: str
-    status: Literal["done", "failed", "unwritten"]
-    reason: str = ""  # of a failure; an unwritten map (a full disk) stops the job
-    class_pixels: tuple[int, ...] = ()  # pixels of every class, then of none
+    @property
+    def num_failed_left_out(self) -> int:
+        """Images that are left out because they failed before."""
+        return len(self.failed_before.intersection(self.left_out))
 
 
 @dataclass(frozen=True)
@@ -54,27 +88,44 @@ class LabelResult:
     num_images: int  # of the data set
     num_done_before: int
     num_labelled: int  # by this run
-    failed: Mapping[str, str]  # image -> reason
+    failed: Mapping[str, str]  # image -> reason, of this run
+    failure_path: str  # of the records of all failures
+    num_failed_before: int  # left out, because they failed before
+    num_postponed: int  # left out for another reason: a limit, or failures were retried
     class_pixels: Mapping[str, int]  # of the images labelled by this run; "" is no class
     quality: LabelQuality  # of a sample of all maps that are there
+    reads_truth: bool = False
 
     @property
     def num_failed(self) -> int:
         """Images without a map; the command's exit status says whether there are any."""
-        return len(self.failed)
+        return len(self.failed) + self.num_failed_before
 
     def __str__(self) -> str:
-        text = (
+        parts = [
             f"{self.num_done_before + self.num_labelled} of {self.num_images} images have labels "
             f"in {self.path}: {self.num_done_before} had them before, {self.num_labelled} are new"
-        )
+        ]
         if self.failed:
             name, reason = next(iter(self.failed.items()))
-            text += f"; {self.num_failed} failed, the first is {name}: {reason.rstrip('.')}"
-        return "\n".join([text + ".", *self.quality.lines()])
+            parts.append(
+                f"{len(self.failed)} failed, the first is {name}: {reason.rstrip('.')} (all are "
+                f"recorded in {self.failure_path})"
+            )
+        if self.num_failed_before:
+            parts.append(
+                f"{self.num_failed_before} failed before and were left out, --retry-failed takes "
+                "them again"
+            )
+        if self.num_postponed:
+            parts.append(f"{self.num_postponed} are left for another time")
+        truth = ["These labels were read from the truth: for an upper bound only."]
+        return "\n".join(
+            ["; ".join(parts) + ".", *(truth if self.reads_truth else []), *self.quality.lines()]
+        )
 
 
-LabelImages = Callable[[LabelJob], Iterable[Outcome]]  # labels `job.left`, in any order
+LabelImages = Callable[[LabelJob], Iterator[Outcome]]  # labels `job.left`, in any order
 
 
 def label(
@@ -83,22 +134,25 @@ def label(
     worker: Worker,
     tracker: Tracker,
     report: Report | None = None,
+    *,
+    selection: Selection = EVERY_NEW_IMAGE,
 ) -> LabelResult:
     """Label what is left, in this process. Failures are recorded and do not stop it.
 
-    Raises UserError for a data set that cannot be opened and a folder that cannot be written.
+    Raises UserError for a data set that cannot be opened, a labeller that cannot be loaded, a
+    folder that cannot be written, and where more images fail than `runtime.max_failed_share`.
     """
 
     def label_images(job: LabelJob) -> Iterator[Outcome]:
-        labeller = job.labeller.build(worker.device, job.frames)
         size = runtime.label_batch_size
-        for start in range(0, len(job.left), size):
-            names = job.left[start : start + size]
-            images = [read_image(job.frames, name) for name in names]
-            for name, ids in zip(names, label_batch(labeller, images, names), strict=True):
-                yield write_labels(job.store, name, ids)
+        labeller = BatchLabeller(job.labeller, worker.device, job.frames, size)
+        for start in range(0, len(job.left), batch_cap(runtime)):
+            names = job.left[start : start + batch_cap(runtime)]
+            maps = labeller([read_image(job.frames, name) for name in names], names)
+            for name, ids in zip(names, maps, strict=True):
+                yield write_labels(job.store, name, ids, labeller.usage, job.retries)
 
-    return run_label_job(config, runtime, tracker, label_images, report)
+    return run_label_job(config, runtime, tracker, label_images, report, selection=selection)
 
 
 def run_label_job(
@@ -107,31 +161,41 @@ def run_label_job(
     tracker: Tracker,
     label_images: LabelImages,
     report: Report | None = None,
+    *,
+    selection: Selection = EVERY_NEW_IMAGE,
 ) -> LabelResult:
     """Open the job, label what is left, record it as a run and sum it up.
 
-    A run with failures ends as FAILED; the same command opens it again and tries those images
-    once more. A finished job opens no run.
+    A run that leaves images without labels ends as FAILED; the next start opens it again. A
+    finished job opens no run.
     """
-    job = open_job(config, runtime)
+    job = open_job(config, runtime).choose(selection)
     job.store.begin(job.labeller)
     key = RunKey("label", run_fingerprint(config, job))
+    account = Account(
+        len(job.labeller.class_names),
+        max_failed_share=1.0 if job.retries else runtime.max_failed_share,
+        usd_per_gpu_hour=runtime.usd_per_gpu_hour,
+        gpu_hours_before=_gpu_hours_before(tracker, key),
+    )
     if not job.left and tracker.finished(key):
-        return _result(job, key, _Tally(job))
+        return _result(job, key, account)
     tags = {"dataset": job.frames.fingerprint, "labels": job.labeller.identity}
+    if job.labeller.reads_truth:
+        tags["labels.truth"] = "true"
     result = None
-    try:
-        with tracker.run(key, f"label {job.labeller.kind}", config, tags) as run:
-            tally = _Tally(job)
-            _consume(job, label_images(job), tally, report)
-            result = _result(job, key, tally)
-            job.store.write_failed({**_failures_elsewhere(job), **result.failed})
-            run.log_metrics(_metrics(result), 0)
-            run.set_tags({"path": result.path})
-            if result.failed:
-                raise _ImagesFailedError
-    except _ImagesFailedError:
-        pass
+    with (
+        contextlib.suppress(_IncompleteError),
+        tracker.run(key, f"label {job.labeller.kind}", config, tags) as run,
+    ):
+        if job.left:
+            report = report or Progress("label", "images", account.spent)
+            _consume(job, label_images(job), account, run, report)
+        result = _result(job, key, account)
+        run.log_metrics({**_metrics(result), **account.metrics()}, _step(job, account))
+        run.set_tags({"path": result.path})
+        if result.num_failed or result.num_postponed:
+            raise _IncompleteError(str(result).splitlines()[0])
     assert result is not None
     return result
 
@@ -146,12 +210,13 @@ def open_job(config: LabelConfig, runtime: Runtime) -> LabelJob:
             "cameras that have some."
         )
     store = LabelStore(runtime.out, frames.fingerprint, config.labeller.identity)
-    map_of = {name: label_name(name) for name in names}
-    if len(set(map_of.values())) < len(map_of):
+    if len({label_name(name) for name in names}) < len(names):
         raise UserError(f"Two images below {runtime.data_root} differ by their suffix alone.")
-    finished = store.finished()
-    left = tuple(sorted(name for name, file in map_of.items() if file not in finished))
-    return LabelJob(frames, config.labeller, store, names, left)
+    finished, failed = store.listing()
+    left = tuple(sorted(name for name in names if label_name(name) not in finished))
+    return LabelJob(
+        frames, config.labeller, store, names, left, frozenset(failed.intersection(left))
+    )
 
 
 def run_fingerprint(config: LabelConfig, job: LabelJob) -> str:
@@ -160,109 +225,64 @@ def run_fingerprint(config: LabelConfig, job: LabelJob) -> str:
     return hashlib.sha256("/".join(parts).encode()).hexdigest()[:12]
 
 
-def read_image(frames: Frames, name: str) -> UInt8[np.ndarray, "rows columns 3"] | str:
-    """Return an image, or why it cannot be read."""
-    try:
-        return frames.read_image(name)
-    except Exception as error:  # whatever a broken file raises, it is this image's alone
-        return _reason(error)
-
-
-def label_batch(
-    labeller: ImageLabeller, images: Sequence[np.ndarray | str], names: Sequence[str]
-) -> list[np.ndarray | str]:
-    """Return a map per image; an image that is a reason instead keeps it.
-
-    If the batch fails, its images are tried one by one, so that one bad image costs itself alone
-    and a batch too large for the device's memory only time.
-    """
-    readable = [
-        (image, name)
-        for image, name in zip(images, names, strict=True)
-        if not isinstance(image, str)
-    ]
-    maps: list[np.ndarray | str]
-    try:
-        maps = list(labeller(*map(list, zip(*readable, strict=True)))) if readable else []
-    except Exception as error:
-        maps = (
-            [_reason(error)]
-            if len(readable) == 1
-            else [label_batch(labeller, [image], [name])[0] for image, name in readable]
-        )
-    for (image, _), ids in zip(readable, maps, strict=True):
-        assert isinstance(ids, str) or ids.shape == image.shape[:2], "map of another size"
-    rest = iter(maps)
-    return [image if isinstance(image, str) else next(rest) for image in images]
-
-
-def write_labels(store: LabelStore, name: str, ids: np.ndarray | str) -> Outcome:
-    """Write one map, or pass on why there is none."""
-    if isinstance(ids, str):
-        return Outcome(name, "failed", ids)
-    num_classes = len(store.class_names)
-    counts = np.bincount(ids.ravel(), minlength=IGNORE + 1)
-    assert not counts[num_classes:IGNORE].any(), "the labeller used a class it does not name"
-    try:
-        store.write(name, ids)
-    except UserError as error:
-        return Outcome(name, "unwritten", str(error))
-    return Outcome(name, "done", "", (*counts[:num_classes].tolist(), int(counts[IGNORE])))
-
-
-class _ImagesFailedError(Exception):
+class _IncompleteError(Exception):
     """Ends a run as FAILED although its job went to the end."""
 
 
-class _Tally:
-    """Sums of the outcomes so far: a driver must not keep 200,000 of them."""
-
-    def __init__(self, job: LabelJob):
-        self.num_done = 0
-        self.failed: dict[str, str] = {}
-        self.class_pixels = np.zeros(len(job.labeller.class_names) + 1, dtype=np.int64)
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one outcome; raise UserError where nothing can be written any more."""
-        if outcome.status == "unwritten":
-            raise UserError(outcome.reason)
-        if outcome.status == "failed":
-            self.failed[outcome.image_name] = outcome.reason
-        else:
-            self.num_done += 1
-            self.class_pixels += outcome.class_pixels
-
-
 def _consume(
-    job: LabelJob, outcomes: Iterable[Outcome], tally: _Tally, report: Report | None
+    job: LabelJob, outcomes: Iterator[Outcome], account: Account, run: Run, report: Report
 ) -> None:
-    report = report or Progress("label", "images")
-    num_left = len(job.left)
-    for outcome in outcomes:
-        tally.add(outcome)
-        report(tally.num_done + len(tally.failed), num_left)
-    assert tally.num_done + len(tally.failed) == num_left, "images were lost on the way"
+    logged_s = time.monotonic()
+    with _closing(outcomes), Silence(SILENT) as silence:
+        for outcome in outcomes:
+            account.add(outcome)
+            silence.heard()
+            report(account.num_tried, len(job.left))
+            if time.monotonic() - logged_s > LOG_PERIOD_S:
+                logged_s = time.monotonic()
+                run.log_metrics(account.metrics(), _step(job, account))
+    assert account.num_tried == len(job.left), "images were lost on the way"
 
 
-def _failures_elsewhere(job: LabelJob) -> dict[str, str]:
-    """Return the recorded failures of other splits, whose maps share the folder."""
-    mine = set(job.image_names)
-    return {name: why for name, why in job.store.failed().items() if name not in mine}
+@contextlib.contextmanager
+def _closing(outcomes: Iterator[Outcome]) -> Iterator[None]:
+    """End what labels when its outcomes are no longer wanted, and not when memory is cleaned."""
+    try:
+        yield
+    finally:
+        if close := getattr(outcomes, "close", None):
+            close()
 
 
-def _result(job: LabelJob, key: RunKey, tally: _Tally) -> LabelResult:
-    counts = tally.class_pixels.tolist()
+def _step(job: LabelJob, account: Account) -> int:
+    """Return the step of a metric: images that are settled, over all starts of a job."""
+    return job.num_finished + account.num_tried
+
+
+def _gpu_hours_before(tracker: Tracker, key: RunKey) -> float:
+    """Return what earlier starts of an unfinished run have cost."""
+    for record in tracker.records(key.stage, {FINGERPRINT: key.fingerprint}):
+        if record.status != "FINISHED":
+            return record.metrics.get("gpu_hours", 0.0)
+    return 0.0
+
+
+def _result(job: LabelJob, key: RunKey, account: Account) -> LabelResult:
+    counts = account.class_pixels.tolist()
+    unlabelled = {*job.left_out, *account.failed}
     return LabelResult(
         path=job.store.path,
         fingerprint=key.fingerprint,
         num_images=len(job.image_names),
-        num_done_before=len(job.image_names) - len(job.left),
-        num_labelled=tally.num_done,
-        failed=dict(sorted(tally.failed.items())),
+        num_done_before=job.num_finished,
+        num_labelled=account.num_done,
+        failed=dict(sorted(account.failed.items())),
+        failure_path=job.store.failure_path(),
+        num_failed_before=job.num_failed_left_out,
+        num_postponed=len(job.left_out) - job.num_failed_left_out,
         class_pixels=dict(zip((*job.labeller.class_names, ""), counts, strict=True)),
-        quality=survey(
-            job.frames, job.store, [n for n in job.image_names if n not in tally.failed]
-        ),
+        quality=survey(job.frames, job.store, [n for n in job.image_names if n not in unlabelled]),
+        reads_truth=job.labeller.reads_truth,
     )
 
 
@@ -272,10 +292,6 @@ def _metrics(result: LabelResult) -> dict[str, float]:
         "num_done_before": float(result.num_done_before),
         "num_labelled": float(result.num_labelled),
         "num_failed": float(result.num_failed),
+        "num_postponed": float(result.num_postponed),
     }
     return {**metrics, **result.quality.metrics()}
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"

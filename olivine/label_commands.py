@@ -4,6 +4,7 @@ import shlex
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from olivine.commands import (
     INCOMPLETE,
@@ -14,25 +15,57 @@ from olivine.commands import (
     say,
     setting_words,
 )
-from olivine.config import label_config
+from olivine.config import LabelConfig, Runtime, label_config
+from olivine.tracking import NullTracker, Tracker
+
+if TYPE_CHECKING:
+    from olivine.label import Selection
+
+NUM_MEASURED = 100  # images that say how long one takes
 
 
 def label(arguments: Namespace) -> int:
     """Label what is left of a recipe's data set; return the command's exit status."""
+    from olivine.label import Selection
+
     experiment, runtime = resolve(arguments)
-    config, tracker = label_config(experiment.pretrained), open_tracker(runtime)
+    config = label_config(experiment.pretrained)
+    selection = Selection(limit=arguments.limit, retry_failed=arguments.retry_failed)
+    if arguments.dry_run:
+        return _plan(config, runtime, selection, arguments)
+    tracker = open_tracker(runtime)
     if runtime.launcher == "process":
         from olivine import label as stage
 
-        result = stage.label(config, runtime, local_worker(runtime), tracker)
+        worker = local_worker(runtime)
+        result = stage.label(config, runtime, worker, tracker, selection=selection)
     else:
         from ray_jobs.label import label_on_ray
         from ray_jobs.session import ray_session
 
         with ray_session(runtime):
-            result = label_on_ray(config, runtime, tracker)
-    say(str(result), "pretrain", arguments)
+            result = label_on_ray(config, runtime, tracker, selection=selection)
+    say(str(result), "label" if result.num_postponed else "pretrain", arguments)
     return INCOMPLETE if result.num_failed else OK
+
+
+def _plan(
+    config: LabelConfig, runtime: Runtime, selection: "Selection", arguments: Namespace
+) -> int:
+    from olivine.label_plan import plan_label_job
+
+    plan = plan_label_job(config, runtime, existing_tracker(runtime), selection)
+    words = ["olivine", "label", *setting_words(arguments), "--limit", str(NUM_MEASURED)]
+    sys.stdout.write("\n".join(plan.lines(shlex.join(words))) + "\n")
+    return OK
+
+
+def existing_tracker(runtime: Runtime) -> Tracker:
+    """Return the run store if it is there, without making one."""
+    file = runtime.store_uri().removeprefix("sqlite:///")
+    if file != runtime.store_uri() and not Path(file).exists():
+        return NullTracker()
+    return open_tracker(runtime)
 
 
 def report(arguments: Namespace) -> int:

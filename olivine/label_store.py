@@ -2,6 +2,7 @@
 
 <root>/labels/<data set>-<labeller>/labeller.json          who wrote them, with which vocabulary
 <root>/labels/<data set>-<labeller>/<image's path>.png     one channel of uint8; 255 is no class
+<root>/labels/<data set>-<labeller>/failed/<image's path>.txt     why an image has no map
 
 The folder's name holds two fingerprints, so labels of another data set or another labeller can
 never be mistaken for these, and a map that is there never has to be made again.
@@ -25,7 +26,7 @@ from olivine.types import IGNORE, LabelMap
 
 FORMAT = 1  # of labeller.json and of the maps
 _ABOUT = "labeller.json"
-_FAILED = "failed.json"
+_FAILED = "failed/"  # folder of the records of failures
 
 
 class LabelStore:
@@ -52,9 +53,18 @@ class LabelStore:
         """Where the maps lie, to be shown to people."""
         return self._store.path(self._folder)
 
-    @cached_property
+    @property
     def class_names(self) -> tuple[str, ...]:
-        """The vocabulary of the maps: ids are positions here."""
+        """The vocabulary of the maps: ids are positions here; segments have none."""
+        return self._about[1]
+
+    @property
+    def makes(self) -> str:
+        """What the ids are: "classes", or "segments" from 0 to 254 that mean nothing elsewhere."""
+        return self._about[0]
+
+    @cached_property
+    def _about(self) -> tuple[str, tuple[str, ...]]:
         if not self._store.exists(self._name(_ABOUT)):
             raise UserError(
                 f"No labels at {self.path}; run `olivine label` with the same dataset, labeller "
@@ -63,13 +73,14 @@ class LabelStore:
         about = self._read_json(_ABOUT)
         given = (about.get("format"), about.get("dataset"), about.get("identity"))
         wanted = (FORMAT, self.dataset_fingerprint, self.labeller_identity)
-        names = about.get("class_names")
-        if given != wanted or not isinstance(names, list) or not 0 < len(names) < IGNORE:
+        makes, names = about.get("makes", "classes"), about.get("class_names")
+        allowed = {"classes": range(1, IGNORE), "segments": range(1)}.get(str(makes), range(0))
+        if given != wanted or not isinstance(names, list) or len(names) not in allowed:
             raise UserError(
                 f"{self._store.path(self._name(_ABOUT))} does not describe the labels beside it; "
                 "remove the folder and run `olivine label` again."
             )
-        return tuple(str(name) for name in names)
+        return str(makes), tuple(str(name) for name in names)
 
     def begin(self, labeller: Labeller) -> None:
         """Write who labels, unless it stands there already; maps may be written afterwards."""
@@ -78,6 +89,7 @@ class LabelStore:
                 "format": FORMAT,
                 "dataset": self.dataset_fingerprint,
                 "identity": self.labeller_identity,
+                "makes": labeller.makes,
                 "class_names": list(labeller.class_names),
                 "ignore_id": IGNORE,
                 "labeller": labeller.to_dict(),
@@ -87,9 +99,19 @@ class LabelStore:
 
     def finished(self) -> set[str]:
         """Return the label files that are there, by one listing; `label_name` gives an image's."""
+        return self.listing()[0]
+
+    def listing(self) -> tuple[set[str], set[str]]:
+        """Return the label files and the images with a recorded failure, by one listing."""
         skip = len(self._folder) + 1
-        names = (name[skip:] for name in self._store.names(self._folder))
-        return {name for name in names if name.endswith(".png")}
+        finished, failed = set(), set()
+        for path in self._store.names(self._folder):
+            name = path[skip:]
+            if name.endswith(".png"):
+                finished.add(name)
+            elif name.startswith(_FAILED) and name.endswith(".txt"):
+                failed.add(name[len(_FAILED) : -len(".txt")])
+        return finished, failed
 
     def write(self, image_name: str, ids: UInt8[np.ndarray, "rows columns"]) -> None:
         """Write one map whole; equal maps give equal bytes."""
@@ -119,21 +141,39 @@ class LabelStore:
         self._check_classes(ids, where)
         return LabelMap(ids, self.class_names, self.labeller_identity)
 
-    def write_failed(self, reasons: Mapping[str, str]) -> None:
-        """Record the images that could not be labelled, with reasons; none removes the record."""
-        if reasons:
-            self._write_json(_FAILED, dict(sorted(reasons.items())))
-        else:
-            self._store.delete(self._name(_FAILED))
+    def num_bytes(self, image_name: str) -> int:
+        """Return the size of one map as it is stored."""
+        return len(self._store.read(self._name(label_name(image_name))))
+
+    def record_failure(self, image_name: str, reason: str) -> None:
+        """Record why an image could not be labelled: a small file of its own, for whoever fails.
+
+        So nothing is lost when a job is killed, and two jobs at once do not overwrite each other.
+        """
+        label_name(image_name)  # raises for a name outside
+        self._store.write(self._name(_failure_name(image_name)), (reason + "\n").encode())
+
+    def forget_failure(self, image_name: str) -> None:
+        """Remove the record of an image that has labels now."""
+        self._store.delete(self._name(_failure_name(image_name)))
 
     def failed(self) -> dict[str, str]:
-        """Return the recorded reasons of images that could not be labelled."""
-        return self._read_json(_FAILED) if self._store.exists(self._name(_FAILED)) else {}
+        """Return the recorded reasons of images that could not be labelled; reads a file each."""
+        return {
+            name: self._store.read(self._name(_failure_name(name))).decode().strip()
+            for name in sorted(self.listing()[1])
+        }
+
+    def failure_path(self) -> str:
+        """Where the records lie, to be shown to people."""
+        return self._store.path(self._name(_FAILED))
 
     def _name(self, name: str) -> str:
         return f"{self._folder}/{name}"
 
     def _check_classes(self, ids: np.ndarray, where: str) -> None:
+        if self.makes == "segments":
+            return
         num_classes = len(self.class_names)
         unknown = np.unique(ids[(ids >= num_classes) & (ids != IGNORE)])
         if len(unknown):
@@ -162,6 +202,10 @@ def label_name(image_name: str) -> str:
     if path.is_absolute() or ".." in path.parts or not path.name:
         raise UserError(f"Image name {image_name!r} must be a path below the data root.")
     return str(path.with_suffix(".png"))
+
+
+def _failure_name(image_name: str) -> str:
+    return f"{_FAILED}{image_name}.txt"
 
 
 def _decode(data: bytes, where: str) -> UInt8[np.ndarray, "rows columns"]:

@@ -10,6 +10,7 @@ checkpoints. Run as a script it is the command `olivine label`.
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -19,25 +20,19 @@ from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
 from olivine.config import LabelConfig, Runtime
-from olivine.label import (
-    LabelJob,
-    LabelResult,
-    Outcome,
-    label_batch,
-    read_image,
-    run_label_job,
-    write_labels,
-)
+from olivine.errors import UserError
+from olivine.label import EVERY_NEW_IMAGE, LabelJob, LabelResult, Selection, run_label_job
+from olivine.label_batches import BatchLabeller, Usage, batch_cap, block_sizes
+from olivine.label_outcome import Outcome, read_image, write_labels
 from olivine.label_store import LabelStore
 from olivine.network_parts import Labeller
 from olivine.parts import Frames
 from olivine.progress import Report
 from olivine.tracking import Tracker
 
-# A block costs the scheduler about 0.1 s whatever it holds; with ten batches in each, that is
-# little beside the labeller. Fewer where the actors would otherwise wait for their first block.
-_BATCHES_PER_BLOCK = 10
-_BLOCKS_PER_ACTOR = 4
+# Blocks sent to an actor before it has finished one: it never waits for the next, and a killed
+# actor loses little.
+_TASKS_IN_FLIGHT = 2
 
 # An image, or a map, is its bytes and its shape: Arrow hands them on without a copy, and images
 # of different sizes share a column. `reason` is empty unless something failed.
@@ -49,42 +44,55 @@ _IMAGES = pa.schema(
         ("data", pa.large_binary()),
     ]
 )
+_USAGE = pa.struct(
+    [
+        ("actor", pa.string()),
+        ("held_s", pa.float64()),
+        ("busy_s", pa.float64()),
+        ("num_gpus", pa.float64()),
+    ]
+)
+# A map comes with what its actor has cost so far; without an actor, `reason` stops the job.
+_MAPS = pa.schema([*_IMAGES, ("usage", _USAGE)])
 _OUTCOMES = pa.schema(
     [
         ("image_name", pa.string()),
         ("status", pa.string()),
         ("reason", pa.string()),
         ("class_pixels", pa.list_(pa.int64())),
+        ("usage", _USAGE),
     ]
 )
 
 
 def label_on_ray(
-    config: LabelConfig, runtime: Runtime, tracker: Tracker, report: Report | None = None
+    config: LabelConfig,
+    runtime: Runtime,
+    tracker: Tracker,
+    report: Report | None = None,
+    *,
+    selection: Selection = EVERY_NEW_IMAGE,
 ) -> LabelResult:
     """Label what is left on the connected Ray cluster; byte for byte what `olivine.label` does.
 
     Raises UserError as the stage does. Killed processes are restarted by Ray and their images
     labelled again; a job that is killed itself goes on where it stopped.
     """
-
-    def label_images(job: LabelJob) -> Iterator[Outcome]:
-        return _stream(job, runtime) if job.left else iter(())
-
-    return run_label_job(config, runtime, tracker, label_images, report)
+    return run_label_job(
+        config, runtime, tracker, lambda job: _stream(job, runtime), report, selection=selection
+    )
 
 
 class ImageSource(Datasource):
-    """Images that are left, one read task per chunk of names.
+    """Images that are left, one read task per block.
 
     `from_items` would put all names into the object store in one block per CPU, and forgets on a
     retry what was done.
     """
 
-    def __init__(self, frames: Frames, names: Sequence[str], chunk_size: int, batch_size: int):
+    def __init__(self, frames: Frames, names: Sequence[str], blocks: Sequence[int], batch: int):
         super().__init__()
-        self._frames, self._names = frames, names
-        self._chunk_size, self._batch_size = chunk_size, batch_size
+        self._frames, self._names, self._blocks, self._batch = frames, names, blocks, batch
 
     def estimate_inmemory_data_size(self) -> int | None:
         """Unknown before the images are decoded."""
@@ -96,64 +104,110 @@ class ImageSource(Datasource):
         per_task_row_limit: int | None = None,
         data_context: DataContext | None = None,
     ) -> list[ReadTask]:
-        """Return the tasks; their number follows from the batches, not from `parallelism`."""
-        frames = ray.put(self._frames)  # once, not once per task
+        """Return the tasks; their number follows from the blocks, not from `parallelism`."""
+        # Once, not once per task; an Arrow array is read where it lies.
+        shared = ray.put(self._frames), ray.put(pa.array(self._names, pa.string()))
+        starts = accumulate(self._blocks, initial=0)
         return [
-            _read_task(frames, self._names[start : start + self._chunk_size], self._batch_size)
-            for start in range(0, len(self._names), self._chunk_size)
+            _read_task(_Reading(*shared, start, size, self._batch))
+            for start, size in zip(starts, self._blocks, strict=False)
         ]
 
 
 class LabelImages:
-    """An actor that holds the loaded labeller."""
+    """An actor that holds the loaded labeller.
 
-    def __init__(self, labeller: Labeller, device: str, frames: Frames):
+    A labeller that cannot be loaded is said where its first images are expected: an error here
+    would reach the driver as a dead actor.
+    """
+
+    def __init__(
+        self,
+        labeller: Labeller,
+        device: str,
+        frames: Frames,
+        *,
+        size: int,
+        gpu_share: float,
+        num_neighbours: int,
+    ):
         import torch
 
-        self._label = labeller.build(torch.device(device), frames)
+        self._broken = ""
+        try:
+            self._label = BatchLabeller(
+                labeller,
+                torch.device(device),
+                frames,
+                size,
+                gpu_share=gpu_share,
+                num_neighbours=num_neighbours,
+            )
+        except UserError as error:
+            self._broken = str(error)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Replace images by their maps."""
         names = table["image_name"].to_pylist()
-        return _table(names, label_batch(self._label, list(_arrays(table)), names))
+        if self._broken:
+            return _table(names, [self._broken] * len(names), _MAPS)
+        maps = self._label(list(_arrays(table)), names)
+        return _table(names, maps, _MAPS, usage=vars(self._label.usage))
 
 
-def _write_table(table: pa.Table, store: LabelStore) -> pa.Table:
+def _write_table(table: pa.Table, store: LabelStore, retries: bool) -> pa.Table:
     """Write maps through the store and leave one small row for each."""
-    outcomes = [
-        write_labels(store, name, ids)
-        for name, ids in zip(table["image_name"].to_pylist(), _arrays(table), strict=True)
-    ]
-    return pa.Table.from_pylist([vars(outcome) for outcome in outcomes], schema=_OUTCOMES)
+    rows = []
+    for name, ids, usage in zip(
+        table["image_name"].to_pylist(), _arrays(table), table["usage"].to_pylist(), strict=True
+    ):
+        if usage is None:
+            assert isinstance(ids, str)
+            rows.append({"image_name": name, "status": "fatal", "reason": ids, "class_pixels": []})
+            continue
+        outcome = write_labels(store, name, ids, Usage(**usage), retries)
+        rows.append({**vars(outcome), "usage": outcome.usage and vars(outcome.usage)})
+    return pa.Table.from_pylist(rows, schema=_OUTCOMES)
 
 
 def _stream(job: LabelJob, runtime: Runtime) -> Iterator[Outcome]:
     """Run the job and yield what became of each image, in the order in which they finish."""
     _let_the_stage_speak()
-    batch = runtime.label_batch_size
+    batch, most = batch_cap(runtime), runtime.num_label_actors
     device, resources = _actor_resources(runtime)
-    chunk = _chunk_size(len(job.left), batch, runtime.num_label_actors)
+    blocks = block_sizes(len(job.left), batch, most)
     # Told how many blocks there are, Ray does not split them to reach 200 of its own.
     images = ray.data.read_datasource(
-        ImageSource(job.frames, job.left, chunk, batch),
-        override_num_blocks=-(-len(job.left) // chunk),
+        ImageSource(job.frames, job.left, blocks, batch), override_num_blocks=len(blocks)
     )
     outcomes = images.map_batches(
         LabelImages,
-        fn_constructor_args=(job.labeller, device, job.frames),
+        fn_constructor_kwargs={
+            "labeller": job.labeller,
+            "device": device,
+            "frames": job.frames,
+            "size": runtime.label_batch_size,
+            "gpu_share": runtime.gpus_per_label_actor,
+            "num_neighbours": most,
+        },
         batch_size=batch,
         batch_format="pyarrow",
-        compute=ActorPoolStrategy(min_size=1, max_size=runtime.num_label_actors),
+        compute=ActorPoolStrategy(
+            min_size=runtime.min_label_actors,
+            max_size=most,
+            max_tasks_in_flight_per_actor=_TASKS_IN_FLIGHT,
+        ),
         **resources,
     ).map_batches(
         _write_table,
-        fn_kwargs={"store": job.store},
+        fn_kwargs={"store": job.store, "retries": job.retries},
         batch_size=batch,
         batch_format="pyarrow",
     )
     for table in outcomes.iter_batches(batch_size=None, batch_format="pyarrow"):
         for row in table.to_pylist():
-            yield Outcome(**{**row, "class_pixels": tuple(row["class_pixels"])})
+            usage = row["usage"] and Usage(**row["usage"])
+            yield Outcome(**{**row, "class_pixels": tuple(row["class_pixels"]), "usage": usage})
 
 
 def _let_the_stage_speak() -> None:
@@ -162,13 +216,6 @@ def _let_the_stage_speak() -> None:
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
             handler.setLevel(logging.ERROR)
-
-
-def _chunk_size(num_left: int, batch_size: int, num_actors: int) -> int:
-    """Return images per read task: whole batches, so that none is short before the last."""
-    num_batches = -(-num_left // batch_size)
-    per_block = num_batches // (num_actors * _BLOCKS_PER_ACTOR)
-    return batch_size * min(_BATCHES_PER_BLOCK, max(1, per_block))
 
 
 def _actor_resources(runtime: Runtime) -> tuple[str, dict[str, float]]:
@@ -187,35 +234,45 @@ def _actor_resources(runtime: Runtime) -> tuple[str, dict[str, float]]:
     return "cpu", {"num_cpus": min(1.0, free / runtime.num_label_actors)}
 
 
-def _read_task(frames: "ray.ObjectRef[Frames]", names: Sequence[str], batch_size: int) -> ReadTask:
-    metadata = BlockMetadata(
-        num_rows=len(names), size_bytes=None, input_files=None, exec_stats=None
-    )
-    return ReadTask(_Reading(frames, names, batch_size), metadata)
-
-
 class _Reading:
-    """Reads and decodes one chunk, a batch at a time."""
+    """Reads and decodes the images of one block, a batch at a time."""
 
-    def __init__(self, frames: Any, names: Sequence[str], batch_size: int):
-        self._frames, self._names, self._batch_size = frames, names, batch_size
+    def __init__(self, frames: Any, names: Any, start: int, size: int, batch: int):
+        self._frames, self._names, self._batch = frames, names, batch
+        self.start, self.size = start, size
 
     def __call__(self) -> Iterable[pa.Table]:
-        frames = ray.get(self._frames)
-        for start in range(0, len(self._names), self._batch_size):
-            names = self._names[start : start + self._batch_size]
-            yield _table(names, [read_image(frames, name) for name in names])
+        frames, names = ray.get([self._frames, self._names])
+        mine = names.slice(self.start, self.size).to_pylist()
+        for start in range(0, len(mine), self._batch):
+            batch = mine[start : start + self._batch]
+            yield _table(batch, [read_image(frames, name) for name in batch], _IMAGES)
 
 
-def _table(names: Sequence[str], arrays: Sequence[np.ndarray | str]) -> pa.Table:
+def _read_task(reading: _Reading) -> ReadTask:
+    metadata = BlockMetadata(
+        num_rows=reading.size, size_bytes=None, input_files=None, exec_stats=None
+    )
+    return ReadTask(reading, metadata)
+
+
+def _table(
+    names: Sequence[str], arrays: Sequence[np.ndarray | str], schema: pa.Schema, **more: object
+) -> pa.Table:
     """Return images or maps, or the reasons why there are none, as rows."""
     rows = [
-        {"image_name": name, "reason": array, "shape": [], "data": b""}
+        {"image_name": name, "reason": array, "shape": [], "data": b"", **more}
         if isinstance(array, str)
-        else {"image_name": name, "reason": "", "shape": array.shape, "data": array.tobytes()}
+        else {
+            "image_name": name,
+            "reason": "",
+            "shape": array.shape,
+            "data": array.tobytes(),
+            **more,
+        }
         for name, array in zip(names, arrays, strict=True)
     ]
-    return pa.Table.from_pylist(rows, schema=_IMAGES)
+    return pa.Table.from_pylist(rows, schema=schema)
 
 
 def _arrays(table: pa.Table) -> Iterator[np.ndarray | str]:

@@ -1,6 +1,7 @@
 """A data set that is a folder of images, and labellers whose answers are known beforehand."""
 
 import hashlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,6 +60,10 @@ class Threshold(Labeller):
     seconds: float = 0.0
     stop_after: int = 0  # images after which it is interrupted
     refuse_mean: int = 300  # images brighter than this raise
+    num_fitting: int = 0  # images of a batch above which memory is short; 0: any number fits
+    missing: str = ""  # why it cannot be loaded
+    diary: str = ""  # a line per image: process, whether it had a map already, name
+    maps: str = ""  # where the diary looks for maps
 
     @property
     def kind(self) -> str:
@@ -73,6 +78,8 @@ class Threshold(Labeller):
         return ("dark", "bright")
 
     def build(self, device: torch.device, frames: Frames) -> ImageLabeller:
+        if self.missing:
+            raise UserError(self.missing)
         return _ThresholdLabeller(self)
 
 
@@ -82,8 +89,19 @@ class _ThresholdLabeller:
         self.num_seen = 0
 
     def __call__(self, images: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
+        if 0 < self.settings.num_fitting < len(images):
+            raise torch.OutOfMemoryError(f"{len(images)} images do not fit")
         time.sleep(self.settings.seconds)
+        if self.settings.diary:
+            self._note(names)
         return [self._label(image) for image in images]
+
+    def _note(self, names: Sequence[str]) -> None:
+        maps = Path(self.settings.maps)
+        with Path(self.settings.diary).open("a") as diary:
+            for name in names:
+                had_map = (maps / name).with_suffix(".png").exists()
+                diary.write(f"{os.getpid()} {int(had_map)} {name}\n")
 
     def _label(self, image: np.ndarray) -> np.ndarray:
         self.num_seen += 1

@@ -1,18 +1,22 @@
-import json
-from collections.abc import Mapping
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pytest
-from image_folder import Folder, FolderFrames, Threshold, content, files_below, write_images
+from image_folder import Folder, Threshold, content, files_below, write_images
 
 from olivine.config import LabelConfig, Runtime
 from olivine.datasets.nuscenes import Nuscenes
 from olivine.datasets.synthetic import Synthetic, WorldConfig
 from olivine.errors import UserError
-from olivine.label import LabelResult, label, label_batch
+from olivine.label import EVERY_NEW_IMAGE, LabelResult, Selection, label
 from olivine.label_store import LabelStore
 from olivine.labellers.embedded import Embedded
 from olivine.spec import Spec
@@ -49,12 +53,48 @@ class MemoryTracker(NullTracker):
         return RunRecord("", key, "", "FINISHED", {}, {}) if key in self.keys else None
 
 
-def run(tmp_path: Path, tracker: Tracker | None = None, **settings: object) -> LabelResult:
+def run(
+    tmp_path: Path,
+    tracker: Tracker | None = None,
+    selection: Selection = EVERY_NEW_IMAGE,
+    runtime: Mapping[str, object] = MappingProxyType({}),
+    **settings: object,
+) -> LabelResult:
     config = LabelConfig(dataset=Folder(), labeller=Threshold.model_validate(settings))
-    runtime = Runtime(
-        data_root=str(tmp_path / "data"), out=str(tmp_path / "out"), label_batch_size=4
+    places = {"data_root": str(tmp_path / "data"), "out": str(tmp_path / "out")}
+    return label(
+        config,
+        Runtime.from_dict({**places, "label_batch_size": 4, **runtime}),
+        LocalWorker(),
+        tracker or NullTracker(),
+        selection=selection,
     )
-    return label(config, runtime, LocalWorker(), tracker or NullTracker())
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """Mount a disk of 128 kB there, or skip where that is not allowed."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("only root may mount a small disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def damage(tmp_path: Path, *names: str) -> None:
+    for name in names:
+        (tmp_path / "data" / name).write_bytes(b"\xff\xd8 no image")
+
+
+def failures(tmp_path: Path) -> set[str]:
+    return set(LabelStore(tmp_path / "out", "f01de4", "0ddba11").failed())
 
 
 def test_every_image_gets_a_map_and_is_counted(tmp_path: Path) -> None:
@@ -89,30 +129,83 @@ def test_a_finished_job_opens_no_run(tmp_path: Path) -> None:
 
 def test_bad_images_are_recorded_and_the_rest_is_done(tmp_path: Path) -> None:
     names = write_images(tmp_path / "data", 9)
-    for name in names[2:4]:
-        (tmp_path / "data" / name).write_bytes(b"\xff\xd8 no image")
+    damage(tmp_path, *names[2:4])
     tracker = MemoryTracker()
 
-    result = run(tmp_path, tracker, log=str(tmp_path / "log"))
+    result = run(tmp_path, tracker)
 
     assert (result.num_labelled, set(result.failed)) == (7, set(names[2:4]))
     assert tracker.ends == ["FAILED"]
     assert "2 failed, the first is" in str(result)
-    LabelStore(tmp_path / "out", "f01de4", "0ddba11").write_failed(
-        {"samples/of-another-split.jpg": "cut off"}  # which shares the folder
-    )
+    record = tmp_path / "out" / MAPS / "failed" / f"{names[2]}.txt"
+    assert record.read_text().startswith(f"Cannot read {names[2]}")
+
+
+def test_recorded_failures_are_left_out_until_they_are_asked_for(tmp_path: Path) -> None:
+    names = write_images(tmp_path / "data", 9)
+    damage(tmp_path, *names[2:4])
     run(tmp_path)
-    recorded = (tmp_path / "out" / MAPS / "failed.json").read_text()
-    assert set(json.loads(recorded)) == {*names[2:4], "samples/of-another-split.jpg"}
+    (tmp_path / "out" / MAPS / names[5]).with_suffix(".png").unlink()
+    store = LabelStore(tmp_path / "out", "f01de4", "0ddba11")
+    store.record_failure("samples/of-another-split.jpg", "cut off")  # which shares the folder
+    tracker = MemoryTracker()
+
+    plain = run(tmp_path, tracker)
+    assert (plain.num_labelled, plain.num_failed_before, plain.num_failed) == (1, 2, 2)
+    assert "2 failed before and were left out, --retry-failed takes them again" in str(plain)
+    assert plain.quality.num_images == 7
 
     write_images(tmp_path / "data", 9)  # mended
-    calls = (tmp_path / "log").read_text()
-    mended = run(tmp_path, tracker, log=str(tmp_path / "log"))
-    assert (mended.num_labelled, mended.num_done_before, mended.num_failed) == (2, 7, 0)
-    assert len((tmp_path / "log").read_text()[len(calls) :].split()) == 2
+    damage(tmp_path, names[3])
+    log = tmp_path / "log"
+    retried = run(tmp_path, tracker, Selection(retry_failed=True), log=str(log))
+    assert (retried.num_labelled, retried.num_done_before, set(retried.failed)) == (
+        1,
+        7,
+        {names[3]},
+    )
+    assert len(log.read_text().split()) == 1
+    assert failures(tmp_path) == {names[3], "samples/of-another-split.jpg"}
+
+    write_images(tmp_path / "data", 9)
+    assert run(tmp_path, tracker, Selection(retry_failed=True)).num_failed == 0
+    assert tracker.ends == ["FAILED", "FAILED", "FINISHED"]
+    assert failures(tmp_path) == {"samples/of-another-split.jpg"}
+
+
+def test_a_limit_takes_the_first_of_the_rest_and_the_run_is_not_finished(tmp_path: Path) -> None:
+    names = write_images(tmp_path / "data", 9)
+    tracker = MemoryTracker()
+
+    first = run(tmp_path, tracker, Selection(limit=3))
+    assert (first.num_labelled, first.num_postponed, first.num_failed) == (3, 6, 0)
+    assert first.quality.num_images == 3
+    assert "6 are left for another time" in str(first)
+    done = set(files_below(tmp_path / "out" / MAPS))
+    assert done == {"labeller.json", *(str(Path(n).with_suffix(".png")) for n in names[:3])}
+
+    assert run(tmp_path, tracker, Selection(limit=100)).num_done_before == 3
     assert tracker.ends == ["FAILED", "FINISHED"]
-    recorded = (tmp_path / "out" / MAPS / "failed.json").read_text()
-    assert list(json.loads(recorded)) == ["samples/of-another-split.jpg"]
+    with pytest.raises(UserError, match="--limit takes"):
+        run(tmp_path, selection=Selection(limit=0))
+
+
+def test_too_many_failures_stop_the_job_and_lose_nothing(tmp_path: Path) -> None:
+    names = write_images(tmp_path / "data", 130)
+    damage(tmp_path, *names[::10])
+
+    with pytest.raises(UserError, match=r"11 of the first 101 images failed.*last is.*Mend it"):
+        run(tmp_path)
+
+    done = len(list((tmp_path / "out" / MAPS).rglob("*.png")))
+    assert 90 <= done < 117
+    assert len(failures(tmp_path)) >= 10
+    rest = run(tmp_path, runtime={"max_failed_share": 0.2})
+    assert (rest.num_done_before, rest.num_done_before + rest.num_labelled) == (done, 117)
+    assert failures(tmp_path) == set(names[::10])
+    # Retried ones were bad before: they say nothing about the labeller.
+    again = run(tmp_path, selection=Selection(retry_failed=True), runtime={"max_failed_share": 0})
+    assert len(again.failed) == 13
 
 
 def test_an_interrupted_job_goes_on_where_it_stopped(tmp_path: Path) -> None:
@@ -137,19 +230,30 @@ def test_no_images_and_no_place_to_write_are_one_sentence(tmp_path: Path) -> Non
     (tmp_path / "out").write_text("a file")
     with pytest.raises(UserError, match="Cannot"):
         run(tmp_path)
+    with pytest.raises(UserError, match="Cannot write /proc/"):  # which even root cannot write
+        run(tmp_path, runtime={"out": "/proc/labels"})
 
 
-def test_a_bad_image_costs_only_itself() -> None:
-    images = [np.full((2, 2, 3), value, np.uint8) for value in (10, 200, 90)]
-    labeller = Threshold(refuse_mean=150).build(LocalWorker().device, FolderFrames(Path()))
+def test_a_labeller_that_cannot_be_loaded_is_one_sentence(tmp_path: Path) -> None:
+    write_images(tmp_path / "data", 2)
+    with pytest.raises(UserError, match="no weights"):
+        run(tmp_path, missing="There are no weights; fetch them.")
 
-    maps = label_batch(
-        labeller, [images[0], "unreadable", images[1], images[2]], ["a", "b", "c", "d"]
-    )
 
-    assert maps[1:3] == ["unreadable", "ValueError: too bright"]
-    assert [np.asarray(maps[i]).max() for i in (0, 3)] == [0, 0]
-    assert label_batch(labeller, ["unreadable"], ["b"]) == ["unreadable"]
+def test_a_full_disk_stops_the_job_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    names = write_images(tmp_path / "data", 40)
+    with small_disk(tmp_path / "out"):
+        with pytest.raises(UserError, match=r"Cannot write .*No space left"):
+            run(tmp_path, runtime={"label_batch_size": 1})
+        files = files_below(tmp_path / "out" / "labels")
+        kept = {Path(file).name for file in files if file.endswith(".png")}
+        assert 0 < len(kept) < 40
+        assert not [file for file in files if Path(file).name.startswith(".")]
+        shutil.copytree(tmp_path / "out", tmp_path / "larger")
+
+    result = run(tmp_path, runtime={"out": str(tmp_path / "larger")})
+    assert (result.num_done_before, result.num_labelled) == (len(kept), 40 - len(kept))
+    assert len(names) == result.num_images
 
 
 def test_an_identity_follows_settings_and_more() -> None:
@@ -195,3 +299,51 @@ def test_real_keyframes_get_maps_of_their_size(shared_data: Path, tmp_path: Path
     assert result.num_labelled == len(frame.image_names) == 6
     for name, size in zip(frame.image_names, frame.image_size_px.tolist(), strict=True):
         assert store.read(name, tuple(size)).ids.shape == (900, 1600)
+
+
+_JOB = """
+import sys
+from pathlib import Path
+from image_folder import Folder, Threshold
+from olivine.config import LabelConfig, Runtime
+from olivine.label import label
+from olivine.tracking import NullTracker
+from olivine.worker import LocalWorker
+
+root, out, together = sys.argv[1:]
+Path(out, f"{together}.ready").touch()
+while not all(Path(out, f"{name}.ready").exists() for name in ("one", "other")):
+    pass
+labeller = Threshold(seconds=0.01, refuse_mean=130)
+runtime = Runtime(data_root=root, out=out, label_batch_size=1)
+config = LabelConfig(dataset=Folder(), labeller=labeller)
+result = label(config, runtime, LocalWorker(), NullTracker())
+sys.exit(result.num_failed)
+"""
+
+
+def test_two_jobs_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    names = write_images(tmp_path / "data", 40)
+    damage(tmp_path, *names[3:5])
+    (tmp_path / "out").mkdir()
+    jobs = [
+        subprocess.Popen(
+            [sys.executable, "-c", _JOB, str(tmp_path / "data"), str(tmp_path / "out"), which],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        for which in ("one", "other")
+    ]
+    num_failed = [job.wait(timeout=120) for job in jobs]
+    together = files_below(tmp_path / "out" / "labels")
+    shutil.rmtree(tmp_path / "out")
+
+    alone = run(tmp_path, refuse_mean=130)
+
+    assert alone.num_failed > 2  # too bright ones, too
+    assert num_failed == [alone.num_failed] * 2
+    undisturbed = files_below(tmp_path / "out" / "labels")
+    assert together.keys() == undisturbed.keys()
+    different = {name for name in together if together[name] != undisturbed[name]}
+    assert {Path(name).name for name in different} <= {
+        "labeller.json"
+    }  # other settings, same labels

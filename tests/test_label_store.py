@@ -122,8 +122,14 @@ def test_no_name_leaves_the_folder(name: str) -> None:
 
 def test_failures_are_recorded_and_forgotten(store: LabelStore) -> None:
     assert store.failed() == {}
-    store.write_failed({NAME: "cut off"})
-    assert store.failed() == {NAME: "cut off"}
+    store.record_failure(NAME, "cut off")
+    store.record_failure("samples/other.jpg", "too dark")
+    store.record_failure(NAME, "still cut off")
+    assert store.failed() == {NAME: "still cut off", "samples/other.jpg": "too dark"}
+    assert store.listing() == (set(), {NAME, "samples/other.jpg"})
     assert store.finished() == set()
-    store.write_failed({})
-    assert store.failed() == {}
+    store.forget_failure(NAME)
+    store.forget_failure(NAME)  # by two jobs at once
+    assert store.failed() == {"samples/other.jpg": "too dark"}
+    with pytest.raises(UserError, match="must be a path below"):
+        store.record_failure("../a.jpg", "outside")

@@ -1,16 +1,20 @@
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import image_folder
 import pytest
-from image_folder import Folder, Threshold, content, files_below, write_images
+import ray
+from image_folder import Folder, Threshold, files_below, write_images
 
 from olivine.config import LabelConfig, Runtime
 from olivine.errors import UserError
 from olivine.label import label
+from olivine.label_store import LabelStore
 from olivine.tracking import NullTracker
 from olivine.worker import LocalWorker
 from ray_jobs.label import ImageSource, label_on_ray
@@ -78,9 +82,9 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
         label_on_ray(config_of(), runtime_of(root, out), NullTracker())
 
 
-def test_every_chunk_of_images_is_one_read_task(tmp_path: Path) -> None:
+def test_every_block_of_images_is_one_read_task(tmp_path: Path) -> None:
     names = write_images(tmp_path, 10)
-    source = ImageSource(image_folder.FolderFrames(tmp_path), names, chunk_size=4, batch_size=2)
+    source = ImageSource(image_folder.FolderFrames(tmp_path), names, blocks=[4, 4, 2], batch=2)
 
     tasks = source.get_read_tasks(parallelism=1)
 
@@ -89,7 +93,57 @@ def test_every_chunk_of_images_is_one_read_task(tmp_path: Path) -> None:
     assert [row["image_name"] for row in rows] == names
 
 
-_KILLED = """
+def test_a_labeller_that_cannot_be_loaded_ends_the_job_at_once(tmp_path: Path) -> None:
+    root, out = tmp_path / "data", tmp_path / "out"
+    write_images(root, 30)
+    began_s = time.monotonic()
+
+    with pytest.raises(UserError, match=r"^There are no weights; fetch them\.$"):
+        label_on_ray(
+            config_of(missing="There are no weights; fetch them."),
+            runtime_of(root, out, num_label_actors=2),
+            NullTracker(),
+        )
+
+    assert time.monotonic() - began_s < 30
+    assert list(out.rglob("*.png")) == list(out.rglob("*.txt")) == []
+
+
+def test_too_many_failures_stop_the_job_and_free_its_actors(tmp_path: Path) -> None:
+    root, out = tmp_path / "data", tmp_path / "out"
+    names = write_images(root, 200)
+
+    with pytest.raises(UserError, match=r"of the first \d+ images failed.*ValueError: too bright"):
+        label_on_ray(config_of(refuse_mean=0), runtime_of(root, out), NullTracker())
+
+    failed = LabelStore(out, "f01de4", "0ddba11").failed()
+    assert len(failed) >= 100
+    assert set(failed) <= set(names)
+    deadline_s = time.monotonic() + 20
+    while ray.available_resources().get("CPU", 0) < 2:
+        assert time.monotonic() < deadline_s, "an actor still holds its CPU"
+        time.sleep(0.1)
+
+
+def test_actors_halve_a_batch_that_does_not_fit_and_nothing_is_lost(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    write_images(root, 30)
+    config = config_of(num_fitting=3, diary=str(tmp_path / "diary"))
+
+    runtime = runtime_of(root, tmp_path / "out", label_batch_size=0)
+    result = label_on_ray(config, runtime, NullTracker())
+
+    assert (result.num_labelled, result.num_failed) == (30, 0)
+    assert len((tmp_path / "diary").read_text().splitlines()) == 30
+
+
+def pids_in(diary: Path) -> list[int]:
+    """Return the processes that labelled something, in the order of their first image."""
+    lines = diary.read_text().splitlines() if diary.exists() else []
+    return list(dict.fromkeys(int(line.split()[0]) for line in lines))
+
+
+_JOB = """
 import sys
 import ray
 from image_folder import Folder, Threshold
@@ -97,43 +151,52 @@ from olivine.config import LabelConfig, Runtime
 from olivine.tracking import NullTracker
 from ray_jobs.label import label_on_ray
 
-address, root, out, log = sys.argv[1:]
+address, root, out, diary, maps = sys.argv[1:]
 ray.init(address=address, log_to_driver=False)
-labeller = Threshold(log=log, seconds=0.3)
-runtime = Runtime(data_root=root, out=out, label_batch_size=2)
+labeller = Threshold(diary=diary, maps=maps, seconds=0.25)
+runtime = Runtime(
+    data_root=root, out=out, label_batch_size=4, num_label_actors=2, min_label_actors=2
+)
 label_on_ray(LabelConfig(dataset=Folder(), labeller=labeller), runtime, NullTracker())
 """
 
 
 @pytest.mark.slow
-def test_a_killed_job_goes_on_where_it_stopped(tmp_path: Path, local_ray: str) -> None:
-    root, out = tmp_path / "data", tmp_path / "out"
-    names = write_images(root, 40)
+def test_killed_actors_and_a_killed_driver_lose_nothing(tmp_path: Path, local_ray: str) -> None:
+    root, out, diary = tmp_path / "data", tmp_path / "out", tmp_path / "diary"
+    write_images(root, 600)
     maps = out / "labels" / "f01de4-0ddba11"
-    driver = subprocess.Popen(
-        [sys.executable, "-c", _KILLED, local_ray, str(root), str(out), str(tmp_path / "first")],
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while len(list(maps.rglob("*.png"))) < 8 and time.monotonic() < deadline:
-            assert driver.poll() is None, "the job ended before it could be killed"
+    arguments = [local_ray, root, out, diary, maps]
+    command = [sys.executable, "-c", _JOB, *map(str, arguments)]
+
+    def wait_for(happened: Callable[[], object]) -> None:
+        deadline_s = time.monotonic() + 90
+        while not happened():
+            assert driver.poll() is None, "the job ended before it could be disturbed"
+            assert time.monotonic() < deadline_s, "the job stands still"
             time.sleep(0.05)
+
+    driver = subprocess.Popen(command)
+    try:
+        wait_for(lambda: len(pids_in(diary)) == 2 and len(list(maps.rglob("*.png"))) >= 40)
+        os.kill(pids_in(diary)[0], signal.SIGKILL)
+        wait_for(lambda: len(pids_in(diary)) == 3)
+        os.kill(pids_in(diary)[2], signal.SIGKILL)  # the one that took its place
+        wait_for(lambda: len(list(maps.rglob("*.png"))) >= 320)
     finally:
         driver.send_signal(signal.SIGKILL)
         driver.wait()
     time.sleep(2.0)  # Ray ends the job's actors
-    frames = image_folder.FolderFrames(root)
-    finished = [name for name in names if (maps / name).with_suffix(".png").exists()]
+    num_before, num_noted = len(list(maps.rglob("*.png"))), len(diary.read_text().splitlines())
 
-    config = config_of(log=str(tmp_path / "second"))
-    result = label_on_ray(config, runtime_of(root, out), NullTracker())
+    subprocess.run(command, check=True, timeout=120)
 
-    assert 8 <= len(finished) < 40
-    assert (result.num_done_before, result.num_labelled) == (len(finished), 40 - len(finished))
-    computed = set((tmp_path / "second").read_text().split())
-    assert not computed & {content(frames.read_image(name)) for name in finished}
-    alone = runtime_of(root, tmp_path / "alone")
-    label(config_of(), alone, LocalWorker(), NullTracker())
+    lines = [line.split() for line in diary.read_text().splitlines()]
+    assert 320 <= num_before < 600
+    assert {had_map for _, had_map, _ in lines} == {"0"}, "labelled again although it was there"
+    assert len(lines) - num_noted == 600 - num_before  # the second start made what was missing
+    label(config_of(), runtime_of(root, tmp_path / "alone"), LocalWorker(), NullTracker())
     pictures = {n: b for n, b in files_below(out / "labels").items() if n.endswith(".png")}
     expected = files_below(tmp_path / "alone" / "labels")
+    assert len(pictures) == 600
     assert pictures == {n: b for n, b in expected.items() if n.endswith(".png")}
