@@ -12,9 +12,11 @@ import pytest
 from olivine import cli
 from olivine.config import LabelConfig, Runtime
 from olivine.datasets.nuscenes import Nuscenes
+from olivine.errors import UserError
 from olivine.label import label
 from olivine.label_report import ReportConfig, label_report
 from olivine.labellers.embedded import Embedded
+from olivine.labellers.slic import Slic
 from olivine.mlflow_tracker import MlflowTracker, _client
 from olivine.tracking import NullTracker
 from olivine.worker import LocalWorker
@@ -240,6 +242,15 @@ def test_labels_made_from_the_truth_are_marked_everywhere(
     banner = page.index("made from the truth")
     assert banner < page.index("frames looked at")
     assert 'class="warn stop"' in page[:banner]
+
+
+def test_segments_have_no_classes_to_be_judged(tiny_world: Path, tmp_path: Path) -> None:
+    dataset = Nuscenes(version="v1.0-mini", split="mini_val", cameras=CAMERAS)
+    labels = LabelConfig(dataset=dataset, labeller=Slic())
+    runtime = Runtime(data_root=str(tiny_world), out=str(tmp_path), cache_dir=str(tmp_path))
+
+    with pytest.raises(UserError, match=r"'slic' writes segments .* name one that writes classes"):
+        label_report(ReportConfig(labels=labels), runtime, NullTracker())
 
 
 def test_real_keyframes_without_truth_say_so(shared_data: Path, tmp_path: Path) -> None:
