@@ -16,6 +16,7 @@ from olivine.objective import Method
 from olivine.optim import Sgd
 from olivine.parts import Augmentation, Dataset
 from olivine.spec import Spec
+from olivine.storage import absolute
 
 
 def _absolute(place: str) -> str:
@@ -58,9 +59,9 @@ class Runtime(Spec):
             )
         return self
 
-    def data_path(self) -> Path:
-        """Return the folder of the data set."""
-        return Path(self.data_root)
+    def data_path(self) -> str | Path:
+        """Return the folder of the data set, or a bucket's URI."""
+        return absolute(self.data_root)
 
     def cache_path(self) -> Path:
         """Return the folder of indices."""

@@ -5,6 +5,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+from olivine.buckets import is_bucket
 from olivine.errors import UserError
 from olivine.progress import Progress
 from olivine.spec import parse_settings
@@ -22,7 +23,7 @@ def _synth(arguments: Namespace) -> int:
 
     world = WorldConfig().override(parse_settings(arguments.set))
     processes = arguments.processes or os.cpu_count() or 1
-    write_world(world, Path(arguments.root), processes, Progress("synthetic world", "keyframes"))
+    write_world(world, _local(arguments.root), processes, Progress("synthetic world", "keyframes"))
     sys.stdout.write(
         f"Data set: {arguments.root} ({world.num_scenes} scenes of {world.keyframes_per_scene} "
         f"keyframes)\nNext: olivine label --set runtime.data_root={arguments.root}\n"
@@ -33,7 +34,7 @@ def _synth(arguments: Namespace) -> int:
 def _check(arguments: Namespace) -> int:
     from olivine.datasets.nuscenes.check import check
 
-    root = Path(arguments.root)
+    root = _local(arguments.root)
     report = check(
         root, _version(root, arguments.version), arguments.threads, Progress("check", "files")
     )
@@ -52,8 +53,17 @@ def _check(arguments: Namespace) -> int:
     return FOUND_PROBLEMS
 
 
+def _local(root: str) -> Path:
+    if is_bucket(root):
+        raise UserError(
+            f"`olivine data` works on a local folder, and {root} is a bucket: copy the data set "
+            "there and back with the cloud's own tool."
+        )
+    return Path(root)
+
+
 def _version(root: Path, given: str) -> str:
-    from olivine.datasets.nuscenes.index import versions
+    from olivine.datasets.nuscenes.sources import versions
 
     if given:
         return given

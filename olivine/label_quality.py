@@ -6,7 +6,6 @@ and from lidarseg, and only to print how wrong the labels are.
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +14,7 @@ from jaxtyping import Int, UInt8
 from olivine.geometry.projection import correspondences
 from olivine.label_store import LabelStore
 from olivine.parts import Frames
+from olivine.storage import Store
 from olivine.types import IGNORE, Frame
 
 Thing = TypeVar("Thing")
@@ -69,11 +69,14 @@ class LabelQuality:
     coverage: float  # share of all pixels that have a label
     pixels: Agreement | None  # where pixel truth is known
     points: Agreement | None  # where the points' classes are known
+    segments_per_image: float | None = None  # of labels that are segments without a name
 
     def metrics(self) -> dict[str, float]:
         """Return numbers for the run's record."""
         values = {"coverage": self.coverage}
         values |= {f"share/{name}": share for name, share in self.class_share.items()}
+        if self.segments_per_image is not None:
+            values["segments_per_image"] = self.segments_per_image
         for name, agreement in (("pixel", self.pixels), ("point", self.points)):
             if agreement:
                 values[f"{name}_accuracy"] = agreement.accuracy
@@ -85,6 +88,8 @@ class LabelQuality:
     def lines(self) -> list[str]:
         """Return one sentence per fact, for people."""
         lines = [f"{self.coverage:.1%} of the pixels of {self.num_images} images have a label."]
+        if self.segments_per_image is not None:
+            lines.append(f"An image has {self.segments_per_image:.1f} segments.")
         for what, agreement in (("pixels", self.pixels), ("points", self.points)):
             if agreement:
                 lines.append(
@@ -100,6 +105,8 @@ def survey(frames: Frames, store: LabelStore, names: Sequence[str]) -> LabelQual
 
     The sample depends on the names alone, so two runs over the same labels say the same.
     """
+    if store.makes == "segments":
+        return _survey_segments(store, evenly(names, MAX_IMAGES))
     class_names = store.class_names
     true_id = true_ids(class_names, frames.class_names)
     read_truth = pixel_truth(frames)
@@ -122,6 +129,23 @@ def survey(frames: Frames, store: LabelStore, names: Sequence[str]) -> LabelQual
         coverage=float(labelled.sum() / max(1, counts.sum())),
         pixels=agreement_of(confusion, frames.class_names),
         points=agreement_of(_point_confusion(frames, store, set(names)), frames.class_names),
+    )
+
+
+def _survey_segments(store: LabelStore, chosen: Sequence[str]) -> LabelQuality:
+    num_segments, num_covered, num_pixels = 0, 0, 0
+    for name in chosen:
+        counts = np.bincount(store.read(name).ids.ravel(), minlength=IGNORE + 1)
+        num_segments += int(np.count_nonzero(counts[:IGNORE]))
+        num_covered += int(counts[:IGNORE].sum())
+        num_pixels += int(counts.sum())
+    return LabelQuality(
+        num_images=len(chosen),
+        class_share={},
+        coverage=num_covered / max(1, num_pixels),
+        pixels=None,
+        points=None,
+        segments_per_image=num_segments / max(1, len(chosen)),
     )
 
 
@@ -223,7 +247,7 @@ def _point_confusion(
 
 def pixel_truth(frames: Frames) -> Callable[[str], np.ndarray] | None:
     """Return a reader of true class ids, if the data set is a synthetic world that has them."""
-    if not (Path(frames.root) / TRUTH_FOLDER).is_dir():
+    if TRUTH_FOLDER not in Store(frames.root).folders():
         return None
     from olivine.datasets.synthetic import read_truth
 

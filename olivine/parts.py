@@ -21,7 +21,11 @@ class Frames(Protocol):
     class_names: tuple[str, ...]  # names of the true classes; ids are positions here
     camera_names: tuple[str, ...]
     fingerprint: str  # of the data set's content, the same wherever it lies
-    root: Path
+
+    @property
+    def root(self) -> str | Path:
+        """Where the data set lies: a folder, or a bucket's URI."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -47,8 +51,11 @@ class Dataset(Part):
 
     family: ClassVar[str] = "datasets"
 
-    def open(self, root: Path, cache_dir: Path) -> Frames:
-        """Return the frames; raise UserError if the root or the split is not there."""
+    def open(self, root: str | Path, cache_dir: Path) -> Frames:
+        """Return the frames in a folder or at a bucket's URI.
+
+        Raises UserError if the root or the split is not there.
+        """
         raise NotImplementedError
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,13 @@ from pyarrow import fs
 
 from olivine.buckets import check_uri, connect, explain, is_bucket
 from olivine.errors import UserError
+
+_PIECE_BYTES = 8 << 20
+
+
+def absolute(place: str | Path) -> str | Path:
+    """Return a bucket's URI as it is, and a path or a file:// URI as an absolute path."""
+    return str(place) if is_bucket(place) else _local_folder(str(place))
 
 
 class Store:
@@ -54,6 +62,17 @@ class Store:
             files, base = self._files()
             with files.open_input_file(f"{base}/{name}") as stream:  # one request for all bytes
                 return stream.read()
+
+    def copy(self, name: str, target: Path) -> None:
+        """Copy one file to a local path, a piece at a time; it may be larger than the memory."""
+        with self._telling("read", name):
+            files, base = self._files()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with (
+                files.open_input_stream(f"{base}/{name}", compression=None) as source,
+                target.open("wb") as stream,
+            ):
+                shutil.copyfileobj(source, stream, _PIECE_BYTES)
 
     def exists(self, name: str) -> bool:
         """Say whether a file of that name is there."""

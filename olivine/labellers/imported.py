@@ -166,7 +166,7 @@ class _Importer:
             self._import(name, image.shape[:2]) for image, name in zip(images, names, strict=True)
         ]
 
-    def _import(self, name: str, size_px: tuple[int, int]) -> np.ndarray:
+    def _import(self, name: str, size_px: tuple[int, ...]) -> np.ndarray:
         ids = self._maps.read(name, size_px)
         if not self._known[ids].all():
             allowed = ", ".join(str(index) for index in np.flatnonzero(self._known))
@@ -214,7 +214,7 @@ class MapFolder:
         """Return where an image's map lies, to be shown to people."""
         return self.store.path(self.name(image_name))
 
-    def read(self, image_name: str, size_px: tuple[int, int]) -> UInt8[np.ndarray, "_ _"]:
+    def read(self, image_name: str, size_px: tuple[int, ...]) -> UInt8[np.ndarray, "_ _"]:
         """Return the ids in a map of (rows, columns); raise UserError naming the file."""
         path = self.path(image_name)
         try:
@@ -236,7 +236,7 @@ class MapFolder:
                 f"The map {path} must have one channel of 8 bits, it has PNG mode {mode}: write "
                 "ids, not colours."
             )
-        if ids.shape != tuple(size_px):
+        if ids.shape != size_px:
             raise UserError(
                 f"The map {path} has {ids.shape[0]} rows and {ids.shape[1]} columns, its image "
                 f"{size_px[0]} and {size_px[1]}: make it at the image's size."

@@ -13,6 +13,7 @@ from olivine.datasets.nuscenes.splits import SPLITS, every_kth, scenes_in_split
 from olivine.datasets.nuscenes.tables import CAMERAS
 from olivine.errors import UserError, nearest
 from olivine.parts import Dataset, Frames
+from olivine.storage import absolute
 
 
 class Nuscenes(Dataset):
@@ -45,7 +46,7 @@ class Nuscenes(Dataset):
             raise ValueError("name at least one camera and none of them twice")
         return cameras
 
-    def open(self, root: Path, cache_dir: Path) -> Frames:
+    def open(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the keyframes; the first time, the tables are indexed below `cache_dir`.
 
         Raises UserError if the root, the version or a table is missing or broken, if the split
@@ -54,7 +55,7 @@ class Nuscenes(Dataset):
         from olivine.datasets.nuscenes.frames import NuscenesFrames
         from olivine.datasets.nuscenes.index import open_index
 
-        root, cache_dir = Path(root).absolute(), Path(cache_dir).absolute()
+        root, cache_dir = absolute(root), Path(cache_dir).absolute()
         index = open_index(root, self.version, cache_dir)
         names = [name for name, _, _ in index.scenes]
         positions = scenes_in_split(names, self.split)
@@ -68,17 +69,18 @@ class Nuscenes(Dataset):
         frames.require_files()
         return frames
 
-    def _nothing(self, root: Path, names: list[str], num_scenes: int) -> str:
+    def _nothing(self, root: str | Path, names: list[str], num_scenes: int) -> str:
         """Say why no keyframe is left."""
+        tables = f"{root}/{self.version}"
         if num_scenes:
             return (
-                f"Split {self.split!r} has {num_scenes} scenes in {root / self.version}, so "
+                f"Split {self.split!r} has {num_scenes} scenes in {tables}, so "
                 f"scene_step={self.scene_step} leaves none: set scene_step to {num_scenes} or less."
             )
         held = [f"{split} ({n})" for split in SPLITS if (n := len(scenes_in_split(names, split)))]
         return (
             f"Split {self.split!r} is empty: none of the {len(names)} scenes in "
-            f"{root / self.version} belongs to it. Splits with scenes: {', '.join(held) or 'none'}."
+            f"{tables} belongs to it. Splits with scenes: {', '.join(held) or 'none'}."
         )
 
 

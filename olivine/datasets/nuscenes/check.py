@@ -14,8 +14,8 @@ from PIL import Image
 from olivine.datasets.nuscenes.build import CHANNELS
 from olivine.datasets.nuscenes.classes import official_indices
 from olivine.datasets.nuscenes.frames import SCAN_ROW_BYTES
-from olivine.datasets.nuscenes.index import version_folder
 from olivine.datasets.nuscenes.links import Columns, Problem, check_links
+from olivine.datasets.nuscenes.sources import version_folder
 from olivine.datasets.nuscenes.tables import (
     LIDAR,
     CalibratedSensor,

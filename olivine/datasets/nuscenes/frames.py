@@ -15,6 +15,7 @@ from PIL import Image
 from olivine.datasets.nuscenes.classes import CLASS_NAMES, UNKNOWN
 from olivine.datasets.nuscenes.index import Index, open_index
 from olivine.errors import UserError
+from olivine.storage import Store
 from olivine.types import Frame
 
 _SCAN_COLUMNS = 5  # x, y, z, intensity, ring
@@ -29,7 +30,7 @@ class NuscenesFrames:
     loader workers share its pages.
     """
 
-    root: Path
+    root: str | Path  # a folder, or a bucket's URI
     version: str
     cache_dir: Path
     camera_names: tuple[str, ...]
@@ -61,9 +62,9 @@ class NuscenesFrames:
         """Return one image as RGB, raising UserError if it cannot be read or has another size."""
         place = pc.index(self._index.image_names, name).as_py()
         if place < 0:
-            raise UserError(f"{name!r} is not an image of {self.root / self.version}.")
+            raise UserError(f"{name!r} is not an image of {self._tables}.")
         frame, camera = divmod(place, len(self._index.cameras))
-        return _read_image(self.root / name, self._index.image_size_px[frame, camera])
+        return _read_image(self._store, name, self._index.image_size_px[frame, camera])
 
     def frame(self, index: int, *, images: bool = True, classes: bool = True) -> Frame:
         """Read one keyframe; `images=False` and `classes=False` skip what is not needed.
@@ -73,7 +74,7 @@ class NuscenesFrames:
         row, table = int(self._rows[index]), self._index
         names = tuple(table.image_name(row, camera) or "" for camera in self._cameras)
         sizes = table.image_size_px[row, self._cameras]
-        scan = read_scan(self.root / (table.text("scan_name", row) or ""))
+        scan = _read_scan(self._store, table.text("scan_name", row) or "")
         return Frame(
             token=table.text("token", row) or "",
             scene=self._scene(row),
@@ -81,7 +82,7 @@ class NuscenesFrames:
             xyz_m=np.ascontiguousarray(scan[:, :3]),
             intensity=np.ascontiguousarray(scan[:, 3]),
             images=tuple(
-                _read_image(self.root / name, size)
+                _read_image(self._store, name, size)
                 for name, size in zip(names if images else (), sizes, strict=False)
             ),
             image_names=names,
@@ -103,7 +104,7 @@ class NuscenesFrames:
             name = ("LIDAR_TOP", *self.camera_names)[channel]
             token = table.text("token", int(self._rows[frame]))
             raise UserError(
-                f"sample_data.json of {self.root / self.version} has no {name} keyframe for "
+                f"sample_data.json of {self._tables} has no {name} keyframe for "
                 f"sample {token!r} ({int(lacks.sum())} files lack); "
                 f"`olivine data check {self.root}` lists all such faults."
             )
@@ -115,11 +116,11 @@ class NuscenesFrames:
         if name is None:
             token = self._index.text("token", row)
             raise UserError(
-                f"lidarseg.json of {self.root / self.version} has no row for the scan of sample "
+                f"lidarseg.json of {self._tables} has no row for the scan of sample "
                 f"{token!r}; `olivine data check {self.root}` lists all such faults."
             )
-        path = self.root / name
-        raw = np.frombuffer(_read_bytes(path), np.uint8)
+        path = self._store.path(name)
+        raw = np.frombuffer(_read_bytes(self._store, name), np.uint8)
         if len(raw) != num_points:
             raise UserError(
                 f"The label file {path} has {len(raw)} labels for a scan of {num_points} points; "
@@ -133,13 +134,20 @@ class NuscenesFrames:
             )
         return class_ids
 
+    @property
+    def _tables(self) -> str:
+        return f"{self.root}/{self.version}"
+
+    @functools.cached_property
+    def _store(self) -> Store:
+        return Store(self.root)
+
     @functools.cached_property
     def _index(self) -> Index:
         index = open_index(self.root, self.version, self.cache_dir)
         if index.fingerprint != self.fingerprint:
             raise UserError(
-                f"The tables of {self.root / self.version} changed after the data set was "
-                "opened; start again."
+                f"The tables of {self._tables} changed after the data set was opened; start again."
             )
         return index
 
@@ -156,20 +164,23 @@ class NuscenesFrames:
         return next(name for name, first, last in self.ranges if first <= row < last)
 
 
-def read_scan(path: Path) -> Float[np.ndarray, "N 5"]:
+def _read_scan(store: Store, name: str) -> Float[np.ndarray, "N 5"]:
     """Return x, y, z in metres, intensity 0 to 255 and ring of every return, float32."""
-    data = _read_bytes(path)
+    data = _read_bytes(store, name)
     if not data or len(data) % SCAN_ROW_BYTES:
         raise UserError(
-            f"The scan {path} is truncated: {len(data)} bytes is not a number of points of "
-            f"{SCAN_ROW_BYTES} bytes each; unpack it again."
+            f"The scan {store.path(name)} is truncated: {len(data)} bytes is not a number of "
+            f"points of {SCAN_ROW_BYTES} bytes each; unpack it again."
         )
     return np.frombuffer(data, "<f4").reshape(-1, _SCAN_COLUMNS)
 
 
-def _read_image(path: Path, size_px: np.ndarray) -> UInt8[np.ndarray, "rows columns 3"]:
+def _read_image(
+    store: Store, name: str, size_px: np.ndarray
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    path, data = store.path(name), _read_bytes(store, name)
     try:
-        with Image.open(io.BytesIO(_read_bytes(path))) as image:
+        with Image.open(io.BytesIO(data)) as image:
             pixels = np.array(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(
@@ -185,10 +196,9 @@ def _read_image(path: Path, size_px: np.ndarray) -> UInt8[np.ndarray, "rows colu
     return pixels
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(store: Store, name: str) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"Cannot read {path}: {error.strerror}; `olivine data check` lists every such file."
-        ) from None
+        return store.read(name)
+    except UserError as error:
+        said = str(error).rstrip(".")
+        raise UserError(f"{said}; `olivine data check` lists every such file.") from None

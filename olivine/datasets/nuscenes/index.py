@@ -22,7 +22,8 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Int
 
-from olivine.datasets.nuscenes.build import LABEL_TABLE, TABLES, build_table
+from olivine.datasets.nuscenes.build import build_table
+from olivine.datasets.nuscenes.sources import BucketTables, LocalTables, Stats, tables_of
 from olivine.errors import UserError
 from olivine.progress import Progress
 
@@ -85,80 +86,41 @@ class Index:
         return self._column(name).values.to_numpy()
 
 
-def open_index(root: Path, version: str, cache_dir: Path) -> Index:
+def open_index(root: str | Path, version: str, cache_dir: Path) -> Index:
     """Return the index of root/version, building it if the tables are new or have changed.
 
     Any number of processes may call this at once: one builds, the others wait for it.
     """
-    folder = version_folder(root, version)
+    tables = tables_of(root, version)
     cache = cache_dir / "nuscenes"
-    place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    stats = _stats(folder)
+    place = hashlib.sha256(tables.place.encode()).hexdigest()[:16]
+    stats = tables.stats()
     index = _noted(cache, place, stats)
     if index:
         return index
     with _locked(cache, place):
         index = _noted(cache, place, stats)
-        return index or _find_or_build(folder, cache, place, stats)
+        return index or _find_or_build(tables, cache, place, stats)
 
 
-def versions(root: Path) -> list[str]:
-    """Return the versions whose tables lie below a root."""
-    return sorted(path.name for path in root.glob("v1.0-*") if path.is_dir())
-
-
-def version_folder(root: Path, version: str) -> Path:
-    """Return root/version; raise UserError that says which versions there are."""
-    if not root.is_dir():
-        raise UserError(
-            f"No data set at {root.absolute()}: the folder is not there. nuScenes' root holds "
-            f"samples/ and {version}/; set it with `--set runtime.data_root=PATH`."
-        )
-    folder = root / version
-    if not folder.is_dir():
-        found = versions(root)
-        raise UserError(
-            f"No {version} in {root.absolute()}; "
-            + (
-                f"it has {', '.join(found)}: choose one with the data set's `version`."
-                if found
-                else "it has no folder v1.0-*, so it is not the root of a nuScenes data set; "
-                "set the root with `--set runtime.data_root=PATH`."
-            )
-        )
-    return folder
-
-
-def _find_or_build(folder: Path, cache: Path, place: str, stats: list[list]) -> Index:
-    fingerprint = _fingerprint(folder, [name for name, _, _ in stats])
-    index = _mapped(_index_path(cache, fingerprint))
-    if index is None:
-        table = build_table(folder)
-        if _stats(folder) != stats:
-            raise UserError(f"The tables in {folder} changed while they were read; run it again.")
-        _write(_index_path(cache, fingerprint), table)
+def _find_or_build(
+    tables: LocalTables | BucketTables, cache: Path, place: str, stats: Stats
+) -> Index:
+    with tables.folder(cache) as folder:
+        fingerprint = _fingerprint(folder, [name for name, _, _ in stats])
         index = _mapped(_index_path(cache, fingerprint))
-        assert index is not None, "an index that was just written can be read"
+        if index is None:
+            table = build_table(folder)
+            if tables.stats() != stats:
+                raise UserError(
+                    f"The tables in {folder} changed while they were read; run it again."
+                )
+            _write(_index_path(cache, fingerprint), table)
+            index = _mapped(_index_path(cache, fingerprint))
+            assert index is not None, "an index that was just written can be read"
     note = {"stats": stats, "fingerprint": fingerprint}
     _write_bytes(cache / f"{place}.json", json.dumps(note).encode())
     return index
-
-
-def _stats(folder: Path) -> list[list]:
-    """Return name, size and time of every table that the index is made from."""
-    stats = []
-    for table in (*TABLES, LABEL_TABLE):
-        path = folder / f"{table}.json"
-        try:
-            stat = path.stat()
-        except FileNotFoundError:
-            if table == LABEL_TABLE:
-                continue
-            raise UserError(
-                f"The table {path} is missing; unpack nuScenes' metadata archive again."
-            ) from None
-        stats.append([path.name, stat.st_size, stat.st_mtime_ns])
-    return stats
 
 
 def _fingerprint(folder: Path, names: list[str]) -> str:
@@ -185,7 +147,7 @@ def _index_path(cache: Path, fingerprint: str) -> Path:
     return cache / f"{fingerprint}.{_FORMAT}.arrow"
 
 
-def _noted(cache: Path, place: str, stats: list[list]) -> Index | None:
+def _noted(cache: Path, place: str, stats: Stats) -> Index | None:
     """Return the index that was made from tables of these sizes and times, if it is there."""
     try:
         note = json.loads((cache / f"{place}.json").read_bytes())

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from pydantic import Field
 
+from olivine.buckets import is_bucket
 from olivine.datasets.nuscenes.classes import CLASS_NAMES
 from olivine.datasets.synthetic.config import SCENE_NAMES, WorldConfig
 from olivine.datasets.synthetic.rig import CAMERA_NAMES
 from olivine.datasets.synthetic.writing import holds_world, read_truth, write_world
 from olivine.errors import UserError
 from olivine.parts import Dataset, Frames
+from olivine.storage import absolute
 
 __all__ = ["CLASS_NAMES", "SCENE_NAMES", "Synthetic", "WorldConfig", "read_truth", "write_world"]
 
@@ -30,18 +32,19 @@ class Synthetic(Dataset):
     cameras: tuple[str, ...] = CAMERA_NAMES
     world: WorldConfig = WorldConfig()
 
-    def open(self, root: Path, cache_dir: Path) -> Frames:
+    def open(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the frames; raise UserError if root does not hold this world."""
         from olivine.datasets.nuscenes import Nuscenes
 
-        root = Path(root).absolute()
+        root = absolute(root)
         if not holds_world(self.world, root):
             changed = WorldConfig().flatten()
             wanted = [f"{k}={v}" for k, v in self.world.flatten().items() if changed[k] != v]
             settings = "".join(f" --set {setting}" for setting in wanted)
             raise UserError(
                 f"{root} does not hold the synthetic world asked for; "
-                f"make it: olivine data synth {root}{settings}"
+                f"make it: olivine data synth {'FOLDER' if is_bucket(root) else root}{settings}"
+                + (f" and copy the folder to {root}" if is_bucket(root) else "")
             )
         reader = Nuscenes.from_dict(
             {

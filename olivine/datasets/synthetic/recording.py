@@ -144,7 +144,7 @@ def _write_scan(root: Path, sweep: Scan, scan_name: str, labels_name: str) -> No
 
 
 def _write_picture(session: _Session, name: str, picture: Picture) -> None:
-    path, truth = session.root / name, truth_path(session.root, name)
+    path, truth = session.root / name, session.root / truth_name(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     truth.parent.mkdir(parents=True, exist_ok=True)
     quality = session.config.jpeg_quality
@@ -152,9 +152,9 @@ def _write_picture(session: _Session, name: str, picture: Picture) -> None:
     Image.fromarray(picture.class_ids).save(truth, compress_level=3)
 
 
-def truth_path(root: Path, image_name: str) -> Path:
-    """Return where the true classes of an image's pixels lie."""
-    return root / "truth" / f"{image_name}.png"
+def truth_name(image_name: str) -> str:
+    """Return where the true classes of an image's pixels lie, below the root."""
+    return f"truth/{image_name}.png"
 
 
 def _boxes(session: _Session, sweep: Scan, time_s: float) -> tuple[Box, ...]:

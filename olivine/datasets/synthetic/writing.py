@@ -1,5 +1,6 @@
 """Writes a whole world as a nuScenes data set: all of it, or nothing."""
 
+import io
 import json
 import multiprocessing
 import shutil
@@ -14,9 +15,10 @@ from PIL import Image
 
 from olivine.datasets.synthetic.casting import location_of
 from olivine.datasets.synthetic.config import WorldConfig
-from olivine.datasets.synthetic.recording import MAP_CELL_M, Drive, record, tile_m, truth_path
+from olivine.datasets.synthetic.recording import MAP_CELL_M, Drive, record, tile_m, truth_name
 from olivine.datasets.synthetic.tables import LOCATIONS, map_name, write_tables
 from olivine.errors import UserError
+from olivine.storage import Store
 
 MARK = "synthetic.json"  # written last: a folder that has it is whole
 GENERATOR = 2  # raised whenever the same settings give another world
@@ -55,21 +57,26 @@ def write_world(
     return root
 
 
-def holds_world(config: WorldConfig, root: Path) -> bool:
-    """Say whether root holds exactly this world, complete."""
+def holds_world(config: WorldConfig, root: str | Path) -> bool:
+    """Say whether a folder or a bucket's URI holds exactly this world, complete."""
+    store = Store(root)
+    if not store.exists(MARK):
+        return False
     try:
-        return bool(json.loads((root / MARK).read_text()) == _identity(config))
-    except (OSError, ValueError):
+        return bool(json.loads(store.read(MARK)) == _identity(config))
+    except ValueError:
         return False
 
 
-def read_truth(root: Path, image_name: str) -> UInt8[np.ndarray, "rows columns"]:
+def read_truth(root: str | Path, image_name: str) -> UInt8[np.ndarray, "rows columns"]:
     """Return the true class (0..15, or 255) of each pixel of an image named by its path."""
-    path = truth_path(root, image_name)
+    store, name = Store(root), truth_name(image_name)
     try:
-        return np.asarray(Image.open(path))
-    except OSError:
-        raise UserError(f"No pixel truth at {path}; only synthetic worlds have it.") from None
+        return np.asarray(Image.open(io.BytesIO(store.read(name))))
+    except (UserError, OSError):
+        raise UserError(
+            f"No pixel truth at {store.path(name)}; only synthetic worlds have it."
+        ) from None
 
 
 def _identity(config: WorldConfig) -> dict[str, object]:
