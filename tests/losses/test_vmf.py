@@ -1,40 +1,35 @@
-"""The vMF bank against METHOD §4.3's table, computed there with scipy."""
-
 import numpy as np
 import pytest
 import scipy.special
 import torch
 import torch.nn.functional as F
 
-from olivine.losses.vmf import VMF, class_sums, concentration, log_bessel, log_normaliser
+from olivine.errors import UserError
+from olivine.losses.vmf import VMF, class_sums
+from olivine.losses.vmf.density import concentration, log_bessel, log_normaliser
 from olivine.tensors import Matched
 from olivine.types import IGNORE
 
-TABLE = [  # mean length, kappa, log I_31(kappa), log K_64(kappa)
-    (0.1, 6.46, -41.403, 40.44),
-    (0.3, 21.07, -1.791, 37.46),
-    (0.5, 42.50, 28.731, 28.69),
-    (0.7, 87.17, 78.533, 1.16),
-    (0.8, 140.80, 133.997, -39.44),
-    (0.9, 299.32, 293.945, -176.01),
-    (0.95, 614.80, 609.885, -469.64),
-]
+
+@pytest.mark.parametrize("num_channels", [2, 3, 4, 7, 16, 17, 32, 64, 129])
+def test_log_bessel_agrees_with_scipy_for_every_number_of_channels(num_channels):
+    order, kappa = num_channels / 2 - 1, np.geomspace(0.01, 600, 50)
+    expected = np.log(scipy.special.ive(order, kappa)) + kappa
+    found = log_bessel(order, torch.from_numpy(kappa)).numpy()
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    assert log_bessel(order, torch.tensor([1e-6, 1e5])).isfinite().all()  # scipy's overflows
 
 
-@pytest.mark.parametrize(("length", "kappa", "bessel", "normaliser"), TABLE)
-def test_the_published_table(length, kappa, bessel, normaliser):
-    found = concentration(torch.tensor([length], dtype=torch.double), 64)
-    assert found.item() == pytest.approx(kappa, abs=0.005)
-    assert log_bessel(31.0, found).item() == pytest.approx(bessel, abs=0.002)
-    assert log_normaliser(found, 64).item() == pytest.approx(normaliser, abs=0.01)
-
-
-def test_log_bessel_agrees_with_scipy_and_survives_where_it_overflows():
-    kappa = np.geomspace(0.05, 600, 50)
-    expected = np.log(scipy.special.ive(31, kappa)) + kappa
-    found = log_bessel(31.0, torch.from_numpy(kappa)).numpy()
-    np.testing.assert_allclose(found, expected, atol=2e-3)
-    assert log_bessel(31.0, torch.tensor([1e5])).isfinite().all()
+@pytest.mark.parametrize("num_channels", [2, 3])
+def test_the_normaliser_makes_the_density_integrate_to_one(num_channels):
+    """On the circle and on the sphere the integral over the angle to the mean is short."""
+    kappa = torch.tensor([0.5, 8.0], dtype=torch.double)
+    angle = torch.linspace(0, torch.pi, 20_001, dtype=torch.double)
+    measure = 2 * torch.pi * angle.sin() if num_channels == 3 else torch.full_like(angle, 2.0)
+    density = (log_normaliser(kappa, num_channels)[:, None] + kappa[:, None] * angle.cos()).exp()
+    torch.testing.assert_close(
+        torch.trapezoid(density * measure, angle), torch.ones_like(kappa), rtol=1e-5, atol=0
+    )
 
 
 def matched(rows: torch.Tensor, classes: torch.Tensor) -> Matched:
@@ -44,15 +39,6 @@ def matched(rows: torch.Tensor, classes: torch.Tensor) -> Matched:
 def unit(number: int, seed: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return F.normalize(torch.randn(number, 16, generator=generator), dim=1)
-
-
-def test_the_official_average_has_forgotten_its_start_by_0_6322():
-    bank = VMF(warmup_steps=20_000).build(2, 1)
-    row = torch.tensor([[0.6, 0.8]])
-    one = matched(row, torch.zeros(1, dtype=torch.long))
-    for _ in range(10_001):
-        bank.observe(one)
-    assert bank.mean.norm().item() == pytest.approx(0.6322, abs=1e-4)
 
 
 def test_bias_correction_gives_the_mean_itself():
@@ -119,3 +105,80 @@ def test_class_sums_count_ignored_rows_nowhere():
     sums, counts = class_sums(rows, classes, 3)
     assert counts.tolist() == [2, 0, 2]
     torch.testing.assert_close(sums[2], rows[1] + rows[2])
+
+
+@pytest.mark.parametrize(
+    ("settings", "factor"),
+    [({}, 1.0), ({"concentration_scale": 0.25}, 0.25), ({"concentration_scale": 4.0}, 4.0)],
+)
+def test_concentration_can_be_scaled(settings, factor):
+    plain, scaled = (VMF(warmup_steps=1, **given).build(16, 2) for given in ({}, settings))
+    for bank in (plain, scaled):
+        bank.observe(matched(unit(8, 6), torch.arange(8) % 2))
+    torch.testing.assert_close(scaled.classes()[1], factor * plain.classes()[1])
+
+
+def test_concentration_can_be_one_number_for_all_classes():
+    bank = VMF(warmup_steps=1, concentration=20).build(16, 3)
+    bank.observe(matched(unit(8, 6), torch.arange(8) % 2))
+    direction, kappa, seen = bank.classes()
+    assert kappa.tolist() == [20.0] * 3
+    assert seen.tolist() == [True, True, False]
+    with pytest.raises(UserError, match="leave it at 1"):
+        VMF.from_dict({"concentration": 20, "concentration_scale": 2})
+
+
+def test_nothing_but_ignored_rows_is_zero_with_a_gradient():
+    bank = VMF(warmup_steps=0, freeze=False).build(16, 2)
+    rows, nothing = unit(4, 7).requires_grad_(), torch.full((4,), IGNORE)
+    bank.observe(matched(rows.detach(), nothing))
+    value = bank(matched(rows, nothing))
+    value.backward()
+    assert value.item() == 0.0
+    assert (rows.grad == 0).all()
+
+
+@pytest.mark.parametrize("average", ["class", "point"])
+def test_a_class_never_seen_pulls_nothing(average):
+    bank = VMF(warmup_steps=1, average=average).build(16, 3)
+    rows, late = unit(4, 3).requires_grad_(), torch.tensor([0, 0, 2, IGNORE])
+    for classes in (torch.zeros(4, dtype=torch.long), late):
+        bank.observe(matched(rows.detach(), classes))
+    bank(matched(rows, late)).backward()
+    assert (rows.grad[:2].norm(dim=1) > 0).all()
+    assert (rows.grad[2:] == 0).all()
+
+
+def test_a_checkpoint_remembers_whether_the_bank_is_warm():
+    first, second = (VMF(momentum=0.5, warmup_steps=2).build(16, 2) for _ in range(2))
+    rows, classes = unit(8, 1), torch.arange(8) % 2
+    for _ in range(3):
+        first.observe(matched(rows, classes))
+    holder = torch.nn.ModuleDict({"bank": second})
+    holder.load_state_dict({f"bank.{name}": value for name, value in first.state_dict().items()})
+    assert second.is_warm
+    assert torch.equal(first(matched(rows, classes)), second(matched(rows, classes)))
+
+
+def test_the_bank_is_watched_class_by_class():
+    bank = VMF(momentum=0.5, warmup_steps=1).build(16, 3)
+    for step, warm in enumerate((0.0, 1.0)):
+        bank.observe(matched(unit(8, step), torch.arange(8) % 2))
+        assert bank.state_metrics()["warm"] == warm
+    metrics = bank.state_metrics()
+    _, kappa, _ = bank.classes()
+    assert metrics["kappa/1"] == kappa[1]
+    assert metrics["mean_length/1"] == bank.mean[1].norm()
+    assert [metrics[f"num_updates/{k}"].item() for k in range(3)] == [1, 1, 0]
+    assert metrics["kappa/2"] == metrics["mean_length/2"] == 0
+    assert metrics["classes_seen"] == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_rows_are_summed_in_single_precision(dtype):
+    rows, classes = unit(3000, 8).to(dtype), torch.arange(3000) % 2
+    expected, _ = class_sums(rows.double(), classes, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, counts = class_sums(rows, classes, 2)
+    assert counts.tolist() == [1500, 1500]
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-4)
