@@ -121,7 +121,7 @@ def test_concentration_can_be_scaled(settings, factor):
 def test_concentration_can_be_one_number_for_all_classes():
     bank = VMF(warmup_steps=1, concentration=20).build(16, 3)
     bank.observe(matched(unit(8, 6), torch.arange(8) % 2))
-    direction, kappa, seen = bank.classes()
+    _, kappa, seen = bank.classes()
     assert kappa.tolist() == [20.0] * 3
     assert seen.tolist() == [True, True, False]
     with pytest.raises(UserError, match="leave it at 1"):

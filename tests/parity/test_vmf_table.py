@@ -18,8 +18,9 @@ TABLE = [  # mean length, kappa, log I_31(kappa), log K_64(kappa), length of an 
 ]
 
 
-@pytest.mark.parametrize(("length", "kappa", "bessel", "normaliser", "held", "held_kappa"), TABLE)
-def test_the_published_table(length, kappa, bessel, normaliser, held, held_kappa):
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: str(row[0]))
+def test_the_published_table(row):
+    length, kappa, bessel, normaliser, held, held_kappa = row
     found = concentration(torch.tensor([length], dtype=torch.double), 64)
     assert found.item() == pytest.approx(kappa, abs=0.005)
     assert log_bessel(31.0, found).item() == pytest.approx(bessel, abs=0.0006)

@@ -1,8 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from olivine.samplers.density_category import DensityCategory, choose_weighted, range_density
+from olivine.datasets.nuscenes import Nuscenes
+from olivine.drawing import choose_weighted, equal_scans, scan_ids
+from olivine.geometry.voxels import Voxelizer
+from olivine.loading import Collate, make_sample
+from olivine.samplers.density_category import LONGEST_M, DensityCategory, range_density
 from olivine.samplers.uniform import Uniform
 from olivine.tensors import PairTable
 from olivine.types import IGNORE
@@ -17,16 +23,14 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def of_scans() -> PairTable:
+    """Return 2700 pairs of one scan and 300 of another; frames need not count from 0."""
+    table = pairs(RANGES, CLASSES)
+    return replace(table, frame_index=torch.where(torch.arange(3000) < 2700, 7, 3))
+
+
 RANGES = 60 * torch.rand(3000, generator=seeded()) ** 2
 CLASSES = torch.where(torch.arange(3000) % 10 == 0, 1, 0)
-
-
-def test_the_binned_density_equals_the_direct_one():
-    bins = (RANGES / 0.1).floor().double()
-    width = 1.06 * bins.std() * len(bins) ** -0.2
-    kernel = torch.exp(-0.5 * ((bins[:, None] - bins[None]) / width) ** 2)
-    direct = kernel.sum(1) / (len(bins) * width * np.sqrt(2 * np.pi))
-    torch.testing.assert_close(range_density(RANGES.double(), 0.1), direct, rtol=1e-12, atol=0)
 
 
 def test_weights_are_one_over_density_times_class_size():
@@ -36,7 +40,7 @@ def test_weights_are_one_over_density_times_class_size():
     torch.testing.assert_close(weights, expected)
 
 
-@pytest.mark.parametrize("temperatures", [(0.0, 0.0), (1.0, 0.0), (0.0, 2.0)])
+@pytest.mark.parametrize("temperatures", [(0.0, 0.0), (1.0, 0.0), (0.5, 0.3), (0.0, 2.0)])
 def test_each_temperature_scales_its_own_factor(temperatures):
     density, category = temperatures
     sampler = DensityCategory(density_temperature=density, category_temperature=category)
@@ -58,18 +62,20 @@ def test_ignored_pairs_are_never_drawn_by_category():
     assert sorted(drawn.tolist()) == list(range(2900, 3000))
 
 
-@pytest.mark.parametrize("sampler", [Uniform(num_pairs=500), DensityCategory(num_pairs=500)])
-def test_no_pair_twice_and_the_same_for_a_seed(sampler):
-    table = pairs(RANGES, CLASSES)
+@pytest.mark.parametrize("scope", ["group", "scan"])
+@pytest.mark.parametrize("kind", [Uniform, DensityCategory])
+def test_no_pair_twice_and_the_same_for_a_seed(kind, scope):
+    table, sampler = of_scans(), kind(num_pairs=500, scope=scope)
     first, again, other = (sampler(table, seeded(seed)) for seed in (1, 1, 2))
     assert len(first.unique()) == len(first) == 500
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("sampler", [Uniform(num_pairs=5000), DensityCategory(num_pairs=5000)])
-def test_fewer_pairs_than_asked_are_all_taken(sampler):
-    drawn = sampler(pairs(RANGES, CLASSES), seeded())
+@pytest.mark.parametrize("scope", ["group", "scan"])
+@pytest.mark.parametrize("kind", [Uniform, DensityCategory])
+def test_fewer_pairs_than_asked_are_all_taken(kind, scope):
+    drawn = kind(num_pairs=5000, scope=scope)(of_scans(), seeded())
     assert sorted(drawn.tolist()) == list(range(3000))
 
 
@@ -87,3 +93,60 @@ def test_pairs_at_one_range_have_equal_weights():
     weights = DensityCategory().log_weights(table)
     assert weights.isfinite().all()
     assert weights.unique().numel() == 1
+
+
+def test_per_scan_the_weights_are_those_of_each_scan_alone():
+    sampler, table = DensityCategory(scope="scan"), of_scans()
+    found = sampler.log_weights(table)
+    for frame in (7, 3):
+        of_frame = table.frame_index == frame
+        alone = DensityCategory().log_weights(table.take(of_frame))
+        torch.testing.assert_close(found[of_frame], alone - alone.logsumexp(0))
+
+
+@pytest.mark.parametrize("sampler", [Uniform, DensityCategory])
+def test_per_scan_a_small_scan_is_as_likely_as_a_large_one(sampler):
+    table = of_scans()
+    shares = [
+        (table.frame_index[sampler(num_pairs=100, scope=scope)(table, seeded())] == 3)
+        .float()
+        .mean()
+        .item()
+        for scope in ("group", "scan")
+    ]
+    assert shares[0] < 0.25
+    assert shares[1] == pytest.approx(0.5, abs=0.12)
+
+
+def test_a_scan_without_a_class_is_never_drawn_and_harms_nobody():
+    table = of_scans()
+    table = replace(table, class_ids=torch.where(table.frame_index == 3, IGNORE, CLASSES))
+    weights = DensityCategory(scope="scan").log_weights(table)
+    assert (weights[2700:] == -torch.inf).all()
+    assert weights[:2700].isfinite().all()
+    ids, number = scan_ids(table)
+    sums = [equal_scans(weights, ids, number)[ids == k].exp().sum().item() for k in range(2)]
+    assert sums == pytest.approx([0.0, 1.0], abs=1e-5)
+
+
+def test_a_stray_point_far_away_counts_as_a_kilometre():
+    ranges = torch.cat([RANGES, torch.tensor([500.0, 999.0, 1e7])])
+    density = range_density(ranges, 0.1)
+    assert density.isfinite().all()
+    assert (density > 0).all()
+    torch.testing.assert_close(density[-1:], range_density(ranges.clamp(max=LONGEST_M), 0.1)[-1:])
+
+
+@pytest.mark.parametrize("coordinates", ["cylindrical", "cartesian"])
+def test_ranges_are_horizontal_distances_whatever_the_voxels_are(
+    coordinates, shared_data, tmp_path
+):
+    """The published code reads a voxel index, which is x instead of range in Cartesian voxels."""
+    dataset = Nuscenes(version="v1.0-mini", split="all")
+    frames = dataset.open(shared_data / "nuscenes_scene0061_keyframe0", tmp_path)
+    frame = frames.frame(0, classes=False)
+    sample = make_sample(frame, None, frames.camera_names)
+    table = Collate(Voxelizer(coordinates=coordinates))([sample]).pairs
+    expected = np.hypot(*frame.xyz_m[sample.pairs.point_index, :2].T)
+    np.testing.assert_allclose(table.range_m, expected, rtol=1e-5)
+    assert len(table) > 10_000
