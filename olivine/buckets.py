@@ -18,7 +18,7 @@ SCHEMES = ("file", "gs", "s3")
 CONNECT_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 30.0  # without any byte
 NUM_ATTEMPTS = 3  # with pauses of up to a second or two between them
-GCS_RETRY_S = 20.0  # its own default is 15 minutes
+GCS_RETRY_S = 10.0  # its own default is 15 minutes
 
 # What a cloud's message holds, and what to do about it.
 _ADVICE = (
@@ -26,6 +26,7 @@ _ADVICE = (
     (
         (
             "ACCESS_DENIED",
+            "access token",  # Google's, where it finds no credentials
             "ACCESS_KEY",
             "AccessKey",
             "CLIENT_TOKEN",

@@ -9,6 +9,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from olivine.buckets import is_bucket
 from olivine.config import EvaluateConfig, Runtime
 from olivine.errors import UserError
 from olivine.spec import parse_settings, read_yaml
@@ -198,6 +199,10 @@ def _table(arguments: Namespace) -> int:
     from olivine.results import write_results
 
     _, runtime = resolve(arguments)
+    if is_bucket(arguments.folder or runtime.out):
+        raise UserError(
+            f"A table is written to a local folder: give --folder, {runtime.out} is none."
+        )
     folder = Path(arguments.folder or runtime.out)
     results = write_results(arguments.name, runtime, open_tracker(runtime), folder)
     sys.stdout.write(f"{results.table}\n")

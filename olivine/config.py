@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from olivine.buckets import is_bucket
 from olivine.errors import UserError
 from olivine.geometry.voxels import Voxelizer
 from olivine.network_parts import Backbone, Labeller, Teacher
@@ -72,7 +73,12 @@ class Runtime(Spec):
         return Path(self.out, *parts)
 
     def store_uri(self) -> str:
-        """Return the URI of the run store."""
+        """Return the URI of the run store; raise UserError where it must be named."""
+        if is_bucket(self.out) and not self.tracking_uri:
+            raise UserError(
+                f"runtime.out={self.out} is a bucket, where no run store can lie: name one by "
+                "--set runtime.tracking_uri=sqlite:////PATH/mlflow.db, or an MLflow server."
+            )
         return self.tracking_uri or f"sqlite:///{self.out_path('mlflow.db')}"
 
 

@@ -139,6 +139,13 @@ def test_what_is_wrong_with_a_bucket_of_data_is_one_sentence(
         assert time.monotonic() - began_s < 20
 
 
+def test_a_table_is_not_written_to_a_bucket(server: str, tmp_path: Path, capsys) -> None:
+    store = f"runtime.tracking_uri=sqlite:///{tmp_path}/mlflow.db"
+    out = f"runtime.out=s3://{BUCKET}/out"
+    assert main(["table", "components", "--set", out, "--set", store]) == 2
+    assert "give --folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["check", "synth"])
 def test_commands_of_local_folders_refuse_a_bucket(command: str, capsys) -> None:
     assert main(["data", command, DATA]) == 2
