@@ -7,17 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from bucket_server import BUCKET, bucket_files, copy_to_bucket, s3_server
 from image_folder import files_below
+from small import SMALL
+from torch import nn
 
 from olivine.cli import main
-from olivine.config import LabelConfig, Runtime
+from olivine.config import LabelConfig, Runtime, label_config
 from olivine.datasets.nuscenes import Nuscenes
 from olivine.datasets.synthetic import Synthetic, WorldConfig
 from olivine.errors import UserError
 from olivine.label import LabelResult, label
 from olivine.labellers.embedded import Embedded
 from olivine.loading import Samples, make_sample
+from olivine.pretrain import load_weights, pretrain
+from olivine.recipes import demo
 from olivine.storage import Store
 from olivine.tracking import NullTracker
 from olivine.worker import LocalWorker
@@ -104,6 +109,32 @@ def test_a_bucket_of_labels_resumes_and_remembers_failures(
     second = run(world, out, tmp_path)
     assert (second.num_done_before, second.num_labelled) == (6, 1)
     assert second.num_failed == 1
+
+
+@pytest.mark.slow
+def test_pretraining_from_bucket_to_bucket_gives_the_same_weights(
+    server: str, tiny_world: Path, tmp_path: Path
+) -> None:
+    """With loader processes, which are forked from one that has a connection."""
+    config = demo().override({**SMALL, "pretrained.num_epochs": 1}).pretrained
+    weights = []
+    for root, out, num_loaders in (
+        (DATA, f"s3://{BUCKET}/trained", 2),
+        (tiny_world, tmp_path / "out", 0),
+    ):
+        runtime = Runtime(
+            data_root=str(root), out=str(out), cache_dir=str(tmp_path), device="cpu",
+            num_loader_workers=num_loaders,
+        )  # fmt: skip
+        label(label_config(config), runtime, LocalWorker(), NullTracker())
+        result = pretrain(config, runtime, LocalWorker(), NullTracker())
+        backbone = config.backbone.build(1)
+        assert isinstance(backbone, nn.Module)
+        load_weights(Store(out), result.weights, backbone, torch.device("cpu"))
+        weights.append(backbone.state_dict())
+        assert result.num_steps == 4
+        assert pretrain(config, runtime, LocalWorker(), NullTracker()).num_steps == 0
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
 def test_a_synthetic_world_is_known_in_a_bucket(server: str, tmp_path: Path) -> None:
