@@ -10,6 +10,7 @@ checkpoints. Run as a script it is the command `olivine label`.
 import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -33,6 +34,10 @@ from olivine.tracking import Tracker
 # Blocks sent to an actor before it has finished one: it never waits for the next, and a killed
 # actor loses little.
 _TASKS_IN_FLIGHT = 2
+
+# CPUs of a reading and of a writing task. Whole ones would let reading take the last CPU of a small
+# machine until all is read, and no map would be written before.
+_READ_CPUS, _WRITE_CPUS = 0.5, 0.25
 
 # An image, or a map, is its bytes and its shape: Arrow hands them on without a copy, and images
 # of different sizes share a column. `reason` is empty unless something failed.
@@ -105,13 +110,19 @@ class ImageSource(Datasource):
         data_context: DataContext | None = None,
     ) -> list[ReadTask]:
         """Return the tasks; their number follows from the blocks, not from `parallelism`."""
-        # Once, not once per task; an Arrow array is read where it lies.
-        shared = ray.put(self._frames), ray.put(pa.array(self._names, pa.string()))
         starts = accumulate(self._blocks, initial=0)
         return [
-            _read_task(_Reading(*shared, start, size, self._batch))
+            _read_task(_Reading(*self._shared, start, size, self._batch))
             for start, size in zip(starts, self._blocks, strict=False)
         ]
+
+    @cached_property
+    def _shared(self) -> tuple[Any, Any]:
+        """Frames and names in the object store, once: Ray asks for the tasks several times.
+
+        An Arrow array is read where it lies.
+        """
+        return ray.put(self._frames), ray.put(pa.array(self._names, pa.string()))
 
 
 class LabelImages:
@@ -178,7 +189,9 @@ def _stream(job: LabelJob, runtime: Runtime) -> Iterator[Outcome]:
     blocks = block_sizes(len(job.left), batch, most)
     # Told how many blocks there are, Ray does not split them to reach 200 of its own.
     images = ray.data.read_datasource(
-        ImageSource(job.frames, job.left, blocks, batch), override_num_blocks=len(blocks)
+        ImageSource(job.frames, job.left, blocks, batch),
+        override_num_blocks=len(blocks),
+        num_cpus=_READ_CPUS,
     )
     outcomes = images.map_batches(
         LabelImages,
@@ -203,6 +216,7 @@ def _stream(job: LabelJob, runtime: Runtime) -> Iterator[Outcome]:
         fn_kwargs={"store": job.store, "retries": job.retries},
         batch_size=batch,
         batch_format="pyarrow",
+        num_cpus=_WRITE_CPUS,
     )
     for table in outcomes.iter_batches(batch_size=None, batch_format="pyarrow"):
         for row in table.to_pylist():

@@ -93,6 +93,25 @@ def test_every_block_of_images_is_one_read_task(tmp_path: Path) -> None:
     assert [row["image_name"] for row in rows] == names
 
 
+def test_maps_are_written_long_before_the_last_image_is_read(tmp_path: Path) -> None:
+    root, diary = tmp_path / "data", tmp_path / "diary"
+    write_images(root, 100)
+    num_labelled: list[int] = []
+
+    def count(done: int, total: int) -> None:
+        num_labelled.append(len(diary.read_text().splitlines()))
+
+    label_on_ray(
+        config_of(diary=str(diary)),
+        runtime_of(root, tmp_path / "out", label_batch_size=1),
+        NullTracker(),
+        count,
+    )
+
+    assert num_labelled[0] < 75  # of a killed driver's work, little is lost
+    assert num_labelled[-1] == 100
+
+
 def test_a_labeller_that_cannot_be_loaded_ends_the_job_at_once(tmp_path: Path) -> None:
     root, out = tmp_path / "data", tmp_path / "out"
     write_images(root, 30)
