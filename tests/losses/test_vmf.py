@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from olivine.errors import UserError
-from olivine.losses.vmf import VMF, class_sums
+from olivine.losses.vmf import VMF, class_sums, product_sums
 from olivine.losses.vmf.density import concentration, log_bessel, log_normaliser
 from olivine.tensors import Matched
 from olivine.types import IGNORE
@@ -100,7 +100,8 @@ def test_concentration_can_be_capped():
     assert module.classes()[1].item() == 5.0
 
 
-def test_class_sums_count_ignored_rows_nowhere():
+@pytest.mark.parametrize("class_sums", [class_sums, product_sums])
+def test_class_sums_count_ignored_rows_nowhere(class_sums):
     rows, classes = unit(6, 5), torch.tensor([0, 2, 2, IGNORE, 0, IGNORE])
     sums, counts = class_sums(rows, classes, 3)
     assert counts.tolist() == [2, 0, 2]
@@ -179,6 +180,6 @@ def test_half_precision_rows_are_summed_in_single_precision(dtype):
     rows, classes = unit(3000, 8).to(dtype), torch.arange(3000) % 2
     expected, _ = class_sums(rows.double(), classes, 2)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found, counts = class_sums(rows, classes, 2)
-    assert counts.tolist() == [1500, 1500]
-    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-4)
+        for found, counts in (class_sums(rows, classes, 2), product_sums(rows.float(), classes, 2)):
+            assert counts.tolist() == [1500, 1500]
+            torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-4)
