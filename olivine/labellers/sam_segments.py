@@ -25,6 +25,7 @@ class SamSegments(Labeller):
 
     makes: ClassVar[Literal["classes", "segments"]] = "segments"
     version: ClassVar[int] = 1
+    places: ClassVar[frozenset[str]] = frozenset({"segmenter"})
     segmenter: str = "sam_vit_h"  # published weights by name, or a lab's own file
     points_per_side: int = Field(default=32, ge=1)
     points_at_once: int = Field(default=64, ge=1)
@@ -37,8 +38,7 @@ class SamSegments(Labeller):
     @property
     def identity(self) -> str:
         """Settings, version and weights together, wherever the weights lie."""
-        content = self.model_copy(update={"segmenter": identity(self.segmenter)})
-        return content.identity_of()
+        return self.identity_of(identity(self.segmenter))
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ class GroundedSam(Labeller):
     """
 
     version: ClassVar[int] = 1
+    places: ClassVar[frozenset[str]] = frozenset({"detector", "segmenter", "text_encoder"})
     engine: Literal["packages", "transformers"] = "packages"
     vocabulary: Vocabulary = Field(
         default_factory=lambda: Vocabulary.model_validate("prompts13"), validate_default=True
@@ -57,9 +58,10 @@ class GroundedSam(Labeller):
         Published weights are known without reading them, so a machine that only trains needs
         none. The text encoder is part of the detector where the engine is `transformers`.
         """
-        content = {name: identity(getattr(self, name)) for name in ("detector", "segmenter")}
-        content["text_encoder"] = identity(self.text_encoder) if self.engine == "packages" else ""
-        return self.model_copy(update=content).identity_of()
+        weights = [identity(self.detector), identity(self.segmenter)]
+        if self.engine == "packages":
+            weights.append(identity(self.text_encoder))
+        return self.identity_of(*weights)
 
     @property
     def class_names(self) -> tuple[str, ...]:
