@@ -6,7 +6,7 @@ reading and decoding, labelling, writing, and the look at the labels at the end.
 told apart. Small images by default: two cores cannot decode large ones as fast as two stand-ins
 ask for them.
 
-    python benchmarks/label_overhead.py [--batches 520] [--seconds 0.5] [--size 160x90]
+    python benchmarks/label_overhead.py [--batches 520] [--seconds 1] [--size 160x90]
 """
 
 import argparse
@@ -100,7 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batches", type=int, default=520)
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=0.5, help="of one batch")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of one batch")
     parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--size", default="160x90", help="columns x rows")
     arguments = parser.parse_args()
