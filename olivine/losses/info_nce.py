@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
 from olivine.contrast import dense_logits, is_dense, log_sum_exp, own_logits
@@ -61,7 +62,7 @@ class InfoNCE(Loss):
     the same for any number of workers, unlike gathering what each device happens to hold.
     """
 
-    temperature: float = 0.07
+    temperature: float = Field(default=0.07, gt=0)
     gather_keys: bool = False
 
     def build(self, num_channels: int, num_classes: int) -> nn.Module:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
 from olivine.contrast import class_log_sum_exps
@@ -84,7 +85,7 @@ class SupCon(Loss):
     workers; the loss stays the same for any number of workers (see `InfoNCE`).
     """
 
-    temperature: float = 0.07
+    temperature: float = Field(default=0.07, gt=0)
     mean_over_positives: bool = False
     gather_keys: bool = False
 

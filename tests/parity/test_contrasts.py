@@ -22,7 +22,6 @@ CLASSES = torch.randint(0, 5, (NUM,), generator=GENERATOR)
 @pytest.fixture(params=["dense", "tiled"], autouse=True)
 def _way(request, monkeypatch):
     if request.param == "tiled":
-        monkeypatch.setattr(contrast, "DENSE_LOGITS", 0)
         monkeypatch.setitem(contrast.TILE_SIDE, "cpu", 16)
 
 
