@@ -6,6 +6,7 @@ pass (Rabe and Staats 2021), so that peak memory is that of a few tiles (METHOD 
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -24,11 +25,18 @@ def exact(rows: Float[Tensor, "M D"]) -> Float[Tensor, "M D"]:
     return rows if rows.dtype == torch.double else rows.float()
 
 
+def full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Switch autocast off, where the device knows it."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
+
+
 def dense_logits(
     queries: Float[Tensor, "M D"], keys: Float[Tensor, "N D"], temperature: float
 ) -> Float[Tensor, "M N"]:
     """Return similarities over temperature, not rounded to half precision under autocast."""
-    with torch.autocast(queries.device.type, enabled=False):
+    with full_precision(queries.device):
         return exact(queries) @ exact(keys).T / temperature
 
 
@@ -82,7 +90,7 @@ Classes = tuple[Int[Tensor, " M"], Int[Tensor, " N"]]
 def _tiled(
     queries: Tensor, keys: Tensor, classes: Classes | None, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    with torch.autocast(queries.device.type, enabled=False):
+    with full_precision(queries.device):
         return TiledLogSumExp.apply(  # type: ignore[no-untyped-call]
             exact(queries), exact(keys), classes, temperature
         )
@@ -119,7 +127,7 @@ class TiledLogSumExp(torch.autograd.Function):
         queries, keys, total, same, *classes = ctx.saved_tensors
         same = same.masked_fill(same.isinf(), 0.0)  # no key of that class: its share is nothing
         to_queries, to_keys = torch.zeros_like(queries), torch.zeros_like(keys)
-        with torch.autocast(queries.device.type, enabled=False):
+        with full_precision(queries.device):
             for rows, columns in _tiles(queries, keys):
                 logits = (queries[rows] @ keys[columns].T).div_(ctx.temperature)
                 slope = (logits - total[rows, None]).exp_().mul_(by_total[rows, None])

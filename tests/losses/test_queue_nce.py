@@ -74,3 +74,15 @@ def test_more_keys_than_the_queue_holds_leave_the_last(number):
     queue.observe(matched(2, number))
     held = {tuple(row.tolist()) for row in queue.queue}
     assert held == {tuple(row.tolist()) for row in matched(2, number).keys[-5:]}
+
+
+def test_no_step_waits_for_the_device():
+    """Tensors on "meta" have no values, so whatever asks for one raises."""
+    queue = QueueNCE(size=7).build(8, 1).to("meta")
+    rows = torch.empty(3, 8, device="meta", requires_grad=True)
+    ids = torch.empty(3, dtype=torch.long, device="meta")
+    for _ in range(4):
+        step = Matched(rows, rows, ids, ids)
+        queue.observe(step)
+        queue(step).backward()
+    assert queue.earlier.shape == (7, 8)

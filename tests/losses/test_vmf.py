@@ -183,3 +183,17 @@ def test_half_precision_rows_are_summed_in_single_precision(dtype):
         for found, counts in (class_sums(rows, classes, 2), product_sums(rows.float(), classes, 2)):
             assert counts.tolist() == [1500, 1500]
             torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("average", ["class", "point"])
+def test_no_step_waits_for_the_device(average):
+    """Tensors on "meta" have no values, so whatever asks for one raises."""
+    bank = VMF(warmup_steps=1, freeze=False, bias_correction=True, average=average).build(16, 3)
+    bank = bank.to("meta")
+    rows = torch.empty(8, 16, device="meta", requires_grad=True)
+    step = matched(rows, torch.empty(8, dtype=torch.long, device="meta"))
+    for _ in range(3):
+        bank.observe(step)
+        bank(step).backward()
+        assert bank.state_metrics()["kappa/2"].shape == ()
+    assert bank.is_warm

@@ -150,3 +150,10 @@ def test_ranges_are_horizontal_distances_whatever_the_voxels_are(
     expected = np.hypot(*frame.xyz_m[sample.pairs.point_index, :2].T)
     np.testing.assert_allclose(table.range_m, expected, rtol=1e-5)
     assert len(table) > 10_000
+
+
+def test_weights_over_a_group_do_not_wait_for_the_device():
+    """Tensors on "meta" have no values, so whatever asks for one raises."""
+    rows = torch.empty(100, dtype=torch.long, device="meta")
+    table = pairs(torch.empty(100, device="meta"), rows)
+    assert DensityCategory().log_weights(table).shape == (100,)

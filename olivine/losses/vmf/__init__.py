@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from olivine.contrast import exact
+from olivine.contrast import exact, full_precision
 from olivine.losses.vmf.density import concentration, log_normaliser
 from olivine.network_parts import Loss
 from olivine.tensors import Matched
@@ -138,7 +138,7 @@ def product_sums(
     """Return `class_sums` by one matrix product, always in the same order of additions."""
     classes = torch.arange(num_classes, device=class_ids.device)
     members = (classes[:, None] == class_ids).to(rows)
-    with torch.autocast(rows.device.type, enabled=False):
+    with full_precision(rows.device):
         return members @ rows, members.sum(dim=1)
 
 
