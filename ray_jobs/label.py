@@ -37,7 +37,7 @@ _TASKS_IN_FLIGHT = 2
 
 # CPUs of a reading and of a writing task. Whole ones would let reading take the last CPU of a small
 # machine until all is read, and no map would be written before.
-_READ_CPUS, _WRITE_CPUS = 0.5, 0.25
+_READ_CPUS, _WRITE_CPUS = 0.75, 0.25
 
 # An image, or a map, is its bytes and its shape: Arrow hands them on without a copy, and images
 # of different sizes share a column. `reason` is empty unless something failed.
