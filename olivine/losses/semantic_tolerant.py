@@ -1,0 +1,113 @@
+"""InfoNCE that spares negatives which look alike to the frozen teacher (ST-SLidR).
+
+Mahmoud et al., CVPR 2023; METHOD §7.1. Logits are *multiplied* by a weight, as in the official
+code, so a negative of weight 0 still adds exp(0) = 1 to the sum.
+"""
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from olivine.contrast import dense_logits, exact, full_precision
+from olivine.network_parts import Loss
+from olivine.tensors import Matched
+
+VOTES_FROM = 0.5  # a row as similar as this counts as another of the same class
+QUANTILE_LIMIT = 1 << 24  # numbers that torch.quantile takes at once
+
+
+def semantic_tolerant(
+    queries: Float[Tensor, "M D"],
+    keys: Float[Tensor, "M D"],
+    similarity: Float[Tensor, "M M"],
+    *,
+    min_quantile: float,
+    temperature: float,
+    balanced: bool,
+) -> Float[Tensor, ""]:
+    """Return the weighted mean cross-entropy of picking key i for query i.
+
+    `similarity` is the cosine of frozen features. Peak memory grows with M²: for the superpixels
+    of a contrast group, some thousand rows. No pair at all gives zero.
+    """
+    if len(queries) == 0:
+        return (queries.sum() + keys.sum()) * 0.0
+    logits = dense_logits(queries, keys, temperature) * logit_weights(similarity, min_quantile)
+    own = torch.arange(len(queries), device=queries.device)
+    losses = F.cross_entropy(logits, own, reduction="none")
+    if not balanced:
+        return losses.mean()
+    weights = query_weights(similarity)
+    return (losses * weights).sum() / weights.sum()
+
+
+@torch.no_grad()
+def logit_weights(similarity: Float[Tensor, "M M"], min_quantile: float) -> Float[Tensor, "M M"]:
+    """Return the factor of each logit: 1 on the diagonal, small for look-alikes.
+
+    With a quantile above 0, the share `min_quantile` of each row with the smallest 1 - similarity
+    gets 0 and the others 1; otherwise the factor is 1 - similarity itself. Similarities below 0
+    count as 0.
+    """
+    weights = 1 - similarity.clamp(0, 1)
+    if min_quantile > 0:
+        rows = max(QUANTILE_LIMIT // len(weights), 1)
+        parts = [part.quantile(min_quantile, dim=1) for part in weights.split(rows)]
+        weights = ((weights >= torch.cat(parts)[:, None]) & (weights > 0)).to(weights)
+    return weights.fill_diagonal_(1.0)
+
+
+@torch.no_grad()
+def query_weights(similarity: Float[Tensor, "M M"]) -> Float[Tensor, " M"]:
+    """Return the weight of each query: 0 for the one with the most look-alikes, 1 for the least.
+
+    All ones where every query has as many.
+    """
+    votes = (similarity * (similarity >= VOTES_FROM)).sum(dim=1)
+    least, most = votes.min(), votes.max()
+    return torch.where(most > least, (most - votes) / (most - least).clamp(min=1e-12), 1.0)
+
+
+class _SemanticTolerant(nn.Module):
+    def __init__(self, settings: "SemanticTolerant"):
+        super().__init__()
+        self.settings = settings
+
+    def forward(self, matched: Matched) -> Tensor:
+        assert matched.keys is not None
+        assert matched.teacher_rows is not None
+        rows = F.normalize(exact(matched.teacher_rows), dim=1)
+        known = rows.any(dim=1)  # as in the official code, rows without a feature sit out
+        rows = rows[known]
+        with full_precision(rows.device):
+            similarity = rows @ rows.T
+        return semantic_tolerant(
+            matched.queries[known],
+            matched.keys[known],
+            similarity,
+            min_quantile=self.settings.min_quantile,
+            temperature=self.settings.temperature,
+            balanced=self.settings.balanced,
+        )
+
+
+class SemanticTolerant(Loss):
+    """Settings: `temperature` divides cosine similarities.
+
+    `min_quantile` is the share of look-alikes that do not push; 0 makes every logit smaller by
+    its similarity instead. `balanced` counts queries with many look-alikes less.
+    """
+
+    temperature: float = Field(default=0.07, gt=0)
+    min_quantile: float = Field(default=0.01, ge=0, lt=1)
+    balanced: bool = True
+
+    uses_teacher_rows: ClassVar[bool] = True
+
+    def build(self, num_channels: int, num_classes: int) -> nn.Module:
+        """Return a module from matched rows, with their frozen features, to a scalar."""
+        return _SemanticTolerant(self)
