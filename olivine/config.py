@@ -86,7 +86,8 @@ class PretrainConfig(Spec):
     """One pretraining. `num_epochs` 0 is a network as it is initialised.
 
     `batch_frames` counts frames over all workers; `contrast_frames` of them compete with each
-    other (the published codes: the frames of one GPU, 4). `labels` names who made the weak labels.
+    other (the published codes: the frames of one GPU, 4). `labels` names who made the weak labels,
+    `segments` who made the superpixels.
     """
 
     data: Dataset
@@ -94,10 +95,12 @@ class PretrainConfig(Spec):
     backbone: Backbone
     teacher: Teacher | None = None
     labels: Labeller | None = None
+    segments: Labeller | None = None
     voxels: Voxelizer = Voxelizer()
     augmentations: dict[str, Augmentation | None] = Field(default_factory=dict)
     empty_camera: Literal["error", "drop"] = "error"
     num_channels: int = Field(default=64, ge=2)  # where points and pixels are compared
+    hidden_channels: tuple[int, ...] = ()  # layers of a head before that; none: linear
     optimiser: Sgd = Sgd()
     num_epochs: int = Field(default=50, ge=0)
     batch_frames: int = Field(default=16, ge=1)
@@ -117,8 +120,10 @@ class PretrainConfig(Spec):
             )
         if self.method.uses_classes and self.labels is None:
             raise ValueError("a term of the method needs weak labels: set labels.kind")
-        if self.teacher is None and any(t.loss.uses_keys for t in self.method.active().values()):
+        if self.teacher is None and self.method.uses_pixels:
             raise ValueError("a term of the method compares with pixels: set teacher.kind")
+        if self.method.uses_segments and self.segments is None:
+            raise ValueError("a term of the method pools by superpixels: set segments.kind")
         return self
 
 
@@ -146,13 +151,19 @@ class EvaluateConfig(Spec):
 
 
 def label_config(config: PretrainConfig) -> "LabelConfig":
-    """Return what must be labelled before this pretraining."""
-    if config.labels is None:
+    """Return what must be labelled before this pretraining: weak labels, else segments."""
+    return label_configs(config)[0]
+
+
+def label_configs(config: PretrainConfig) -> "tuple[LabelConfig, ...]":
+    """Return what must be labelled before this pretraining: weak labels, segments or both."""
+    labellers = [labeller for labeller in (config.labels, config.segments) if labeller is not None]
+    if not labellers:
         raise UserError(
-            "This recipe's method uses no weak labels; to make some, name a labeller by "
-            "--set pretrained.labels.kind=KIND."
+            "This recipe's method uses neither weak labels nor segments; to make some, name a "
+            "labeller by --set pretrained.labels.kind=KIND or --set pretrained.segments.kind=KIND."
         )
-    return LabelConfig(dataset=config.data, labeller=config.labels)
+    return tuple(LabelConfig(dataset=config.data, labeller=labeller) for labeller in labellers)
 
 
 class LabelConfig(Spec):

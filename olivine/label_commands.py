@@ -15,7 +15,7 @@ from olivine.commands import (
     say,
     setting_words,
 )
-from olivine.config import LabelConfig, Runtime, label_config
+from olivine.config import LabelConfig, Runtime, label_config, label_configs
 from olivine.tracking import NullTracker, Tracker
 
 if TYPE_CHECKING:
@@ -25,11 +25,19 @@ NUM_MEASURED = 100  # images that say how long one takes
 
 
 def label(arguments: Namespace) -> int:
-    """Label what is left of a recipe's data set; return the command's exit status."""
+    """Label what is left of a recipe's data set; return the command's exit status.
+
+    A method that reads weak labels and segments has two jobs, one after the other.
+    """
+    experiment, runtime = resolve(arguments)
+    return max(
+        _label(config, runtime, arguments) for config in label_configs(experiment.pretrained)
+    )
+
+
+def _label(config: LabelConfig, runtime: Runtime, arguments: Namespace) -> int:
     from olivine.label import Selection
 
-    experiment, runtime = resolve(arguments)
-    config = label_config(experiment.pretrained)
     selection = Selection(limit=arguments.limit, retry_failed=arguments.retry_failed)
     if arguments.dry_run:
         return _plan(config, runtime, selection, arguments)

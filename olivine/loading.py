@@ -5,8 +5,8 @@ batch on (seed, epoch) alone. So a resumed run, and a run on other hardware, see
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from olivine.errors import UserError
 from olivine.geometry.projection import correspondences
 from olivine.geometry.voxels import Voxelizer
 from olivine.parts import Augmentation
-from olivine.tensors import Batch, PairTable
+from olivine.tensors import Batch, PairTable, Voxels
 from olivine.types import IGNORE, Correspondences, Frame, LabelMap, Sample
 
 ReadLabels = Callable[[str, tuple[int, int]], LabelMap]
@@ -27,8 +27,9 @@ def make_sample(
     read_labels: ReadLabels | None,
     camera_names: Sequence[str],
     empty_camera: Literal["error", "drop"] = "error",
+    read_segments: ReadLabels | None = None,
 ) -> Sample:
-    """Pair points with pixels and look up the weak class of each pair.
+    """Pair points with pixels, look up the weak class of each pair and the images' segments.
 
     Without `read_labels` every pair's class is IGNORE. A camera that sees no point is a UserError
     unless `empty_camera` is "drop", which leaves its image without pairs.
@@ -59,7 +60,15 @@ def make_sample(
         pairs=pairs,
         pair_class=pair_class,
         class_ids=frame.class_ids,
+        segments=_segments(frame, read_segments) if read_segments else None,
     )
+
+
+def _segments(frame: Frame, read: ReadLabels) -> np.ndarray:
+    maps = []
+    for name, image in zip(frame.image_names, frame.images, strict=True):
+        maps.append(read(name, (image.shape[0], image.shape[1])).ids)
+    return np.stack(maps)
 
 
 def make_cloud(frame: Frame) -> Sample:
@@ -69,11 +78,21 @@ def make_cloud(frame: Frame) -> Sample:
         xyz_m=frame.xyz_m,
         intensity=frame.intensity,
         range_m=np.hypot(frame.xyz_m[:, 0], frame.xyz_m[:, 1]),
-        images=np.zeros((0, 1, 1, 3), np.uint8),
-        pairs=Correspondences(np.zeros(0, np.int64), np.zeros((0, 3), np.int64)),
-        pair_class=np.zeros(0, np.uint8),
+        **_NO_IMAGES,
         class_ids=frame.class_ids,
     )
+
+
+def scan_alone(sample: Sample) -> Sample:
+    """Return a sample without its images and pairs."""
+    return replace(sample, **_NO_IMAGES, segments=None)
+
+
+_NO_IMAGES: dict[str, Any] = {
+    "images": np.zeros((0, 1, 1, 3), np.uint8),
+    "pairs": Correspondences(np.zeros(0, np.int64), np.zeros((0, 3), np.int64)),
+    "pair_class": np.zeros(0, np.uint8),
+}
 
 
 @dataclass
@@ -87,12 +106,21 @@ class Samples(torch.utils.data.Dataset):
     augmentations: Sequence[Augmentation]
     seed: int
     cache_bytes: int = 0
+    second_view: bool = False  # the scan augmented once more, for methods that compare views
     _kept: dict[int, Sample] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, place: tuple[int, int]) -> Sample:
         epoch, index = place
         sample = self._kept.get(index) or self._read(index)
-        generator = np.random.default_rng([self.seed, epoch, index])
+        if self.second_view:
+            sample = replace(sample, scan_index=np.arange(len(sample.xyz_m)))
+        changed = self._augmented(sample, np.random.default_rng([self.seed, epoch, index]))
+        if not self.second_view:
+            return changed
+        generator = np.random.default_rng([self.seed, epoch, index, 1])
+        return replace(changed, view=self._augmented(scan_alone(sample), generator))
+
+    def _augmented(self, sample: Sample, generator: np.random.Generator) -> Sample:
         for augment in self.augmentations:
             sample = augment(sample, generator)
         return sample
@@ -154,13 +182,9 @@ class Collate:
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """Return one batch; pairs whose point lies in no voxel are left out."""
-        voxels = self.voxelizer.voxelize(
-            [sample.xyz_m for sample in samples],
-            [sample.intensity for sample in samples],
-            every_point=self.every_point,
-        )
-        first_point = np.cumsum([0] + [len(sample.xyz_m) for sample in samples])
-        first_image = np.cumsum([0] + [len(sample.images) for sample in samples])
+        voxels = self._voxels(samples)
+        first_point = _starts([len(sample.xyz_m) for sample in samples])
+        first_image = _starts([len(sample.images) for sample in samples])
         point = np.concatenate(
             [s.pairs.point_index + n for s, n in zip(samples, first_point, strict=False)]
         )
@@ -172,6 +196,9 @@ class Collate:
         )
         images = np.concatenate([sample.images for sample in samples])
         classes = [s.class_ids for s in samples if s.class_ids is not None]
+        segments = [s.segments for s in samples if s.segments is not None]
+        views = [s.view for s in samples if s.view is not None]
+        view = self._voxels(views) if views else None
         pairs = PairTable(
             voxel_index=voxels.voxel_of_point[torch.from_numpy(point)],
             pixel_index=torch.from_numpy(pixel),
@@ -189,7 +216,66 @@ class Collate:
             images=torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))),
             pairs=pairs.take(pairs.voxel_index >= 0),  # points outside the voxels' range
             class_ids=torch.from_numpy(np.concatenate(classes)).long() if classes else None,
+            segments=torch.from_numpy(np.concatenate(segments)) if segments else None,
+            view=view,
+            view_pairs=_in_both(samples, voxels, views, view) if view else None,
         )
+
+    def _voxels(self, samples: Sequence[Sample]) -> Voxels:
+        return self.voxelizer.voxelize(
+            [sample.xyz_m for sample in samples],
+            [sample.intensity for sample in samples],
+            every_point=self.every_point,
+        )
+
+
+def _starts(lengths: Sequence[int]) -> np.ndarray:
+    """Return where each sample begins once they are joined."""
+    return np.cumsum([0, *lengths])
+
+
+def _in_both(
+    samples: Sequence[Sample], voxels: Voxels, views: Sequence[Sample], view: Voxels
+) -> PairTable:
+    """Pair the voxels of points that both views of a scan kept (PointContrast's matches).
+
+    A voxel of the first view appears once, by the point whose features it has.
+    """
+    tables = []
+    first = _starts([len(sample.xyz_m) for sample in samples])
+    second = _starts([len(sample.xyz_m) for sample in views])
+    kept = np.zeros(first[-1], dtype=bool)
+    kept[voxels.kept_point.numpy()] = True
+    for frame, (sample, other) in enumerate(zip(samples, views, strict=True)):
+        assert sample.scan_index is not None
+        assert other.scan_index is not None
+        _, here, there = np.intersect1d(
+            sample.scan_index, other.scan_index, assume_unique=True, return_indices=True
+        )
+        chosen = kept[first[frame] + here]
+        point, again = torch.from_numpy(here[chosen]), torch.from_numpy(there[chosen])
+        tables.append(
+            PairTable(
+                voxel_index=voxels.voxel_of_point[int(first[frame]) + point],
+                pixel_index=None,
+                class_ids=torch.full((len(point),), IGNORE),
+                range_m=torch.from_numpy(sample.range_m)[point].float(),
+                frame_index=torch.full((len(point),), frame),
+                view_index=view.voxel_of_point[int(second[frame]) + again],
+            )
+        )
+    joined = _joined(tables)
+    assert joined.view_index is not None
+    return joined.take((joined.voxel_index >= 0) & (joined.view_index >= 0))
+
+
+def _joined(tables: Sequence[PairTable]) -> PairTable:
+    columns = {
+        name: torch.cat([vars(table)[name] for table in tables])
+        for name, value in vars(tables[0]).items()
+        if value is not None
+    }
+    return replace(tables[0], **columns)
 
 
 def training_batches(

@@ -111,13 +111,55 @@ class Sampler(Part):
         raise NotImplementedError
 
 
+@runtime_checkable
+class Projected(Protocol):
+    """Features that can be asked for by row, so that only what is sampled is projected."""
+
+    def points(self, head: str, pairs: PairTable) -> Float[Tensor, "M D"]:
+        """Return the unit-length point feature of each pair."""
+        ...
+
+    def pixels(self, head: str, pairs: PairTable) -> Float[Tensor, "M D"]:
+        """Return the unit-length pixel feature of each pair."""
+        ...
+
+    def views(self, head: str, pairs: PairTable) -> Float[Tensor, "M D"]:
+        """Return the unit-length feature of each pair's point in the scan's second view."""
+        ...
+
+    def scans(self, head: str) -> Float[Tensor, "frames D"]:
+        """Return the unit-length feature of each whole scan."""
+        ...
+
+    def scan_keys(self, head: str) -> Float[Tensor, "frames D"]:
+        """Return that of its second view, by the slowly moving copy of the student."""
+        ...
+
+    def teacher_rows(self, pairs: PairTable) -> Float[Tensor, "M T"]:
+        """Return the teacher's own feature at each pair's pixel."""
+        ...
+
+    def segments(self, pairs: PairTable) -> Int[Tensor, " M"]:
+        """Return the segment of each pair's pixel, numbered over the batch; -1 where none is."""
+        ...
+
+    def segment_pixels(
+        self, head: str, segments: Int[Tensor, " S"]
+    ) -> tuple[Float[Tensor, "S D"], Float[Tensor, "S T"]]:
+        """Return the means over all pixels of segments: of unit-length and of teacher features."""
+        ...
+
+
 class Pooling(Part):
-    """Averages matched rows into groups before they are compared."""
+    """Averages features into groups before they are compared."""
 
     family: ClassVar[str] = "poolings"
+    uses_segments: ClassVar[bool] = False  # True: it needs superpixels
 
-    def __call__(self, matched: Matched) -> Matched:
-        """Return one row per group."""
+    def __call__(
+        self, features: Projected, head: str, pairs: PairTable, group_ids: Int[Tensor, " M"]
+    ) -> Matched:
+        """Return one row per group; `group_ids` are the pairs' contrast groups."""
         raise NotImplementedError
 
 
@@ -140,6 +182,7 @@ class Loss(Part):
     family: ClassVar[str] = "losses"
     uses_keys: ClassVar[bool] = True  # False: it looks at the queries alone
     uses_classes: ClassVar[bool] = False  # True: it needs weak labels
+    uses_teacher_rows: ClassVar[bool] = False  # True: it compares the teacher's own features
 
     def build(self, num_channels: int, num_classes: int) -> nn.Module:
         """Return a module called as module(matched of one contrast group) -> scalar tensor."""

@@ -6,15 +6,17 @@ interpolation, so this equals projecting and enlarging the whole map first, at a
 the memory.
 """
 
-from collections.abc import Callable, Iterable
+import copy
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from olivine.objective import Objective
-from olivine.tensors import Batch, PairTable
+from olivine.tensors import Batch, PairTable, Voxels
+from olivine.types import IGNORE
 
 
 class Distillation(nn.Module):
@@ -33,17 +35,28 @@ class Distillation(nn.Module):
         objective: Objective,
         heads: Iterable[str],
         num_channels: int,
+        hidden_channels: Sequence[int] = (),
     ):
         super().__init__()
         self.backbone = backbone
         self.teacher = Frozen(teacher) if teacher is not None else None
         self.objective = objective
+        widths, frozen = (*hidden_channels, num_channels), objective.method.frozen_heads
         self.point_heads = nn.ModuleDict(
-            {head: nn.Linear(num_point_channels, num_channels) for head in heads}
+            {
+                head: _head(
+                    num_point_channels,
+                    (*hidden_channels, num_pixel_channels) if head in frozen else widths,
+                )
+                for head in heads
+            }
         )
         self.pixel_heads = nn.ModuleDict(
-            {head: nn.Linear(num_pixel_channels, num_channels) for head in _pixel_heads(objective)}
+            {head: _head(num_pixel_channels, widths) for head in _pixel_heads(objective)}
         )
+        student = nn.ModuleDict({"backbone": backbone, "heads": self.point_heads})
+        momentum = objective.method.student_momentum
+        self.slow = Slow(student, momentum) if objective.method.uses_momentum else None
 
     def forward(
         self,
@@ -52,10 +65,18 @@ class Distillation(nn.Module):
         generators: Callable[[int, int], torch.Generator],
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """Return the total loss and the value of every term."""
+        if self.slow is not None and self.training:
+            self.slow.follow(self.backbone, self.point_heads)
         voxel_rows = self.backbone(batch.voxels)
         maps = self.teacher(batch.images) if self.teacher is not None else None
-        features = _Features(self, voxel_rows, maps, batch.images.shape[-2:])
-        return self.objective(features, batch.pairs, group_of_frame, generators)
+        compares_points = any(t.match == "view" for t in self.objective.method.active().values())
+        view_rows = self.backbone(batch.view) if batch.view and compares_points else None
+        features = _Features(self, voxel_rows, view_rows, maps, batch)
+        tables = {"pixel": batch.pairs}
+        if batch.view_pairs is not None:
+            tables["view"] = batch.view_pairs
+            tables["scan"] = _one_row_per_frame(batch)
+        return self.objective(features, tables, group_of_frame, generators)
 
 
 class Frozen(nn.Module):
@@ -76,6 +97,61 @@ class Frozen(nn.Module):
         return self.network(images)
 
 
+class Slow(nn.Module):
+    """A copy of the student that moves slowly after it and takes no gradient (He et al., MoCo).
+
+    Its weights are part of the state, so a resumed run goes on with the same copy.
+    """
+
+    def __init__(self, student: nn.ModuleDict, momentum: float):
+        super().__init__()
+        self.student = copy.deepcopy(student).requires_grad_(False)
+        self.momentum = momentum
+
+    @torch.no_grad()
+    def follow(self, backbone: nn.Module, heads: nn.Module) -> None:
+        """Take one step towards the student."""
+        for own, module in zip(self.student.values(), (backbone, heads), strict=True):
+            for slow, fast in zip(own.parameters(), module.parameters(), strict=True):
+                slow.lerp_(fast, 1 - self.momentum)
+
+    @torch.no_grad()
+    def scans(self, head: str, voxels: Voxels, num_frames: int) -> Tensor:
+        """Return the unit-length feature of each scan."""
+        rows = self.student["backbone"](voxels)
+        pooled = mean_of_scans(rows, voxels, num_frames)
+        return F.normalize(self.student["heads"].get_submodule(head)(pooled), dim=1)
+
+
+def mean_of_scans(
+    rows: Float[Tensor, "V D"], voxels: Voxels, num_frames: int
+) -> Float[Tensor, "frames D"]:
+    """Return the mean feature of each scan's voxels."""
+    frame = voxels.coordinates[:, 0].long()
+    sums = rows.new_zeros(num_frames, rows.shape[1]).index_add(0, frame, rows)
+    return sums / frame.bincount(minlength=num_frames).clamp(min=1)[:, None]
+
+
+def _one_row_per_frame(batch: Batch) -> PairTable:
+    frames = torch.arange(len(batch.tokens), device=batch.voxels.coordinates.device)
+    return PairTable(
+        voxel_index=torch.zeros_like(frames),
+        pixel_index=None,
+        class_ids=torch.full_like(frames, IGNORE),
+        range_m=torch.zeros(len(frames), device=frames.device),
+        frame_index=frames,
+    )
+
+
+def _head(num_inputs: int, widths: Sequence[int]) -> nn.Module:
+    """Return a linear head, or layers with ReLU between them."""
+    layers: list[nn.Module] = []
+    for width in widths:
+        layers += [nn.Linear(num_inputs, width), nn.ReLU()]
+        num_inputs = width
+    return layers[0] if len(widths) == 1 else nn.Sequential(*layers[:-1])
+
+
 class _Features:
     """Features of one batch, projected when asked for."""
 
@@ -83,20 +159,84 @@ class _Features:
         self,
         networks: Distillation,
         voxel_rows: Tensor,
+        view_rows: Tensor | None,
         maps: Tensor | None,
-        image_size_px: tuple[int, ...],
+        batch: Batch,
     ):
-        self._networks, self._voxel_rows = networks, voxel_rows
-        self._maps, self._image_size_px = maps, image_size_px
+        self._networks, self._batch = networks, batch
+        self._voxel_rows, self._view_rows, self._maps = voxel_rows, view_rows, maps
 
     def points(self, head: str, pairs: PairTable) -> Tensor:
         rows = self._voxel_rows[pairs.voxel_index]
         return F.normalize(self._networks.point_heads[head](rows), dim=1)
 
+    def views(self, head: str, pairs: PairTable) -> Tensor:
+        assert self._view_rows is not None, "a term of views needs a second view"
+        rows = self._view_rows[pairs.view_index]
+        return F.normalize(self._networks.point_heads[head](rows), dim=1)
+
     def pixels(self, head: str, pairs: PairTable) -> Tensor:
+        return F.normalize(self._networks.pixel_heads[head](self.teacher_rows(pairs)), dim=1)
+
+    def scans(self, head: str) -> Tensor:
+        pooled = mean_of_scans(self._voxel_rows, self._batch.voxels, len(self._batch.tokens))
+        return F.normalize(self._networks.point_heads[head](pooled), dim=1)
+
+    def scan_keys(self, head: str) -> Tensor:
+        assert self._networks.slow is not None, "a term of scans needs the slow copy"
+        assert self._batch.view is not None, "a term of scans needs a second view"
+        return self._networks.slow.scans(head, self._batch.view, len(self._batch.tokens))
+
+    def teacher_rows(self, pairs: PairTable) -> Tensor:
         assert self._maps is not None, "a term with pixels needs a teacher"
-        rows = read_map(self._maps, pairs.pixel_index, self._image_size_px)
-        return F.normalize(self._networks.pixel_heads[head](rows), dim=1)
+        assert pairs.pixel_index is not None
+        return read_map(self._maps, pairs.pixel_index, self._batch.images.shape[-2:])
+
+    def segments(self, pairs: PairTable) -> Tensor:
+        assert self._batch.segments is not None, "a term of segments needs segments"
+        assert pairs.pixel_index is not None
+        image, row, column = pairs.pixel_index.T
+        ids = self._batch.segments[image, row, column].long()
+        return torch.where(ids == IGNORE, -1, image * IGNORE + ids)
+
+    def segment_pixels(self, head: str, segments: Tensor) -> tuple[Tensor, Tensor]:
+        assert self._maps is not None, "a term with pixels needs a teacher"
+        assert self._batch.segments is not None
+        project = self._networks.pixel_heads[head]
+        unit, own = [], []
+        for image in torch.unique(torch.div(segments, IGNORE, rounding_mode="floor")).tolist():
+            mine = segments[segments // IGNORE == image] - image * IGNORE
+            shares = segment_shares(self._batch.segments[image], mine, self._maps.shape[2:])
+            cells = self._maps[image].flatten(1).T
+            unit.append(shares @ F.normalize(project(cells), dim=1))
+            own.append(shares @ cells)
+        return torch.cat(unit), torch.cat(own)
+
+
+def segment_shares(
+    segments: UInt8[Tensor, "rows columns"], wanted: Int[Tensor, " S"], map_size: tuple[int, ...]
+) -> Float[Tensor, "S cells"]:
+    """Return what each cell of a map contributes to the mean over all pixels of a segment.
+
+    Pooling the enlarged map is a linear map of its cells: every pixel's four bilinear weights
+    (`align_corners=True`) are added up per segment and cell (METHOD 10.2.1). So the map is pooled
+    where it is small. Rows sum to 1.
+    """
+    rows, columns = segments.shape
+    down, right = (
+        _axis_weights(size, cells, segments.device)
+        for size, cells in zip((rows, columns), map_size, strict=True)
+    )
+    masks = (segments == wanted[:, None, None]).float()
+    shares = (down.T @ masks @ right).flatten(1)
+    return shares / shares.sum(dim=1, keepdim=True)
+
+
+def _axis_weights(size_px: int, num_cells: int, device: torch.device) -> Tensor:
+    """Return the bilinear weights of every cell at every pixel of one axis."""
+    place = torch.arange(size_px, device=device) * ((num_cells - 1) / max(size_px - 1, 1))
+    cells = torch.arange(num_cells, device=device)
+    return (1 - (place[:, None] - cells).abs()).clamp(min=0)
 
 
 def read_map(
@@ -130,4 +270,5 @@ def read_map(
 def _pixel_heads(objective: Objective) -> list[str]:
     """Heads whose pixel side some term looks at; the others would be parameters without use."""
     terms = objective.method.active().values()
-    return sorted({term.head for term in terms if term.loss.uses_keys})
+    asked = {term.head for term in terms if term.uses_pixels and term.loss.uses_keys}
+    return sorted(asked - objective.method.frozen_heads)

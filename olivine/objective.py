@@ -5,28 +5,59 @@ workers. The published codes compare the frames of one GPU; a group of that size
 on any number of devices, and the same value and gradient in one process as in many.
 """
 
-from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from olivine.network_parts import Loss, Pooling, Sampler, Stateful
+from olivine.network_parts import Loss, Pooling, Projected, Sampler, Stateful
 from olivine.spec import Spec
 from olivine.tensors import Matched, PairTable
 from olivine.types import IGNORE
 
 
 class Term(Spec):
-    """One contrast between points and pixels. A weight of 0 removes it."""
+    """One contrast. A weight of 0 removes it.
+
+    `match` says what is compared: a point with the pixel that sees it ("pixel"), a point with
+    itself in the scan's second view ("view"), or a whole scan with its second view as a slowly
+    moving copy of the student sees it ("scan").
+    """
 
     loss: Loss
+    match: Literal["pixel", "view", "scan"] = "pixel"
     sample: Sampler | None = None  # None: every pair
     pool: Pooling | None = None
     head: str = "pixel"  # projection heads, one per side, shared by the terms that name them
+    project_pixels: bool = True  # False: no head for pixels, points are brought to the teacher's
     weight: float = Field(default=1.0, ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Term":
+        if self.match != "pixel" and (
+            self.pool or self.uses_classes or self.loss.uses_teacher_rows
+        ):
+            raise ValueError(
+                f"match={self.match!r} compares scans with scans: it takes no pool, and no sampler "
+                "or loss that needs weak labels or the teacher"
+            )
+        if not self.project_pixels and (self.match != "pixel" or self.pool is not None):
+            raise ValueError("project_pixels=False compares points with the teacher's pixels")
+        if self.match == "scan" and self.sample is not None:
+            raise ValueError("match='scan' compares every scan: it takes no sampler")
+        return self
+
+    @property
+    def uses_pixels(self) -> bool:
+        """Whether it needs a teacher."""
+        return self.match == "pixel" and (
+            self.loss.uses_keys or self.loss.uses_teacher_rows or self.pool is not None
+        )
 
     @property
     def uses_classes(self) -> bool:
@@ -37,12 +68,25 @@ class Term(Spec):
 class Method(Spec):
     """A pretraining method: its terms, by name.
 
-    `ignored_as_class` treats pixels without a label as one more class, as the official code does
-    (METHOD §2.5); otherwise they take part in no term that looks at classes.
+    `student_momentum` is the share of the slowly moving copy of the student kept per step, where a
+    term needs one. `ignored_as_class` treats pixels without a label as one more class, as the
+    official code does (METHOD §2.5); otherwise they take part in no term that looks at classes.
     """
 
     terms: dict[str, Term]
     ignored_as_class: bool = False
+    student_momentum: float = Field(default=0.999, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_agree(self) -> "Method":
+        for head in self.heads:
+            sides = {t.project_pixels for t in self.active().values() if t.head == head}
+            if len(sides) > 1:
+                raise ValueError(
+                    f"terms that share the head {head!r} must agree on project_pixels; give one "
+                    "of them a head of its own"
+                )
+        return self
 
     def active(self) -> dict[str, Term]:
         """Return the terms that count."""
@@ -54,22 +98,39 @@ class Method(Spec):
         return tuple(sorted({term.head for term in self.active().values()}))
 
     @property
+    def frozen_heads(self) -> frozenset[str]:
+        """Heads whose points are brought to the teacher's own features."""
+        return frozenset(t.head for t in self.active().values() if not t.project_pixels)
+
+    @property
     def uses_classes(self) -> bool:
         """Whether any term needs weak labels."""
         return any(term.uses_classes for term in self.active().values())
 
+    @property
+    def uses_images(self) -> bool:
+        """Whether any term looks at point-pixel pairs, be it for their labels alone."""
+        return any(term.match == "pixel" for term in self.active().values())
 
-@runtime_checkable
-class Projected(Protocol):
-    """Features that can be asked for by row, so that only what is sampled is projected."""
+    @property
+    def uses_pixels(self) -> bool:
+        """Whether any term needs a teacher."""
+        return any(term.uses_pixels for term in self.active().values())
 
-    def points(self, head: str, pairs: PairTable) -> Float[Tensor, "M D"]:
-        """Return the unit-length point feature of each pair."""
-        ...
+    @property
+    def uses_segments(self) -> bool:
+        """Whether any term pools by superpixels."""
+        return any(term.pool and term.pool.uses_segments for term in self.active().values())
 
-    def pixels(self, head: str, pairs: PairTable) -> Float[Tensor, "M D"]:
-        """Return the unit-length pixel feature of each pair."""
-        ...
+    @property
+    def uses_views(self) -> bool:
+        """Whether any term compares two views of a scan."""
+        return any(term.match != "pixel" for term in self.active().values())
+
+    @property
+    def uses_momentum(self) -> bool:
+        """Whether any term needs the slowly moving copy of the student."""
+        return any(term.match == "scan" for term in self.active().values())
 
 
 class Objective(nn.Module):
@@ -87,32 +148,32 @@ class Objective(nn.Module):
     def forward(
         self,
         features: Projected,
-        pairs: PairTable,
+        tables: Mapping[str, PairTable],
         group_of_frame: Callable[[Tensor], Tensor],
         generators: Callable[[int, int], torch.Generator],
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """Return the weighted sum of the terms, and each term's mean over the contrast groups.
 
-        `group_of_frame` gives the group of each frame index; `generators(term, group)` the random
+        `tables` holds the pairs of every kind of match that a term names. `group_of_frame` gives
+        the group of each frame index; `generators(term, group)` the random
         numbers of one draw, so that a draw does not depend on who makes it.
         """
-        pairs = _relabelled(pairs, self.ignored_id)
-        group_ids = group_of_frame(pairs.frame_index)
-        groups = torch.unique(group_ids)
         values = {}
+        tables = {match: _relabelled(pairs, self.ignored_id) for match, pairs in tables.items()}
         for position, (name, term) in enumerate(self.method.active().items()):
-            chosen = torch.cat(
-                [
-                    _draw(
-                        term,
-                        pairs,
-                        (group_ids == group).nonzero()[:, 0],
-                        generators(position, int(group)),
-                    )
-                    for group in groups
-                ]
-            )
-            values[name] = self._value(name, term, features, pairs.take(chosen), group_ids[chosen])
+            pairs = tables[term.match]
+            group_ids = group_of_frame(pairs.frame_index)
+            chosen = [
+                _draw(
+                    term,
+                    pairs,
+                    (group_ids == group).nonzero()[:, 0],
+                    generators(position, int(group)),
+                )
+                for group in torch.unique(group_ids)
+            ]
+            rows = torch.cat(chosen) if chosen else group_ids
+            values[name] = self._value(name, term, features, pairs.take(rows), group_ids[rows])
         total = sum((term.weight * values[name] for name, term in self.method.active().items()))
         assert isinstance(total, Tensor), "a method without terms has nothing to train"
         return total, values
@@ -120,21 +181,17 @@ class Objective(nn.Module):
     def _value(
         self, name: str, term: Term, features: Projected, pairs: PairTable, group_ids: Tensor
     ) -> Tensor:
-        matched = Matched(
-            queries=features.points(term.head, pairs),
-            keys=features.pixels(term.head, pairs) if term.loss.uses_keys else None,
-            class_ids=pairs.class_ids,
-            group_ids=group_ids,
-        )
-        matched = term.pool(matched) if term.pool else matched
+        matched = _matched(term, features, pairs, group_ids)
         loss = self.losses[name]
         if isinstance(loss, Stateful):
             loss.observe(matched)
         groups = torch.unique(matched.group_ids)
-        if len(groups) == 0:  # no pair has a class: nothing to learn, but every head is used
-            keys = 0.0 if matched.keys is None else matched.keys.sum()
-            return 0.0 * (matched.queries.sum() + keys)
-        return torch.stack([loss(_of_group(matched, group)) for group in groups]).mean()
+        if len(groups) == 0:
+            # Nothing to learn here, but every head takes part, and so does a loss that gathers
+            # the keys of other workers: they wait for this one.
+            return loss(matched)
+        values = [loss(matched.take(matched.group_ids == group)) for group in groups]
+        return torch.stack(values).mean()
 
     def state_metrics(self) -> dict[str, Tensor]:
         """Return what stateful losses want watched, named term/quantity."""
@@ -152,18 +209,29 @@ def _draw(term: Term, pairs: PairTable, rows: Tensor, generator: torch.Generator
     return rows[term.sample(pairs.take(rows), generator)]
 
 
-def _of_group(matched: Matched, group: Tensor) -> Matched:
-    rows = matched.group_ids == group
+def _matched(term: Term, features: Projected, pairs: PairTable, group_ids: Tensor) -> Matched:
+    if term.pool is not None:
+        return term.pool(features, term.head, pairs, group_ids)
+    if term.match == "scan":
+        scans, others = features.scans(term.head), features.scan_keys(term.head)
+        return Matched(scans, others, pairs.class_ids, group_ids)
+    keys: Tensor | None = None
+    if term.loss.uses_keys:
+        read = features.pixels if term.match == "pixel" else features.views
+        keys = read(term.head, pairs) if term.project_pixels else _unit(features, pairs)
     return Matched(
-        queries=matched.queries[rows],
-        keys=None if matched.keys is None else matched.keys[rows],
-        class_ids=matched.class_ids[rows],
-        group_ids=matched.group_ids[rows],
+        queries=features.points(term.head, pairs),
+        keys=keys,
+        class_ids=pairs.class_ids,
+        group_ids=group_ids,
+        teacher_rows=features.teacher_rows(pairs) if term.loss.uses_teacher_rows else None,
     )
+
+
+def _unit(features: Projected, pairs: PairTable) -> Tensor:
+    return F.normalize(features.teacher_rows(pairs), dim=1)
 
 
 def _relabelled(pairs: PairTable, ignored_id: int) -> PairTable:
     class_ids = torch.where(pairs.class_ids == IGNORE, ignored_id, pairs.class_ids)
-    return PairTable(
-        pairs.voxel_index, pairs.pixel_index, class_ids, pairs.range_m, pairs.frame_index
-    )
+    return replace(pairs, class_ids=class_ids)

@@ -10,7 +10,7 @@ from olivine.checkpoint import Checkpoints, load_state, save_state
 from olivine.config import PretrainConfig, Runtime
 from olivine.errors import UserError
 from olivine.label_store import LabelStore
-from olivine.loading import Samples, Schedule, make_sample, named, training_batches
+from olivine.loading import Samples, Schedule, make_cloud, make_sample, named, training_batches
 from olivine.networks import Distillation
 from olivine.objective import Objective
 from olivine.parts import Frames
@@ -64,12 +64,13 @@ def pretrain(
     """
     frames = config.data.open(runtime.data_path(), runtime.cache_path())
     key = run_key(config, frames)
-    labels = _labels(config, runtime, frames)
+    labels, segments = _labels(config, runtime, frames), _segments(config, runtime, frames)
     with tracker.run(key, _run_name(config), PretrainSettings(pretrained=config)) as run:
         model = build_model(config, len(labels.class_names) if labels else 1)
         num_steps = 0
         if config.num_epochs:
-            training = _training(config, runtime, worker, model, _Reader(config, frames, labels))
+            reader = _Reader(config, frames, labels, segments)
+            training = _training(config, runtime, worker, model, reader)
             checkpoints = Checkpoints(
                 Store(runtime.out), f"pretrained/{key.fingerprint}/checkpoints"
             )
@@ -80,14 +81,18 @@ def pretrain(
 
 
 def run_key(config: PretrainConfig, frames: Frames) -> RunKey:
-    """Return what identifies this pretraining: settings, data and labels."""
+    """Return what identifies this pretraining: settings, data, labels and segments."""
     labels = config.labels.identity if config.labels and config.method.uses_classes else ""
-    return RunKey("pretrain", identity(config.fingerprint(), frames.fingerprint, labels))
+    segments = config.segments.identity if config.segments and config.method.uses_segments else ""
+    made = (labels, segments) if segments else (labels,)
+    return RunKey("pretrain", identity(config.fingerprint(), frames.fingerprint, *made))
 
 
 def check_labels(config: PretrainConfig, runtime: Runtime) -> None:
-    """Raise UserError if this pretraining's weak labels were never made or are not classes."""
-    _labels(config, runtime, config.data.open(runtime.data_path(), runtime.cache_path()))
+    """Raise UserError if weak labels or segments that this pretraining reads were never made."""
+    frames = config.data.open(runtime.data_path(), runtime.cache_path())
+    _labels(config, runtime, frames)
+    _segments(config, runtime, frames)
 
 
 def weights_name(key: RunKey) -> str:
@@ -110,6 +115,7 @@ def build_model(config: PretrainConfig, num_classes: int) -> Distillation:
             objective=Objective(config.method, config.num_channels, num_classes),
             heads=config.method.heads,
             num_channels=config.num_channels,
+            hidden_channels=config.hidden_channels,
         )
 
 
@@ -153,7 +159,13 @@ def _training(
             "a larger batch_frames."
         )
     cache_bytes = runtime.loader_cache_mb * 1_000_000
-    samples = Samples(read, named(config.augmentations), config.seed, cache_bytes)
+    samples = Samples(
+        read,
+        named(config.augmentations),
+        config.seed,
+        cache_bytes,
+        second_view=config.method.uses_views,
+    )
     wrapped = worker.wrap(model.train())
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return Training(
@@ -180,7 +192,7 @@ def loss_function(
         return worker.rank * num_groups + frame_index // config.contrast_frames
 
     def loss_of(batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        if len(batch.pairs) == 0:
+        if len(batch.pairs) == 0 and config.method.uses_images:
             raise UserError(
                 f"No point of the frames {', '.join(batch.tokens)} is seen by a camera: check the "
                 "calibration, or ask less of the crop by pretrained.augmentations."
@@ -202,14 +214,17 @@ class _Reader:
     config: PretrainConfig
     frames: Frames
     labels: LabelStore | None
+    segments: LabelStore | None
 
     def __call__(self, index: int) -> Sample:
-        read = self.labels.read if self.labels else None
+        if not self.config.method.uses_images:
+            return make_cloud(self.frames.frame(index, images=False, classes=False))
         return make_sample(
             self.frames.frame(index, classes=False),
-            read,
+            self.labels.read if self.labels else None,
             self.frames.camera_names,
             self.config.empty_camera,
+            self.segments.read if self.segments else None,
         )
 
 
@@ -224,6 +239,17 @@ def _labels(config: PretrainConfig, runtime: Runtime, frames: Frames) -> LabelSt
             "or set the terms' weights to 0 by --set pretrained.method.terms.TERM.weight=0."
         )
     return LabelStore.open(runtime.out, frames.fingerprint, config.labels.identity)
+
+
+def _segments(config: PretrainConfig, runtime: Runtime, frames: Frames) -> LabelStore | None:
+    if config.segments is None or not config.method.uses_segments or config.num_epochs == 0:
+        return None
+    if config.segments.makes != "segments":
+        raise UserError(
+            f"pretrained.segments.kind={config.segments.kind} makes classes; a term that pools by "
+            "superpixels needs segments, such as --set pretrained.segments.kind=slic."
+        )
+    return LabelStore.open(runtime.out, frames.fingerprint, config.segments.identity)
 
 
 def _run_name(config: PretrainConfig) -> str:

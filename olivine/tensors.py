@@ -24,26 +24,25 @@ class Voxels:
 
 @dataclass(frozen=True)
 class PairTable:
-    """All pairs of a batch: positions and what a sampler may weigh, but no features."""
+    """All pairs of a batch: positions and what a sampler may weigh, but no features.
+
+    A point's partner is a pixel, or itself in the scan's second view.
+    """
 
     voxel_index: Int[Tensor, " M"]
-    pixel_index: Int[Tensor, "M 3"]  # image in the batch, row, column
+    pixel_index: Int[Tensor, "M 3"] | None  # image in the batch, row, column
     class_ids: Int[Tensor, " M"]  # weak class, or IGNORE
     range_m: Float[Tensor, " M"]
     frame_index: Int[Tensor, " M"]  # frame in the batch
+    view_index: Int[Tensor, " M"] | None = None  # voxel of the second view
 
     def __len__(self) -> int:
         return len(self.voxel_index)
 
     def take(self, chosen: Tensor) -> "PairTable":
         """Keep the pairs of an index or a mask."""
-        return PairTable(
-            self.voxel_index[chosen],
-            self.pixel_index[chosen],
-            self.class_ids[chosen],
-            self.range_m[chosen],
-            self.frame_index[chosen],
-        )
+        kept = {name: value[chosen] for name, value in vars(self).items() if value is not None}
+        return replace(self, **kept)
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,9 @@ class Batch:
     images: UInt8[Tensor, "images 3 rows columns"]
     pairs: PairTable
     class_ids: Int[Tensor, " N"] | None = None  # true class of each point, or IGNORE
+    segments: UInt8[Tensor, "images rows columns"] | None = None  # superpixels, or IGNORE
+    view: Voxels | None = None  # the scans augmented once more
+    view_pairs: PairTable | None = None  # points that are in both views
 
     def to(self, device: torch.device) -> "Batch":
         """Move every tensor."""
@@ -69,6 +71,15 @@ class Matched:
     keys: Float[Tensor, "M D"] | None  # None where a loss looks at the queries alone
     class_ids: Int[Tensor, " M"]  # weak class, or IGNORE
     group_ids: Int[Tensor, " M"]  # contrast group: only rows of one group compete
+    teacher_rows: Float[Tensor, "M T"] | None = None  # the teacher's own features, where asked for
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def take(self, chosen: Tensor) -> "Matched":
+        """Keep the rows of an index or a mask."""
+        kept = {name: value[chosen] for name, value in vars(self).items() if value is not None}
+        return replace(self, **kept)
 
 
 def _moved(record: Any, device: torch.device) -> Any:

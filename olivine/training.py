@@ -72,11 +72,15 @@ class Training:
     def _named(self, losses: dict[str, float], step: int) -> dict[str, float]:
         rate = self.optimiser.param_groups[0]["lr"]
         epoch = (step - 1) // self.schedule.steps_per_epoch
+        states = self.state_metrics()
+        watched = (
+            torch.stack([value.double() for value in states.values()]).tolist() if states else []
+        )
         return {
             **{f"{self.name}/{name}": value for name, value in losses.items()},
             f"{self.name}/lr": rate,
             f"{self.name}/epoch": epoch,
-            **{f"{self.name}/{name}": float(value) for name, value in self.state_metrics().items()},
+            **{f"{self.name}/{name}": value for name, value in zip(states, watched, strict=True)},
         }
 
     def _resume(self, checkpoints: Checkpoints) -> int:

@@ -67,6 +67,11 @@ class Sample:
     pairs: Correspondences
     pair_class: UInt8[np.ndarray, " M"]  # weak class of each pair, or IGNORE
     class_ids: UInt8[np.ndarray, " N"] | None = None  # true class of each point, or IGNORE
+    segments: UInt8[np.ndarray, "C rows columns"] | None = (
+        None  # superpixel in its image, or IGNORE
+    )
+    scan_index: Int[np.ndarray, " N"] | None = None  # row of each point in the scan as read
+    view: "Sample | None" = None  # the same scan augmented once more, without images
 
     def with_pairs(self, chosen: np.ndarray, **changes: Any) -> "Sample":
         """Keep the pairs of an index or a mask; other changes go along."""

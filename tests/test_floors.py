@@ -24,7 +24,10 @@ FAMILIES = {
 FLOORS: list[set[str]] = [
     {"errors"},
     {"buckets", "page_parts", "progress", "provenance", "run_store", "spec", "tensors", "types"},
-    {"geometry", "network_parts", "parts", "sparse", "storage", "tracking", "weights", "worker"},
+    {
+        "contrast", "drawing", "gathering", "geometry", "network_parts", "parts", "sparse",
+        "storage", "tracking", "weights", "worker",
+    },
     {"foundation"},
     FAMILIES,
     {
@@ -34,8 +37,9 @@ FLOORS: list[set[str]] = [
     {"config"},
     {"recipes", "sweep"},
     {
-        "evaluate", "figures", "label", "label_page", "label_pictures", "label_report", "pretrain",
-        "results", "tabulate",
+        "evaluate", "figures", "label", "label_account", "label_batches", "label_outcome",
+        "label_page", "label_pictures", "label_plan", "label_report", "pretrain", "results",
+        "tabulate",
     },
     {"mlflow_tracker"},
     {"cli", "commands", "data_commands", "label_commands", "weights_commands"},

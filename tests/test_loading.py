@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from olivine.augmentations.crop_images import CropImages
+from olivine.augmentations.drop_cuboid import DropCuboid
 from olivine.augmentations.rotate_flip import RotateFlip
 from olivine.errors import UserError
 from olivine.geometry.voxels import Voxelizer
@@ -164,3 +167,53 @@ def test_a_broken_file_is_one_sentence_from_any_loader_process(num_processes):
 def test_a_split_or_batch_that_cannot_work_is_an_error(settings, message):
     with pytest.raises(UserError, match=message):
         Schedule(**{"num_epochs": 1, "seed": 0, **settings})
+
+
+def test_the_second_view_keeps_points_and_pairs_them_with_themselves():
+    frames = [make_frame(index) for index in range(3)]
+    samples = Samples(
+        lambda index: make_cloud(frames[index]),
+        [DropCuboid(min_pairs=0), RotateFlip()],
+        seed=0,
+        second_view=True,
+    )
+    voxelizer = Voxelizer(coordinates="cartesian", size=(0.5, 0.5, 0.5))
+
+    drawn = [samples[0, index] for index in range(3)]
+    batch = Collate(voxelizer)(drawn)
+
+    pairs = batch.view_pairs
+    assert pairs is not None
+    assert len(pairs) > 100
+    heights = [
+        np.concatenate([sample.xyz_m[:, 2] for sample in some])
+        for some in (drawn, [sample.view for sample in drawn])
+    ]
+    here = heights[0][batch.voxels.kept_point[pairs.voxel_index]]
+    there = heights[1][batch.view.kept_point[pairs.view_index]]
+    # turning and mirroring keep a height; another point of the same voxel is at most 0.5 m off
+    assert np.abs(here - there).max() <= 0.5
+    assert len(pairs.voxel_index.unique()) == len(pairs)
+    frame = batch.voxels.coordinates[pairs.voxel_index, 0]
+    assert torch.equal(frame, batch.view.coordinates[pairs.view_index, 0])
+    assert torch.equal(frame, pairs.frame_index)
+    assert not np.allclose(drawn[0].xyz_m[:50], drawn[0].view.xyz_m[:50])
+
+
+def test_segments_move_with_their_images():
+    frame = make_frame(0)
+    marks = [np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS) % 200] * 2
+    maps = {
+        name: LabelMap(ids.astype(np.uint8), (), "")
+        for name, ids in zip(frame.image_names, marks, strict=True)
+    }
+    painted = replace(
+        frame, images=tuple(np.repeat(ids.astype(np.uint8)[..., None], 3, 2) for ids in marks)
+    )
+    sample = make_sample(painted, None, CAMERAS, read_segments=lambda name, size: maps[name])
+
+    same_size = CropImages(rows_px=ROWS, columns_px=COLUMNS, min_area=1.0, flip_chance=1.0)
+    moved = same_size(sample, np.random.default_rng(0))
+
+    np.testing.assert_array_equal(moved.segments, moved.images[..., 0])
+    assert not np.array_equal(moved.segments, sample.segments)

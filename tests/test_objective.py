@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
+from feature_rows import FeatureRows
 
+from olivine.errors import UserError
 from olivine.losses.info_nce import info_nce
 from olivine.losses.sup_con import sup_con
 from olivine.objective import Method, Objective
@@ -27,7 +31,7 @@ PAIRS = PairTable(
 WARM = {"terms.compact.loss.warmup_steps": 0, "terms.compact.loss.freeze": False}
 
 
-class Rows:
+class Rows(FeatureRows):
     """Features of pair i are row i, asked for by the pair's voxel."""
 
     def __init__(self):
@@ -45,7 +49,7 @@ def run(method: Method, pairs: PairTable = PAIRS, frames_per_group: int = 2, fir
     rows = Rows()
     total, values = objective(
         rows,
-        pairs,
+        {"pixel": pairs},
         lambda frame: first_group + frame // frames_per_group,
         lambda term, group: torch.Generator().manual_seed(100 * term + group),
     )
@@ -141,3 +145,62 @@ def test_the_bank_is_watched():
     metrics = objective.state_metrics()
     assert set(metrics) > {"compact/kappa_mean", "compact/kappa/0", "compact/warm"}
     assert metrics["compact/classes_seen"].item() == NUM_CLASSES
+
+
+class Scans(Rows):
+    """Two views of points, and of scans."""
+
+    def views(self, head: str, pairs: PairTable) -> torch.Tensor:
+        return F.normalize(PIXELS[head][pairs.view_index], dim=1)
+
+    def scans(self, head: str) -> torch.Tensor:
+        return F.normalize(POINTS[head][:4], dim=1)
+
+    def scan_keys(self, head: str) -> torch.Tensor:
+        return F.normalize(PIXELS[head][:4], dim=1)
+
+
+def test_points_of_two_views_are_compared_as_points_with_pixels_are():
+    method = ppkt_method().override({"terms.pixel.match": "view", "terms.pixel.sample": None})
+    pairs = replace(PAIRS, pixel_index=None, view_index=torch.arange(NUM_PAIRS).flip(0))
+    objective = Objective(method, NUM_CHANNELS, NUM_CLASSES)
+
+    total, _ = objective(Scans(), {"view": pairs}, torch.zeros_like, no_draw)
+
+    query, key = F.normalize(POINTS["pixel"], dim=1), F.normalize(PIXELS["pixel"], dim=1).flip(0)
+    torch.testing.assert_close(total, info_nce(query, key, 0.07))
+    assert method.uses_views
+    assert not method.uses_images
+    assert not method.uses_pixels
+    assert not method.uses_momentum
+
+
+def test_whole_scans_are_compared_with_their_second_views():
+    method = ppkt_method().override({"terms.pixel.match": "scan", "terms.pixel.sample": None})
+    frames = PAIRS.take(torch.arange(4))
+    objective = Objective(method, NUM_CHANNELS, NUM_CLASSES)
+
+    total, _ = objective(Scans(), {"scan": frames}, torch.zeros_like, no_draw)
+
+    torch.testing.assert_close(
+        total, info_nce(Scans().scans("pixel"), Scans().scan_keys("pixel"), 0.07)
+    )
+    assert method.uses_views
+    assert method.uses_momentum
+
+
+def no_draw(term: int, group: int) -> torch.Generator:
+    return torch.Generator()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"terms.class.match": "view"}, "no pool, and no sampler or loss that needs weak labels"),
+        ({"terms.pixel.match": "scan"}, "compares every scan: it takes no sampler"),
+        ({"terms.pixel.match": "view", "terms.pixel.pool": {"kind": "segment"}}, "takes no pool"),
+    ],
+)
+def test_terms_that_make_no_sense_are_refused(change, message):
+    with pytest.raises(UserError, match=message):
+        olivine_method().override(change)

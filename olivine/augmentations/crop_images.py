@@ -45,19 +45,25 @@ class CropImages(Augmentation):
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """Return the sample with new images and the pairs that are still in them."""
-        images, rows, pixels = [], [], []
+        if not len(sample.images):  # a view of the scan alone
+            return sample
+        images, segments, rows, pixels = [], [], [], []
         for camera, image in enumerate(sample.images):
             of_camera = np.flatnonzero(sample.pairs.pixel_index[:, 0] == camera)
             own = sample.pairs.pixel_index[of_camera]
             crop = self._choose(image.shape[:2], own, generator)
             flip = generator.random() < self.flip_chance
             inside = crop.holds(own)
-            images.append(self._cut(image, crop, flip))
+            images.append(self._cut(image, crop, flip, Image.Resampling.BILINEAR))
+            if sample.segments is not None:
+                ids = sample.segments[camera]
+                segments.append(self._cut(ids, crop, flip, Image.Resampling.NEAREST))
             rows.append(of_camera[inside])
             pixels.append(self._moved(own[inside], crop, flip))
         chosen = np.concatenate(rows)
         moved = Correspondences(sample.pairs.point_index[chosen], np.concatenate(pixels))
-        return sample.with_pairs(chosen, pairs=moved, images=np.stack(images))
+        changes = {"segments": np.stack(segments)} if segments else {}
+        return sample.with_pairs(chosen, pairs=moved, images=np.stack(images), **changes)
 
     def _choose(
         self,
@@ -90,11 +96,11 @@ class CropImages(Augmentation):
                 return Crop(top, left, rows, columns)
         return Crop(0, 0, height, width)
 
-    def _cut(self, image: np.ndarray, crop: Crop, flip: bool) -> np.ndarray:
+    def _cut(
+        self, image: np.ndarray, crop: Crop, flip: bool, resampling: Image.Resampling
+    ) -> np.ndarray:
         box = (crop.left, crop.top, crop.left + crop.columns, crop.top + crop.rows)
-        small = Image.fromarray(image).resize(
-            (self.columns_px, self.rows_px), Image.Resampling.BILINEAR, box=box
-        )
+        small = Image.fromarray(image).resize((self.columns_px, self.rows_px), resampling, box=box)
         pixels = np.asarray(small)
         return pixels[:, ::-1] if flip else pixels
 

@@ -38,4 +38,5 @@ class DropCuboid(Augmentation):
             pairs=Correspondences(new_row[pairs.point_index], pairs.pixel_index),
             pair_class=sample.pair_class[kept_pair],
             class_ids=None if sample.class_ids is None else sample.class_ids[keep],
+            scan_index=None if sample.scan_index is None else sample.scan_index[keep],
         )

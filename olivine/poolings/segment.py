@@ -1,0 +1,43 @@
+"""Superpixels instead of pixels: one query and one key per segment of an image (SLidR).
+
+Sautier et al., "Image-to-Lidar Self-Supervised Distillation for Autonomous Driving Data",
+CVPR 2022, section 3.2 (METHOD 7.1): the query is the mean of the unit-length features of the
+points in the segment, the key the mean over all of the segment's pixels that the crop shows;
+neither is normalised again. Segments without points are left out.
+"""
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from olivine.network_parts import Pooling, Projected
+from olivine.tensors import Matched, PairTable
+from olivine.types import IGNORE
+
+
+class Segment(Pooling):
+    """Averages by the segment of an image; it has no settings."""
+
+    uses_segments: ClassVar[bool] = True
+
+    def __call__(
+        self, features: Projected, head: str, pairs: PairTable, group_ids: Int[Tensor, " M"]
+    ) -> Matched:
+        """Return one row per segment that has a point, in the order of image and segment."""
+        segment = features.segments(pairs)
+        known = segment >= 0
+        segment, group_ids = segment[known], group_ids[known]
+        rows = features.points(head, pairs.take(known))
+        segments, place, counts = torch.unique(segment, return_inverse=True, return_counts=True)
+        sums = rows.new_zeros(len(segments), rows.shape[1]).index_add(0, place, rows)
+        keys, teacher_rows = features.segment_pixels(head, segments)
+        group_of = group_ids.new_zeros(len(segments)).scatter(0, place, group_ids)
+        return Matched(
+            queries=sums / counts[:, None],
+            keys=keys,
+            class_ids=torch.full_like(segments, IGNORE),
+            group_ids=group_of,
+            teacher_rows=teacher_rows,
+        )

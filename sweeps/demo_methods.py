@@ -1,0 +1,25 @@
+"""The same question as `methods`, small enough for two cores and the demo's synthetic world.
+
+Fine-tuning sees one of the demo's eight training scenes, 12.5 % of the labels. Its learning rates
+were chosen on a world of another seed.
+
+Cost: 8 rows x 2 protocols x 5 seeds, about half a minute each on one CPU.
+"""
+
+from olivine.recipes import at_demo_scale
+from olivine.sweep import Sweep
+from sweeps.methods import TEN_PERCENT, rows
+
+SWEEP = Sweep(
+    name="demo_methods",
+    question=__doc__ or "",
+    metric="miou",
+    recipe="demo",
+    rows=rows(
+        at_demo_scale,
+        "1 of 8 scenes",
+        {**TEN_PERCENT, "train.scene_step": 8, "optimiser.lr": 0.05, "head_lr": 0.5},
+    ),
+    seeds=(0, 1, 2, 3, 4),
+    seed_names=("seed", "pretrained.seed"),
+)

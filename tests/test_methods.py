@@ -1,0 +1,92 @@
+"""Every recipe's objective trains, on the synthetic world and on a real keyframe."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import SMALL
+from test_pretrain import Metrics, tiny_runtime
+
+from olivine.config import PretrainConfig, label_configs
+from olivine.datasets.nuscenes import Nuscenes
+from olivine.errors import UserError
+from olivine.label import label
+from olivine.pretrain import pretrain
+from olivine.recipes import RECIPES, at_demo_scale, recipe
+from olivine.tracking import NullTracker
+from olivine.worker import LocalWorker
+
+METHODS = [name for name in RECIPES if not name.startswith("demo") and name != "random"]
+SMALL_SEGMENTS = {"pretrained.segments.num_segments": 30, "pretrained.segments.sigma_px": 1.0}
+
+
+def small(method: str, **settings: object) -> PretrainConfig:
+    config = at_demo_scale(recipe(method)).override(SMALL)
+    if config.pretrained.segments is not None:
+        config = config.override(SMALL_SEGMENTS)
+    if config.pretrained.method.uses_momentum:
+        settings = {"method.terms.scan.loss.size": 16, **settings}
+    return config.pretrained.override(settings)
+
+
+def losses(config: PretrainConfig, root: Path, out: Path) -> list[float]:
+    """Return the loss of every logged step, from labels to the last epoch."""
+    runtime = tiny_runtime(root, out)
+    if config.labels is not None or config.segments is not None:
+        for job in label_configs(config):
+            label(job, runtime, LocalWorker(), NullTracker())
+    tracker = Metrics()
+    pretrain(config, runtime, LocalWorker(), tracker)
+    return tracker.losses("loss")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_methods_loss_falls_on_the_synthetic_world(
+    method: str, tiny_world: Path, tmp_path: Path
+) -> None:
+    found = losses(small(method, num_epochs=8, seed=1), tiny_world, tmp_path)
+
+    assert np.isfinite(found).all()
+    # A queue of keys starts empty and fills for some steps: the loss falls from then on.
+    start = 4 if method == "depthcontrast" else 0
+    assert np.mean(found[-4:]) < found[start]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_on_a_real_keyframe(
+    method: str, shared_data: Path, tmp_path: Path
+) -> None:
+    data = Nuscenes(version="v1.0-mini", split="all")
+    settings = {"data": data, "batch_frames": 1, "contrast_frames": 1, "num_epochs": 10}
+    found = losses(
+        small(method, **settings), shared_data / "nuscenes_scene0061_keyframe0", tmp_path
+    )
+
+    assert len(found) > 1
+    assert np.isfinite(found).all()
+    if method != "depthcontrast":  # one scan has no other to differ from
+        assert found[-1] < found[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "message"),
+    [
+        ("slidr", {"segments": None}, "pools by superpixels: set segments.kind"),
+        ("slidr", {"teacher": None}, "compares with pixels: set teacher.kind"),
+        ("olivine", {"labels": None}, "needs weak labels: set labels.kind"),
+        ("scalr", {"teacher": None}, "compares with pixels: set teacher.kind"),
+    ],
+)
+def test_a_method_without_what_it_compares_with_is_refused(
+    method: str, settings: dict[str, None], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        small(method, **settings)
+
+
+def test_classes_are_no_segments(tiny_world: Path, tmp_path: Path) -> None:
+    config = small("slidr").override({"segments.kind": "embedded"})
+
+    with pytest.raises(UserError, match="embedded makes classes"):
+        pretrain(config, tiny_runtime(tiny_world, tmp_path), LocalWorker(), NullTracker())
