@@ -78,7 +78,7 @@ def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: Path
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         licences = [name for name in archive.namelist() if name.endswith("/licenses/LICENSE")]
     assert names == tracked(*PACKAGES)
-    assert {Path(name).suffix for name in names} >= {".py", ".json", ".npz"}
+    assert {Path(name).suffix for name in names} >= {".py", ".json", ".npz", ".csv", ".yaml", ".css"}
     assert len(licences) == 1
 
 
@@ -88,7 +88,8 @@ def test_the_metadata_say_what_it_is_and_needs(wheel: Path) -> None:
     assert said["Name"] == "olivine"
     assert said["License-Expression"] == "Apache-2.0"
     assert said["Requires-Python"] == ">=3.10"
-    assert set(said.get_all("Provides-Extra", [])) == {"grounded-sam", "minkowski", "dev"}
+    extras = {"grounded-sam", "transformers", "superpixels", "minkowski", "dev"}
+    assert set(said.get_all("Provides-Extra", [])) == extras
     needed = [line for line in said.get_all("Requires-Dist", []) if "extra ==" not in line]
     for name in ("torch", "ray", "mlflow"):
         assert any(re.match(rf"{name}\b.*[<>]", line) for line in needed), f"no bounds for {name}"
