@@ -78,7 +78,8 @@ def test_the_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel: Path
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         licences = [name for name in archive.namelist() if name.endswith("/licenses/LICENSE")]
     assert names == tracked(*PACKAGES)
-    assert {Path(name).suffix for name in names} >= {".py", ".json", ".npz", ".csv", ".yaml", ".css"}
+    suffixes = {Path(name).suffix for name in names}
+    assert suffixes >= {".py", ".json", ".npz", ".csv", ".yaml", ".css"}
     assert len(licences) == 1
 
 
