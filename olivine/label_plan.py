@@ -45,6 +45,8 @@ class LabelPlan:
 
     def lines(self, measure: str) -> list[str]:
         """Return the plan for people; `measure` is the command that would measure the time."""
+        if not self.num_left:
+            return [self._images()]
         return [self._images(), self._work(), self._bytes(), self._time(measure)]
 
     def _images(self) -> str:

@@ -47,6 +47,15 @@ def test_a_plan_says_what_is_there_and_writes_nothing(tmp_path: Path) -> None:
     assert "`olivine label --limit 100`" in seconds
 
 
+def test_a_plan_of_a_finished_job_has_nothing_more_to_say(tmp_path: Path) -> None:
+    write_images(tmp_path / "data", 4)
+    label(CONFIG, runtime_of(tmp_path), LocalWorker(), NullTracker())
+
+    found = plan(tmp_path)
+
+    assert found.lines("MEASURE") == [f"Images  4: 4 have labels in {found.path}; 0 to label."]
+
+
 def test_a_plan_after_a_limited_job_knows_time_sizes_and_failures(tmp_path: Path) -> None:
     names = write_images(tmp_path / "data", 30)
     (tmp_path / "data" / names[1]).write_bytes(b"no image")
