@@ -46,7 +46,7 @@ def _check(chosen: Iterable[Weights], folder: Path) -> int:
             sys.stdout.write(f"{weights.name}: {problem}\n")
     if num_problems:
         sys.stdout.write(
-            f"{num_problems} problem{'s' * (num_problems > 1)}; `olivine weights fetch NAME --folder {folder}` mends them.\n"
+            f"Problems: {num_problems}. `olivine weights fetch NAME --folder {folder}` mends them.\n"
         )
     return FOUND_PROBLEMS if num_problems else OK
 

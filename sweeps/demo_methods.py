@@ -1,7 +1,8 @@
 """The same question as `methods`, small enough for two cores and the demo's synthetic world.
 
-Fine-tuning sees one of the demo's eight training scenes, 12.5 % of the labels. Its learning rates
-were chosen on a world of another seed.
+Fine-tuning sees one of the demo's eight training scenes, 12.5 % of the labels; its learning rates
+were not searched for. SLidR and ST-SLidR need segments: `olivine label demo --set
+pretrained.segments.kind=slic`.
 
 Cost: 8 rows x 2 protocols x 5 seeds, about half a minute each on one CPU.
 """
