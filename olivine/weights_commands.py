@@ -46,7 +46,7 @@ def _check(chosen: Iterable[Weights], folder: Path) -> int:
             sys.stdout.write(f"{weights.name}: {problem}\n")
     if num_problems:
         sys.stdout.write(
-            f"Problems: {num_problems}. `olivine weights fetch NAME --folder {folder}` mends them.\n"
+            f"Problems: {num_problems}. Mend: `olivine weights fetch NAME --folder {folder}`.\n"
         )
     return FOUND_PROBLEMS if num_problems else OK
 

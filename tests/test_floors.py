@@ -31,8 +31,8 @@ FLOORS: list[set[str]] = [
     {"foundation"},
     FAMILIES,
     {
-        "checkpoint", "label_quality", "label_store", "label_tally", "loading", "networks",
-        "objective", "optim", "segmentation", "training",
+        "checkpoint", "collation", "label_quality", "label_store", "label_tally", "loading",
+        "networks", "objective", "optim", "segmentation", "training",
     },
     {"config"},
     {"recipes", "sweep"},

@@ -7,10 +7,10 @@ import torch
 from olivine.augmentations.crop_images import CropImages
 from olivine.augmentations.drop_cuboid import DropCuboid
 from olivine.augmentations.rotate_flip import RotateFlip
+from olivine.collation import Collate
 from olivine.errors import UserError
 from olivine.geometry.voxels import Voxelizer
 from olivine.loading import (
-    Collate,
     Samples,
     Schedule,
     make_cloud,

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from olivine.collation import Collate
 from olivine.datasets.nuscenes import Nuscenes
 from olivine.drawing import choose_weighted, equal_scans, scan_ids
 from olivine.geometry.voxels import Voxelizer
-from olivine.loading import Collate, make_sample
+from olivine.loading import make_sample
 from olivine.samplers.density_category import LONGEST_M, DensityCategory, range_density
 from olivine.samplers.uniform import Uniform
 from olivine.tensors import PairTable

@@ -1,0 +1,116 @@
+"""Samples become one batch: indices unique in it, images and scans side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from olivine.geometry.voxels import Voxelizer
+from olivine.tensors import Batch, PairTable, Voxels
+from olivine.types import IGNORE, Sample
+
+
+@dataclass(frozen=True)
+class Collate:
+    """Puts samples into one batch; picklable, for loader processes."""
+
+    voxelizer: Voxelizer
+    every_point: bool = False  # points outside the voxels' range take the nearest voxel
+
+    def __call__(self, samples: Sequence[Sample]) -> Batch:
+        """Return one batch; pairs whose point lies in no voxel are left out."""
+        voxels = self._voxels(samples)
+        first_point = _starts([len(sample.xyz_m) for sample in samples])
+        first_image = _starts([len(sample.images) for sample in samples])
+        point = np.concatenate(
+            [s.pairs.point_index + n for s, n in zip(samples, first_point, strict=False)]
+        )
+        pixel = np.concatenate(
+            [
+                s.pairs.pixel_index + np.array([n, 0, 0])
+                for s, n in zip(samples, first_image, strict=False)
+            ]
+        )
+        images = np.concatenate([sample.images for sample in samples])
+        classes = [s.class_ids for s in samples if s.class_ids is not None]
+        segments = [s.segments for s in samples if s.segments is not None]
+        views = [s.view for s in samples if s.view is not None]
+        view = self._voxels(views) if views else None
+        pairs = PairTable(
+            voxel_index=voxels.voxel_of_point[torch.from_numpy(point)],
+            pixel_index=torch.from_numpy(pixel),
+            class_ids=torch.from_numpy(np.concatenate([s.pair_class for s in samples])).long(),
+            range_m=torch.from_numpy(
+                np.concatenate([s.range_m[s.pairs.point_index] for s in samples])
+            ).float(),
+            frame_index=torch.from_numpy(
+                np.repeat(np.arange(len(samples)), [len(s.pairs) for s in samples])
+            ),
+        )
+        return Batch(
+            tokens=tuple(sample.token for sample in samples),
+            voxels=voxels,
+            images=torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))),
+            pairs=pairs.take(pairs.voxel_index >= 0),  # points outside the voxels' range
+            class_ids=torch.from_numpy(np.concatenate(classes)).long() if classes else None,
+            segments=torch.from_numpy(np.concatenate(segments)) if segments else None,
+            view=view,
+            view_pairs=_in_both(samples, voxels, views, view) if view else None,
+        )
+
+    def _voxels(self, samples: Sequence[Sample]) -> Voxels:
+        return self.voxelizer.voxelize(
+            [sample.xyz_m for sample in samples],
+            [sample.intensity for sample in samples],
+            every_point=self.every_point,
+        )
+
+
+def _starts(lengths: Sequence[int]) -> np.ndarray:
+    """Return where each sample begins once they are joined."""
+    return np.cumsum([0, *lengths])
+
+
+def _in_both(
+    samples: Sequence[Sample], voxels: Voxels, views: Sequence[Sample], view: Voxels
+) -> PairTable:
+    """Pair the voxels of points that both views of a scan kept (PointContrast's matches).
+
+    A voxel of the first view appears once, by the point whose features it has.
+    """
+    tables = []
+    first = _starts([len(sample.xyz_m) for sample in samples])
+    second = _starts([len(sample.xyz_m) for sample in views])
+    kept = np.zeros(first[-1], dtype=bool)
+    kept[voxels.kept_point.numpy()] = True
+    for frame, (sample, other) in enumerate(zip(samples, views, strict=True)):
+        assert sample.scan_index is not None
+        assert other.scan_index is not None
+        _, here, there = np.intersect1d(
+            sample.scan_index, other.scan_index, assume_unique=True, return_indices=True
+        )
+        chosen = kept[first[frame] + here]
+        point, again = torch.from_numpy(here[chosen]), torch.from_numpy(there[chosen])
+        tables.append(
+            PairTable(
+                voxel_index=voxels.voxel_of_point[int(first[frame]) + point],
+                pixel_index=None,
+                class_ids=torch.full((len(point),), IGNORE),
+                range_m=torch.from_numpy(sample.range_m)[point].float(),
+                frame_index=torch.full((len(point),), frame),
+                view_index=view.voxel_of_point[int(second[frame]) + again],
+            )
+        )
+    joined = _joined(tables)
+    assert joined.view_index is not None
+    return joined.take((joined.voxel_index >= 0) & (joined.view_index >= 0))
+
+
+def _joined(tables: Sequence[PairTable]) -> PairTable:
+    columns = {
+        name: torch.cat([vars(table)[name] for table in tables])
+        for name, value in vars(tables[0]).items()
+        if value is not None
+    }
+    return replace(tables[0], **columns)
