@@ -23,7 +23,10 @@ FAMILIES = {
 # module, and families share a floor without ever importing each other.
 FLOORS: list[set[str]] = [
     {"errors"},
-    {"buckets", "page_parts", "progress", "provenance", "run_store", "spec", "tensors", "types"},
+    {
+        "buckets", "class_names", "page_parts", "progress", "provenance", "run_store", "spec",
+        "tensors", "types",
+    },
     {
         "contrast", "drawing", "gathering", "geometry", "network_parts", "parts", "sparse",
         "storage", "tracking", "weights", "worker",

@@ -24,30 +24,14 @@ from jaxtyping import Float, UInt8
 from pydantic import Field
 from torch import Tensor, nn
 
+from olivine.class_names import WEAK_B
 from olivine.errors import UserError
 from olivine.network_parts import ImageLabeller, Labeller
 from olivine.parts import Frames
 from olivine.types import IGNORE
 
 # The weak vocabulary of SEEM's labels, in its own order (METHOD 2.1 B), which is not nuScenes'.
-CLASS_NAMES = (
-    "barrier",
-    "bicycle",
-    "bus",
-    "car",
-    "truck",
-    "trailer",
-    "motorcycle",
-    "construction_vehicle",
-    "pedestrian",
-    "traffic_cone",
-    "road",
-    "sidewalk",
-    "terrain",
-    "vegetation",
-    "building",
-    "other_ground",
-)
+CLASS_NAMES = WEAK_B
 NUM_OUTPUTS = len(CLASS_NAMES) + 1  # the last is the background: sky and whatever has no name
 WORKING_ROWS = 192  # images are scaled to this height, so that things have the size it learned
 WEIGHTS = Path(__file__).with_suffix(".npz")

@@ -22,6 +22,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 from pydantic import Field, field_validator, model_validator
 
+from olivine.class_names import WEAK_A, WEAK_B
 from olivine.errors import UserError
 from olivine.network_parts import ImageLabeller, Labeller
 from olivine.parts import Frames
@@ -29,39 +30,7 @@ from olivine.storage import Store
 from olivine.types import IGNORE
 
 # Position in the list + 1 is the id in the files of generation A, the position that of B.
-GENERATION_A = (
-    "barrier",
-    "bicycle",
-    "bus",
-    "car",
-    "motorcycle",
-    "pedestrian",
-    "traffic_cone",
-    "truck",
-    "road",
-    "sidewalk",
-    "terrain",
-    "vegetation",
-    "building",
-)
-GENERATION_B = (
-    "barrier",
-    "bicycle",
-    "bus",
-    "car",
-    "truck",
-    "trailer",
-    "motorcycle",
-    "construction_vehicle",
-    "pedestrian",
-    "traffic_cone",
-    "road",
-    "sidewalk",
-    "terrain",
-    "vegetation",
-    "building",
-    "other_ground",
-)
+GENERATION_A, GENERATION_B = WEAK_A, WEAK_B
 BACKGROUND_A, BACKGROUND_B = 0, 16
 _NUM_LOOKED_FOR = 10  # maps, before a folder is taken for the wrong one
 

@@ -12,31 +12,14 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from olivine.class_names import NUSCENES
 from olivine.errors import UserError
 from olivine.geometry.projection import correspondences
 from olivine.network_parts import ImageLabeller, Labeller
 from olivine.parts import Frames
 from olivine.types import IGNORE, Frame
 
-# The 16 classes of nuScenes-lidarseg in the benchmark's order; a data set must have these.
-CLASS_NAMES = (
-    "barrier",
-    "bicycle",
-    "bus",
-    "car",
-    "construction_vehicle",
-    "motorcycle",
-    "pedestrian",
-    "traffic_cone",
-    "trailer",
-    "truck",
-    "driveable_surface",
-    "other_flat",
-    "sidewalk",
-    "terrain",
-    "manmade",
-    "vegetation",
-)
+CLASS_NAMES = NUSCENES  # a data set must have these
 
 
 class LidarsegTruth(Labeller):

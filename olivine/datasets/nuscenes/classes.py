@@ -5,27 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import UInt8
 
+from olivine.class_names import NUSCENES
 from olivine.types import IGNORE
 
-# The benchmark's order, without its class 0, which is ignored.
-CLASS_NAMES = (
-    "barrier",
-    "bicycle",
-    "bus",
-    "car",
-    "construction_vehicle",
-    "motorcycle",
-    "pedestrian",
-    "traffic_cone",
-    "trailer",
-    "truck",
-    "driveable_surface",
-    "other_flat",
-    "sidewalk",
-    "terrain",
-    "manmade",
-    "vegetation",
-)
+CLASS_NAMES = NUSCENES
 
 # Every fine class in the order of its index in the released label files, and the class it is
 # evaluated as (nuscenes-devkit LidarsegClassMapper). The devkit's written instructions list

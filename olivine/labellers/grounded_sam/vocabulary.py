@@ -17,16 +17,11 @@ from typing import Any
 
 from pydantic import model_validator
 
+from olivine.class_names import NUSCENES
 from olivine.errors import UserError, nearest
 from olivine.spec import Spec, read_yaml
 from olivine.types import IGNORE
 
-# nuScenes-lidarseg's evaluation classes, the benchmark's own order
-NUSCENES = (
-    *("barrier", "bicycle", "bus", "car", "construction_vehicle", "motorcycle", "pedestrian"),
-    *("traffic_cone", "trailer", "truck", "driveable_surface", "other_flat", "sidewalk"),
-    *("terrain", "manmade", "vegetation"),
-)
 FOLDER = Path(__file__).with_name("vocabularies")
 
 
