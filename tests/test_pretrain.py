@@ -119,7 +119,6 @@ from olivine.pretrain import pretrain
 from olivine.spec import read_yaml
 from olivine.tracking import NullTracker
 from olivine.worker import LocalWorker
-from small import SMALL
 
 class Waits(LocalWorker):
     def report(self, metrics):
