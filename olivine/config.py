@@ -22,7 +22,7 @@ from olivine.storage import absolute
 
 def _absolute(place: str) -> str:
     """Return where a path leads from here: a worker may have another working folder."""
-    return place if not place or "://" in place else str(Path(place).absolute())
+    return str(absolute(place)) if place else place
 
 
 Place = Annotated[str, AfterValidator(_absolute), Field(validate_default=True)]

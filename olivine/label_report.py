@@ -18,6 +18,7 @@ from jaxtyping import UInt8
 from pydantic import Field
 
 from olivine import label_pictures as pictures
+from olivine.buckets import is_bucket
 from olivine.config import LabelConfig, Runtime
 from olivine.errors import UserError, nearest
 from olivine.label import LabelJob, open_job, run_fingerprint
@@ -241,7 +242,7 @@ def _write_table(path: Path, table: pd.DataFrame) -> Path:
 
 def _default_folder(job: LabelJob, runtime: Runtime) -> Path:
     """Return a folder of these labels alone; a report stays on this machine."""
-    if "://" in runtime.out:
+    if is_bucket(runtime.out):
         raise UserError(
             f"runtime.out={runtime.out} is no folder of this machine, and a report needs one: "
             "name it by --folder."

@@ -21,7 +21,7 @@ from PIL import Image
 
 from olivine.errors import UserError
 from olivine.network_parts import Labeller
-from olivine.storage import Store
+from olivine.storage import Store, absolute
 from olivine.types import IGNORE, LabelMap
 
 FORMAT = 1  # of labeller.json and of the maps
@@ -36,7 +36,7 @@ class LabelStore:
         self.dataset_fingerprint = dataset_fingerprint
         self.labeller_identity = labeller_identity
         # Absolute, because another process may have another working folder.
-        self._store = Store(str(root) if "://" in str(root) else Path(root).absolute())
+        self._store = Store(absolute(root))
         self._folder = f"labels/{dataset_fingerprint}-{labeller_identity}"
 
     @classmethod
@@ -97,12 +97,11 @@ class LabelStore:
             self._write_json(_ABOUT, about)
         _ = self.class_names  # checked once, and known wherever this store is sent
 
-    def finished(self) -> set[str]:
-        """Return the label files that are there, by one listing; `label_name` gives an image's."""
-        return self.listing()[0]
-
     def listing(self) -> tuple[set[str], set[str]]:
-        """Return the label files and the images with a recorded failure, by one listing."""
+        """Return the label files and the images with a recorded failure, by one listing.
+
+        `label_name` gives an image's file.
+        """
         skip = len(self._folder) + 1
         finished, failed = set(), set()
         for path in self._store.names(self._folder):

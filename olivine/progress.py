@@ -24,7 +24,6 @@ class Progress:
         self.label, self.unit, self.more = label, unit, more
         self._start = self._last = time.monotonic()
         self._first: int | None = None
-        self._open_line = False
 
     def __call__(self, done: int, total: int) -> None:
         """Say that `done` of `total` units are done."""

@@ -73,9 +73,6 @@ class Matched:
     group_ids: Int[Tensor, " M"]  # contrast group: only rows of one group compete
     teacher_rows: Float[Tensor, "M T"] | None = None  # the teacher's own features, where asked for
 
-    def __len__(self) -> int:
-        return len(self.queries)
-
     def take(self, chosen: Tensor) -> "Matched":
         """Keep the rows of an index or a mask."""
         kept = {name: value[chosen] for name, value in vars(self).items() if value is not None}

@@ -13,6 +13,7 @@ import ray.train.torch
 import torch
 from torch import nn
 
+from olivine.buckets import is_bucket
 from olivine.config import Runtime
 from olivine.errors import UserError
 from olivine.progress import Progress, Report
@@ -147,4 +148,4 @@ def _told(store: Store, name: str, progress: Progress) -> Iterator[None]:
 
 def _storage(runtime: Runtime, local: str) -> str:
     """Return where Ray may keep its own record: on several machines, where all can reach it."""
-    return f"{runtime.out.rstrip('/')}/ray" if "://" in runtime.out else local
+    return f"{runtime.out.rstrip('/')}/ray" if is_bucket(runtime.out) else local

@@ -22,6 +22,7 @@ from typing import Any
 import ray
 from ray import tune
 
+from olivine.buckets import is_bucket
 from olivine.config import Runtime
 from olivine.errors import UserError
 from olivine.sweep import Sweep, SweepPlan, Trial
@@ -237,7 +238,7 @@ def _only_driver(runtime: Runtime, name: str) -> Iterator[str]:
 
     The lock ends with its process, however that ends. A bucket has no locks.
     """
-    if "://" in runtime.out:
+    if is_bucket(runtime.out):
         yield f"{runtime.out.rstrip('/')}/sweeps/{name}"
         return
     folder = runtime.out_path("sweeps", name)

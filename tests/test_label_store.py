@@ -60,7 +60,7 @@ def test_a_map_is_one_grey_png_beside_a_description(store: LabelStore, tmp_path:
     assert about["ignore_id"] == IGNORE
     assert about["labeller"]["kind"] == "threshold"
     assert (about["dataset"], about["identity"]) == ("f01de4", "0ddba11")
-    assert store.finished() == {"samples/CAM_FRONT/a.b.png"} == {label_name(NAME)}
+    assert store.listing()[0] == {"samples/CAM_FRONT/a.b.png"} == {label_name(NAME)}
 
 
 def test_another_process_and_a_later_one_read_the_same(store: LabelStore, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_failures_are_recorded_and_forgotten(store: LabelStore) -> None:
     store.record_failure(NAME, "still cut off")
     assert store.failed() == {NAME: "still cut off", "samples/other.jpg": "too dark"}
     assert store.listing() == (set(), {NAME, "samples/other.jpg"})
-    assert store.finished() == set()
+    assert store.listing()[0] == set()
     store.forget_failure(NAME)
     store.forget_failure(NAME)  # by two jobs at once
     assert store.failed() == {"samples/other.jpg": "too dark"}
