@@ -144,9 +144,12 @@ class Projected(Protocol):
         ...
 
     def segment_pixels(
-        self, head: str, segments: Int[Tensor, " S"]
-    ) -> tuple[Float[Tensor, "S D"], Float[Tensor, "S T"]]:
-        """Return the means over all pixels of segments: of unit-length and of teacher features."""
+        self, head: str, segments: Int[Tensor, " S"], teacher_rows: bool
+    ) -> tuple[Float[Tensor, "S D"], Float[Tensor, "S T"] | None]:
+        """Return means over all pixels of segments: of unit-length features, and of the teacher's.
+
+        The second only if `teacher_rows` asks for it.
+        """
         ...
 
 
@@ -157,9 +160,17 @@ class Pooling(Part):
     uses_segments: ClassVar[bool] = False  # True: it needs superpixels
 
     def __call__(
-        self, features: Projected, head: str, pairs: PairTable, group_ids: Int[Tensor, " M"]
+        self,
+        features: Projected,
+        head: str,
+        pairs: PairTable,
+        group_ids: Int[Tensor, " M"],
+        teacher_rows: bool = False,
     ) -> Matched:
-        """Return one row per group; `group_ids` are the pairs' contrast groups."""
+        """Return one row per group; `group_ids` are the pairs' contrast groups.
+
+        `teacher_rows` asks for the teacher's own features too.
+        """
         raise NotImplementedError
 
 

@@ -69,8 +69,8 @@ class Distillation(nn.Module):
             self.slow.follow(self.backbone, self.point_heads)
         voxel_rows = self.backbone(batch.voxels)
         maps = self.teacher(batch.images) if self.teacher is not None else None
-        compares_points = any(t.match == "view" for t in self.objective.method.active().values())
-        view_rows = self.backbone(batch.view) if batch.view and compares_points else None
+        uses_points = self.objective.method.uses_view_points
+        view_rows = self.backbone(batch.view) if batch.view and uses_points else None
         features = _Features(self, voxel_rows, view_rows, maps, batch)
         tables = {"pixel": batch.pairs}
         if batch.view_pairs is not None:
@@ -199,18 +199,22 @@ class _Features:
         ids = self._batch.segments[image, row, column].long()
         return torch.where(ids == IGNORE, -1, image * IGNORE + ids)
 
-    def segment_pixels(self, head: str, segments: Tensor) -> tuple[Tensor, Tensor]:
+    def segment_pixels(
+        self, head: str, segments: Tensor, teacher_rows: bool
+    ) -> tuple[Tensor, Tensor | None]:
         assert self._maps is not None, "a term with pixels needs a teacher"
         assert self._batch.segments is not None
         project = self._networks.pixel_heads[head]
-        unit, own = [], []
+        # Empty first parts, so that a batch without a segment gives no rows, and a head a gradient.
+        unit, own = [project(self._maps[:0, :, 0, 0])], [self._maps[:0, :, 0, 0]]
         for image in torch.unique(torch.div(segments, IGNORE, rounding_mode="floor")).tolist():
             mine = segments[segments // IGNORE == image] - image * IGNORE
             shares = segment_shares(self._batch.segments[image], mine, self._maps.shape[2:])
             cells = self._maps[image].flatten(1).T
             unit.append(shares @ F.normalize(project(cells), dim=1))
-            own.append(shares @ cells)
-        return torch.cat(unit), torch.cat(own)
+            if teacher_rows:
+                own.append(shares @ cells)
+        return torch.cat(unit), torch.cat(own) if teacher_rows else None
 
 
 def segment_shares(

@@ -128,6 +128,11 @@ class Method(Spec):
         return any(term.match != "pixel" for term in self.active().values())
 
     @property
+    def uses_view_points(self) -> bool:
+        """Whether any term looks at points of the second view, not at the whole scan alone."""
+        return any(term.match == "view" for term in self.active().values())
+
+    @property
     def uses_momentum(self) -> bool:
         """Whether any term needs the slowly moving copy of the student."""
         return any(term.match == "scan" for term in self.active().values())
@@ -136,13 +141,19 @@ class Method(Spec):
 class Objective(nn.Module):
     """Turns features into one scalar and the value of every term."""
 
-    def __init__(self, method: Method, num_channels: int, num_classes: int):
+    def __init__(
+        self, method: Method, num_channels: int, num_classes: int, num_teacher_channels: int = 1
+    ):
         super().__init__()
         self.method = method
         self.ignored_id = num_classes if method.ignored_as_class else IGNORE
         total = num_classes + method.ignored_as_class
+        width = {True: num_channels, False: num_teacher_channels}
         self.losses = nn.ModuleDict(
-            {name: term.loss.build(num_channels, total) for name, term in method.active().items()}
+            {
+                name: term.loss.build(width[term.project_pixels], total)
+                for name, term in method.active().items()
+            }
         )
 
     def forward(
@@ -211,7 +222,8 @@ def _draw(term: Term, pairs: PairTable, rows: Tensor, generator: torch.Generator
 
 def _matched(term: Term, features: Projected, pairs: PairTable, group_ids: Tensor) -> Matched:
     if term.pool is not None:
-        return term.pool(features, term.head, pairs, group_ids)
+        wants = term.loss.uses_teacher_rows
+        return term.pool(features, term.head, pairs, group_ids, teacher_rows=wants)
     if term.match == "scan":
         scans, others = features.scans(term.head), features.scan_keys(term.head)
         return Matched(scans, others, pairs.class_ids, group_ids)

@@ -107,12 +107,14 @@ def build_model(config: PretrainConfig, num_classes: int) -> Distillation:
         backbone = config.backbone.build(NUM_INPUT_CHANNELS)
         assert isinstance(backbone, nn.Module)
         teacher = config.teacher if config.num_epochs else None
+        num_pixel_channels = teacher.num_channels if teacher else 1
+        objective = Objective(config.method, config.num_channels, num_classes, num_pixel_channels)
         return Distillation(
             backbone=backbone,
             num_point_channels=config.backbone.num_channels,
             teacher=teacher.build() if teacher else None,
-            num_pixel_channels=teacher.num_channels if teacher else 1,
-            objective=Objective(config.method, config.num_channels, num_classes),
+            num_pixel_channels=num_pixel_channels,
+            objective=objective,
             heads=config.method.heads,
             num_channels=config.num_channels,
             hidden_channels=config.hidden_channels,

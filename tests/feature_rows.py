@@ -27,5 +27,7 @@ class FeatureRows:
     def segments(self, pairs: PairTable) -> Tensor:
         raise AssertionError("no segment was to be asked for")
 
-    def segment_pixels(self, head: str, segments: Tensor) -> tuple[Tensor, Tensor]:
+    def segment_pixels(
+        self, head: str, segments: Tensor, teacher_rows: bool
+    ) -> tuple[Tensor, Tensor | None]:
         raise AssertionError("no segment was to be asked for")

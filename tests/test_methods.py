@@ -11,9 +11,11 @@ from olivine.config import PretrainConfig, label_configs
 from olivine.datasets.nuscenes import Nuscenes
 from olivine.errors import UserError
 from olivine.label import label
+from olivine.label_store import LabelStore
 from olivine.pretrain import pretrain
 from olivine.recipes import RECIPES, at_demo_scale, recipe
 from olivine.tracking import NullTracker
+from olivine.types import IGNORE
 from olivine.worker import LocalWorker
 
 METHODS = [name for name in RECIPES if not name.startswith("demo") and name != "random"]
@@ -67,6 +69,24 @@ def test_every_method_trains_on_a_real_keyframe(
     assert np.isfinite(found).all()
     if method != "depthcontrast":  # one scan has no other to differ from
         assert found[-1] < found[0]
+
+
+def test_images_without_any_segment_teach_nothing_and_break_nothing(
+    tiny_world: Path, tmp_path: Path
+) -> None:
+    config = small("slidr", num_epochs=1)
+    runtime = tiny_runtime(tiny_world, tmp_path)
+    frames = config.data.open(runtime.data_path(), runtime.cache_path())
+    store = LabelStore(runtime.out, frames.fingerprint, config.segments.identity)
+    store.begin(config.segments)
+    for name in frames.image_names():
+        rows, columns = frames.read_image(name).shape[:2]
+        store.write(name, np.full((rows, columns), IGNORE, np.uint8))
+    tracker = Metrics()
+
+    pretrain(config, runtime, LocalWorker(), tracker)
+
+    assert set(tracker.losses("loss")) == {0.0}
 
 
 @pytest.mark.parametrize(

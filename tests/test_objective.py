@@ -204,3 +204,10 @@ def no_draw(term: int, group: int) -> torch.Generator:
 def test_terms_that_make_no_sense_are_refused(change, message):
     with pytest.raises(UserError, match=message):
         olivine_method().override(change)
+
+
+def test_a_loss_on_the_teachers_own_features_has_their_width():
+    settings = {"terms.compact.project_pixels": False, "terms.compact.head": "teacher"}
+    objective = Objective(olivine_method().override(settings), NUM_CHANNELS, NUM_CLASSES, 7)
+
+    assert objective.losses["compact"].mean.shape == (NUM_CLASSES, 7)

@@ -23,7 +23,12 @@ class Segment(Pooling):
     uses_segments: ClassVar[bool] = True
 
     def __call__(
-        self, features: Projected, head: str, pairs: PairTable, group_ids: Int[Tensor, " M"]
+        self,
+        features: Projected,
+        head: str,
+        pairs: PairTable,
+        group_ids: Int[Tensor, " M"],
+        teacher_rows: bool = False,
     ) -> Matched:
         """Return one row per segment that has a point, in the order of image and segment."""
         segment = features.segments(pairs)
@@ -32,12 +37,12 @@ class Segment(Pooling):
         rows = features.points(head, pairs.take(known))
         segments, place, counts = torch.unique(segment, return_inverse=True, return_counts=True)
         sums = rows.new_zeros(len(segments), rows.shape[1]).index_add(0, place, rows)
-        keys, teacher_rows = features.segment_pixels(head, segments)
+        keys, of_teacher = features.segment_pixels(head, segments, teacher_rows)
         group_of = group_ids.new_zeros(len(segments)).scatter(0, place, group_ids)
         return Matched(
             queries=sums / counts[:, None],
             keys=keys,
             class_ids=torch.full_like(segments, IGNORE),
             group_ids=group_of,
-            teacher_rows=teacher_rows,
+            teacher_rows=of_teacher,
         )

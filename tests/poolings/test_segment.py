@@ -28,9 +28,11 @@ class Rows(FeatureRows):
     def segments(self, pairs: PairTable) -> torch.Tensor:
         return SEGMENT[pairs.voxel_index]
 
-    def segment_pixels(self, head: str, segments: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def segment_pixels(
+        self, head: str, segments: torch.Tensor, teacher_rows: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         own = segments.float()[:, None].expand(-1, 8)
-        return own, own[:, :3]
+        return own, own[:, :3] if teacher_rows else None
 
 
 def test_a_query_is_the_mean_of_its_segments_points() -> None:
@@ -40,7 +42,15 @@ def test_a_query_is_the_mean_of_its_segments_points() -> None:
     assert numbers.tolist() == sorted(set(SEGMENT[SEGMENT >= 0].tolist()))
     for number, query in zip(numbers, matched.queries, strict=True):
         torch.testing.assert_close(query, POINTS[number == SEGMENT].mean(dim=0))
-    assert matched.teacher_rows.shape == (len(numbers), 3)
+    assert matched.teacher_rows is None
+
+
+def test_the_teachers_own_features_come_when_asked_for() -> None:
+    groups = torch.zeros(NUM_PAIRS, dtype=torch.long)
+
+    matched = Segment()(Rows(), "pixel", PAIRS, groups, teacher_rows=True)
+
+    assert matched.teacher_rows.shape == (len(matched.queries), 3)
 
 
 def test_a_segment_competes_where_its_points_do() -> None:
