@@ -37,6 +37,11 @@ class Collate:
         segments = [s.segments for s in samples if s.segments is not None]
         views = [s.view for s in samples if s.view is not None]
         view = self._voxels(views) if views else None
+        clusters, view_clusters = (
+            _clusters(samples, voxels, views, view)
+            if view and samples[0].cluster_ids is not None
+            else (None, None)
+        )
         pairs = PairTable(
             voxel_index=voxels.voxel_of_point[torch.from_numpy(point)],
             pixel_index=torch.from_numpy(pixel),
@@ -56,7 +61,11 @@ class Collate:
             class_ids=torch.from_numpy(np.concatenate(classes)).long() if classes else None,
             segments=torch.from_numpy(np.concatenate(segments)) if segments else None,
             view=view,
-            view_pairs=_in_both(samples, voxels, views, view) if view else None,
+            view_pairs=_in_both(samples, voxels, views, view)
+            if view and samples[0].scan_index is not None
+            else None,
+            clusters=clusters,
+            view_clusters=view_clusters,
         )
 
     def _voxels(self, samples: Sequence[Sample]) -> Voxels:
@@ -114,3 +123,37 @@ def _joined(tables: Sequence[PairTable]) -> PairTable:
         if value is not None
     }
     return replace(tables[0], **columns)
+
+
+def _clusters(
+    samples: Sequence[Sample], voxels: Voxels, laters: Sequence[Sample], later_voxels: Voxels
+) -> tuple[PairTable, PairTable]:
+    """Return a row per voxel whose superpoint both scans of its sample show, here and there.
+
+    A voxel has the superpoint of the point whose features it has. Superpoints are numbered over
+    the batch, the same in both tables.
+    """
+    here, there = _kept_clusters(samples, voxels), _kept_clusters(laters, later_voxels)
+    return _shown_by(here, there), _shown_by(there, here)
+
+
+def _kept_clusters(samples: Sequence[Sample], voxels: Voxels) -> PairTable:
+    """Return a row per voxel that has a superpoint."""
+    cluster_ids = [sample.cluster_ids for sample in samples if sample.cluster_ids is not None]
+    frame_of = np.repeat(np.arange(len(samples)), [len(ids) for ids in cluster_ids])
+    point = voxels.kept_point.numpy()
+    ids, frame = np.concatenate(cluster_ids)[point].astype(np.int64), frame_of[point]
+    return PairTable(
+        voxel_index=torch.arange(len(point)),
+        pixel_index=None,
+        class_ids=torch.full((len(point),), IGNORE),
+        range_m=torch.from_numpy(np.concatenate([s.range_m for s in samples])[point]).float(),
+        frame_index=torch.from_numpy(frame),
+        cluster_ids=torch.from_numpy(ids + (frame << 32)),
+    ).take(torch.from_numpy(ids >= 0))
+
+
+def _shown_by(table: PairTable, other: PairTable) -> PairTable:
+    assert table.cluster_ids is not None
+    assert other.cluster_ids is not None
+    return table.take(torch.isin(table.cluster_ids, other.cluster_ids))

@@ -5,9 +5,9 @@ experiment. `Runtime` holds paths, workers and hardware, and changes no result.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from olivine.buckets import is_bucket
 from olivine.errors import UserError
@@ -15,7 +15,7 @@ from olivine.geometry.voxels import Voxelizer
 from olivine.network_parts import Backbone, Labeller, Teacher
 from olivine.objective import Method
 from olivine.optim import Sgd
-from olivine.parts import Augmentation, Dataset
+from olivine.parts import Augmentation, Clustering, Dataset
 from olivine.spec import Spec
 from olivine.storage import absolute
 
@@ -23,6 +23,11 @@ from olivine.storage import absolute
 def _absolute(place: str) -> str:
     """Return where a path leads from here: a worker may have another working folder."""
     return str(absolute(place)) if place else place
+
+
+def _listed(value: Any) -> Any:
+    """Take "a,b" for ["a", "b"]: some shells want brackets quoted."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
 Place = Annotated[str, AfterValidator(_absolute), Field(validate_default=True)]
@@ -49,6 +54,10 @@ class Runtime(Spec):
     max_concurrent_trials: int = 0  # 0: as many as the cluster's CPUs or GPUs allow
     gpus_per_trial: float = 1.0  # a fraction shares a GPU between small trials
     ray_address: str = ""  # empty: a Ray of our own, unless RAY_ADDRESS names a cluster
+    # What a pretraining may go on without: pairs that a draw asked for, classes of the vocabulary.
+    allow: Annotated[
+        tuple[Literal["fewer_pairs", "absent_classes"], ...], BeforeValidator(_listed)
+    ] = ()
     cache_dir: Place = ""  # indices of data sets; empty: the user's cache folder
 
     @model_validator(mode="after")
@@ -87,7 +96,7 @@ class PretrainConfig(Spec):
 
     `batch_frames` counts frames over all workers; `contrast_frames` of them compete with each
     other (the published codes: the frames of one GPU, 4). `labels` names who made the weak labels,
-    `segments` who made the superpixels.
+    `segments` who made the superpixels, `clusters` how superpoints over time are found.
     """
 
     data: Dataset
@@ -96,6 +105,7 @@ class PretrainConfig(Spec):
     teacher: Teacher | None = None
     labels: Labeller | None = None
     segments: Labeller | None = None
+    clusters: Clustering | None = None
     voxels: Voxelizer = Voxelizer()
     augmentations: dict[str, Augmentation | None] = Field(default_factory=dict)
     empty_camera: Literal["error", "drop"] = "error"
@@ -124,6 +134,8 @@ class PretrainConfig(Spec):
             raise ValueError("a term of the method compares with pixels: set teacher.kind")
         if self.method.uses_segments and self.segments is None:
             raise ValueError("a term of the method pools by superpixels: set segments.kind")
+        if self.method.uses_clusters and self.clusters is None:
+            raise ValueError("a term of the method compares superpoints: set clusters.kind")
         return self
 
 

@@ -56,12 +56,12 @@ class BatchKeys:
     """The keys of a whole step: all contrast groups of all workers."""
 
     keys: Float[Tensor, "N D"]
-    class_ids: Int[Tensor, " N"]
-    own: Int[Tensor, " M"]  # row here of each of this worker's keys
+    class_ids: Int[Tensor, " _"]  # of the keys, unless they are shared
+    own: Int[Tensor, " M"]  # row here of the key of each of this worker's queries
     group_ids: Int[Tensor, " M"]  # their contrast groups
 
     def own_of(self, matched: Matched) -> Int[Tensor, " m"]:
-        """Return the row here of each key of one contrast group."""
+        """Return the row here of the key of each query of one contrast group."""
         return self.own[self.group_ids == matched.group_ids[:1]]
 
 
@@ -70,7 +70,10 @@ def gather_keys(matched: Matched) -> BatchKeys:
     assert matched.keys is not None
     keys, first = gather_rows(matched.keys)
     class_ids, _ = gather_rows(matched.class_ids)
-    own = first + torch.arange(len(matched.keys), device=keys.device)
+    own = matched.key_of
+    if own is None:
+        own = torch.arange(len(matched.keys), device=keys.device)
+    own = first + own
     return BatchKeys(keys, class_ids, own, matched.group_ids)
 
 

@@ -115,11 +115,12 @@ class Samples(torch.utils.data.Dataset):
         sample = self._kept.get(index) or self._read(index)
         if self.second_view:
             sample = replace(sample, scan_index=np.arange(len(sample.xyz_m)))
+            sample = replace(sample, view=scan_alone(sample))
         changed = self._augmented(sample, np.random.default_rng([self.seed, epoch, index]))
-        if not self.second_view:
+        if sample.view is None:
             return changed
         generator = np.random.default_rng([self.seed, epoch, index, 1])
-        return replace(changed, view=self._augmented(scan_alone(sample), generator))
+        return replace(changed, view=self._augmented(sample.view, generator))
 
     def _augmented(self, sample: Sample, generator: np.random.Generator) -> Sample:
         for augment in self.augmentations:
@@ -129,6 +130,7 @@ class Samples(torch.utils.data.Dataset):
     def _read(self, index: int) -> Sample:
         sample = self.read(index)
         size = sample.images.nbytes + sample.xyz_m.nbytes + sample.pairs.pixel_index.nbytes
+        size += sample.view.xyz_m.nbytes if sample.view else 0
         if size <= self.cache_bytes:
             self.cache_bytes -= size
             self._kept[index] = sample

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
+from pydantic import Field
 from torch import Tensor, nn
 
 from olivine.parts import Frames
@@ -97,9 +98,11 @@ class Teacher(Part):
 
 
 class Sampler(Part):
-    """Chooses which pairs of one contrast group a term sees."""
+    """Chooses which pairs of one contrast group a term sees: `num_pairs`, or all there are."""
 
     family: ClassVar[str] = "samplers"
+
+    num_pairs: int = Field(default=4096, ge=1)
 
     @property
     def uses_classes(self) -> bool:
@@ -125,6 +128,10 @@ class Projected(Protocol):
 
     def views(self, head: str, pairs: PairTable) -> Float[Tensor, "M D"]:
         """Return the unit-length feature of each pair's point in the scan's second view."""
+        ...
+
+    def later_points(self, head: str) -> tuple[Float[Tensor, "L D"], Int[Tensor, " L"]]:
+        """Return unit-length features of the later scans' voxels, and their superpoints."""
         ...
 
     def scans(self, head: str) -> Float[Tensor, "frames D"]:
@@ -157,7 +164,13 @@ class Pooling(Part):
     """Averages features into groups before they are compared."""
 
     family: ClassVar[str] = "poolings"
+    match: ClassVar[Literal["pixel", "time"]] = "pixel"  # what it averages on the keys' side
     uses_segments: ClassVar[bool] = False  # True: it needs superpixels
+
+    @property
+    def shares_keys(self) -> bool:
+        """Whether several queries have one key."""
+        return False
 
     def __call__(
         self,
@@ -194,6 +207,7 @@ class Loss(Part):
     uses_keys: ClassVar[bool] = True  # False: it looks at the queries alone
     uses_classes: ClassVar[bool] = False  # True: it needs weak labels
     uses_teacher_rows: ClassVar[bool] = False  # True: it compares the teacher's own features
+    shares_keys: ClassVar[bool] = False  # True: several queries may have one key
 
     def build(self, num_channels: int, num_classes: int) -> nn.Module:
         """Return a module called as module(matched of one contrast group) -> scalar tensor."""

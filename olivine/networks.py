@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
+from olivine.grouping import group_means
 from olivine.objective import Objective
 from olivine.tensors import Batch, PairTable, Voxels
 from olivine.types import IGNORE
@@ -76,6 +77,8 @@ class Distillation(nn.Module):
         if batch.view_pairs is not None:
             tables["view"] = batch.view_pairs
             tables["scan"] = _one_row_per_frame(batch)
+        if batch.clusters is not None:
+            tables["time"] = batch.clusters
         return self.objective(features, tables, group_of_frame, generators)
 
 
@@ -127,9 +130,7 @@ def mean_of_scans(
     rows: Float[Tensor, "V D"], voxels: Voxels, num_frames: int
 ) -> Float[Tensor, "frames D"]:
     """Return the mean feature of each scan's voxels."""
-    frame = voxels.coordinates[:, 0].long()
-    sums = rows.new_zeros(num_frames, rows.shape[1]).index_add(0, frame, rows)
-    return sums / frame.bincount(minlength=num_frames).clamp(min=1)[:, None]
+    return group_means(rows, voxels.coordinates[:, 0].long(), num_frames)
 
 
 def _one_row_per_frame(batch: Batch) -> PairTable:
@@ -177,6 +178,14 @@ class _Features:
 
     def pixels(self, head: str, pairs: PairTable) -> Tensor:
         return F.normalize(self._networks.pixel_heads[head](self.teacher_rows(pairs)), dim=1)
+
+    def later_points(self, head: str) -> tuple[Tensor, Tensor]:
+        table = self._batch.view_clusters
+        assert table is not None, "a term over time needs superpoints"
+        assert table.cluster_ids is not None
+        assert self._view_rows is not None, "a term over time needs a later scan"
+        rows = self._networks.point_heads[head](self._view_rows[table.voxel_index])
+        return F.normalize(rows, dim=1), table.cluster_ids
 
     def scans(self, head: str) -> Tensor:
         pooled = mean_of_scans(self._voxel_rows, self._batch.voxels, len(self._batch.tokens))

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from olivine.census import Census
 from olivine.network_parts import Loss, Pooling, Projected, Sampler, Stateful
 from olivine.spec import Spec
 from olivine.tensors import Matched, PairTable
@@ -25,12 +26,13 @@ class Term(Spec):
     """One contrast. A weight of 0 removes it.
 
     `match` says what is compared: a point with the pixel that sees it ("pixel"), a point with
-    itself in the scan's second view ("view"), or a whole scan with its second view as a slowly
-    moving copy of the student sees it ("scan").
+    itself in the scan's second view ("view"), a whole scan with its second view as a slowly
+    moving copy of the student sees it ("scan"), or a superpoint with itself in a later scan
+    ("time").
     """
 
     loss: Loss
-    match: Literal["pixel", "view", "scan"] = "pixel"
+    match: Literal["pixel", "view", "scan", "time"] = "pixel"
     sample: Sampler | None = None  # None: every pair
     pool: Pooling | None = None
     head: str = "pixel"  # projection heads, one per side, shared by the terms that name them
@@ -39,12 +41,21 @@ class Term(Spec):
 
     @model_validator(mode="after")
     def _fits(self) -> "Term":
-        if self.match != "pixel" and (
-            self.pool or self.uses_classes or self.loss.uses_teacher_rows
-        ):
+        if self.match != "pixel" and (self.uses_classes or self.loss.uses_teacher_rows):
             raise ValueError(
-                f"match={self.match!r} compares scans with scans: it takes no pool, and no sampler "
-                "or loss that needs weak labels or the teacher"
+                f"match={self.match!r} compares scans with scans: it takes no sampler or loss that "
+                "needs weak labels or the teacher"
+            )
+        if self.pool is not None and self.pool.match != self.match:
+            raise ValueError(
+                f"pool.kind={self.pool.kind} is for match={self.pool.match!r}, not {self.match!r}"
+            )
+        if self.match == "time" and self.pool is None:
+            raise ValueError("match='time' compares superpoints: set pool.kind=cluster")
+        if self.pool is not None and self.pool.shares_keys and not self.loss.shares_keys:
+            raise ValueError(
+                f"loss.kind={self.loss.kind} wants a key for every query, and pool.kind="
+                f"{self.pool.kind} gives one to many: choose info_nce, or average the queries too"
             )
         if not self.project_pixels and (self.match != "pixel" or self.pool is not None):
             raise ValueError("project_pixels=False compares points with the teacher's pixels")
@@ -76,6 +87,15 @@ class Method(Spec):
     terms: dict[str, Term]
     ignored_as_class: bool = False
     student_momentum: float = Field(default=0.999, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _has_one_second_scan(self) -> "Method":
+        if self.uses_clusters and self.uses_second_view:
+            raise ValueError(
+                "terms with match='view' or 'scan' compare with a second view of the scan and "
+                "those with match='time' with a later scan: a method has one or the other"
+            )
+        return self
 
     @model_validator(mode="after")
     def _heads_agree(self) -> "Method":
@@ -123,14 +143,19 @@ class Method(Spec):
         return any(term.pool and term.pool.uses_segments for term in self.active().values())
 
     @property
-    def uses_views(self) -> bool:
+    def uses_second_view(self) -> bool:
         """Whether any term compares two views of a scan."""
-        return any(term.match != "pixel" for term in self.active().values())
+        return any(term.match in ("view", "scan") for term in self.active().values())
+
+    @property
+    def uses_clusters(self) -> bool:
+        """Whether any term compares superpoints over time."""
+        return any(term.match == "time" for term in self.active().values())
 
     @property
     def uses_view_points(self) -> bool:
-        """Whether any term looks at points of the second view, not at the whole scan alone."""
-        return any(term.match == "view" for term in self.active().values())
+        """Whether any term looks at points of the second scan, not at the whole scan alone."""
+        return any(term.match in ("view", "time") for term in self.active().values())
 
     @property
     def uses_momentum(self) -> bool:
@@ -149,6 +174,8 @@ class Objective(nn.Module):
         self.ignored_id = num_classes if method.ignored_as_class else IGNORE
         total = num_classes + method.ignored_as_class
         width = {True: num_channels, False: num_teacher_channels}
+        self.census = Census()
+        self.num_drawn: dict[str, list[int]] = {}  # of the last step, by term and contrast group
         self.losses = nn.ModuleDict(
             {
                 name: term.loss.build(width[term.project_pixels], total)
@@ -170,6 +197,8 @@ class Objective(nn.Module):
         numbers of one draw, so that a draw does not depend on who makes it.
         """
         values = {}
+        if self.training and self.method.uses_classes:
+            self.census.see(tables["pixel"].class_ids)
         tables = {match: _relabelled(pairs, self.ignored_id) for match, pairs in tables.items()}
         for position, (name, term) in enumerate(self.method.active().items()):
             pairs = tables[term.match]
@@ -183,6 +212,7 @@ class Objective(nn.Module):
                 )
                 for group in torch.unique(group_ids)
             ]
+            self.num_drawn[name] = [len(rows) for rows in chosen]
             rows = torch.cat(chosen) if chosen else group_ids
             values[name] = self._value(name, term, features, pairs.take(rows), group_ids[rows])
         total = sum((term.weight * values[name] for name, term in self.method.active().items()))
@@ -204,9 +234,25 @@ class Objective(nn.Module):
         values = [loss(matched.take(matched.group_ids == group)) for group in groups]
         return torch.stack(values).mean()
 
-    def state_metrics(self) -> dict[str, Tensor]:
-        """Return what stateful losses want watched, named term/quantity."""
+    def draws(self) -> dict[str, tuple[int, int]]:
+        """Return, by term that draws, the pairs it asks for and the least of the last step."""
         return {
+            name: (term.sample.num_pairs, min(self.num_drawn[name], default=0))
+            for name, term in self.method.active().items()
+            if term.sample is not None and name in self.num_drawn
+        }
+
+    def state_metrics(self) -> dict[str, Tensor]:
+        """Return what is worth watching, named term/quantity.
+
+        Of every term the mean number of pairs per contrast group, of stateful losses their own.
+        """
+        device = self.census.num_pairs.device
+        numbers = {
+            f"{name}/num_pairs": torch.tensor(sum(drawn) / max(len(drawn), 1), device=device)
+            for name, drawn in self.num_drawn.items()
+        }
+        return numbers | {
             f"{name}/{key}": value
             for name, loss in self.losses.items()
             if isinstance(loss, Stateful)

@@ -3,12 +3,15 @@
 Families with networks are in `olivine.network_parts`: reading must not wait for torch.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, Int, UInt8
+from pydantic import Field
 
 from olivine.spec import Part
 from olivine.types import Frame, Sample
@@ -41,6 +44,14 @@ class Frames(Protocol):
         """Return one image as RGB; raise UserError naming the file if it cannot be read."""
         ...
 
+    def later(self, index: int, num_keyframes: int) -> int:
+        """Return the keyframe of the same scene that lies so many ahead.
+
+        Towards the end of a scene it is the one that lies as many behind. Raises UserError for a
+        scene that is too short.
+        """
+        ...
+
     def frame(self, index: int, *, images: bool = True, classes: bool = True) -> Frame:
         """Read one frame; `images=False` and `classes=False` skip what is not needed."""
         ...
@@ -56,6 +67,28 @@ class Dataset(Part):
 
         Raises UserError if the root or the split is not there.
         """
+        raise NotImplementedError
+
+
+class Clustering(Part):
+    """Groups the points of scans that lie in one frame of reference into things.
+
+    A thing keeps its id from scan to scan: the ids are superpoints over time.
+    """
+
+    family: ClassVar[str] = "clusterings"
+    version: ClassVar[int] = 1  # raised by a change of code that changes clusters
+
+    num_keyframes_ahead: int = Field(default=1, ge=0)  # of the scan to compare with; 0: itself
+
+    @property
+    def identity(self) -> str:
+        """Return 12 hex digits: two clusterings of one identity make the same clusters."""
+        text = json.dumps([self.what_decides(), self.version], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def __call__(self, clouds: Sequence[Float[np.ndarray, "_ 3"]]) -> list[Int[np.ndarray, " _"]]:
+        """Return the id of each point of each cloud, -1 where it belongs to nothing."""
         raise NotImplementedError
 
 

@@ -1,11 +1,12 @@
 """The pretraining stage: image-to-LiDAR contrastive distillation."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from olivine.census import ABSENT_CLASSES, FEWER_PAIRS, require_pairs
 from olivine.checkpoint import Checkpoints, load_state, save_state
 from olivine.config import PretrainConfig, Runtime
 from olivine.errors import UserError
@@ -16,11 +17,12 @@ from olivine.objective import Objective
 from olivine.parts import Frames
 from olivine.progress import Report
 from olivine.spec import Spec
-from olivine.storage import Store
+from olivine.storage import Store, absolute
+from olivine.superpoints import Superpoints
 from olivine.tensors import Batch
 from olivine.tracking import RunKey, Tracker
 from olivine.training import Training, identity, seeded
-from olivine.types import Sample
+from olivine.types import Frame, Sample
 from olivine.worker import Worker
 
 NUM_INPUT_CHANNELS = 1  # intensity
@@ -69,7 +71,7 @@ def pretrain(
         model = build_model(config, len(labels.class_names) if labels else 1)
         num_steps = 0
         if config.num_epochs:
-            reader = _Reader(config, frames, labels, segments)
+            reader = _Reader(config, frames, labels, segments, _clusters(config, runtime, frames))
             training = _training(config, runtime, worker, model, reader)
             checkpoints = Checkpoints(
                 Store(runtime.out), f"pretrained/{key.fingerprint}/checkpoints"
@@ -84,7 +86,8 @@ def run_key(config: PretrainConfig, frames: Frames) -> RunKey:
     """Return what identifies this pretraining: settings, data, labels and segments."""
     labels = config.labels.identity if config.labels and config.method.uses_classes else ""
     segments = config.segments.identity if config.segments and config.method.uses_segments else ""
-    made = (labels, segments) if segments else (labels,)
+    clusters = config.clusters.identity if config.clusters and config.method.uses_clusters else ""
+    made = (labels, *filter(None, (segments, clusters)))
     return RunKey("pretrain", identity(config.fingerprint(), frames.fingerprint, *made))
 
 
@@ -166,27 +169,52 @@ def _training(
         named(config.augmentations),
         config.seed,
         cache_bytes,
-        second_view=config.method.uses_views,
+        second_view=config.method.uses_second_view,
     )
-    wrapped = worker.wrap(model.train())
+    wrapped, objective = worker.wrap(model.train()), model.objective
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return Training(
         name="pretrain",
         module=model,
-        loss_of=loss_function(wrapped, config, worker),
+        loss_of=_with_enough_pairs(loss_function(wrapped, config, worker), model, config, runtime),
         optimiser=config.optimiser.build([{"params": trainable}]),
         schedule=schedule,
         batches=lambda start: training_batches(
             samples, schedule, config.voxels, start, runtime.num_loader_workers
         ),
         worker=worker,
-        state_metrics=model.objective.state_metrics,
+        state_metrics=objective.state_metrics,
+        end_epoch=objective.census.close,
+        check=lambda: _check_classes(objective, read.labels, runtime),
     )
 
 
-def loss_function(
-    module: nn.Module, config: PretrainConfig, worker: Worker
-) -> Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]]:
+LossOf = Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]]
+
+
+def _with_enough_pairs(
+    loss_of: LossOf, model: Distillation, config: PretrainConfig, runtime: Runtime
+) -> LossOf:
+    """Return the loss; of a run's first step it is refused if a draw got less than it asked for.
+
+    Later steps may: data vary, and what each term got is logged.
+    """
+
+    def guarded(batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        losses = loss_of(batch, step)
+        if step == 0 and FEWER_PAIRS not in runtime.allow:
+            require_pairs(model.objective.draws(), config.contrast_frames)
+        return losses
+
+    return guarded
+
+
+def _check_classes(objective: Objective, labels: LabelStore | None, runtime: Runtime) -> None:
+    if labels is not None and ABSENT_CLASSES not in runtime.allow:
+        objective.census.require_classes(labels.class_names)
+
+
+def loss_function(module: nn.Module, config: PretrainConfig, worker: Worker) -> LossOf:
     """Return the loss of a batch at a step; draws depend on (seed, step, term, group) alone."""
     num_groups = config.batch_frames // worker.world_size // config.contrast_frames
 
@@ -217,12 +245,21 @@ class _Reader:
     frames: Frames
     labels: LabelStore | None
     segments: LabelStore | None
+    clusters: Superpoints | None
 
     def __call__(self, index: int) -> Sample:
-        if not self.config.method.uses_images:
-            return make_cloud(self.frames.frame(index, images=False, classes=False))
+        uses_images = self.config.method.uses_images
+        frame = self.frames.frame(index, images=uses_images, classes=False)
+        sample = self._with_images(frame) if uses_images else make_cloud(frame)
+        if self.clusters is None:
+            return sample
+        here, later, there = self.clusters.of(index, frame)
+        view = replace(make_cloud(later), cluster_ids=there)
+        return replace(sample, cluster_ids=here, view=view)
+
+    def _with_images(self, frame: Frame) -> Sample:
         return make_sample(
-            self.frames.frame(index, classes=False),
+            frame,
             self.labels.read if self.labels else None,
             self.frames.camera_names,
             self.config.empty_camera,
@@ -252,6 +289,12 @@ def _segments(config: PretrainConfig, runtime: Runtime, frames: Frames) -> Label
             "superpixels needs segments, such as --set pretrained.segments.kind=slic."
         )
     return LabelStore.open(runtime.out, frames.fingerprint, config.segments.identity)
+
+
+def _clusters(config: PretrainConfig, runtime: Runtime, frames: Frames) -> Superpoints | None:
+    if config.clusters is None or not config.method.uses_clusters:
+        return None
+    return Superpoints(frames, config.clusters, Store(absolute(runtime.out)))
 
 
 def _run_name(config: PretrainConfig) -> str:

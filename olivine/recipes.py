@@ -1,7 +1,7 @@
 """Whole experiments as values: every method, at the paper's scale and at the demo's.
 
-A recipe is a function of no arguments; its docstring gives the paper, the published score, the
-hardware, the hours and the command. Recipes derive from recipes by changing what differs.
+A recipe is a function of no arguments; its docstring gives the paper, the score to expect, what
+it takes (hardware, hours) and the command. Recipes derive from recipes by changing what differs.
 """
 
 from collections.abc import Callable
@@ -10,78 +10,47 @@ from olivine.augmentations.crop_images import CropImages
 from olivine.augmentations.drop_cuboid import DropCuboid
 from olivine.augmentations.rotate_flip import RotateFlip
 from olivine.backbones.minkunet import MinkUNet
+from olivine.clusterings.hdbscan import Hdbscan
 from olivine.config import EvaluateConfig, PretrainConfig
 from olivine.datasets.nuscenes import Nuscenes
 from olivine.errors import UserError, nearest
 from olivine.geometry.voxels import Voxelizer
 from olivine.labellers.embedded import Embedded
 from olivine.labellers.grounded_sam import GroundedSam
+from olivine.labellers.imported import Imported
+from olivine.labellers.regions import Regions
+from olivine.labellers.sam_segments import SamSegments
 from olivine.labellers.slic import Slic
-from olivine.losses.info_nce import InfoNCE
 from olivine.losses.queue_nce import QueueNCE
-from olivine.losses.regression import Regression
-from olivine.losses.semantic_tolerant import SemanticTolerant
-from olivine.losses.sup_con import SupCon
 from olivine.losses.vmf import VMF
-from olivine.objective import Method, Term
+from olivine.methods import (
+    depthcontrast_method,
+    olivine_method,
+    olivine_next_method,
+    olivine_v1_method,
+    pointcontrast_method,
+    ppkt_method,
+    scalr_method,
+    seal_method,
+    slidr_method,
+    st_slidr_method,
+)
 from olivine.optim import Sgd
-from olivine.poolings.segment import Segment
-from olivine.samplers.density_category import DensityCategory
-from olivine.samplers.uniform import Uniform
 from olivine.teachers.filter_bank import FilterBankTeacher
 
 
-def ppkt_method() -> Method:
-    """Pixel against point (Liu et al. 2021), OLIVINE's baseline."""
-    return Method(terms={"pixel": Term(loss=InfoNCE(), sample=Uniform())})
-
-
-def olivine_method() -> Method:
-    """Pixel, class and vMF terms on weak labels (Zhang and Hou 2024).
-
-    The official code averages the first two terms and adds the third, hence the weights. The
-    class and vMF terms share a head of their own, decoupled from the pixel term's.
-    """
-    pixel = Term(loss=InfoNCE(), sample=Uniform(), weight=0.5)
-    weak = Term(loss=SupCon(), sample=DensityCategory(), head="class", weight=0.5)
-    compact = Term(loss=VMF(), head="class", weight=1.0)
-    return Method(terms={"pixel": pixel, "class": weak, "compact": compact})
-
-
-def slidr_method() -> Method:
-    """All pairs, averaged by superpixel (METHOD 7.1)."""
-    return Method(terms={"segment": Term(loss=InfoNCE(), pool=Segment())})
-
-
-def st_slidr_method() -> Method:
-    """SLidR's groups under a loss that knows which superpixels look alike (METHOD 7.1)."""
-    return Method(terms={"segment": Term(loss=SemanticTolerant(), pool=Segment())})
-
-
-def pointcontrast_method() -> Method:
-    """Point against point of two views (METHOD 7.1)."""
-    loss = InfoNCE(temperature=0.4)
-    return Method(terms={"point": Term(loss=loss, match="view", sample=Uniform())})
-
-
-def depthcontrast_method() -> Method:
-    """Scan against scan with a momentum student and a queue (METHOD 7.1)."""
-    return Method(terms={"scan": Term(loss=QueueNCE(), match="scan")})
-
-
-def scalr_method() -> Method:
-    """Every point regresses to the teacher's own pixel: no negatives, no sampling (METHOD 7.1)."""
-    return Method(terms={"pixel": Term(loss=Regression(), project_pixels=False)})
-
-
 def olivine() -> EvaluateConfig:
-    """OLIVINE on nuScenes, linear probe (NeurIPS 2024).
+    """OLIVINE on nuScenes, with the final code's weights (Zhang and Hou, NeurIPS 2024).
 
-    Published: 50.09 mIoU with SEEM labels, 47.3 with Grounded-SAM labels; 36.5 hours on four
-    RTX 3090. Labels are Grounded-SAM's with SAM-HQ (METHOD 2.1 A): `olivine weights fetch
+    Labels are Grounded-SAM's with SAM-HQ (METHOD 2.1 A): `olivine weights fetch
     groundingdino_swint_ogc sam_hq_vit_h bert-base-uncased`. Ours differs: the teacher is the
-    embedded one. Commands: `olivine label`, `olivine pretrain`, `olivine evaluate`, each with your
-    `--set runtime.data_root=...`.
+    embedded one, and pixels without a label take part in no class term.
+
+    Expected: 50.09 mIoU by linear probe with SEEM labels, 47.3 with Grounded-SAM labels, 50.58 and
+    46.1 fine-tuned with 1 % (published, with a ResNet-50 teacher).
+    Takes: 36.5 hours and 8.1 GB each on four RTX 3090 (published).
+    Commands: `olivine label olivine`, `olivine pretrain olivine`, `olivine evaluate olivine`, each
+    with your `--set runtime.data_root=...`.
     """
     train = Nuscenes(version="v1.0-trainval", split="train")
     pretrained = PretrainConfig(
@@ -104,16 +73,73 @@ def olivine() -> EvaluateConfig:
     )
 
 
+def olivine_v1() -> EvaluateConfig:
+    """OLIVINE as in the first preprint, arXiv 2405.14271v1: 14 classes, a bank that never freezes.
+
+    Masks are painted as they are drawn, without non-maximum suppression, as its labels were.
+
+    Expected: 47.3 mIoU by linear probe, 46.1 fine-tuned with 1 % (published).
+    Takes: as `olivine`; no figure of its own is in print.
+    Commands: those of `olivine`, with this name.
+    """
+    labels = GroundedSam(segmenter="sam_hq_vit_h", nms_iou=1.0, overlap="drawn")
+    return olivine().override(
+        {"pretrained.method": olivine_v1_method(), "pretrained.labels": labels}
+    )
+
+
+def olivine_seem() -> EvaluateConfig:
+    """OLIVINE as published: the authors' SEEM labels with 17 classes (NeurIPS 2024, METHOD 2.1 B).
+
+    The label files are the authors' release below `camseg/` of the data root. Their 0 is both
+    barrier and nothing, and counts as barrier, as in the official code.
+
+    Expected: 50.09 mIoU by linear probe, 50.58 fine-tuned with 1 %, 65.01 with 10 % (published).
+    Takes: 36.5 hours and 8.1 GB each on four RTX 3090 (published).
+    Commands: those of `olivine`, with this name.
+    """
+    labels = Imported(source="OLIVINE release", generation="B", zero="barrier")
+    return olivine().override(
+        {"pretrained.labels": labels, "pretrained.method.ignored_as_class": True}
+    )
+
+
+def olivine_next() -> EvaluateConfig:
+    """OLIVINE with the posterior of a bias-corrected vMF bank; a recipe of our own.
+
+    Everything but the method is `olivine`'s, so that a comparison is of the methods alone.
+
+    Expected: better than `olivine` on the synthetic world, see the README; never run on nuScenes.
+    Takes: as `olivine`; the term's cost is a product of all pairs with the classes' means.
+    Commands: those of `olivine`, with this name.
+    """
+    return olivine().override({"pretrained.method": olivine_next_method()})
+
+
 def ppkt() -> EvaluateConfig:
-    """PPKT's loss with the same teacher and student (Liu et al. 2021); published 35.90 mIoU."""
+    """PPKT's loss on the same student (Liu et al. 2021).
+
+    The published row has a teacher of stride 32; this is OLIVINE's baseline, on OLIVINE's teacher.
+
+    Expected: 35.90 mIoU by linear probe, 37.80 fine-tuned with 1 % (published).
+    Takes: as `olivine` by the paper's text ("similar"); no figure of its own is in print.
+    Command: `olivine pretrain ppkt`, then `olivine evaluate ppkt`, with your
+    `--set runtime.data_root=...`; it needs no labels.
+    """
     return olivine().override({"pretrained.method": ppkt_method(), "pretrained.labels": None})
 
 
 def slidr() -> EvaluateConfig:
     """SLidR: superpixels instead of pixels (Sautier et al., CVPR 2022).
 
-    Published: 38.80 mIoU by linear probe, 38.30 fine-tuned with 1 %. 150 SLIC superpixels of
-    each image come from `olivine label slidr`; everything else is PPKT's recipe.
+    150 SLIC superpixels of each image come from `olivine label slidr`; everything else is PPKT's
+    recipe.
+
+    Expected: 38.80 mIoU by linear probe, 38.30 fine-tuned with 1 % (published).
+    Takes: as `olivine` by the paper's text ("similar"); users report 2.25 hours an epoch on one
+    V100 (METHOD 9).
+    Commands: `olivine label slidr`, `olivine pretrain slidr`, `olivine evaluate slidr`, each with
+    your `--set runtime.data_root=...`.
     """
     return ppkt().override({"pretrained.method": slidr_method(), "pretrained.segments": Slic()})
 
@@ -121,16 +147,44 @@ def slidr() -> EvaluateConfig:
 def st_slidr() -> EvaluateConfig:
     """ST-SLidR: SLidR that spares likely false negatives (Mahmoud et al., CVPR 2023).
 
-    Published: 40.48 mIoU by linear probe, 40.75 fine-tuned with 1 %.
+    Expected: 40.48 mIoU by linear probe, 40.75 fine-tuned with 1 % (published).
+    Takes: as `slidr`; published on two GPUs.
+    Commands: those of `slidr`, with this name; the superpixels are the same.
     """
     return slidr().override({"pretrained.method": st_slidr_method()})
+
+
+def seal() -> EvaluateConfig:
+    """Seal: a foundation model's segments, and superpoints over time (Liu et al., NeurIPS 2023).
+
+    Its training code was never released: `seal_method` says what is ours. Segments are SAM's
+    automatic masks, from `olivine weights fetch sam_vit_h`; the published row has SEEM's, which
+    `--set pretrained.segments.kind=imported_segments` reads. Superpoints are made when a frame is
+    first read, about a second each, and kept.
+
+    Expected: 44.95 mIoU by linear probe, 45.84 fine-tuned with 1 % (published); users of SLidR's
+    code with SAM's or SEEM's segments found 41.3 and 41.0 with 1 % (METHOD 7.1).
+    Takes: no figure is in print; a step has a second scan, so more than `slidr`.
+    Commands: those of `slidr`, with this name.
+    """
+    return slidr().override(
+        {
+            "pretrained.method": seal_method(),
+            "pretrained.segments": SamSegments(),
+            "pretrained.clusters": Hdbscan(),
+        }
+    )
 
 
 def pointcontrast() -> EvaluateConfig:
     """PointContrast: a point against itself in a second view (Xie et al., ECCV 2020).
 
-    Published: 21.90 mIoU by linear probe, 32.50 fine-tuned with 1 %. No teacher and no images:
-    two augmentations of each scan, 4096 points, temperature 0.4.
+    No teacher and no images: two augmentations of each scan, 4096 points, temperature 0.4.
+
+    Expected: 21.90 mIoU by linear probe, 32.50 fine-tuned with 1 % (published).
+    Takes: no figure is in print; less than `ppkt`, which also reads images.
+    Command: `olivine pretrain pointcontrast`, then `olivine evaluate pointcontrast`, with your
+    `--set runtime.data_root=...`; it needs no labels.
     """
     return ppkt().override(
         {"pretrained.method": pointcontrast_method(), "pretrained.teacher": None}
@@ -140,9 +194,13 @@ def pointcontrast() -> EvaluateConfig:
 def depthcontrast() -> EvaluateConfig:
     """DepthContrast: a scan against its second view and earlier scans (Zhang et al., ICCV 2021).
 
-    Published: 22.10 mIoU by linear probe, 31.70 fine-tuned with 1 %. Heads of three layers, a
-    queue of 65,536 scans, momentum 0.999, temperature 0.1; voxels alone, where the authors'
-    LiDAR model also has a branch on points.
+    Heads of three layers, a queue of 65,536 scans, momentum 0.999, temperature 0.1; voxels alone,
+    where the authors' LiDAR model also has a branch on points.
+
+    Expected: 22.10 mIoU by linear probe, 31.70 fine-tuned with 1 % (published).
+    Takes: no figure is in print; its authors train 1000 epochs, 32 scans per GPU.
+    Command: `olivine pretrain depthcontrast`, then `olivine evaluate depthcontrast`, with your
+    `--set runtime.data_root=...`; it needs no labels.
     """
     return ppkt().override(
         {
@@ -157,14 +215,25 @@ def depthcontrast() -> EvaluateConfig:
 def scalr() -> EvaluateConfig:
     """ScaLR's loss with PPKT's student and teacher (Puy et al., CVPR 2024).
 
-    Its own numbers (67.8 mIoU by linear probe) are of a WaffleIron student under a DINOv2
-    teacher and do not compare. The student's head is linear.
+    The student's head is linear.
+
+    Expected: no number in print has this student under SLidR's protocol. 67.8 mIoU by linear probe
+    is of a WaffleIron under DINOv2 ViT-L and four data sets; 51.77 of MinkUNet-34 under ViT-L and
+    SuperFlow's protocol (published).
+    Takes: less than `ppkt`: no pixel head, no matrix of pairs; 25 epochs in the paper.
+    Command: `olivine pretrain scalr`, then `olivine evaluate scalr`, with your
+    `--set runtime.data_root=...`; it needs no labels.
     """
     return ppkt().override({"pretrained.method": scalr_method()})
 
 
 def random() -> EvaluateConfig:
-    """No pretraining; published 8.1 mIoU by linear probe, 30.30 fine-tuned with 1 %."""
+    """No pretraining: the floor of every table.
+
+    Expected: 8.1 mIoU by linear probe, 30.30 fine-tuned with 1 % (published).
+    Takes: the evaluation alone.
+    Command: `olivine evaluate random`, with your `--set runtime.data_root=...`.
+    """
     return ppkt().override({"pretrained.num_epochs": 0})
 
 
@@ -173,18 +242,31 @@ def demo() -> EvaluateConfig:
 
     What is scaled down: network, image and voxel sizes, pairs and epochs. The vMF bank's momentum
     keeps the official share of the old mean at the end of its warm-up, 0.9999^10000 = 0.368.
-    Seconds per run on two cores: see the README. Command: `olivine demo`.
+
+    Expected: the README's first table.
+    Takes: about half a minute on one CPU.
+    Command: `olivine demo`.
     """
     return at_demo_scale(olivine())
 
 
 def demo_ppkt() -> EvaluateConfig:
-    """PPKT at the demo's scale."""
+    """PPKT at the demo's scale.
+
+    Expected: the README's first table.
+    Takes: about half a minute on one CPU.
+    Command: `olivine demo`, of whose sweep it is a row.
+    """
     return at_demo_scale(ppkt())
 
 
 def demo_random() -> EvaluateConfig:
-    """No pretraining, at the demo's scale."""
+    """No pretraining, at the demo's scale.
+
+    Expected: the README's first table.
+    Takes: some seconds on one CPU.
+    Command: `olivine demo`, of whose sweep it is a row.
+    """
     return at_demo_scale(random())
 
 
@@ -219,6 +301,8 @@ def at_demo_scale(experiment: EvaluateConfig) -> EvaluateConfig:
             settings[f"{place}.loss.size"] = 32
     if experiment.pretrained.labels is not None:
         settings["pretrained.labels"] = Embedded()
+    if isinstance(experiment.pretrained.segments, SamSegments):
+        settings["pretrained.segments"] = Regions(of=Embedded())
     return experiment.override(settings)
 
 
@@ -229,9 +313,13 @@ RECIPES: dict[str, Callable[[], EvaluateConfig]] = {
     for recipe in (
         *(
             olivine,
+            olivine_v1,
+            olivine_seem,
+            olivine_next,
             ppkt,
             slidr,
             st_slidr,
+            seal,
             pointcontrast,
             depthcontrast,
             scalr,

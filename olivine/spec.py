@@ -217,4 +217,7 @@ def _explain(error: ValidationError, tree: Mapping[str, Any]) -> str:
     if problem["type"] == "extra_forbidden":
         return f"No setting {where!r}; see `olivine show` for all names."
     text = problem["msg"].removeprefix("Value error, ")
-    return f"Setting {where!r}: {text}; it was given {problem['input']!r}."
+    given = problem["input"]
+    if isinstance(given, Mapping | Spec):  # settings that do not fit together: they are many
+        return f"Setting {where!r}: {text}."
+    return f"Setting {where!r}: {text}; it was given {given!r}."

@@ -26,7 +26,8 @@ class Voxels:
 class PairTable:
     """All pairs of a batch: positions and what a sampler may weigh, but no features.
 
-    A point's partner is a pixel, or itself in the scan's second view.
+    A point's partner is a pixel, itself in the scan's second view, or its superpoint in a later
+    scan.
     """
 
     voxel_index: Int[Tensor, " M"]
@@ -35,6 +36,7 @@ class PairTable:
     range_m: Float[Tensor, " M"]
     frame_index: Int[Tensor, " M"]  # frame in the batch
     view_index: Int[Tensor, " M"] | None = None  # voxel of the second view
+    cluster_ids: Int[Tensor, " M"] | None = None  # superpoint over time, unique in the batch
 
     def __len__(self) -> int:
         return len(self.voxel_index)
@@ -55,8 +57,10 @@ class Batch:
     pairs: PairTable
     class_ids: Int[Tensor, " N"] | None = None  # true class of each point, or IGNORE
     segments: UInt8[Tensor, "images rows columns"] | None = None  # superpixels, or IGNORE
-    view: Voxels | None = None  # the scans augmented once more
+    view: Voxels | None = None  # the scans augmented once more, or later ones
     view_pairs: PairTable | None = None  # points that are in both views
+    clusters: PairTable | None = None  # voxels of superpoints that the later scan shows too
+    view_clusters: PairTable | None = None  # and the later scan's voxels of the same
 
     def to(self, device: torch.device) -> "Batch":
         """Move every tensor."""
@@ -65,17 +69,30 @@ class Batch:
 
 @dataclass(frozen=True)
 class Matched:
-    """Matched rows: queries[i] should resemble keys[i]. Rows are unit length."""
+    """Matched rows: queries[i] should resemble keys[i], or keys[key_of[i]] where keys are shared.
+
+    Rows are unit length, or means of such rows.
+    """
 
     queries: Float[Tensor, "M D"]
-    keys: Float[Tensor, "M D"] | None  # None where a loss looks at the queries alone
+    keys: Float[Tensor, "N D"] | None  # None where a loss looks at the queries alone
     class_ids: Int[Tensor, " M"]  # weak class, or IGNORE
     group_ids: Int[Tensor, " M"]  # contrast group: only rows of one group compete
     teacher_rows: Float[Tensor, "M T"] | None = None  # the teacher's own features, where asked for
+    key_of: Int[Tensor, " M"] | None = None  # None: every query has a key of its own
 
     def take(self, chosen: Tensor) -> "Matched":
-        """Keep the rows of an index or a mask."""
-        kept = {name: value[chosen] for name, value in vars(self).items() if value is not None}
+        """Keep the rows of an index or a mask; of shared keys those that are still asked for."""
+        shared = self.key_of is not None
+        kept = {
+            name: value[chosen]
+            for name, value in vars(self).items()
+            if value is not None and not (shared and name == "keys")
+        }
+        if shared:
+            assert self.keys is not None
+            used, kept["key_of"] = torch.unique(kept["key_of"], return_inverse=True)
+            kept["keys"] = self.keys[used]
         return replace(self, **kept)
 
 

@@ -32,10 +32,13 @@ class Training:
     batches: Callable[[int], Iterator[Batch]]  # from a step on
     worker: Worker
     state_metrics: Callable[[], dict[str, Tensor]] = dict
+    end_epoch: Callable[[], None] = lambda: None  # before the state of an epoch is saved
+    check: Callable[[], None] = lambda: None  # of that state, also where it is read; it may raise
 
     def train(self, checkpoints: Checkpoints, run: Run, report: Report | None = None) -> int:
         """Train from the newest checkpoint to the end; return the number of steps done now."""
         step = start = self._resume(checkpoints)
+        self.check()
         schedule = self.schedule
         total_steps = schedule.steps_per_epoch * schedule.num_epochs
         report = report or Progress(self.name, "steps")
@@ -50,8 +53,10 @@ class Training:
                 run.log_metrics(self._named(losses, step), step)
             report(step, total_steps)
             if ends_epoch:
+                self.end_epoch()
                 run.flush()  # first the numbers, then the state: a step is never lost
                 self._save(step, checkpoints)
+                self.check()
                 epoch = step // schedule.steps_per_epoch
                 self.worker.report({f"{self.name}/loss": losses["loss"], "epoch": epoch})
         return step - start

@@ -29,6 +29,7 @@ class Frame:
     intrinsics_px: Float[np.ndarray, "C 3 3"]
     image_size_px: Int[np.ndarray, "C 2"]  # rows, columns of each camera by its calibration
     class_ids: UInt8[np.ndarray, " N"] | None = None  # true class of each point, or IGNORE
+    global_SE3_lidar: Float[np.ndarray, "4 4"] | None = None  # at scan time; None: no poses
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ class Sample:
         None  # superpixel in its image, or IGNORE
     )
     scan_index: Int[np.ndarray, " N"] | None = None  # row of each point in the scan as read
-    view: "Sample | None" = None  # the same scan augmented once more, without images
+    cluster_ids: Int[np.ndarray, " N"] | None = None  # superpoint over time; -1: none
+    # The scan to compare with, without images: the same augmented once more, or a later one.
+    view: "Sample | None" = None
 
     def with_pairs(self, chosen: np.ndarray, **changes: Any) -> "Sample":
         """Keep the pairs of an index or a mask; other changes go along."""

@@ -15,6 +15,9 @@ class FeatureRows:
     def views(self, head: str, pairs: PairTable) -> Tensor:
         raise AssertionError("no second view was to be asked for")
 
+    def later_points(self, head: str) -> tuple[Tensor, Tensor]:
+        raise AssertionError("no later scan was to be asked for")
+
     def scans(self, head: str) -> Tensor:
         raise AssertionError("no scan was to be asked for")
 

@@ -40,6 +40,9 @@ class FolderFrames:
         except OSError as error:
             raise UserError(f"Cannot read {name}: {error}.") from None
 
+    def later(self, index: int, num_keyframes: int) -> int:
+        raise IndexError(index)
+
     def frame(self, index: int, *, images: bool = True, classes: bool = True) -> Frame:
         raise IndexError(index)
 

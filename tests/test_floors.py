@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 FAMILIES = {
     "augmentations",
     "backbones",
+    "clusterings",
     "datasets",
     "labellers",
     "losses",
@@ -28,16 +29,16 @@ FLOORS: list[set[str]] = [
         "tensors", "types",
     },
     {
-        "contrast", "drawing", "gathering", "geometry", "network_parts", "parts", "sparse",
-        "storage", "tracking", "weights", "worker",
+        "census", "contrast", "drawing", "gathering", "geometry", "grouping", "network_parts",
+        "parts", "sparse", "storage", "tracking", "weights", "worker",
     },
     {"foundation"},
     FAMILIES,
     {
         "checkpoint", "collation", "label_quality", "label_store", "label_tally", "loading",
-        "networks", "objective", "optim", "segmentation", "training",
+        "networks", "objective", "optim", "segmentation", "superpoints", "training",
     },
-    {"config"},
+    {"config", "methods"},
     {"recipes", "sweep"},
     {
         "evaluate", "figures", "label", "label_account", "label_batches", "label_outcome",

@@ -24,7 +24,7 @@ SMALL_SEGMENTS = {"pretrained.segments.num_segments": 30, "pretrained.segments.s
 
 def small(method: str, **settings: object) -> PretrainConfig:
     config = at_demo_scale(recipe(method)).override(SMALL)
-    if config.pretrained.segments is not None:
+    if config.pretrained.segments is not None and config.pretrained.segments.kind == "slic":
         config = config.override(SMALL_SEGMENTS)
     if config.pretrained.method.uses_momentum:
         settings = {"method.terms.scan.loss.size": 16, **settings}

@@ -9,7 +9,7 @@ from olivine.errors import UserError
 from olivine.losses.info_nce import info_nce
 from olivine.losses.sup_con import sup_con
 from olivine.objective import Method, Objective
-from olivine.recipes import olivine_method, ppkt_method
+from olivine.methods import olivine_method, ppkt_method
 from olivine.tensors import PairTable
 from olivine.types import IGNORE
 
@@ -169,7 +169,7 @@ def test_points_of_two_views_are_compared_as_points_with_pixels_are():
 
     query, key = F.normalize(POINTS["pixel"], dim=1), F.normalize(PIXELS["pixel"], dim=1).flip(0)
     torch.testing.assert_close(total, info_nce(query, key, 0.07))
-    assert method.uses_views
+    assert method.uses_second_view
     assert not method.uses_images
     assert not method.uses_pixels
     assert not method.uses_momentum
@@ -185,7 +185,7 @@ def test_whole_scans_are_compared_with_their_second_views():
     torch.testing.assert_close(
         total, info_nce(Scans().scans("pixel"), Scans().scan_keys("pixel"), 0.07)
     )
-    assert method.uses_views
+    assert method.uses_second_view
     assert method.uses_momentum
 
 
@@ -196,9 +196,12 @@ def no_draw(term: int, group: int) -> torch.Generator:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"terms.class.match": "view"}, "no pool, and no sampler or loss that needs weak labels"),
+        ({"terms.class.match": "view"}, "no sampler or loss that needs weak labels"),
         ({"terms.pixel.match": "scan"}, "compares every scan: it takes no sampler"),
-        ({"terms.pixel.match": "view", "terms.pixel.pool": {"kind": "segment"}}, "takes no pool"),
+        (
+            {"terms.pixel.match": "view", "terms.pixel.pool": {"kind": "segment"}},
+            "is for match='pixel', not 'view'",
+        ),
     ],
 )
 def test_terms_that_make_no_sense_are_refused(change, message):

@@ -39,4 +39,5 @@ class DropCuboid(Augmentation):
             pair_class=sample.pair_class[kept_pair],
             class_ids=None if sample.class_ids is None else sample.class_ids[keep],
             scan_index=None if sample.scan_index is None else sample.scan_index[keep],
+            cluster_ids=None if sample.cluster_ids is None else sample.cluster_ids[keep],
         )

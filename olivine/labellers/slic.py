@@ -4,6 +4,7 @@ What SLidR pools points and pixels by. The settings are its own: 150 segments, c
 sigma 3, on the image at full size (METHOD 7.1, SLidR; its VoxelNet takes 30 segments).
 """
 
+import importlib.util
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -32,7 +33,12 @@ class Slic(Labeller):
         return ()
 
     def build(self, device: torch.device, frames: Frames) -> ImageLabeller:
-        """Return the labeller; it runs on a CPU wherever it is."""
+        """Return the labeller; it runs on a CPU wherever it is.
+
+        Raises UserError without scikit-image.
+        """
+        if importlib.util.find_spec("skimage") is None:
+            raise UserError("SLIC needs scikit-image: pip install 'olivine[superpixels]'.")
         return _SlicLabeller(self)
 
 

@@ -1,5 +1,7 @@
 """InfoNCE between matched rows: each query must pick its own key (PPKT, SLidR, OLIVINE eq. 1)."""
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -41,7 +43,7 @@ class _InfoNCE(nn.Module):
 
     def forward(self, matched: Matched) -> Tensor:
         assert matched.keys is not None
-        return info_nce(matched.queries, matched.keys, self.temperature)
+        return info_nce(matched.queries, matched.keys, self.temperature, matched.key_of)
 
 
 class _GatheredInfoNCE(GathersKeys):
@@ -64,6 +66,8 @@ class InfoNCE(Loss):
 
     temperature: float = Field(default=0.07, gt=0)
     gather_keys: bool = False
+
+    shares_keys: ClassVar[bool] = True
 
     def build(self, num_channels: int, num_classes: int) -> nn.Module:
         """Return a module from matched rows to a scalar."""

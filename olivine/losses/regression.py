@@ -1,5 +1,7 @@
 """Each point feature is moved onto its pixel feature; no negatives (ScaLR, Puy et al. 2024)."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -22,11 +24,14 @@ def mean_distance(queries: Float[Tensor, "M D"], keys: Float[Tensor, "M D"]) -> 
 class _Regression(nn.Module):
     def forward(self, matched: Matched) -> Tensor:
         assert matched.keys is not None
-        return mean_distance(matched.queries, matched.keys)
+        own = slice(None) if matched.key_of is None else matched.key_of
+        return mean_distance(matched.queries, matched.keys[own])
 
 
 class Regression(Loss):
     """It has no settings."""
+
+    shares_keys: ClassVar[bool] = True
 
     def build(self, num_channels: int, num_classes: int) -> nn.Module:
         """Return a module from matched rows to a scalar."""

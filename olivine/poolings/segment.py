@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from olivine.grouping import group_means
 from olivine.network_parts import Pooling, Projected
 from olivine.tensors import Matched, PairTable
 from olivine.types import IGNORE
@@ -35,12 +36,11 @@ class Segment(Pooling):
         known = segment >= 0
         segment, group_ids = segment[known], group_ids[known]
         rows = features.points(head, pairs.take(known))
-        segments, place, counts = torch.unique(segment, return_inverse=True, return_counts=True)
-        sums = rows.new_zeros(len(segments), rows.shape[1]).index_add(0, place, rows)
+        segments, place = torch.unique(segment, return_inverse=True)
         keys, of_teacher = features.segment_pixels(head, segments, teacher_rows)
         group_of = group_ids.new_zeros(len(segments)).scatter(0, place, group_ids)
         return Matched(
-            queries=sums / counts[:, None],
+            queries=group_means(rows, place, len(segments)),
             keys=keys,
             class_ids=torch.full_like(segments, IGNORE),
             group_ids=group_of,

@@ -51,14 +51,13 @@ def range_density(
 
 
 class DensityCategory(Sampler):
-    """Settings: `num_pairs` per contrast group and the temperature of each factor.
+    """Settings: the temperature of each factor.
 
     Pairs without a class are never drawn while the category factor is on. With `scope` "scan"
     density and class sizes are those of the pair's own scan, and every scan of the group is as
     likely as any other; the published code takes both over the group.
     """
 
-    num_pairs: int = Field(default=4096, ge=1)
     density_temperature: float = Field(default=1.0, ge=0)
     category_temperature: float = Field(default=1.0, ge=0)
     range_step_m: float = Field(default=0.1, ge=0.001)

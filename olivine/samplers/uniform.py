@@ -4,7 +4,6 @@ from typing import Literal
 
 import torch
 from jaxtyping import Int
-from pydantic import Field
 from torch import Tensor
 
 from olivine.drawing import choose_weighted, equal_scans, scan_ids
@@ -13,13 +12,8 @@ from olivine.tensors import PairTable
 
 
 class Uniform(Sampler):
-    """Settings: `num_pairs` per contrast group; where there are fewer, all are taken.
+    """Settings: with `scope` "scan" all scans of a group are as likely, whatever their pairs."""
 
-    With `scope` "scan" every scan of the group is as likely as any other, however many pairs it
-    has, and so are the pairs within it.
-    """
-
-    num_pairs: int = Field(default=4096, ge=1)
     scope: Literal["group", "scan"] = "group"
 
     def __call__(self, pairs: PairTable, generator: torch.Generator) -> Int[Tensor, " chosen"]:

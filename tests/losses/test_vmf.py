@@ -71,6 +71,56 @@ def test_warm_up_is_silent_then_the_bank_freezes_and_pulls():
 
 
 @pytest.mark.parametrize("average", ["class", "point"])
+def test_the_posterior_is_the_cross_entropy_of_the_mixture(average):
+    """Against torch's own cross-entropy of log densities; a class never seen has no density."""
+    settings = {"warmup_steps": 0, "freeze": False, "bias_correction": True}
+    bank = VMF(form="posterior", average=average, max_concentration=9.0, **settings).build(16, 4)
+    rows, classes = unit(9, 2).requires_grad_(), torch.tensor([0] * 5 + [1] * 2 + [3, IGNORE])
+    bank.observe(matched(rows, classes))
+    direction, kappa, seen = bank.classes()
+    assert seen.tolist() == [True, True, False, True]
+    assert (kappa[seen] <= 9).all()
+
+    found = bank(matched(rows, classes))
+
+    log_density = kappa * (rows @ direction.T) + log_normaliser(kappa, 16)
+    known = classes != IGNORE
+    logits = log_density.masked_fill(~seen, -torch.inf)[known]
+    losses = F.cross_entropy(logits, classes[known], reduction="none")
+    expected = losses.mean()
+    if average == "class":
+        expected = torch.stack([losses[classes[known] == k].mean() for k in (0, 1, 3)]).mean()
+    torch.testing.assert_close(found, expected)
+    (gradient,) = torch.autograd.grad(found, rows, retain_graph=True)
+    (by_torch,) = torch.autograd.grad(expected, rows)
+    torch.testing.assert_close(gradient, by_torch, atol=1e-6, rtol=1e-4)
+    assert not gradient[-1].any()  # without a class
+
+
+def test_classes_that_are_alike_have_a_posterior_of_chance():
+    bank = VMF(form="posterior", warmup_steps=0, freeze=False, concentration=5.0).build(16, 2)
+    rows = unit(1, 3).expand(6, -1)
+    bank.observe(matched(rows, torch.arange(6) % 2))
+
+    torch.testing.assert_close(
+        bank(matched(rows, torch.arange(6) % 2)), torch.tensor(2.0).log(), rtol=1e-5, atol=0
+    )
+
+
+@pytest.mark.parametrize("form", ["likelihood", "posterior"])
+def test_a_bank_that_saw_no_class_and_rows_without_one_give_zero(form):
+    bank = VMF(form=form, warmup_steps=0, freeze=False).build(16, 3)
+    rows, nothing = unit(4, 4).requires_grad_(), torch.full((4,), IGNORE)
+    bank.observe(matched(rows, nothing))
+
+    value = bank(matched(rows, nothing))
+    value.backward()
+
+    assert value == 0
+    assert rows.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("average", ["class", "point"])
 def test_the_loss_is_the_negative_log_density(average):
     bank = VMF(warmup_steps=0, freeze=False, bias_correction=True, average=average).build(16, 2)
     rows, classes = unit(9, 2), torch.tensor([0] * 7 + [1] * 2)

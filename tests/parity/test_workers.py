@@ -16,6 +16,9 @@ LOSSES = {
     "info_nce": InfoNCE(gather_keys=True),
     "sup_con": SupCon(gather_keys=True),
     "bank": VMF(momentum=0.5, warmup_steps=0, freeze=False),
+    "posterior": VMF(
+        momentum=0.5, warmup_steps=0, freeze=False, bias_correction=True, form="posterior"
+    ),
     "queue": QueueNCE(size=70),  # the third step overwrites the first
 }
 STEPS, CHANNELS, NUM_CLASSES = 3, 8, 4

@@ -89,6 +89,7 @@ def build_table(folder: Path) -> pa.Table:
             pa.array(images, pa.string()), len(CAMERAS)
         ),
         "cam_SE3_lidar": _rows(cam_SE3_lidar),
+        "global_SE3_lidar": _rows(global_SE3_ego[:, 0] @ ego_SE3_sensor[:, 0]),
         "intrinsics_px": _rows(intrinsics_px[:, 1:]),
         "image_size_px": _rows(sizes),
     }

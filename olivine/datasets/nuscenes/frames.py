@@ -66,6 +66,23 @@ class NuscenesFrames:
         frame, camera = divmod(place, len(self._index.cameras))
         return _read_image(self._store, name, self._index.image_size_px[frame, camera])
 
+    def later(self, index: int, num_keyframes: int) -> int:
+        """Return the keyframe of the same scene so many ahead, near its end so many behind.
+
+        Raises UserError for a scene that is too short.
+        """
+        begins = np.cumsum([0, *(end - begin for _, begin, end in self.ranges)])
+        scene = int(np.searchsorted(begins, index, side="right")) - 1
+        first, last = begins[scene], begins[scene + 1]
+        for chosen in (index + num_keyframes, index - num_keyframes):
+            if first <= chosen < last:
+                return chosen
+        raise UserError(
+            f"Scene {self.ranges[scene][0]} of {self._tables} has {last - first} keyframes, so "
+            f"none lies {num_keyframes} from number {index - first + 1}: choose fewer by --set "
+            "pretrained.clusters.num_keyframes_ahead, 0 compares a scan with itself."
+        )
+
     def frame(self, index: int, *, images: bool = True, classes: bool = True) -> Frame:
         """Read one keyframe; `images=False` and `classes=False` skip what is not needed.
 
@@ -90,6 +107,7 @@ class NuscenesFrames:
             intrinsics_px=table.intrinsics_px[row, self._cameras],
             image_size_px=sizes,
             class_ids=self._class_ids(row, len(scan)) if classes else None,
+            global_SE3_lidar=table.global_SE3_lidar[row],
         )
 
     def require_files(self) -> None:

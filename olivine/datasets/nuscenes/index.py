@@ -27,7 +27,7 @@ from olivine.datasets.nuscenes.sources import BucketTables, LocalTables, Stats, 
 from olivine.errors import UserError
 from olivine.progress import Progress
 
-_FORMAT = 1  # of the index file; another number is another file
+_FORMAT = 2  # of the index file; another number is another file
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class Index:
     def cam_SE3_lidar(self) -> Float[np.ndarray, "F C 4 4"]:
         """LiDAR at scan time to each camera at its own time."""
         return self._array("cam_SE3_lidar").reshape(len(self), -1, 4, 4)
+
+    @functools.cached_property
+    def global_SE3_lidar(self) -> Float[np.ndarray, "F 4 4"]:
+        """LiDAR at scan time to the map's frame; of two of them take the difference alone."""
+        return self._array("global_SE3_lidar").reshape(len(self), 4, 4)
 
     @functools.cached_property
     def intrinsics_px(self) -> Float[np.ndarray, "F C 3 3"]:

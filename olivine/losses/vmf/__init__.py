@@ -79,7 +79,7 @@ class VonMisesFisher(nn.Module):
         return self.mean / share[:, None]
 
     def forward(self, matched: Matched) -> Tensor:
-        """Return the negative log-likelihood of the queries; zero until the bank is warm.
+        """Return the mean loss of the queries; zero until the bank is warm.
 
         The likelihood is linear in the features, so the sum of each class is all it needs.
         Queries without a class, or of a class the bank never saw, count nowhere.
@@ -89,12 +89,26 @@ class VonMisesFisher(nn.Module):
         direction, kappa, seen = self.classes()
         sums, counts = class_sums(matched.queries, matched.class_ids, len(kappa))
         counts = counts * seen
-        log_density = counts * log_normaliser(kappa, self.num_channels) + seen * kappa * (
-            sums * direction
-        ).sum(dim=1)
+        log_normalisers = log_normaliser(kappa, self.num_channels)
+        log_density = counts * log_normalisers + seen * kappa * (sums * direction).sum(dim=1)
+        if self.settings.form == "posterior":
+            log_density = log_density - self._log_evidence(
+                matched, (kappa[:, None] * direction, log_normalisers, seen)
+            )
         if self.settings.average == "point":
             return -log_density.sum() / counts.sum().clamp(min=1)
         return -(log_density / counts.clamp(min=1)).sum() / (counts > 0).sum().clamp(min=1)
+
+    def _log_evidence(
+        self, matched: Matched, classes: tuple[Tensor, Tensor, Tensor]
+    ) -> Float[Tensor, " K"]:
+        """Return, per class, the sum over its queries of the log density of the whole mixture."""
+        natural, log_normalisers, seen = classes
+        with full_precision(natural.device):
+            logits = exact(matched.queries) @ natural.T + log_normalisers
+        evidence = logits.masked_fill(~seen, -torch.inf).logsumexp(dim=1, keepdim=True)
+        evidence = torch.where(seen.any(), evidence, 0.0)
+        return class_sums(evidence, matched.class_ids, len(seen))[0][:, 0] * seen
 
     def state_metrics(self) -> dict[str, Tensor]:
         """Return the stage and, per class id, concentration, mean length and number of updates.
@@ -151,6 +165,11 @@ class VMF(Loss):
     concentrated. `concentration` is kappa, estimated from the bank and then multiplied by
     `concentration_scale`, or one number for all classes; `max_concentration` caps it. `average`
     is over classes then points (the code), or over points (the paper's equation).
+
+    `form` "likelihood" is OLIVINE's: minus the log density of the point's own class. "posterior",
+    ours, is minus the log of that class's share of the densities of all classes ever seen, so a
+    point is also pushed from the classes it is not of; a `max_concentration` keeps it from growing
+    sharp.
     """
 
     momentum: float = Field(default=0.9999, gt=0, lt=1)
@@ -161,6 +180,7 @@ class VMF(Loss):
     concentration_scale: float = Field(default=1.0, gt=0)
     max_concentration: float | None = Field(default=None, gt=0)
     average: Literal["class", "point"] = "class"
+    form: Literal["likelihood", "posterior"] = "likelihood"
 
     uses_keys: ClassVar[bool] = False
     uses_classes: ClassVar[bool] = True

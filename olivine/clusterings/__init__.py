@@ -1,0 +1,1 @@
+"""Ways to group the points of scans into things: one module per kind."""
