@@ -80,7 +80,8 @@ def olivine_v1() -> EvaluateConfig:
 
     Expected: 47.3 mIoU by linear probe, 46.1 fine-tuned with 1 % (published).
     Takes: as `olivine`; no figure of its own is in print.
-    Commands: those of `olivine`, with this name.
+    Commands: `olivine label olivine_v1`, `olivine pretrain olivine_v1`, `olivine evaluate olivine_v1`,
+    each with your `--set runtime.data_root=...`.
     """
     labels = GroundedSam(segmenter="sam_hq_vit_h", nms_iou=1.0, overlap="drawn")
     return olivine().override(
@@ -96,7 +97,8 @@ def olivine_seem() -> EvaluateConfig:
 
     Expected: 50.09 mIoU by linear probe, 50.58 fine-tuned with 1 %, 65.01 with 10 % (published).
     Takes: 36.5 hours and 8.1 GB each on four RTX 3090 (published).
-    Commands: those of `olivine`, with this name.
+    Commands: `olivine label olivine_seem`, `olivine pretrain olivine_seem`, `olivine evaluate olivine_seem`,
+    each with your `--set runtime.data_root=...`.
     """
     labels = Imported(source="OLIVINE release", generation="B", zero="barrier")
     return olivine().override(
@@ -111,7 +113,8 @@ def olivine_next() -> EvaluateConfig:
 
     Expected: better than `olivine` on the synthetic world, see the README; never run on nuScenes.
     Takes: as `olivine`; the term's cost is a product of all pairs with the classes' means.
-    Commands: those of `olivine`, with this name.
+    Commands: `olivine label olivine_next`, `olivine pretrain olivine_next`, `olivine evaluate olivine_next`,
+    each with your `--set runtime.data_root=...`.
     """
     return olivine().override({"pretrained.method": olivine_next_method()})
 
@@ -149,7 +152,8 @@ def st_slidr() -> EvaluateConfig:
 
     Expected: 40.48 mIoU by linear probe, 40.75 fine-tuned with 1 % (published).
     Takes: as `slidr`; published on two GPUs.
-    Commands: those of `slidr`, with this name; the superpixels are the same.
+    Commands: `olivine label st_slidr` (the superpixels are SLidR's), `olivine pretrain st_slidr`,
+    `olivine evaluate st_slidr`, each with your `--set runtime.data_root=...`.
     """
     return slidr().override({"pretrained.method": st_slidr_method()})
 
@@ -165,7 +169,8 @@ def seal() -> EvaluateConfig:
     Expected: 44.95 mIoU by linear probe, 45.84 fine-tuned with 1 % (published); users of SLidR's
     code with SAM's or SEEM's segments found 41.3 and 41.0 with 1 % (METHOD 7.1).
     Takes: no figure is in print; a step has a second scan, so more than `slidr`.
-    Commands: those of `slidr`, with this name.
+    Commands: `olivine label seal`, `olivine pretrain seal`, `olivine evaluate seal`, each with
+    your `--set runtime.data_root=...`.
     """
     return slidr().override(
         {

@@ -68,6 +68,21 @@ def published(table: str, protocol: str = "linear_probe") -> pd.DataFrame:
     ].reset_index(drop=True)
 
 
+def published_rows(table: str) -> pd.DataFrame:
+    """Return the numbers in print of every protocol, by the labels that a sweep's rows have.
+
+    A linear probe has the method's name, fine-tuning the share of labels behind it ("PPKT, 10 %").
+    """
+    known = _published()
+    parts = [published(table)]
+    for protocol in known.loc[known["table"] == table, "protocol"].unique():
+        name, _, percent = protocol.rpartition("_")
+        if name == "finetune":
+            tuned = published(table, protocol)
+            parts.append(tuned.assign(method=tuned["method"] + f", {percent} %"))
+    return pd.concat(parts, ignore_index=True)
+
+
 def ablation_markdown(
     table: pd.DataFrame,
     title: str,
@@ -107,7 +122,7 @@ def write_ablation(
     text = ablation_markdown(
         table,
         f"Sweep {plan.name}",
-        in_print=published(plan.name),
+        in_print=published_rows(plan.name),
         missing=missing_trials(records, plan),
     )
     store = Store(folder)

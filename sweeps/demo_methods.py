@@ -1,10 +1,11 @@
 """The same question as `methods`, small enough for two cores and the demo's synthetic world.
 
 Fine-tuning sees one of the demo's eight training scenes, 12.5 % of the labels; its learning rates
-were not searched for. SLidR and ST-SLidR need segments: `olivine label demo --set
-pretrained.segments.kind=slic`.
+were not searched for. SLidR and ST-SLidR need superpixels: `olivine label demo --set
+pretrained.segments.kind=slic`. Seal's segments are the regions of the embedded labels: `olivine
+label demo --set pretrained.segments.kind=regions --set pretrained.segments.of.kind=embedded`.
 
-Cost: 8 rows x 2 protocols x 5 seeds, about half a minute each on one CPU.
+Cost: 11 rows x 2 protocols x 5 seeds, about half a minute each on one CPU.
 """
 
 from olivine.recipes import at_demo_scale

@@ -61,6 +61,8 @@ def test_every_method_trains_on_a_real_keyframe(
 ) -> None:
     data = Nuscenes(version="v1.0-mini", split="all")
     settings = {"data": data, "batch_frames": 1, "contrast_frames": 1, "num_epochs": 10}
+    if method == "seal":  # there is no later keyframe: the scan's second view stands for it
+        settings["clusters.num_keyframes_ahead"] = 0
     found = losses(
         small(method, **settings), shared_data / "nuscenes_scene0061_keyframe0", tmp_path
     )
@@ -96,6 +98,7 @@ def test_images_without_any_segment_teach_nothing_and_break_nothing(
         ("slidr", {"teacher": None}, "compares with pixels: set teacher.kind"),
         ("olivine", {"labels": None}, "needs weak labels: set labels.kind"),
         ("scalr", {"teacher": None}, "compares with pixels: set teacher.kind"),
+        ("seal", {"clusters": None}, "compares superpoints: set clusters.kind"),
     ],
 )
 def test_a_method_without_what_it_compares_with_is_refused(
@@ -103,6 +106,46 @@ def test_a_method_without_what_it_compares_with_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=message):
         small(method, **settings)
+
+
+def test_terms_that_ask_for_more_than_there_is_end_at_once_unless_allowed(
+    tiny_world: Path, tmp_path: Path
+) -> None:
+    config = small("ppkt", num_epochs=1)
+    config = config.override({"method.terms.pixel.sample.num_pairs": 60_000})
+    runtime = tiny_runtime(tiny_world, tmp_path)
+    strict = runtime.override({"allow": []})
+
+    with pytest.raises(UserError, match=r"'pixel' asks for 60000 pairs of 2 frames.* one has \d+:"):
+        pretrain(config, strict, LocalWorker(), NullTracker())
+    tracker = Metrics()
+    pretrain(config, runtime, LocalWorker(), tracker)
+
+    assert all(0 < number < 60_000 for number in tracker.losses("pixel/num_pairs"))
+
+
+def test_a_class_without_a_point_in_the_first_epoch_ends_a_run_that_can_go_on(
+    tiny_world: Path, tmp_path: Path
+) -> None:
+    config = small("olivine", num_epochs=2)
+    runtime = tiny_runtime(tiny_world, tmp_path)
+    frames = config.data.open(runtime.data_path(), runtime.cache_path())
+    store = LabelStore(runtime.out, frames.fingerprint, config.labels.identity)
+    store.begin(config.labels)
+    for name in frames.image_names():
+        rows, columns = frames.read_image(name).shape[:2]
+        ids = np.arange(rows * columns).reshape(rows, columns) % 15  # the last class never
+        store.write(name, ids.astype(np.uint8))
+    strict = runtime.override({"allow": "fewer_pairs"})
+
+    for _ in range(2):  # again when it is tried again, without training
+        tracker = Metrics()
+        with pytest.raises(UserError, match=r"weak class other_ground \(1 of 16\)"):
+            pretrain(config, strict, LocalWorker(), tracker)
+    assert not tracker.logged
+    result = pretrain(config, runtime, LocalWorker(), tracker)
+
+    assert result.num_steps == 4  # of the second epoch alone
 
 
 def test_classes_are_no_segments(tiny_world: Path, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from feature_rows import FeatureRows
 from olivine.errors import UserError
 from olivine.losses.info_nce import info_nce
 from olivine.losses.sup_con import sup_con
-from olivine.objective import Method, Objective
 from olivine.methods import olivine_method, ppkt_method
+from olivine.objective import Method, Objective
 from olivine.tensors import PairTable
 from olivine.types import IGNORE
 

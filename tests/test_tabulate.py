@@ -11,6 +11,7 @@ from olivine.tabulate import (
     ablation_table,
     missing_trials,
     published,
+    published_rows,
     write_ablation,
 )
 from olivine.tracking import RunKey, RunRecord
@@ -107,8 +108,10 @@ def test_a_published_number_is_in_no_mean():
 
 def test_published_numbers_know_their_sources():
     methods = published("methods").set_index("method")
-    assert methods.loc["olivine", "value"] == 50.09
-    assert published("methods", "finetune_1").set_index("method").loc["seal", "value"] == 45.84
+    assert methods.loc["OLIVINE", "value"] == 50.09
+    assert published("methods", "finetune_1").set_index("method").loc["Seal", "value"] == 45.84
+    rows = published_rows("methods").set_index("method")["value"]
+    assert (rows["OLIVINE v1"], rows["SLidR, 10 %"]) == (47.3, 59.84)
     components = published("components").set_index("method")
     assert components.loc["+ vMF", "how"] == "derived"
     assert components["source"].str.len().min() > 10

@@ -2,6 +2,7 @@ import pytest
 
 from olivine.recipes import RECIPES, at_demo_scale
 from olivine.sweep import expand, find_sweep
+from olivine.tabulate import published_rows
 from sweeps.methods import ROWS
 
 
@@ -22,6 +23,13 @@ def test_every_method_has_both_protocols_on_one_pretraining(
         assert probe.pretrained == tuned.pretrained
         assert (probe.protocol, tuned.protocol) == ("linear_probe", "finetune")
         assert tuned.train.scene_step == step
+
+
+def test_the_rows_in_print_are_rows_of_the_sweep() -> None:
+    in_print = set(published_rows("methods")["method"])
+
+    assert {label for label in ROWS if label in in_print} == set(ROWS) - {"ScaLR", "OLIVINE next"}
+    assert {f"{label}, 10 %" for label in ("random", "Seal", "OLIVINE", "OLIVINE v1")} <= in_print
 
 
 def test_rows_are_the_recipes() -> None:
