@@ -54,9 +54,9 @@ def olivine_next_method() -> Method:
 
     The likelihood of a point's own class pulls it to that class's mean and never away from
     another. Here the term is the posterior: which class of the mixture of all classes' vMFs the
-    point belongs to. The bank's means are unbiased from the first step and go on learning, and
-    concentrations are capped, so that rare classes are not sharper than a mean of few points
-    allows. Pixels without a label take no part.
+    point belongs to. The bank's means are unbiased and go on learning, so half the warm-up will do;
+    concentrations are capped, so that the softmax over classes is never sharper than one of
+    cosines at temperature 0.1. Pixels without a label take no part.
     """
     return olivine_method().override(
         {
@@ -64,6 +64,7 @@ def olivine_next_method() -> Method:
             "terms.compact.loss.form": "posterior",
             "terms.compact.loss.bias_correction": True,
             "terms.compact.loss.freeze": False,
+            "terms.compact.loss.warmup_steps": 5000,
             "terms.compact.loss.max_concentration": 10.0,
         }
     )

@@ -277,7 +277,15 @@ def _labels(config: PretrainConfig, runtime: Runtime, frames: Frames) -> LabelSt
             f"terms of the method need classes: {', '.join(terms)}. Choose a labeller of classes, "
             "or set the terms' weights to 0 by --set pretrained.method.terms.TERM.weight=0."
         )
-    return LabelStore.open(runtime.out, frames.fingerprint, config.labels.identity)
+    store = LabelStore.open(runtime.out, frames.fingerprint, config.labels.identity)
+    if store.class_names != config.labels.class_names:
+        raise UserError(
+            f"The labels at {store.path} have {len(store.class_names)} classes "
+            f"({', '.join(store.class_names)}), and pretrained.labels.kind={config.labels.kind} "
+            f"has {len(config.labels.class_names)} ({', '.join(config.labels.class_names)}): "
+            "remove that folder and run `olivine label` again."
+        )
+    return store
 
 
 def _segments(config: PretrainConfig, runtime: Runtime, frames: Frames) -> LabelStore | None:

@@ -80,8 +80,8 @@ def olivine_v1() -> EvaluateConfig:
 
     Expected: 47.3 mIoU by linear probe, 46.1 fine-tuned with 1 % (published).
     Takes: as `olivine`; no figure of its own is in print.
-    Commands: `olivine label olivine_v1`, `olivine pretrain olivine_v1`, `olivine evaluate olivine_v1`,
-    each with your `--set runtime.data_root=...`.
+    Commands: `olivine label olivine_v1`, `olivine pretrain olivine_v1`,
+    `olivine evaluate olivine_v1`, each with your `--set runtime.data_root=...`.
     """
     labels = GroundedSam(segmenter="sam_hq_vit_h", nms_iou=1.0, overlap="drawn")
     return olivine().override(
@@ -97,8 +97,8 @@ def olivine_seem() -> EvaluateConfig:
 
     Expected: 50.09 mIoU by linear probe, 50.58 fine-tuned with 1 %, 65.01 with 10 % (published).
     Takes: 36.5 hours and 8.1 GB each on four RTX 3090 (published).
-    Commands: `olivine label olivine_seem`, `olivine pretrain olivine_seem`, `olivine evaluate olivine_seem`,
-    each with your `--set runtime.data_root=...`.
+    Commands: `olivine label olivine_seem`, `olivine pretrain olivine_seem`,
+    `olivine evaluate olivine_seem`, each with your `--set runtime.data_root=...`.
     """
     labels = Imported(source="OLIVINE release", generation="B", zero="barrier")
     return olivine().override(
@@ -113,8 +113,8 @@ def olivine_next() -> EvaluateConfig:
 
     Expected: better than `olivine` on the synthetic world, see the README; never run on nuScenes.
     Takes: as `olivine`; the term's cost is a product of all pairs with the classes' means.
-    Commands: `olivine label olivine_next`, `olivine pretrain olivine_next`, `olivine evaluate olivine_next`,
-    each with your `--set runtime.data_root=...`.
+    Commands: `olivine label olivine_next`, `olivine pretrain olivine_next`,
+    `olivine evaluate olivine_next`, each with your `--set runtime.data_root=...`.
     """
     return olivine().override({"pretrained.method": olivine_next_method()})
 
@@ -301,7 +301,11 @@ def at_demo_scale(experiment: EvaluateConfig) -> EvaluateConfig:
         if term.sample is not None:
             settings[f"{place}.sample.num_pairs"] = 1024
         if isinstance(term.loss, VMF):
-            settings |= {f"{place}.loss.momentum": 0.96, f"{place}.loss.warmup_steps": 25}
+            warmup_steps = round(term.loss.warmup_steps * 25 / 10_001)
+            settings |= {
+                f"{place}.loss.momentum": 0.96,
+                f"{place}.loss.warmup_steps": warmup_steps,
+            }
         if isinstance(term.loss, QueueNCE):  # fewer than the frames: no scan's own earlier key
             settings[f"{place}.loss.size"] = 32
     if experiment.pretrained.labels is not None:

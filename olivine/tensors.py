@@ -81,7 +81,7 @@ class Matched:
     teacher_rows: Float[Tensor, "M T"] | None = None  # the teacher's own features, where asked for
     key_of: Int[Tensor, " M"] | None = None  # None: every query has a key of its own
 
-    def take(self, chosen: Tensor) -> "Matched":
+    def take(self, chosen: Tensor | slice) -> "Matched":
         """Keep the rows of an index or a mask; of shared keys those that are still asked for."""
         shared = self.key_of is not None
         kept = {

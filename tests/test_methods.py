@@ -55,17 +55,22 @@ def test_every_methods_loss_falls_on_the_synthetic_world(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("folder", "version"),
+    [
+        ("nuscenes_scene0061_keyframe0", "v1.0-mini"),
+        ("nuscenes_val_fd842039", "v1.0-trainval"),
+    ],
+)
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_trains_on_a_real_keyframe(
-    method: str, shared_data: Path, tmp_path: Path
+def test_every_method_trains_on_the_real_keyframes(
+    method: str, folder: str, version: str, shared_data: Path, tmp_path: Path
 ) -> None:
-    data = Nuscenes(version="v1.0-mini", split="all")
+    data = Nuscenes(version=version, split="all")
     settings = {"data": data, "batch_frames": 1, "contrast_frames": 1, "num_epochs": 10}
     if method == "seal":  # there is no later keyframe: the scan's second view stands for it
         settings["clusters.num_keyframes_ahead"] = 0
-    found = losses(
-        small(method, **settings), shared_data / "nuscenes_scene0061_keyframe0", tmp_path
-    )
+    found = losses(small(method, **settings), shared_data / folder, tmp_path)
 
     assert len(found) > 1
     assert np.isfinite(found).all()
@@ -146,6 +151,20 @@ def test_a_class_without_a_point_in_the_first_epoch_ends_a_run_that_can_go_on(
     result = pretrain(config, runtime, LocalWorker(), tracker)
 
     assert result.num_steps == 4  # of the second epoch alone
+
+
+def test_labels_of_another_vocabulary_are_refused(tiny_world: Path, tmp_path: Path) -> None:
+    """Someone changed the file that says which classes the maps have."""
+    config = small("olivine")
+    runtime = tiny_runtime(tiny_world, tmp_path)
+    frames = config.data.open(runtime.data_path(), runtime.cache_path())
+    store = LabelStore(runtime.out, frames.fingerprint, config.labels.identity)
+    store.begin(config.labels)
+    about = Path(store.path) / "labeller.json"
+    about.write_text(about.read_text().replace('"bus",', ""))
+
+    with pytest.raises(UserError, match=r"have 15 classes .*kind=embedded has 16 .*label` again"):
+        pretrain(config, runtime, LocalWorker(), NullTracker())
 
 
 def test_classes_are_no_segments(tiny_world: Path, tmp_path: Path) -> None:

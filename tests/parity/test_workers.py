@@ -1,5 +1,7 @@
 """Two workers that share a batch have the losses, gradients and states of one that has it all."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,7 @@ from olivine.types import IGNORE
 
 LOSSES = {
     "info_nce": InfoNCE(gather_keys=True),
+    "shared keys": InfoNCE(gather_keys=True),
     "sup_con": SupCon(gather_keys=True),
     "bank": VMF(momentum=0.5, warmup_steps=0, freeze=False),
     "posterior": VMF(
@@ -39,13 +42,11 @@ def whole_step(step: int) -> Matched:
     return Matched(queries.requires_grad_(), keys.requires_grad_(), classes, groups)
 
 
-def of_groups(matched: Matched, chosen: torch.Tensor) -> Matched:
-    return Matched(
-        matched.queries[chosen],
-        matched.keys[chosen],
-        matched.class_ids[chosen],
-        matched.group_ids[chosen],
-    )
+def two_by_two(groups: torch.Tensor) -> torch.Tensor:
+    """Return the same key for every two rows of a group."""
+    row = torch.arange(len(groups))
+    first = torch.searchsorted(groups, groups)
+    return first + (row - first) // 2
 
 
 def run(worker: int | None) -> dict[str, list]:
@@ -56,11 +57,12 @@ def run(worker: int | None) -> dict[str, list]:
         assert isinstance(loss, Stateful)
         for step in range(STEPS):
             whole = whole_step(step)
-            share = whole
-            if worker is not None:
-                share = of_groups(whole, whole.group_ids // 2 == worker)
+            if name == "shared keys":
+                whole = replace(whole, key_of=two_by_two(whole.group_ids))
+            mine = whole.group_ids // 2 == worker if worker is not None else slice(None)
+            share = whole.take(mine)
             loss.observe(share)
-            groups = [of_groups(share, share.group_ids == g) for g in share.group_ids.unique()]
+            groups = [share.take(share.group_ids == g) for g in share.group_ids.unique()]
             value = torch.stack([loss(group) for group in groups]).mean()
             value.backward()
             gradients = [
