@@ -1,7 +1,7 @@
 """The pretraining stage: image-to-LiDAR contrastive distillation."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,19 +10,17 @@ from olivine.census import ABSENT_CLASSES, FEWER_PAIRS, require_pairs
 from olivine.checkpoint import Checkpoints, load_state, save_state
 from olivine.config import PretrainConfig, Runtime
 from olivine.errors import UserError
-from olivine.label_store import LabelStore
-from olivine.loading import Samples, Schedule, make_cloud, make_sample, named, training_batches
+from olivine.loading import Samples, Schedule, named, training_batches
 from olivine.networks import Distillation
 from olivine.objective import Objective
 from olivine.parts import Frames
+from olivine.pretrain_data import PretrainData
 from olivine.progress import Report
 from olivine.spec import Spec
-from olivine.storage import Store, absolute
-from olivine.superpoints import Superpoints
+from olivine.storage import Store
 from olivine.tensors import Batch
 from olivine.tracking import RunKey, Tracker
 from olivine.training import Training, identity, seeded
-from olivine.types import Frame, Sample
 from olivine.worker import Worker
 
 NUM_INPUT_CHANNELS = 1  # intensity
@@ -66,13 +64,12 @@ def pretrain(
     """
     frames = config.data.open(runtime.data_path(), runtime.cache_path())
     key = run_key(config, frames)
-    labels, segments = _labels(config, runtime, frames), _segments(config, runtime, frames)
+    data = PretrainData.open(config, runtime, frames)
     with tracker.run(key, _run_name(config), PretrainSettings(pretrained=config)) as run:
-        model = build_model(config, len(labels.class_names) if labels else 1)
+        model = build_model(config, max(len(data.class_names), 1))
         num_steps = 0
         if config.num_epochs:
-            reader = _Reader(config, frames, labels, segments, _clusters(config, runtime, frames))
-            training = _training(config, runtime, worker, model, reader)
+            training = _training(config, runtime, worker, model, data)
             checkpoints = Checkpoints(
                 Store(runtime.out), f"pretrained/{key.fingerprint}/checkpoints"
             )
@@ -94,8 +91,7 @@ def run_key(config: PretrainConfig, frames: Frames) -> RunKey:
 def check_labels(config: PretrainConfig, runtime: Runtime) -> None:
     """Raise UserError if weak labels or segments that this pretraining reads were never made."""
     frames = config.data.open(runtime.data_path(), runtime.cache_path())
-    _labels(config, runtime, frames)
-    _segments(config, runtime, frames)
+    PretrainData.open(config, runtime, frames)
 
 
 def weights_name(key: RunKey) -> str:
@@ -146,10 +142,10 @@ def _training(
     runtime: Runtime,
     worker: Worker,
     model: Distillation,
-    read: "_Reader",
+    data: PretrainData,
 ) -> Training:
     schedule = Schedule(
-        len(read.frames),
+        len(data.frames),
         config.batch_frames,
         config.num_epochs,
         config.seed,
@@ -165,7 +161,7 @@ def _training(
         )
     cache_bytes = runtime.loader_cache_mb * 1_000_000
     samples = Samples(
-        read,
+        data,
         named(config.augmentations),
         config.seed,
         cache_bytes,
@@ -185,7 +181,7 @@ def _training(
         worker=worker,
         state_metrics=objective.state_metrics,
         end_epoch=objective.census.close,
-        check=lambda: _check_classes(objective, read.labels, runtime),
+        check=lambda: _check_classes(objective, data.class_names, runtime),
     )
 
 
@@ -209,9 +205,9 @@ def _with_enough_pairs(
     return guarded
 
 
-def _check_classes(objective: Objective, labels: LabelStore | None, runtime: Runtime) -> None:
-    if labels is not None and ABSENT_CLASSES not in runtime.allow:
-        objective.census.require_classes(labels.class_names)
+def _check_classes(objective: Objective, class_names: Sequence[str], runtime: Runtime) -> None:
+    if ABSENT_CLASSES not in runtime.allow:
+        objective.census.require_classes(class_names)
 
 
 def loss_function(module: nn.Module, config: PretrainConfig, worker: Worker) -> LossOf:
@@ -235,74 +231,6 @@ def loss_function(module: nn.Module, config: PretrainConfig, worker: Worker) -> 
         return module(batch, group_of_frame, generators)
 
     return loss_of
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """Reads one sample; picklable, for loader processes."""
-
-    config: PretrainConfig
-    frames: Frames
-    labels: LabelStore | None
-    segments: LabelStore | None
-    clusters: Superpoints | None
-
-    def __call__(self, index: int) -> Sample:
-        uses_images = self.config.method.uses_images
-        frame = self.frames.frame(index, images=uses_images, classes=False)
-        sample = self._with_images(frame) if uses_images else make_cloud(frame)
-        if self.clusters is None:
-            return sample
-        here, later, there = self.clusters.of(index, frame)
-        view = replace(make_cloud(later), cluster_ids=there)
-        return replace(sample, cluster_ids=here, view=view)
-
-    def _with_images(self, frame: Frame) -> Sample:
-        return make_sample(
-            frame,
-            self.labels.read if self.labels else None,
-            self.frames.camera_names,
-            self.config.empty_camera,
-            self.segments.read if self.segments else None,
-        )
-
-
-def _labels(config: PretrainConfig, runtime: Runtime, frames: Frames) -> LabelStore | None:
-    if config.labels is None or not config.method.uses_classes or config.num_epochs == 0:
-        return None
-    if config.labels.makes == "segments":
-        terms = [name for name, term in config.method.active().items() if term.uses_classes]
-        raise UserError(
-            f"pretrained.labels.kind={config.labels.kind} makes segments without names, and these "
-            f"terms of the method need classes: {', '.join(terms)}. Choose a labeller of classes, "
-            "or set the terms' weights to 0 by --set pretrained.method.terms.TERM.weight=0."
-        )
-    store = LabelStore.open(runtime.out, frames.fingerprint, config.labels.identity)
-    if store.class_names != config.labels.class_names:
-        raise UserError(
-            f"The labels at {store.path} have {len(store.class_names)} classes "
-            f"({', '.join(store.class_names)}), and pretrained.labels.kind={config.labels.kind} "
-            f"has {len(config.labels.class_names)} ({', '.join(config.labels.class_names)}): "
-            "remove that folder and run `olivine label` again."
-        )
-    return store
-
-
-def _segments(config: PretrainConfig, runtime: Runtime, frames: Frames) -> LabelStore | None:
-    if config.segments is None or not config.method.uses_segments or config.num_epochs == 0:
-        return None
-    if config.segments.makes != "segments":
-        raise UserError(
-            f"pretrained.segments.kind={config.segments.kind} makes classes; a term that pools by "
-            "superpixels needs segments, such as --set pretrained.segments.kind=slic."
-        )
-    return LabelStore.open(runtime.out, frames.fingerprint, config.segments.identity)
-
-
-def _clusters(config: PretrainConfig, runtime: Runtime, frames: Frames) -> Superpoints | None:
-    if config.clusters is None or not config.method.uses_clusters:
-        return None
-    return Superpoints(frames, config.clusters, Store(absolute(runtime.out)))
 
 
 def _run_name(config: PretrainConfig) -> str:

@@ -56,12 +56,13 @@ class Spec(BaseModel):
     def override(self: SpecT, settings: Mapping[str, Any]) -> SpecT:
         """Return a copy with dotted names set, e.g. {"terms.class.weight": 0.5}.
 
-        Setting a part's `kind` starts it from that kind's defaults, so kinds are set first.
+        Setting a part's `kind` starts it from that kind's defaults, so kinds are set first, a
+        part's before those of the parts in it.
         """
         tree = self.to_dict()
         kinds_first = [name for name in settings if name.endswith(".kind")]
         if kinds_first:
-            for name in kinds_first:
+            for name in sorted(kinds_first, key=lambda name: name.count(".")):
                 _assign(tree, name, settings[name])
             # Fill in the new parts' defaults, so that their settings have names.
             tree = type(self).from_dict(tree).to_dict()
@@ -201,8 +202,12 @@ def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
 
 def _replace_part(tree: dict[str, Any], place: list[str], name: str, kind: Any) -> None:
     node: Any = tree
+    parent: Any = None
     for key in place:
-        node = node.get(key) if isinstance(node, dict) else None
+        parent, node = node, node.get(key) if isinstance(node, dict) else None
+    if isinstance(parent, dict) and set(parent) == {"kind"}:
+        parent[place[-1]] = {"kind": kind}  # a part within one that was chosen just before it
+        return
     if isinstance(node, dict) and node.get("kind") == kind:
         return
     if node is not None and not (isinstance(node, dict) and "kind" in node):
@@ -216,6 +221,8 @@ def _explain(error: ValidationError, tree: Mapping[str, Any]) -> str:
     where = ".".join(str(step) for step in problem["loc"]) or "settings"
     if problem["type"] == "extra_forbidden":
         return f"No setting {where!r}; see `olivine show` for all names."
+    if problem["type"] == "missing":
+        return f"Setting {where!r} must be set; a part is chosen by its name and .kind."
     text = problem["msg"].removeprefix("Value error, ")
     given = problem["input"]
     if isinstance(given, Mapping | Spec):  # settings that do not fit together: they are many

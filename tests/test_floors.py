@@ -42,8 +42,8 @@ FLOORS: list[set[str]] = [
     {"recipes", "sweep"},
     {
         "evaluate", "figures", "label", "label_account", "label_batches", "label_outcome",
-        "label_page", "label_pictures", "label_plan", "label_report", "pretrain", "results",
-        "tabulate",
+        "label_page", "label_pictures", "label_plan", "label_report", "pretrain", "pretrain_data",
+        "results", "tabulate",
     },
     {"mlflow_tracker"},
     {"cli", "commands", "data_commands", "label_commands", "weights_commands"},

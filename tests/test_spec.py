@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from olivine.errors import UserError
+from olivine.labellers.embedded import Embedded
+from olivine.labellers.regions import Regions
 from olivine.losses.info_nce import InfoNCE
 from olivine.losses.sup_con import SupCon
 from olivine.recipes import RECIPES, demo, recipe
@@ -13,10 +15,12 @@ from olivine.spec import kinds, parse_settings, part_class, read_yaml
 FAMILIES = (
     "datasets",
     "labellers",
+    "clusterings",
     "augmentations",
     "backbones",
     "teachers",
     "samplers",
+    "poolings",
     "losses",
 )
 
@@ -57,6 +61,23 @@ def test_setting_a_kind_starts_from_that_kinds_defaults():
     assert changed.pretrained.method.terms["class"].loss == InfoNCE(temperature=0.3)
     same = demo().override({f"{name}.temperature": 0.3}).override({f"{name}.kind": "sup_con"})
     assert same.pretrained.method.terms["class"].loss == SupCon(temperature=0.3)
+
+
+@pytest.mark.parametrize("inner_first", [False, True])
+def test_a_part_within_a_part_is_chosen_with_it(inner_first):
+    settings = {
+        "pretrained.segments.kind": "regions",
+        "pretrained.segments.of.kind": "embedded",
+        "pretrained.segments.min_px": 5,
+    }
+    if inner_first:
+        settings = dict(reversed(settings.items()))
+    changed = demo().override(settings)
+    assert changed.pretrained.segments == Regions(of=Embedded(), min_px=5)
+    with pytest.raises(UserError, match=r"'pretrained.segments.of' must be set"):
+        demo().override({"pretrained.segments.kind": "regions"})
+    with pytest.raises(UserError, match=r"No setting 'pretrained.segments.off'"):
+        demo().override({"pretrained.segments.kind": "slic", "pretrained.segments.off.kind": "x"})
 
 
 def test_a_part_that_is_off_is_switched_on_by_its_kind():
