@@ -1,5 +1,6 @@
 """The pretraining stage on the tiny synthetic world and on real keyframes."""
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -13,13 +14,13 @@ import torch
 from small import SMALL
 
 from olivine.checkpoint import Checkpoints
-from olivine.config import PretrainConfig, Runtime, label_config
+from olivine.config import PretrainConfig, Runtime, label_config, label_configs
 from olivine.datasets.nuscenes import Nuscenes
 from olivine.errors import UserError
 from olivine.label import label
 from olivine.loading import make_sample
 from olivine.pretrain import pretrain, run_key
-from olivine.recipes import demo, demo_ppkt
+from olivine.recipes import at_demo_scale, demo, demo_ppkt, recipe
 from olivine.storage import Store
 from olivine.tracking import NullTracker
 from olivine.worker import LocalWorker
@@ -91,11 +92,21 @@ def test_every_term_of_olivine_falls_on_the_synthetic_world(labelled):
     assert tracker.losses("compact/classes_seen")[-1] > 3
 
 
-def test_killed_after_two_epochs_and_resumed_to_four_gives_the_weights_of_four(labelled, tmp_path):
-    config, runtime = labelled
-    whole = pretrain(config, runtime, LocalWorker(), NullTracker())
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["olivine", "olivine_next", "seal", "depthcontrast"])
+def test_killed_after_two_epochs_and_resumed_to_four_gives_the_weights_of_four(
+    method, tiny_world, tmp_path
+):
+    """Of a bank that freezes and one that learns, of superpoints, of a queue and its student."""
+    config = at_demo_scale(recipe(method)).override(SMALL).pretrained
+    if method == "depthcontrast":
+        config = config.override({"method.terms.scan.loss.size": 16})
+    runtime = tiny_runtime(tiny_world, tmp_path / "whole")
     again = runtime.override({"out": str(tmp_path / "again")})
-    label(label_config(config), again, LocalWorker(), NullTracker())
+    if config.labels or config.segments:
+        for job, place in itertools.product(label_configs(config), (runtime, again)):
+            label(job, place, LocalWorker(), NullTracker())
+    whole = pretrain(config, runtime, LocalWorker(), NullTracker())
     (tmp_path / "config.yaml").write_text(config.to_yaml())
     (tmp_path / "runtime.yaml").write_text(again.to_yaml())
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)])

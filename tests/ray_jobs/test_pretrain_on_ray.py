@@ -1,17 +1,18 @@
 """Two workers of Ray Train against one process, on the tiny synthetic world and a real store."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from small import SMALL
 
-from olivine.config import PretrainConfig, Runtime, label_config
+from olivine.config import PretrainConfig, Runtime, label_configs
 from olivine.errors import UserError
 from olivine.label import label
 from olivine.mlflow_tracker import MlflowTracker
 from olivine.pretrain import build_model, pretrain
-from olivine.recipes import demo
+from olivine.recipes import at_demo_scale, demo, recipe
 from olivine.tracking import NullTracker
 from olivine.worker import LocalWorker
 from ray_jobs.pretrain import pretrain_on_ray
@@ -32,15 +33,23 @@ def config() -> PretrainConfig:
 
 
 def make_runtime(root: Path, out: Path, config: PretrainConfig) -> Runtime:
-    runtime = Runtime(data_root=str(root), out=str(out), cache_dir=str(out / "c"), device="cpu")
-    label(label_config(config), runtime, LocalWorker(), NullTracker())
+    allow = ("fewer_pairs", "absent_classes")
+    runtime = Runtime(
+        data_root=str(root), out=str(out), cache_dir=str(out / "c"), device="cpu", allow=allow
+    )
+    if config.labels or config.segments:
+        for job in label_configs(config):
+            label(job, runtime, LocalWorker(), NullTracker())
     return runtime
 
 
-def test_two_workers_and_one_process_agree(local_ray, tiny_world, tmp_path, config):
+def by_one_and_by_two(
+    root: Path, out: Path, config: PretrainConfig, names: Sequence[str]
+) -> list[tuple[dict[str, torch.Tensor], dict[str, dict[int, float]]]]:
+    """Return the last state and the named curves of one process, then of two workers."""
     found = []
-    for place, num_workers in (("one", 1), ("two", 2)):
-        runtime = make_runtime(tiny_world, tmp_path / place, config)
+    for num_workers in (1, 2):
+        runtime = make_runtime(root, out / str(num_workers), config)
         tracker = MlflowTracker(runtime.store_uri())
         tracker.ensure_store()
         if num_workers == 1:
@@ -49,12 +58,14 @@ def test_two_workers_and_one_process_agree(local_ray, tiny_world, tmp_path, conf
             result = pretrain_on_ray(config, runtime.override({"num_workers": 2}), tracker)
         (record,) = tracker.records("pretrain")
         assert record.status == "FINISHED"
-        curves = {
-            name: tracker.history(record.run_id, f"pretrain/{name}")
-            for name in ("loss", "pixel", "class", "lr", "epoch")
-        }
+        curves = {name: tracker.history(record.run_id, f"pretrain/{name}") for name in names}
         found.append((state(runtime, result.key.fingerprint), curves))
-    (one, curves_one), (two, curves_two) = found
+    return found
+
+
+def test_two_workers_and_one_process_agree(local_ray, tiny_world, tmp_path, config):
+    names = ("loss", "pixel", "class", "lr", "epoch")
+    (one, curves_one), (two, curves_two) = by_one_and_by_two(tiny_world, tmp_path, config, names)
     # The same numbers are logged, at the same steps.
     for name, values in curves_one.items():
         assert curves_two[name].keys() == values.keys()
@@ -93,6 +104,24 @@ def test_the_first_steps_gradient_is_that_of_one_process(local_ray, tiny_world, 
     bank = "objective.losses.compact.mean"
     assert one[bank].abs().sum() > 0
     torch.testing.assert_close(two[bank], one[bank], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["seal", "depthcontrast"])
+def test_superpoints_and_the_momentum_student_are_those_of_one_process(
+    local_ray, tiny_world, tmp_path, method
+):
+    config = at_demo_scale(recipe(method)).override(SETTINGS).pretrained
+    if method == "depthcontrast":
+        config = config.override({"method.terms.scan.loss.size": 16})
+    (one, here), (two, there) = by_one_and_by_two(tiny_world, tmp_path, config, ("loss",))
+
+    assert there["loss"][1] == pytest.approx(here["loss"][1], rel=1e-4)
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=2e-2, atol=2e-3)
+    if method == "depthcontrast":
+        assert one["objective.losses.scan.num_seen"] == 16
+        assert torch.equal(two["objective.losses.scan.num_seen"], torch.tensor(16))
+        assert any(name.startswith("slow.") for name in one)
 
 
 def test_a_mistake_of_the_user_comes_back_as_one_sentence(local_ray, tiny_world, tmp_path, config):
