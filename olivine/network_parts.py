@@ -88,12 +88,20 @@ class Teacher(Part):
     family: ClassVar[str] = "teachers"
 
     @property
+    def identity(self) -> str:
+        """What tells its weights from others; empty where the settings say it all."""
+        return ""
+
+    @property
     def num_channels(self) -> int:
         """Channels of the features it returns."""
         raise NotImplementedError
 
     def build(self) -> nn.Module:
-        """Return a module from uint8 (images, 3, rows, columns) to float (images, D, r, c)."""
+        """Return a module from uint8 (images, 3, rows, columns) to floats (images, D, r, c).
+
+        Half precision will do: features are read in single precision.
+        """
         raise NotImplementedError
 
 

@@ -215,11 +215,12 @@ class _Features:
         assert self._batch.segments is not None
         project = self._networks.pixel_heads[head]
         # Empty first parts, so that a batch without a segment gives no rows, and a head a gradient.
-        unit, own = [project(self._maps[:0, :, 0, 0])], [self._maps[:0, :, 0, 0]]
+        none = self._maps[:0, :, 0, 0].float()
+        unit, own = [project(none)], [none]
         for image in torch.unique(torch.div(segments, IGNORE, rounding_mode="floor")).tolist():
             mine = segments[segments // IGNORE == image] - image * IGNORE
             shares = segment_shares(self._batch.segments[image], mine, self._maps.shape[2:])
-            cells = self._maps[image].flatten(1).T
+            cells = self._maps[image].flatten(1).T.float()
             unit.append(shares @ F.normalize(project(cells), dim=1))
             if teacher_rows:
                 own.append(shares @ cells)
@@ -260,13 +261,13 @@ def read_map(
     """Return maps read at pixels (image, row, column) by bilinear interpolation.
 
     The map's corners lie on the image's (`align_corners=True`), as the published codes enlarge
-    their maps.
+    their maps. Places and means are in single precision, whatever the maps are.
     """
     channels_last = maps.permute(0, 2, 3, 1)
     image = pixel_index[:, 0]
+    places = pixel_index.to(torch.promote_types(maps.dtype, torch.float32))
     row, column = (
-        pixel_index[:, 1 + axis].to(maps.dtype)
-        * ((maps.shape[2 + axis] - 1) / max(image_size_px[axis] - 1, 1))
+        places[:, 1 + axis] * ((maps.shape[2 + axis] - 1) / max(image_size_px[axis] - 1, 1))
         for axis in (0, 1)
     )
     top, left = row.floor().long(), column.floor().long()

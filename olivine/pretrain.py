@@ -80,11 +80,16 @@ def pretrain(
 
 
 def run_key(config: PretrainConfig, frames: Frames) -> RunKey:
-    """Return what identifies this pretraining: settings, data, labels and segments."""
+    """Return what identifies this pretraining: settings, data, and what was made or trained before.
+
+    That is weak labels, segments, superpoints and the teacher's weights.
+    """
     labels = config.labels.identity if config.labels and config.method.uses_classes else ""
     segments = config.segments.identity if config.segments and config.method.uses_segments else ""
     clusters = config.clusters.identity if config.clusters and config.method.uses_clusters else ""
-    made = (labels, *filter(None, (segments, clusters)))
+    teaches = config.teacher and config.method.uses_pixels and config.num_epochs
+    teacher = config.teacher.identity if config.teacher and teaches else ""
+    made = (labels, *filter(None, (segments, clusters, teacher)))
     return RunKey("pretrain", identity(config.fingerprint(), frames.fingerprint, *made))
 
 

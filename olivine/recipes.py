@@ -37,6 +37,7 @@ from olivine.methods import (
 )
 from olivine.optim import Sgd
 from olivine.teachers.filter_bank import FilterBankTeacher
+from olivine.teachers.resnet50 import ResNet50Teacher
 
 
 def olivine() -> EvaluateConfig:
@@ -57,7 +58,7 @@ def olivine() -> EvaluateConfig:
         data=train,
         method=olivine_method(),
         backbone=MinkUNet(),
-        teacher=FilterBankTeacher(),
+        teacher=ResNet50Teacher(),
         labels=GroundedSam(segmenter="sam_hq_vit_h"),
         augmentations={
             "rotate_flip": RotateFlip(),
@@ -310,6 +311,8 @@ def at_demo_scale(experiment: EvaluateConfig) -> EvaluateConfig:
             settings[f"{place}.loss.size"] = 32
     if experiment.pretrained.labels is not None:
         settings["pretrained.labels"] = Embedded()
+    if experiment.pretrained.teacher is not None:
+        settings["pretrained.teacher"] = FilterBankTeacher()
     if isinstance(experiment.pretrained.segments, SamSegments):
         settings["pretrained.segments"] = Regions(of=Embedded())
     return experiment.override(settings)

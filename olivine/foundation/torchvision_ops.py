@@ -45,8 +45,8 @@ def _works() -> bool:
         import torchvision.extension
     except ImportError:
         raise UserError(
-            "This labeller needs torchvision, which is not installed: "
-            "`pip install 'olivine[grounded-sam]'`."
+            "This image network needs torchvision, which is not installed: `pip install "
+            "torchvision`, in the version that was made for your torch."
         ) from None
     except RuntimeError as error:  # some versions fail here, others on first use
         if "torchvision::nms" not in str(error):
