@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,9 +12,11 @@ from jaxtyping import Float, Int, UInt8
 from pydantic import Field
 from torch import Tensor, nn
 
+from olivine.errors import UserError
 from olivine.parts import Frames
 from olivine.spec import Part
 from olivine.tensors import Matched, PairTable, Voxels
+from olivine.weights import identity, locate
 
 
 @runtime_checkable
@@ -103,6 +106,42 @@ class Teacher(Part):
         Half precision will do: features are read in single precision.
         """
         raise NotImplementedError
+
+
+class PretrainedTeacher(Teacher):
+    """A teacher whose weights come from a file, known by its content wherever it lies.
+
+    `weights` is the file's path. `precision` counts on a GPU; on a CPU it is always float32.
+    """
+
+    places: ClassVar[frozenset[str]] = frozenset({"weights"})
+    weights: str = ""
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+
+    @property
+    def wanted(self) -> str:
+        """Whose file it needs, for people."""
+        raise NotImplementedError
+
+    @property
+    def identity(self) -> str:
+        """The SHA-256 of the weights; raise UserError if there are none."""
+        self.weights_path()
+        return identity(self.weights)
+
+    def weights_path(self) -> Path:
+        """Return where the weights lie; raise UserError if none are named or there."""
+        if not self.weights:
+            raise UserError(
+                f"teacher.kind={self.kind} needs {self.wanted}: "
+                "--set pretrained.teacher.weights=PATH."
+            )
+        return locate(self.weights)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The numbers it computes with here."""
+        return getattr(torch, self.precision) if torch.cuda.is_available() else torch.float32
 
 
 class Sampler(Part):

@@ -38,17 +38,19 @@ from olivine.methods import (
 from olivine.optim import Sgd
 from olivine.teachers.filter_bank import FilterBankTeacher
 from olivine.teachers.resnet50 import ResNet50Teacher
+from olivine.teachers.vit import VisionTransformerTeacher
 
 
 def olivine() -> EvaluateConfig:
     """OLIVINE on nuScenes, with the final code's weights (Zhang and Hou, NeurIPS 2024).
 
     Labels are Grounded-SAM's with SAM-HQ (METHOD 2.1 A): `olivine weights fetch
-    groundingdino_swint_ogc sam_hq_vit_h bert-base-uncased`. Ours differs: the teacher is the
-    embedded one, and pixels without a label take part in no class term.
+    groundingdino_swint_ogc sam_hq_vit_h bert-base-uncased`. The teacher's weights are MoCo-v2's:
+    `--set pretrained.teacher.weights=PATH`. Ours differs: pixels without a label take part in no
+    class term.
 
     Expected: 50.09 mIoU by linear probe with SEEM labels, 47.3 with Grounded-SAM labels, 50.58 and
-    46.1 fine-tuned with 1 % (published, with a ResNet-50 teacher).
+    46.1 fine-tuned with 1 % (published).
     Takes: 36.5 hours and 8.1 GB each on four RTX 3090 (published).
     Commands: `olivine label olivine`, `olivine pretrain olivine`, `olivine evaluate olivine`, each
     with your `--set runtime.data_root=...`.
@@ -123,7 +125,8 @@ def olivine_next() -> EvaluateConfig:
 def ppkt() -> EvaluateConfig:
     """PPKT's loss on the same student (Liu et al. 2021).
 
-    The published row has a teacher of stride 32; this is OLIVINE's baseline, on OLIVINE's teacher.
+    This is OLIVINE's baseline, on OLIVINE's teacher. The published row has one of stride 32:
+    `--set pretrained.teacher.dilated=false`.
 
     Expected: 35.90 mIoU by linear probe, 37.80 fine-tuned with 1 % (published).
     Takes: as `olivine` by the paper's text ("similar"); no figure of its own is in print.
@@ -219,9 +222,10 @@ def depthcontrast() -> EvaluateConfig:
 
 
 def scalr() -> EvaluateConfig:
-    """ScaLR's loss with PPKT's student and teacher (Puy et al., CVPR 2024).
+    """ScaLR's loss and teacher, DINOv2 ViT-L/14, on PPKT's student (Puy et al., CVPR 2024).
 
-    The student's head is linear.
+    The student's head is linear; images are whole, 224 x 448. All six cameras of a frame teach,
+    where the paper draws one.
 
     Expected: no number in print has this student under SLidR's protocol. 67.8 mIoU by linear probe
     is of a WaffleIron under DINOv2 ViT-L and four data sets; 51.77 of MinkUNet-34 under ViT-L and
@@ -230,7 +234,14 @@ def scalr() -> EvaluateConfig:
     Command: `olivine pretrain scalr`, then `olivine evaluate scalr`, with your
     `--set runtime.data_root=...`; it needs no labels.
     """
-    return ppkt().override({"pretrained.method": scalr_method()})
+    whole = CropImages(rows_px=224, columns_px=448, min_area=1.0, flip_chance=0.0)
+    return ppkt().override(
+        {
+            "pretrained.method": scalr_method(),
+            "pretrained.teacher": VisionTransformerTeacher(),
+            "pretrained.augmentations.crop_images": whole,
+        }
+    )
 
 
 def random() -> EvaluateConfig:

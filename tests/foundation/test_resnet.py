@@ -125,9 +125,9 @@ def test_images_are_normalised_as_imagenets_are(own: dict[str, Tensor], tmp_path
 
 def test_a_file_without_the_network_or_with_a_part_of_it_is_told(own: dict[str, Tensor]) -> None:
     path = Path("w.pth")
-    with pytest.raises(UserError, match=r"no tensor conv1.weight .* \(such as a\)"):
+    with pytest.raises(UserError, match=r"none of its 1 tensors \(such as a\) is called conv1"):
         backbone_state({"a": torch.ones(1)}, path)
-    with pytest.raises(UserError, match=r"among its 0 tensors\."):
+    with pytest.raises(UserError, match=r"none of its 0 tensors is called"):
         backbone_state({}, path)
 
 

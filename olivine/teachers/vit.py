@@ -1,0 +1,43 @@
+"""A frozen DINO or DINOv2 transformer: ScaLR's teacher, and one of SLidR's (METHOD 3.4)."""
+
+from pydantic import field_validator
+from torch import nn
+
+from olivine.errors import nearest
+from olivine.foundation.vit import ARCHITECTURES, load_vit
+from olivine.network_parts import PretrainedTeacher
+
+
+class VisionTransformerTeacher(PretrainedTeacher):
+    """Settings: those of every teacher with weights, and `architecture` by its authors' name.
+
+    `normed` takes features behind the last layer norm (DINO's own), otherwise before it (ScaLR).
+    Sides of the crops must be multiples of the patch: 224 x 448 for patches of 14.
+    """
+
+    architecture: str = "dinov2_vitl14"
+    normed: bool = False
+
+    @field_validator("architecture")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in ARCHITECTURES:
+            raise ValueError(
+                f"must be one of {', '.join(ARCHITECTURES)}.{nearest(name, ARCHITECTURES)}"
+            )
+        return name
+
+    @property
+    def wanted(self) -> str:
+        """Whose file it needs, for people."""
+        return f"the authors' file of {self.architecture}"
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of the features."""
+        return ARCHITECTURES[self.architecture].num_channels
+
+    def build(self) -> nn.Module:
+        """Load the network; raise UserError for a file that is not there or is another's."""
+        path = self.weights_path()
+        return load_vit(path, self.architecture, normed=self.normed, dtype=self.dtype)
