@@ -71,9 +71,21 @@ class Labeller(Part):
 
 
 class Backbone(Part):
-    """Builds a 3D network from voxels to one feature row per voxel."""
+    """Builds a 3D network from voxels to one feature row per voxel.
+
+    With `weights`, the path of a published checkpoint, it starts from there instead of at random;
+    a pretraining of no epochs then is that checkpoint.
+    """
 
     family: ClassVar[str] = "backbones"
+    places: ClassVar[frozenset[str]] = frozenset({"weights"})
+
+    weights: str = ""
+
+    @property
+    def identity(self) -> str:
+        """The SHA-256 of the weights it starts from; empty for random ones."""
+        return identity(self.weights) if self.weights else ""
 
     @property
     def num_channels(self) -> int:

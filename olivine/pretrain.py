@@ -16,11 +16,13 @@ from olivine.objective import Objective
 from olivine.parts import Frames
 from olivine.pretrain_data import PretrainData
 from olivine.progress import Report
+from olivine.published_backbones import load_backbone
 from olivine.spec import Spec
 from olivine.storage import Store
 from olivine.tensors import Batch
 from olivine.tracking import RunKey, Tracker
 from olivine.training import Training, identity, seeded
+from olivine.weights import locate
 from olivine.worker import Worker
 
 NUM_INPUT_CHANNELS = 1  # intensity
@@ -82,14 +84,14 @@ def pretrain(
 def run_key(config: PretrainConfig, frames: Frames) -> RunKey:
     """Return what identifies this pretraining: settings, data, and what was made or trained before.
 
-    That is weak labels, segments, superpoints and the teacher's weights.
+    That is weak labels, segments, superpoints, and the weights of teacher and backbone.
     """
     labels = config.labels.identity if config.labels and config.method.uses_classes else ""
     segments = config.segments.identity if config.segments and config.method.uses_segments else ""
     clusters = config.clusters.identity if config.clusters and config.method.uses_clusters else ""
     teaches = config.teacher and config.method.uses_pixels and config.num_epochs
     teacher = config.teacher.identity if config.teacher and teaches else ""
-    made = (labels, *filter(None, (segments, clusters, teacher)))
+    made = (labels, *filter(None, (segments, clusters, teacher, config.backbone.identity)))
     return RunKey("pretrain", identity(config.fingerprint(), frames.fingerprint, *made))
 
 
@@ -110,6 +112,9 @@ def build_model(config: PretrainConfig, num_classes: int) -> Distillation:
         torch.manual_seed(seeded(config.seed, "weights"))
         backbone = config.backbone.build(NUM_INPUT_CHANNELS)
         assert isinstance(backbone, nn.Module)
+        if config.backbone.weights:
+            path = locate(config.backbone.weights)
+            load_backbone(backbone, path, config.voxels, config.backbone.kind)
         teacher = config.teacher if config.num_epochs else None
         num_pixel_channels = teacher.num_channels if teacher else 1
         objective = Objective(config.method, config.num_channels, num_classes, num_pixel_channels)

@@ -36,7 +36,8 @@ FLOORS: list[set[str]] = [
     FAMILIES,
     {
         "checkpoint", "collation", "label_quality", "label_store", "label_tally", "loading",
-        "networks", "objective", "optim", "segmentation", "superpoints", "training",
+        "networks", "objective", "optim", "published_backbones", "segmentation", "superpoints",
+        "training",
     },
     {"config", "methods"},
     {"recipes", "sweep"},

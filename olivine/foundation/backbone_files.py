@@ -13,8 +13,8 @@ from torch import Tensor
 from olivine.errors import UserError
 
 # Of several backbones in one file, the one that was to be kept: MoCo's query encoder, MoCo-v3's
-# base encoder, DINO's teacher; then whatever is nearest to the top.
-PREFERRED = ("encoder_q", "base_encoder", "teacher")
+# base encoder, DINO's teacher, PixPro's encoder; then whatever is nearest to the top.
+PREFERRED = ("encoder_q", "base_encoder", "teacher", "encoder")
 NESTED = ("state_dict", "network", "teacher", "student", "model")  # where files keep tensors
 
 

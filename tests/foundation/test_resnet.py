@@ -71,6 +71,12 @@ def layouts(own: dict[str, Tensor]) -> dict[str, dict]:
             },
         },
         "oBoW": {"network": old},
+        "PixPro": {
+            "model": {
+                **with_prefix("module.encoder_k.", other(own)),
+                **with_prefix("module.encoder.", own),
+            }
+        },
     }
 
 

@@ -110,14 +110,14 @@ def test_the_first_steps_gradient_is_that_of_one_process(local_ray, tiny_world, 
 def test_superpoints_and_the_momentum_student_are_those_of_one_process(
     local_ray, tiny_world, tmp_path, method
 ):
+    """After one step: later ones drift apart by the float error of the first."""
     config = at_demo_scale(recipe(method)).override(SETTINGS).pretrained
-    if method == "depthcontrast":
-        config = config.override({"method.terms.scan.loss.size": 16})
+    config = config.override({"batch_frames": 16})
     (one, here), (two, there) = by_one_and_by_two(tiny_world, tmp_path, config, ("loss",))
 
     assert there["loss"][1] == pytest.approx(here["loss"][1], rel=1e-4)
     for name, value in one.items():
-        torch.testing.assert_close(two[name], value, rtol=2e-2, atol=2e-3)
+        torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)
     if method == "depthcontrast":
         assert one["objective.losses.scan.num_seen"] == 16
         assert torch.equal(two["objective.losses.scan.num_seen"], torch.tensor(16))
