@@ -1,6 +1,7 @@
 """What image networks trained on ImageNet have in common: how they take an image."""
 
 from abc import abstractmethod
+from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
@@ -12,6 +13,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class ImageNetwork(nn.Module):
     """Normalises bytes as ImageNet's images are, and runs `network` in `dtype`."""
 
+    network: Any  # whatever class its library made: subclasses call that class's own methods
     mean: Tensor
     std: Tensor
 
