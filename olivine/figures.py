@@ -23,6 +23,7 @@ from olivine.types import IGNORE
 DPI = 200
 CORRECT, WRONG, UNLABELLED = "#b8b8b8", "#c8102e", "#eeeeee"
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe, Ito
+NUM_LINES_INSIDE = 5  # more lines have their legend beside the axes
 
 # Surfaces in muted colours, things that move in strong ones.
 CLASS_COLOURS = {
@@ -87,7 +88,8 @@ def learning_curves(
 
     `curves` has the columns method, seed, step, value; seeds may have other steps.
     """
-    figure = Figure(figsize=(5.2, 3.4))
+    crowded = curves["method"].nunique() > NUM_LINES_INSIDE
+    figure = Figure(figsize=(7.0 if crowded else 5.2, 3.4))
     axis = figure.subplots()
     for index, (method, lines) in enumerate(curves.groupby("method", sort=False)):
         colour, style = LINES[index % len(LINES)], ("-", "--", ":")[index // len(LINES) % 3]
@@ -99,7 +101,8 @@ def learning_curves(
         axis.set_yscale("log")
     axis.set_xlabel(xlabel)
     axis.set_ylabel(ylabel)
-    axis.legend(frameon=False, fontsize=8)
+    beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if crowded else {}
+    axis.legend(frameon=False, fontsize=8, **beside)
     plain(axis)
     return save(figure, path)
 

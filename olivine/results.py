@@ -1,5 +1,6 @@
 """What a sweep found, for people: its table, its figures and where they lie."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,21 +78,38 @@ def _draw_errors(folder: Path, runtime: Runtime, plan: SweepPlan) -> list[Path]:
 
 
 def _draw_curves(folder: Path, tracker: Tracker, plan: SweepPlan) -> list[Path]:
-    """Draw the pretraining losses of every row that has one, over seeds."""
-    pretrained = {run.key.fingerprint: run.run_id for run in tracker.records("pretrain")}
+    """Draw a loss of every pretraining over seeds, under the first row that used it."""
+    pretrained = {run.key.fingerprint: run for run in tracker.records("pretrain")}
+    used: dict[str, tuple[str, int]] = {}
+    evaluated = {
+        run.key.fingerprint: run.tags.get(PRETRAINED, "") for run in tracker.records("evaluate")
+    }
+    for row, fingerprints in plan.rows().items():
+        for fingerprint in fingerprints:
+            used.setdefault(evaluated.get(fingerprint, ""), (row, plan.trials[fingerprint].seed))
     lines: list[tuple[str, int, int, float]] = []
-    for record in tracker.records("evaluate"):
-        trial = plan.trials.get(record.key.fingerprint)
-        run_id = pretrained.get(record.tags.get(PRETRAINED, ""))
-        if trial is not None and run_id is not None:
-            history = tracker.history(run_id, "pretrain/pixel")
-            lines += [(trial.row, trial.seed, step, value) for step, value in history.items()]
+    for fingerprint, (row, seed) in used.items():
+        run = pretrained.get(fingerprint)
+        term = _shown_term(run.metrics) if run is not None else None
+        if run is None or term is None:
+            continue
+        history = sorted(tracker.history(run.run_id, f"pretrain/{term}").items())
+        usual = abs(float(np.median([value for _, value in history]))) or 1.0
+        lines += [(f"{row}: {term}", seed, step, value / usual) for step, value in history]
     if not lines:
         return []
     curves = pd.DataFrame(lines, columns=["method", "seed", "step", "value"])
-    order = {row: place for place, row in enumerate(plan.rows())}
-    curves = curves.sort_values(["step"]).sort_values(
-        "method", key=lambda rows: rows.map(order), kind="stable"
-    )
-    path = folder / "learning.png"
-    return [figures.learning_curves(path, curves, "pixel InfoNCE of the pretraining")]
+    return [
+        figures.learning_curves(folder / "learning.png", curves, "loss / its median")
+    ]
+
+
+def _shown_term(metrics: Mapping[str, float]) -> str | None:
+    """Return the term that stands for a pretraining: that of pixels, else its first by name.
+
+    One is drawn because they differ in scale and a class term joins in later. Divided by its
+    median, since the first value of a loss with an empty queue is zero.
+    """
+    counted = [re.fullmatch(r"pretrain/([^/]+)/num_pairs", name) for name in sorted(metrics)]
+    terms = [found[1] for found in counted if found and f"pretrain/{found[1]}" in metrics]
+    return min(terms, key=lambda term: term != "pixel", default=None)
