@@ -99,9 +99,7 @@ def _draw_curves(folder: Path, tracker: Tracker, plan: SweepPlan) -> list[Path]:
     if not lines:
         return []
     curves = pd.DataFrame(lines, columns=["method", "seed", "step", "value"])
-    return [
-        figures.learning_curves(folder / "learning.png", curves, "loss / its median")
-    ]
+    return [figures.learning_curves(folder / "learning.png", curves, "loss / its median")]
 
 
 def _shown_term(metrics: Mapping[str, float]) -> str | None:
