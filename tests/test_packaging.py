@@ -89,7 +89,7 @@ def test_the_metadata_say_what_it_is_and_needs(wheel: Path) -> None:
     assert said["Name"] == "olivine"
     assert said["License-Expression"] == "Apache-2.0"
     assert said["Requires-Python"] == ">=3.10"
-    extras = {"grounded-sam", "transformers", "superpixels", "minkowski", "dev"}
+    extras = {"grounded-sam", "transformers", "superpixels", "teachers", "minkowski", "dev"}
     assert set(said.get_all("Provides-Extra", [])) == extras
     needed = [line for line in said.get_all("Requires-Dist", []) if "extra ==" not in line]
     for name in ("torch", "ray", "mlflow"):

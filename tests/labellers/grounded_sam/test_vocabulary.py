@@ -77,7 +77,7 @@ def test_settings_hold_the_content_and_not_the_path(tmp_path: Path) -> None:
         ("prompts: [{prompt: man, means: pedestrain}]", "'pedestrain'.*mean 'pedestrian'"),
         ("prompts: [{prompt: a.b, means: car}]", "without '.'"),
         ("prompts: [{prompt: ' ', means: car}]", "must be words"),
-        ("prompts: [{word: car, means: car}]", "prompt.: Field required"),
+        ("prompts: [{word: car, means: car}]", "prompts.0.prompt. must be set"),
         ("car", "must hold settings"),
     ],
 )
