@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from olivine.geometry.voxels import Voxelizer
+from olivine.images import Picture
 from olivine.tensors import Batch, PairTable, Voxels
 from olivine.types import IGNORE, Sample
 
@@ -32,7 +34,7 @@ class Collate:
                 for s, n in zip(samples, first_image, strict=False)
             ]
         )
-        images = np.concatenate([sample.images for sample in samples])
+        images = _stacked([image for sample in samples for image in sample.images])
         classes = [s.class_ids for s in samples if s.class_ids is not None]
         segments = [s.segments for s in samples if s.segments is not None]
         views = [s.view for s in samples if s.view is not None]
@@ -56,7 +58,7 @@ class Collate:
         return Batch(
             tokens=tuple(sample.token for sample in samples),
             voxels=voxels,
-            images=torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))),
+            images=images,
             pairs=pairs.take(pairs.voxel_index >= 0),  # points outside the voxels' range
             class_ids=torch.from_numpy(np.concatenate(classes)).long() if classes else None,
             segments=torch.from_numpy(np.concatenate(segments)) if segments else None,
@@ -74,6 +76,13 @@ class Collate:
             [sample.intensity for sample in samples],
             every_point=self.every_point,
         )
+
+
+def _stacked(images: Sequence[Picture]) -> Tensor:
+    """Return uint8 (images, 3, rows, columns), in memory as it was: the channels are last."""
+    if not images:
+        return torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
+    return torch.from_numpy(np.stack([image.pixels() for image in images])).permute(0, 3, 1, 2)
 
 
 def _starts(lengths: Sequence[int]) -> np.ndarray:

@@ -208,7 +208,7 @@ def _draw_camera(
 ) -> Path:
     points = points_by_camera(frame, {camera: ids})[camera]
     labelled = pictures.LabelledImage(
-        image=frame.images[camera],
+        image=frame.images[camera].pixels(),
         ids=ids,
         points=points,
         point_truth=None if frame.class_ids is None else frame.class_ids[points.point_index],

@@ -20,6 +20,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from olivine.errors import UserError
+from olivine.kept_arrays import KeptArrays
 from olivine.network_parts import Labeller
 from olivine.storage import Store, absolute
 from olivine.types import IGNORE, LabelMap
@@ -140,6 +141,10 @@ class LabelStore:
         self._check_classes(ids, where)
         return LabelMap(ids, self.class_names, self.labeller_identity)
 
+    def kept_classes(self) -> KeptArrays:
+        """Return where the classes of pairs are kept: in the folder, so they go when it goes."""
+        return KeptArrays(self._store, self._name("pairs"))
+
     def num_bytes(self, image_name: str) -> int:
         """Return the size of one map as it is stored."""
         return len(self._store.read(self._name(label_name(image_name))))
@@ -174,7 +179,8 @@ class LabelStore:
         if self.makes == "segments":
             return
         num_classes = len(self.class_names)
-        unknown = np.unique(ids[(ids >= num_classes) & (ids != IGNORE)])
+        used = np.bincount(ids.ravel(), minlength=256).nonzero()[0]
+        unknown = used[(used >= num_classes) & (used != IGNORE)]
         if len(unknown):
             raise UserError(
                 f"Label map {where} has the unknown class {unknown[0]}; allowed are 0 to "

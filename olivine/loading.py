@@ -16,23 +16,22 @@ from olivine.collation import Collate
 from olivine.errors import UserError
 from olivine.geometry.projection import correspondences
 from olivine.geometry.voxels import Voxelizer
+from olivine.pair_classes import PairClasses, ReadLabels
 from olivine.parts import Augmentation
 from olivine.tensors import Batch
-from olivine.types import IGNORE, Correspondences, Frame, LabelMap, Sample
-
-ReadLabels = Callable[[str, tuple[int, int]], LabelMap]
+from olivine.types import IGNORE, Correspondences, Frame, Sample
 
 
 def make_sample(
     frame: Frame,
-    read_labels: ReadLabels | None,
+    classes: PairClasses | None,
     camera_names: Sequence[str],
     empty_camera: Literal["error", "drop"] = "error",
     read_segments: ReadLabels | None = None,
 ) -> Sample:
     """Pair points with pixels, look up the weak class of each pair and the images' segments.
 
-    Without `read_labels` every pair's class is IGNORE. A camera that sees no point is a UserError
+    Without `classes` every pair's class is IGNORE. A camera that sees no point is a UserError
     unless `empty_camera` is "drop", which leaves its image without pairs.
     """
     pairs = correspondences(
@@ -45,21 +44,14 @@ def make_sample(
             f"{len(frame.xyz_m)} points: check its calibration, or train without its image by "
             "--set pretrained.empty_camera=drop."
         )
-    pair_class = np.full(len(pairs), IGNORE, np.uint8)
-    if read_labels is not None:
-        for camera, name in enumerate(frame.image_names):
-            rows, columns = frame.images[camera].shape[:2]
-            of_camera = pairs.pixel_index[:, 0] == camera
-            pixel = pairs.pixel_index[of_camera]
-            pair_class[of_camera] = read_labels(name, (rows, columns)).ids[pixel[:, 1], pixel[:, 2]]
     return Sample(
         token=frame.token,
         xyz_m=frame.xyz_m,
         intensity=frame.intensity,
         range_m=np.hypot(frame.xyz_m[:, 0], frame.xyz_m[:, 1]),
-        images=np.stack(frame.images),
+        images=frame.images,
         pairs=pairs,
-        pair_class=pair_class,
+        pair_class=classes(frame, pairs) if classes else np.full(len(pairs), IGNORE, np.uint8),
         class_ids=frame.class_ids,
         segments=_segments(frame, read_segments) if read_segments else None,
     )
@@ -68,7 +60,7 @@ def make_sample(
 def _segments(frame: Frame, read: ReadLabels) -> np.ndarray:
     maps = []
     for name, image in zip(frame.image_names, frame.images, strict=True):
-        maps.append(read(name, (image.shape[0], image.shape[1])).ids)
+        maps.append(read(name, image.size_px).ids)
     return np.stack(maps)
 
 
@@ -90,7 +82,7 @@ def scan_alone(sample: Sample) -> Sample:
 
 
 _NO_IMAGES: dict[str, Any] = {
-    "images": np.zeros((0, 1, 1, 3), np.uint8),
+    "images": (),
     "pairs": Correspondences(np.zeros(0, np.int64), np.zeros((0, 3), np.int64)),
     "pair_class": np.zeros(0, np.uint8),
 }
@@ -129,7 +121,8 @@ class Samples(torch.utils.data.Dataset):
 
     def _read(self, index: int) -> Sample:
         sample = self.read(index)
-        size = sample.images.nbytes + sample.xyz_m.nbytes + sample.pairs.pixel_index.nbytes
+        size = sum(image.num_bytes for image in sample.images)
+        size += sample.xyz_m.nbytes + sample.pairs.pixel_index.nbytes
         size += sample.view.xyz_m.nbytes if sample.view else 0
         if size <= self.cache_bytes:
             self.cache_bytes -= size

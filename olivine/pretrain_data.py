@@ -7,6 +7,7 @@ from olivine.errors import UserError
 from olivine.label_store import LabelStore
 from olivine.loading import make_cloud, make_sample
 from olivine.network_parts import Labeller
+from olivine.pair_classes import PairClasses
 from olivine.parts import Frames
 from olivine.storage import Store, absolute
 from olivine.superpoints import Superpoints
@@ -20,6 +21,7 @@ class PretrainData:
     config: PretrainConfig
     frames: Frames
     labels: LabelStore | None
+    classes: PairClasses | None  # of pairs, by the labels
     segments: LabelStore | None
     clusters: Superpoints | None
 
@@ -29,10 +31,12 @@ class PretrainData:
 
         Raises UserError if its weak labels or segments were never made or are of another kind.
         """
+        labels = _labels(config, runtime, frames)
         return cls(
             config,
             frames,
-            _labels(config, runtime, frames),
+            labels,
+            PairClasses(labels.read, labels.kept_classes()) if labels else None,
             _segments(config, runtime, frames),
             _clusters(config, runtime, frames),
         )
@@ -56,7 +60,7 @@ class PretrainData:
     def _with_images(self, frame: Frame) -> Sample:
         return make_sample(
             frame,
-            self.labels.read if self.labels else None,
+            self.classes,
             self.frames.camera_names,
             self.config.empty_camera,
             self.segments.read if self.segments else None,

@@ -6,8 +6,6 @@ keyframe, so that a second epoch, another worker or another run reads them:
 <root>/clusters/<data set>-<clustering>/<frame's token>.npz
 """
 
-import io
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +13,7 @@ from jaxtyping import Int
 
 from olivine.errors import UserError
 from olivine.geometry.rigid import inverse, transform
+from olivine.kept_arrays import Arrays, KeptArrays
 from olivine.parts import Clustering, Frames
 from olivine.storage import Store
 from olivine.types import Frame
@@ -42,14 +41,13 @@ class Superpoints:
         """
         later_index = self.frames.later(index, self.clustering.num_keyframes_ahead)
         later = self.frames.frame(later_index, images=False, classes=False)
-        name = f"{self.folder}/{frame.token}.npz"
-        kept = self._read(name) if self.store.exists(name) else None
-        if kept is None or (len(kept[0]), len(kept[1])) != (len(frame.xyz_m), len(later.xyz_m)):
-            kept = self._make(frame, later)
-            self.store.write(name, _packed(*kept))
-        return kept[0], later, kept[1]
+        lengths = {"here": len(frame.xyz_m), "there": len(later.xyz_m)}
+        kept = KeptArrays(self.store, self.folder).of(
+            frame.token, lengths, lambda: self._make(frame, later)
+        )
+        return kept["here"].astype(np.int64), later, kept["there"].astype(np.int64)
 
-    def _make(self, frame: Frame, later: Frame) -> tuple[np.ndarray, np.ndarray]:
+    def _make(self, frame: Frame, later: Frame) -> Arrays:
         if frame.global_SE3_lidar is None or later.global_SE3_lidar is None:
             raise UserError(
                 f"Frame {frame.token} has no pose, and superpoints over time need one: compare a "
@@ -58,18 +56,4 @@ class Superpoints:
         lidar_SE3_later = inverse(frame.global_SE3_lidar) @ later.global_SE3_lidar
         moved = transform(lidar_SE3_later, later.xyz_m).astype(np.float32)
         here, there = self.clustering([frame.xyz_m, moved])
-        return here, there
-
-    def _read(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return what was kept, or None if it is damaged, so that it is made again."""
-        try:
-            with np.load(io.BytesIO(self.store.read(name))) as kept:
-                return kept["here"].astype(np.int64), kept["there"].astype(np.int64)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return None
-
-
-def _packed(here: np.ndarray, there: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    np.savez_compressed(stream, here=here.astype(np.int32), there=there.astype(np.int32))
-    return stream.getvalue()
+        return {"here": here.astype(np.int32), "there": there.astype(np.int32)}

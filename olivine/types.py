@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from olivine.images import Picture
+
 IGNORE = 255  # the id of a pixel or point that has no class: uint8's last value
 
 
@@ -23,7 +25,7 @@ class Frame:
     time_ns: int  # end of the scan
     xyz_m: Float[np.ndarray, "N 3"]  # points in the LiDAR frame
     intensity: Float[np.ndarray, " N"]  # as the sensor gives it (nuScenes: 0..255)
-    images: tuple[UInt8[np.ndarray, "rows columns 3"], ...]  # RGB, one per camera; may be empty
+    images: tuple[Picture, ...]  # one per camera; may be empty
     image_names: tuple[str, ...]  # identity of each image: its path below the data root
     cam_SE3_lidar: Float[np.ndarray, "C 4 4"]  # LiDAR at scan time to camera at its own time
     intrinsics_px: Float[np.ndarray, "C 3 3"]
@@ -64,7 +66,7 @@ class Sample:
     xyz_m: Float[np.ndarray, "N 3"]
     intensity: Float[np.ndarray, " N"]
     range_m: Float[np.ndarray, " N"]  # horizontal distance to the sensor, before augmentation
-    images: UInt8[np.ndarray, "C rows columns 3"]
+    images: tuple[Picture, ...]  # all of one size once they are in a batch
     pairs: Correspondences
     pair_class: UInt8[np.ndarray, " M"]  # weak class of each pair, or IGNORE
     class_ids: UInt8[np.ndarray, " N"] | None = None  # true class of each point, or IGNORE

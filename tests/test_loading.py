@@ -10,6 +10,7 @@ from olivine.augmentations.rotate_flip import RotateFlip
 from olivine.collation import Collate
 from olivine.errors import UserError
 from olivine.geometry.voxels import Voxelizer
+from olivine.images import Pixels
 from olivine.loading import (
     Samples,
     Schedule,
@@ -18,6 +19,7 @@ from olivine.loading import (
     once_over,
     training_batches,
 )
+from olivine.pair_classes import PairClasses
 from olivine.types import IGNORE, Frame, LabelMap, Sample
 
 ROWS, COLUMNS = 60, 100
@@ -37,7 +39,7 @@ def make_frame(index: int, num_points: int = 400) -> Frame:
         time_ns=index,
         xyz_m=xyz_m,
         intensity=rng.integers(0, 256, num_points).astype(np.float32),
-        images=tuple(rng.integers(0, 256, (2, ROWS, COLUMNS, 3), dtype=np.uint8)),
+        images=tuple(map(Pixels, rng.integers(0, 256, (2, ROWS, COLUMNS, 3), dtype=np.uint8))),
         image_names=tuple(f"samples/{camera}/{index}.jpg" for camera in CAMERAS),
         cam_SE3_lidar=np.stack([forward, backward]),
         intrinsics_px=np.stack([intrinsics] * 2),
@@ -54,7 +56,7 @@ def read_labels(name: str, size_px: tuple[int, int]) -> LabelMap:
 
 
 def read(index: int) -> Sample:
-    return make_sample(make_frame(index), read_labels, CAMERAS)
+    return make_sample(make_frame(index), PairClasses(read_labels), CAMERAS)
 
 
 AUGMENTATIONS = (RotateFlip(), CropImages(rows_px=30, columns_px=50, min_pairs=5))
@@ -208,12 +210,14 @@ def test_segments_move_with_their_images():
         for name, ids in zip(frame.image_names, marks, strict=True)
     }
     painted = replace(
-        frame, images=tuple(np.repeat(ids.astype(np.uint8)[..., None], 3, 2) for ids in marks)
+        frame,
+        images=tuple(Pixels(np.repeat(ids.astype(np.uint8)[..., None], 3, 2)) for ids in marks),
     )
     sample = make_sample(painted, None, CAMERAS, read_segments=lambda name, size: maps[name])
 
     same_size = CropImages(rows_px=ROWS, columns_px=COLUMNS, min_area=1.0, flip_chance=1.0)
     moved = same_size(sample, np.random.default_rng(0))
 
-    np.testing.assert_array_equal(moved.segments, moved.images[..., 0])
+    for ids, image in zip(moved.segments, moved.images, strict=True):
+        np.testing.assert_array_equal(ids, image.pixels()[..., 0])
     assert not np.array_equal(moved.segments, sample.segments)

@@ -21,9 +21,10 @@ class DropCuboid(Augmentation):
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """Return the sample without the points strictly inside the box."""
         share = self.max_share * generator.random()
-        centre = sample.xyz_m[generator.integers(len(sample.xyz_m))]
-        half = np.ptp(sample.xyz_m, axis=0) * share / 2
-        keep = (np.abs(sample.xyz_m - centre) >= half).any(axis=1)
+        centre = generator.integers(len(sample.xyz_m))
+        keep = np.zeros(len(sample.xyz_m), dtype=bool)
+        for column_m in sample.xyz_m.T:  # numpy is slow along rows of three
+            keep |= np.abs(column_m - column_m[centre]) >= np.ptp(column_m) * share / 2
         kept_pair = keep[sample.pairs.point_index]
         left = np.bincount(sample.pairs.pixel_index[kept_pair, 0], minlength=len(sample.images))
         if (left < self.min_pairs).any() or not keep.any():

@@ -15,6 +15,7 @@ from olivine.label import label
 from olivine.label_store import LabelStore
 from olivine.labellers.lidarseg_truth import CLASS_NAMES, LidarsegTruth, true_map
 from olivine.loading import make_sample
+from olivine.pair_classes import PairClasses
 from olivine.spec import part_class
 from olivine.tracking import NullTracker
 from olivine.types import IGNORE, Frame
@@ -71,7 +72,7 @@ def test_pretraining_reads_the_truth_of_a_labelled_world(tiny_world: Path, tmp_p
     store = LabelStore.open(tmp_path / "out", frames.fingerprint, LidarsegTruth().identity)
     frame = frames.frame(1)
     check_maps(frame, [store.read(name, (90, 160)).ids for name in frame.image_names])
-    sample = make_sample(frame, store.read, cameras)
+    sample = make_sample(frame, PairClasses(store.read), cameras)
     assert frame.class_ids is not None
     own = frame.class_ids[sample.pairs.point_index]
     assert (sample.pair_class == own).mean() > 0.9

@@ -1,7 +1,6 @@
 """The keyframes of a split, read from their files when asked for."""
 
 import functools
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 from jaxtyping import Float, UInt8
-from PIL import Image
 
 from olivine.datasets.nuscenes.classes import CLASS_NAMES, UNKNOWN
 from olivine.datasets.nuscenes.index import Index, open_index
 from olivine.errors import UserError
+from olivine.images import Encoded
 from olivine.storage import Store
 from olivine.types import Frame
 
@@ -64,7 +63,7 @@ class NuscenesFrames:
         if place < 0:
             raise UserError(f"{name!r} is not an image of {self._tables}.")
         frame, camera = divmod(place, len(self._index.cameras))
-        return _read_image(self._store, name, self._index.image_size_px[frame, camera])
+        return self._picture(name, self._index.image_size_px[frame, camera]).pixels()
 
     def later(self, index: int, num_keyframes: int) -> int:
         """Return the keyframe of the same scene so many ahead, near its end so many behind.
@@ -99,7 +98,7 @@ class NuscenesFrames:
             xyz_m=np.ascontiguousarray(scan[:, :3]),
             intensity=np.ascontiguousarray(scan[:, 3]),
             images=tuple(
-                _read_image(self._store, name, size)
+                self._picture(name, size)
                 for name, size in zip(names if images else (), sizes, strict=False)
             ),
             image_names=names,
@@ -109,6 +108,11 @@ class NuscenesFrames:
             class_ids=self._class_ids(row, len(scan)) if classes else None,
             global_SE3_lidar=table.global_SE3_lidar[row],
         )
+
+    def _picture(self, name: str, size_px: np.ndarray) -> Encoded:
+        size = int(size_px[0]), int(size_px[1])
+        data = _read_bytes(self._store, name)
+        return Encoded(data, str(self._store.path(name)), size, "sample_data.json")
 
     def require_files(self) -> None:
         """Raise UserError if the tables lack the scan or a chosen image of a keyframe."""
@@ -191,27 +195,6 @@ def _read_scan(store: Store, name: str) -> Float[np.ndarray, "N 5"]:
             f"points of {SCAN_ROW_BYTES} bytes each; unpack it again."
         )
     return np.frombuffer(data, "<f4").reshape(-1, _SCAN_COLUMNS)
-
-
-def _read_image(
-    store: Store, name: str, size_px: np.ndarray
-) -> UInt8[np.ndarray, "rows columns 3"]:
-    path, data = store.path(name), _read_bytes(store, name)
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            pixels = np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(
-            f"The image {path} cannot be decoded ({error}); it is damaged or was cut off: "
-            "unpack it again."
-        ) from None
-    rows, columns = (int(length) for length in size_px)
-    if pixels.shape[:2] != (rows, columns):
-        raise UserError(
-            f"The image {path} has {pixels.shape[1]} x {pixels.shape[0]} pixels but "
-            f"sample_data.json says {columns} x {rows}: it was resized or replaced."
-        )
-    return pixels
 
 
 def _read_bytes(store: Store, name: str) -> bytes:

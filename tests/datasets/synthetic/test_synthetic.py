@@ -28,7 +28,7 @@ def test_it_reads_what_was_written(tiny_world: Path, tmp_path: Path) -> None:
     assert frame.xyz_m.shape == (32 * 120, 3)
     assert len(frame.images) == 6
     for name, image in zip(frame.image_names, frame.images, strict=True):
-        assert read_truth(tiny_world, name).shape == image.shape[:2] == (90, 160)
+        assert read_truth(tiny_world, name).shape == image.pixels().shape[:2] == (90, 160)
 
 
 def test_both_splits_hold_all_classes(tiny_world: Path, tmp_path: Path) -> None:
