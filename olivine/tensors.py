@@ -20,6 +20,7 @@ class Voxels:
     features: Float[Tensor, "V channels"]  # of the point each cell kept
     voxel_of_point: Int[Tensor, " N"]  # row of each point of the batch; -1: none
     kept_point: Int[Tensor, " V"]  # the point whose feature and label the cell has
+    points: Float[Tensor, "N 4"] | None = None  # x, y, z in metres and intensity of every point
 
 
 @dataclass(frozen=True)

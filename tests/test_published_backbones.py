@@ -7,6 +7,8 @@ import torch
 from test_pretrain import tiny_runtime
 
 from olivine.backbones.minkunet import MinkUNet
+from olivine.backbones.voxelnet import VoxelNet
+from olivine.backbones.waffleiron import WaffleIron
 from olivine.errors import UserError
 from olivine.evaluate import evaluate
 from olivine.geometry.voxels import Voxelizer
@@ -17,7 +19,7 @@ from olivine.tracking import NullTracker
 from olivine.worker import LocalWorker
 
 SMALL = MinkUNet(stem_channels=4, planes=(8, 8), blocks=(1, 1))
-CONFIG = {"voxel_size": [0.1, 1.0, 0.1], "cylindrical_coordinates": True, "lr": 0.5}
+CONFIG = {"voxel_size": 0.1, "cylindrical_coordinates": True, "lr": 0.5}
 
 
 def weights(settings: MinkUNet = SMALL) -> dict[str, torch.Tensor]:
@@ -63,6 +65,58 @@ def test_every_layout_loads_to_the_last_key(layout: str, tmp_path: Path) -> None
     load_backbone(network, tmp_path / "model.pt", Voxelizer(), "minkunet")
 
     for name, tensor in weights().items():
+        assert torch.equal(network.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize(
+    ("config", "voxels"),
+    [
+        ({"voxel_size": 0.1, "cylindrical_coordinates": True}, Voxelizer()),
+        ({"voxel_size": [0.1, 1.0, 0.1], "cylindrical_coordinates": True}, Voxelizer()),
+        (
+            {"voxel_size": 0.1, "cylindrical_coordinates": False},
+            Voxelizer(coordinates="cartesian"),
+        ),
+        ({"voxel_size": 0.05}, Voxelizer()),  # it does not say of which coordinates
+    ],
+)
+def test_a_config_that_agrees_is_taken(config: dict, voxels: Voxelizer, tmp_path: Path) -> None:
+    torch.save({"model_points": weights(), "config": config}, tmp_path / "model.pt")
+    load_backbone(SMALL.build(1), tmp_path / "model.pt", voxels, "minkunet")
+
+
+def test_an_encoder_is_found_in_a_whole_detector(tmp_path: Path) -> None:
+    settings = VoxelNet()
+    torch.manual_seed(3)
+    state = settings.build(1).state_dict()
+    detector = {f"backbone_3d.{name}": tensor for name, tensor in state.items()}
+    others = {"global_step": torch.ones(1), "dense_head.conv_cls.weight": torch.ones(18, 512, 1, 1)}
+    torch.save({"model_state": {**others, **detector}, "epoch": 80}, tmp_path / "second.pth")
+    torch.manual_seed(4)
+    network = settings.build(1)
+
+    load_backbone(network, tmp_path / "second.pth", Voxelizer(), "voxelnet")
+
+    for name, tensor in state.items():
+        assert torch.equal(network.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize("place", ["net", "model_point"])
+def test_waffleirons_and_scalrs_files_load_without_their_last_layer(
+    place: str, tmp_path: Path
+) -> None:
+    settings = WaffleIron(width=8, depth=2)
+    torch.manual_seed(3)
+    state = settings.build(1).state_dict()
+    theirs = {f"module.{name}": tensor for name, tensor in state.items()}
+    theirs["module.classif.weight"] = torch.ones(16, 8, 1)
+    torch.save({place: theirs, "epoch": 45}, tmp_path / "ckpt_last.pth")
+    torch.manual_seed(4)
+    network = settings.build(1)
+
+    load_backbone(network, tmp_path / "ckpt_last.pth", Voxelizer(), "waffleiron")
+
+    for name, tensor in state.items():
         assert torch.equal(network.state_dict()[name], tensor), name
 
 

@@ -109,8 +109,9 @@ class Voxelizer(Spec):
         if every_point and len(used) < len(of_batch):
             _fill_nearest(voxel_of_point, of_batch, kept, frame_of)
         values = torch.from_numpy(np.concatenate(intensity).astype(np.float32))
-        features = values[kept, None] * self.intensity_scale
-        return Voxels(unpack(keys).int(), features, voxel_of_point, kept)
+        all_points = torch.cat([of_batch, values[:, None] * self.intensity_scale], dim=1)
+        features = all_points[kept, 3:]
+        return Voxels(unpack(keys).int(), features, voxel_of_point, kept, all_points)
 
     def _check_frame(self, number: int, xyz_m: Tensor, used: Tensor) -> None:
         if not torch.isfinite(xyz_m).all():
