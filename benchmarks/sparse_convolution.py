@@ -10,8 +10,7 @@ training.
 """
 
 import argparse
-import collections
-import collections.abc
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +21,10 @@ import torch
 from torch import Tensor
 
 from olivine.backbones.minkunet import MinkUNet
+from olivine.errors import UserError
 from olivine.geometry.voxels import Voxelizer
 from olivine.sparse.grid import TorchGrid
+from olivine.sparse.minkowski import MinkowskiGrid, minkowski_engine
 from olivine.tensors import Voxels
 
 DEMO = MinkUNet(
@@ -61,58 +62,12 @@ def surface(count: int) -> Tensor:
     )
 
 
-def minkowski_engine() -> Any:
-    """Return MinkowskiEngine, or None where it is not installed."""
-    collections.Sequence = collections.abc.Sequence  # type: ignore[attr-defined]  # it needs it
-    try:
-        import MinkowskiEngine
-    except ImportError:
-        return None
-    return MinkowskiEngine
-
-
-class MinkowskiGrid:
-    """MinkowskiEngine behind our interface; rows of level 0 are put back into our order."""
-
-    def __init__(self, engine: Any, coordinates: Tensor):
-        from MinkowskiEngineBackend._C import ConvolutionMode
-
-        self._engine, self._mode = engine, ConvolutionMode.DEFAULT
-        self._manager = engine.CoordinateManager(
-            D=3, coordinate_map_type=engine.CoordinateMapType.CPU
-        )
-        key, (rows, _) = self._manager.insert_and_map(coordinates.int().contiguous(), [1, 1, 1])
-        self._keys = [key]
-        self._rows = rows.long() if len(rows) else torch.arange(len(coordinates))
-
-    def convolve(self, features: Tensor, kernel: Tensor, source: int, target: int) -> Tensor:
-        """Convolve by MinkowskiEngine's own functions."""
-        engine, step = self._engine, target - source
-        generator = engine.KernelGenerator(
-            round(len(kernel) ** (1 / 3)), stride=2 if step else 1, dimension=3
-        )
-        while len(self._keys) <= target:
-            self._keys.append(self._manager.stride(self._keys[-1], [2, 2, 2]))
-        apply = (
-            engine.MinkowskiConvolutionTransposeFunction
-            if step < 0
-            else engine.MinkowskiConvolutionFunction
-        ).apply
-        if source == 0:
-            features = features[self._rows]
-        keys = self._keys[source], self._keys[target]
-        result = apply(features, kernel, generator, self._mode, *keys, self._manager)
-        if target == 0:
-            result = torch.empty_like(result).index_copy(0, self._rows, result)
-        return result
-
-
 def engines() -> dict[str, Callable[[Tensor], Any]]:
     """Return every way to open a grid that is here."""
     found: dict[str, Callable[[Tensor], Any]] = {"ours": TorchGrid, "table": TableGrid}
-    engine = minkowski_engine()
-    if engine is not None:
-        found["MinkowskiEngine"] = lambda coordinates: MinkowskiGrid(engine, coordinates)
+    with contextlib.suppress(UserError):
+        minkowski_engine()
+        found["MinkowskiEngine"] = MinkowskiGrid
     return found
 
 

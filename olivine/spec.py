@@ -80,8 +80,8 @@ class Spec(BaseModel):
 class Part(Spec):
     """Settings that build one replaceable piece; `family` names its sub-package.
 
-    `places` names the settings that say where something lies on one machine: they decide no
-    result, so no fingerprint has them.
+    `places` names the settings that say where something lies on one machine, or who computes it
+    there: they decide no result, so no fingerprint has them.
     """
 
     family: ClassVar[str]

@@ -6,6 +6,7 @@ Modules and weights carry the names of SLidR's code, so its checkpoints fit.
 """
 
 from collections.abc import Callable
+from typing import ClassVar, Literal
 
 from jaxtyping import Float, Int
 from pydantic import Field, PositiveInt, model_validator
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from olivine.network_parts import Backbone
 from olivine.sparse.grid import Grid, SparseTensor, TorchGrid
+from olivine.sparse.minkowski import MinkowskiGrid, minkowski_engine
 from olivine.sparse.modules import BatchNorm, Convolution, add, concatenate, relu
 from olivine.tensors import Voxels
 
@@ -22,8 +24,11 @@ class MinkUNet(Backbone):
 
     L levels take 2 L stages: L down, then L up to the input's voxels. The official code passes
     its batch norms' momentum to all but those inside the residual blocks, which keep torch's 0.1;
-    set both alike to differ.
+    set both alike to differ. `engine` says who convolves on this machine; results are equal up to
+    rounding, so a checkpoint of one goes on with the other.
     """
+
+    places: ClassVar[frozenset[str]] = Backbone.places | {"engine"}
 
     stem_channels: PositiveInt = 32
     stem_size: int = Field(default=3, ge=3, le=9, multiple_of=1)
@@ -31,6 +36,7 @@ class MinkUNet(Backbone):
     blocks: tuple[PositiveInt, ...] = (2, 3, 4, 6, 2, 2, 2, 2)
     bn_momentum: float = Field(default=0.05, gt=0, le=1)
     bn_momentum_blocks: float = Field(default=0.1, gt=0, le=1)
+    engine: Literal["torch", "minkowski"] = "torch"
 
     @model_validator(mode="after")
     def _check_stages(self) -> "MinkUNet":
@@ -53,11 +59,12 @@ class MinkUNet(Backbone):
         """Channels of a voxel's feature: the last stage's."""
         return self.planes[-1]
 
-    def build(
-        self, num_input_channels: int, open_grid: Callable[[Tensor], Grid] = TorchGrid
-    ) -> "SparseUNet":
-        """Return the network; `open_grid` chooses the engine of its convolutions."""
-        return SparseUNet(self, num_input_channels, open_grid)
+    def build(self, num_input_channels: int) -> "SparseUNet":
+        """Return the network; raise UserError for an engine that is not installed."""
+        if self.engine == "minkowski":
+            minkowski_engine()
+            return SparseUNet(self, num_input_channels, MinkowskiGrid)
+        return SparseUNet(self, num_input_channels, TorchGrid)
 
 
 class SparseUNet(nn.Module):

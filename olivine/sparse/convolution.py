@@ -59,9 +59,10 @@ class _Convolution(torch.autograd.Function):
         else:
             total = (features @ kernel[kernel_map.identity]).to(_sum_dtype(features))
         gathered, product = _Scratch(features), _Scratch(features, kernel.shape[2])
+        matrices = kernel.unbind()
         for offset, sources, targets in kernel_map.pieces(_rows_at_once(kernel)):
             rows = gathered.rows_of(features, sources)
-            result = torch.mm(rows, kernel[offset], out=product.first(len(sources)))
+            result = torch.mm(rows, matrices[offset], out=product.first(len(sources)))
             total.index_add_(0, targets, result.to(total.dtype))
         return total.to(features.dtype)
 
@@ -83,14 +84,15 @@ def _gradients(
     needed: tuple[bool, bool, bool],
 ) -> tuple[Tensor | None, Tensor | None]:
     """Return the gradients of features and kernel, gathering the output's gradient once."""
-    transposed = kernel.transpose(1, 2)
-    of_features = torch.zeros_like(features, dtype=_sum_dtype(features)) if needed[0] else None
-    of_kernel = torch.zeros_like(kernel, dtype=_sum_dtype(kernel)) if needed[1] else None
-    if kernel_map.identity is not None:
-        if of_features is not None:
-            _add_product(of_features, gradient, transposed[kernel_map.identity])
-        if of_kernel is not None:
-            _add_product(of_kernel[kernel_map.identity], features.t(), gradient)
+    transposed, identity = kernel.transpose(1, 2).unbind(), kernel_map.identity
+    of_features = None
+    if needed[0] and identity is not None:
+        of_features = (gradient @ transposed[identity]).to(_sum_dtype(features))
+    elif needed[0]:
+        of_features = torch.zeros_like(features, dtype=_sum_dtype(features))
+    of_kernel = _Products(kernel) if needed[1] else None
+    if of_kernel is not None and identity is not None:
+        of_kernel.add(identity, features.t(), gradient)
     inputs, outputs, product = _Scratch(features), _Scratch(gradient), _Scratch(features)
     for offset, sources, targets in kernel_map.pieces(_rows_at_once(kernel)):
         results = outputs.rows_of(gradient, targets)
@@ -98,19 +100,42 @@ def _gradients(
             back = torch.mm(results, transposed[offset], out=product.first(len(sources)))
             of_features.index_add_(0, sources, back.to(of_features.dtype))
         if of_kernel is not None:
-            _add_product(of_kernel[offset], inputs.rows_of(features, sources).t(), results)
+            of_kernel.add(offset, inputs.rows_of(features, sources).t(), results)
     return (
         None if of_features is None else of_features.to(features.dtype),
-        None if of_kernel is None else of_kernel.to(kernel.dtype),
+        None if of_kernel is None else of_kernel.total().to(kernel.dtype),
     )
 
 
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """Add left @ right, in one pass where the total is not more precise than they are."""
-    if total.dtype == left.dtype:
-        total.addmm_(left, right)
-    else:
-        total += left @ right
+class _Products:
+    """Sums of products, one per offset of a kernel.
+
+    The first product is written, not added: MinkUNet-34's kernels are 150 MB, to be filled with
+    zeros and read once more.
+    """
+
+    def __init__(self, kernel: Tensor):
+        self._total = torch.empty_like(kernel, dtype=_sum_dtype(kernel))
+        self._of_offset = self._total.unbind()
+        self._begun: set[int] = set()
+
+    def add(self, offset: int, left: Tensor, right: Tensor) -> None:
+        """Add left @ right, in one pass where the sum is not more precise than they are."""
+        total, simple = self._of_offset[offset], self._total.dtype == left.dtype
+        if offset not in self._begun:
+            self._begun.add(offset)
+            torch.mm(left, right, out=total) if simple else total.copy_(left @ right)
+        elif simple:
+            total.addmm_(left, right)
+        else:
+            total += left @ right
+
+    def total(self) -> Tensor:
+        """Return all sums, zero where there was no product."""
+        for offset, total in enumerate(self._of_offset):
+            if offset not in self._begun:
+                total.zero_()
+        return self._total
 
 
 class _Scratch:

@@ -4,8 +4,7 @@ Offsets are numbered as in MinkowskiEngine, x fastest: k = x + size * (y + size 
 -(size // 2) for odd sizes and from 0 for even ones.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -45,16 +44,27 @@ class KernelMap:
     num_sources: int
     num_targets: int
     identity: int | None = None  # offset that feeds every row to itself; it has no pairs here
+    _pieces: dict[int | None, list[tuple[int, Tensor, Tensor]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
-    def pieces(self, most: int | None) -> Iterator[tuple[int, Tensor, Tensor]]:
-        """Yield offsets with their source and target rows, at most `most` rows at once."""
-        end = 0
+    def pieces(self, most: int | None) -> list[tuple[int, Tensor, Tensor]]:
+        """Return offsets with their source and target rows, at most `most` rows at once.
+
+        Kept, because all layers of a level ask, forwards and backwards.
+        """
+        if most not in self._pieces:
+            self._pieces[most] = self._cut(most)
+        return self._pieces[most]
+
+    def _cut(self, most: int | None) -> list[tuple[int, Tensor, Tensor]]:
+        offsets, sizes = [], []
         for offset, count in enumerate(self.counts):
-            begin, end = end, end + count
-            step = most or count
-            for first in range(begin, end, max(step, 1)):
-                last = min(first + step, end)
-                yield offset, self.sources[first:last], self.targets[first:last]
+            step = max(most or count, 1)
+            for first in range(0, count, step):
+                offsets.append(offset)
+                sizes.append(min(step, count - first))
+        return list(zip(offsets, self.sources.split(sizes), self.targets.split(sizes), strict=True))
 
     def reversed(self) -> "KernelMap":
         """Return the map of the transposed convolution."""
@@ -64,6 +74,7 @@ class KernelMap:
             targets=self.sources,
             num_sources=self.num_targets,
             num_targets=self.num_sources,
+            _pieces={},
         )
 
     @cached_property
