@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from olivine.errors import UserError
 from olivine.types import IGNORE
-from olivine.worker import sum_over_workers
+from olivine.worker import is_first_worker, sum_over_workers
 
 FEWER_PAIRS, ABSENT_CLASSES = "fewer_pairs", "absent_classes"
 
@@ -43,6 +43,13 @@ class Census(nn.Module):
         if not self.is_closed:
             self.num_pairs.copy_(sum_over_workers(self.num_pairs))
             self.is_closed.fill_(True)
+
+    @torch.no_grad()
+    def join(self) -> None:
+        """Give all counts to the first worker, whose state is saved; every worker calls it."""
+        if not self.is_closed:
+            total = sum_over_workers(self.num_pairs)
+            self.num_pairs.copy_(total if is_first_worker() else torch.zeros_like(total))
 
     def require_classes(self, class_names: Sequence[str]) -> None:
         """Raise UserError if the first epoch is over and had no point of some class."""

@@ -14,7 +14,7 @@ from olivine.errors import UserError
 from olivine.geometry.voxels import Voxelizer
 from olivine.network_parts import Backbone, Labeller, Teacher
 from olivine.objective import Method
-from olivine.optim import Sgd
+from olivine.optim import Precision, Sgd
 from olivine.parts import Augmentation, Clustering, Dataset
 from olivine.spec import Spec
 from olivine.storage import absolute
@@ -44,6 +44,7 @@ class Runtime(Spec):
     num_workers: int = 1  # processes that train one network together
     max_failures: int = 3  # lost workers that a training survives before it ends as failed
     num_loader_workers: int = 0  # processes that load data, per worker
+    save_every_steps: int = Field(default=0, ge=0)  # checkpoints within epochs; 0: at their ends
     loader_cache_mb: int = 1024  # samples kept in memory as read, per loading process
     num_label_actors: int = Field(default=1, ge=1)  # at most; they start as images arrive
     min_label_actors: int = Field(default=1, ge=1)  # held from the start, and to the end
@@ -95,8 +96,9 @@ class PretrainConfig(Spec):
     """One pretraining. `num_epochs` 0 is a network as it is initialised.
 
     `batch_frames` counts frames over all workers; `contrast_frames` of them compete with each
-    other (the published codes: the frames of one GPU, 4). `labels` names who made the weak labels,
-    `segments` who made the superpixels, `clusters` how superpoints over time are found.
+    other (the published codes: the frames of one GPU, 4). `precision` is that of the student's
+    products; weights, losses and the vMF bank are always float32. `labels` names who made the weak
+    labels, `segments` who made the superpixels, `clusters` how superpoints over time are found.
     """
 
     data: Dataset
@@ -114,6 +116,7 @@ class PretrainConfig(Spec):
     optimiser: Sgd = Sgd()
     num_epochs: int = Field(default=50, ge=0)
     batch_frames: int = Field(default=16, ge=1)
+    precision: Precision = "float32"
     contrast_frames: int = Field(default=4, ge=1)
     seed: int = Field(default=0, ge=0)
 

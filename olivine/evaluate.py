@@ -193,6 +193,7 @@ def _training(
         return torch.stack(list(values.values())).sum(), values
 
     return Training(
+        save_every=runtime.save_every_steps,
         name="probe" if model.frozen else "finetune",
         module=model,
         loss_of=loss_of,

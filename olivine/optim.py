@@ -1,11 +1,14 @@
 """SGD with a cosine over epochs, as every method compared here is trained (METHOD §5)."""
 
 import math
+from typing import Literal
 
 import torch
 from pydantic import Field
 
 from olivine.spec import Spec
+
+Precision = Literal["float32", "bfloat16", "float16"]
 
 
 class Sgd(Spec):

@@ -191,6 +191,9 @@ def _training(
         worker=worker,
         state_metrics=objective.state_metrics,
         end_epoch=objective.census.close,
+        before_save=objective.census.join,
+        precision=config.precision,
+        save_every=runtime.save_every_steps,
         check=lambda: _check_classes(objective, data.class_names, runtime),
     )
 

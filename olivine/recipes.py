@@ -114,8 +114,8 @@ def olivine_next() -> EvaluateConfig:
 
     Everything but the method is `olivine`'s, so that a comparison is of the methods alone.
 
-    Expected: on the synthetic world better than `olivine` by linear probe, no better fine-tuned
-    with few labels (README, "Methods"); never run on nuScenes.
+    Expected: on the synthetic world a better mean than `olivine` by linear probe, in four of five
+    seeds, which does not decide it (README, "Methods"); never run on nuScenes.
     Takes: as `olivine`; the term's cost is a product of all pairs with the classes' means.
     Commands: `olivine label olivine_next`, `olivine pretrain olivine_next`,
     `olivine evaluate olivine_next`, each with your `--set runtime.data_root=...`.

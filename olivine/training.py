@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from olivine.checkpoint import Checkpoints
 from olivine.errors import UserError
 from olivine.loading import Schedule
-from olivine.optim import set_cosine
+from olivine.optim import Precision, set_cosine
 from olivine.progress import Progress, Report
 from olivine.tensors import Batch
 from olivine.tracking import Run
@@ -33,7 +33,16 @@ class Training:
     worker: Worker
     state_metrics: Callable[[], dict[str, Tensor]] = dict
     end_epoch: Callable[[], None] = lambda: None  # before the state of an epoch is saved
+    before_save: Callable[[], None] = lambda: None  # all workers, before the first one saves
     check: Callable[[], None] = lambda: None  # of that state, also where it is read; it may raise
+    precision: Precision = "float32"  # of the network's products; losses are in float32
+    save_every: int = 0  # steps between checkpoints within an epoch; 0: only where it ends
+    scaler: torch.amp.GradScaler = field(init=False)
+
+    def __post_init__(self) -> None:
+        # float16 has gradients that vanish unless the loss is scaled up; the others need nothing.
+        scaler = torch.amp.GradScaler(self.worker.device.type, enabled=self.precision == "float16")
+        object.__setattr__(self, "scaler", scaler)
 
     def train(self, checkpoints: Checkpoints, run: Run, report: Report | None = None) -> int:
         """Train from the newest checkpoint to the end; return the number of steps done now."""
@@ -59,19 +68,28 @@ class Training:
                 self.check()
                 epoch = step // schedule.steps_per_epoch
                 self.worker.report({f"{self.name}/loss": losses["loss"], "epoch": epoch})
+            elif self.save_every and step % self.save_every == 0:
+                run.flush()
+                self._save(step, checkpoints)
         return step - start
 
     def _step(self, batch: Batch, step: int, checkpoints: Checkpoints) -> dict[str, float]:
         self.optimiser.zero_grad(set_to_none=True)
-        total, values = self.loss_of(batch.to(self.worker.device), step)
+        device = self.worker.device
+        half = self.precision != "float32"
+        # Layers that draw (stochastic depth) draw the same after a resume, and by worker.
+        torch.manual_seed(seeded(self.schedule.seed, "layers", step, self.schedule.rank))
+        with torch.autocast(device.type, getattr(torch, self.precision), enabled=half):
+            total, values = self.loss_of(batch.to(device), step)
         names = ["loss", *values]
         stacked = torch.stack([total, *values.values()]).detach()
         means = (sum_over_workers(stacked) / self.worker.world_size).tolist()
         losses = dict(zip(names, means, strict=True))
         if not all(map(math.isfinite, means)):
             raise UserError(_not_finite(self.name, step, losses, checkpoints))
-        total.backward()
-        self.optimiser.step()
+        self.scaler.scale(total).backward()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
         return losses
 
     def _named(self, losses: dict[str, float], step: int) -> dict[str, float]:
@@ -85,8 +103,16 @@ class Training:
             **{f"{self.name}/{name}": value for name, value in losses.items()},
             f"{self.name}/lr": rate,
             f"{self.name}/epoch": epoch,
+            **self._memory(),
             **{f"{self.name}/{name}": value for name, value in zip(states, watched, strict=True)},
         }
+
+    def _memory(self) -> dict[str, float]:
+        """Return the most memory of this worker's GPU that tensors had since the run began."""
+        if self.worker.device.type != "cuda":
+            return {}
+        peak_bytes = torch.cuda.max_memory_allocated(self.worker.device)
+        return {f"{self.name}/peak_gpu_memory_gb": peak_bytes / 1e9}
 
     def _resume(self, checkpoints: Checkpoints) -> int:
         state = checkpoints.latest(self.worker.device)
@@ -94,9 +120,11 @@ class Training:
             return 0
         self.module.load_state_dict(state["module"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
         return int(state["step"])
 
     def _save(self, step: int, checkpoints: Checkpoints) -> None:
+        self.before_save()
         if self.worker.rank == 0:
             checkpoints.save(
                 step,
@@ -104,6 +132,7 @@ class Training:
                     "step": step,
                     "module": self.module.state_dict(),
                     "optimiser": self.optimiser.state_dict(),
+                    "scaler": self.scaler.state_dict(),
                 },
             )
 

@@ -45,6 +45,13 @@ class LocalWorker:
         """Nobody waits for it."""
 
 
+def is_first_worker() -> bool:
+    """Say whether this is the first of all workers, or alone."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank() == 0
+    return True
+
+
 def sum_over_workers(values: Tensor) -> Tensor:
     """Return the sum of a tensor over all workers; itself in a single process. No gradient."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -46,6 +46,16 @@ def test_a_run_that_goes_on_knows_what_its_first_epoch_lacked() -> None:
         resumed.require_classes(NAMES)
 
 
+def test_a_state_saved_within_the_epoch_goes_on_counting() -> None:
+    census = seen(0)
+    census.join()
+    resumed = Census()
+    resumed.load_state_dict(census.state_dict())
+    resumed.see(torch.tensor([1, 2]))
+    resumed.close()
+    resumed.require_classes(NAMES)
+
+
 def test_fewer_pairs_than_asked_for_are_told() -> None:
     require_pairs({"pixel": (100, 100)}, 4)
     with pytest.raises(UserError, match=r"'class' asks for 100 pairs of 4 frames.* one has 99"):

@@ -1,6 +1,7 @@
 """The pretraining stage on the tiny synthetic world and on real keyframes."""
 
 import itertools
+import shutil
 import signal
 import subprocess
 import sys
@@ -123,6 +124,53 @@ def test_killed_after_two_epochs_and_resumed_to_four_gives_the_weights_of_four(
     assert resumed.num_steps == 2 * steps_per_epoch
     one, two = weights(runtime, whole.weights), weights(again, resumed.weights)
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("save_every", "last_saved", "precision"),
+    [(0, 4, "float32"), (1, 5, "float32"), (5, 5, "float16")],
+)
+def test_a_run_that_stops_within_an_epoch_goes_on_from_its_last_checkpoint(
+    labelled, tmp_path, save_every, last_saved, precision
+):
+    """Two epochs of four steps; it stops after the sixth, before that is saved."""
+    config, runtime = labelled
+    config = config.override({"num_epochs": 2, "precision": precision})
+    whole = pretrain(config, runtime, LocalWorker(), NullTracker())
+    expected = weights(runtime, whole.weights)
+    shutil.rmtree(Path(runtime.out) / "pretrained")
+    runtime = runtime.override({"save_every_steps": save_every})
+
+    def stop(done, total):
+        if done == 6:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        pretrain(config, runtime, LocalWorker(), NullTracker(), stop)
+    resumed = pretrain(config, runtime, LocalWorker(), NullTracker())
+
+    assert (whole.num_steps, resumed.num_steps) == (8, 8 - last_saved)
+    found = weights(runtime, resumed.weights)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_half_precision_stays_close_and_keeps_weights_whole(labelled):
+    config, runtime = labelled
+    losses = {}
+    for precision in ("float32", "bfloat16", "float16"):
+        tracker = Metrics()
+        chosen = config.override({"num_epochs": 2, "precision": precision})
+        result = pretrain(chosen, runtime, LocalWorker(), tracker)
+        losses[precision] = tracker.losses("loss")
+        kept = weights(runtime, result.weights)
+        assert {x.dtype for x in kept.values()} == {torch.float32, torch.int64}
+    for half in ("bfloat16", "float16"):
+        assert losses[half] != losses["float32"]
+        assert losses[half] == pytest.approx(losses["float32"], rel=0.03)
 
 
 # Trains in a process of its own and waits at the end of the second epoch to be killed.
