@@ -25,19 +25,19 @@ FAMILIES = {
 FLOORS: list[set[str]] = [
     {"errors"},
     {
-        "buckets", "class_names", "page_parts", "progress", "provenance", "run_store", "spec",
-        "tensors", "types",
+        "buckets", "class_names", "images", "page_parts", "progress", "provenance", "run_store",
+        "spec", "tensors", "types",
     },
     {
-        "census", "contrast", "drawing", "gathering", "geometry", "grouping", "network_parts",
-        "parts", "sparse", "storage", "tracking", "weights", "worker",
+        "census", "contrast", "drawing", "gathering", "geometry", "grouping", "kept_arrays",
+        "network_parts", "parts", "sparse", "storage", "tracking", "weights", "worker",
     },
     {"foundation"},
     FAMILIES,
     {
         "checkpoint", "collation", "label_quality", "label_store", "label_tally", "loading",
-        "networks", "objective", "optim", "published_backbones", "segmentation", "superpoints",
-        "training",
+        "networks", "objective", "optim", "pair_classes", "published_backbones", "segmentation",
+        "superpoints", "training",
     },
     {"config", "methods"},
     {"recipes", "sweep"},
