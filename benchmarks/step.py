@@ -1,6 +1,6 @@
 """How long is a step of OLIVINE beside a straightforward one, and where does the time go?
 
-    python benchmarks/step.py [--data ../shared/data] [--threads 2] [--rounds 3]
+    python benchmarks/step.py [--data ../shared/data] [--threads 2] [--rounds 3] [--without-teacher]
 
 One real keyframe with its six images at the paper's size (224 x 416), MinkUNet-34, ResNet-50
 dilated, 4096 pairs, 16 classes. The teacher is measured apart: ours is channels-last and in
@@ -81,7 +81,8 @@ class Ours:
     """The project's own step."""
 
     def __init__(self, batch: Batch, maps: Tensor):
-        settings = {"terms.compact.loss.warmup_steps": 0}
+        loss = "terms.compact.loss"  # as after the warm-up
+        settings = {f"{loss}.warmup_steps": 0, f"{loss}.freeze": False}
         method = olivine_method().override(settings)
         self.batch = batch
         self.model = Distillation(
@@ -195,11 +196,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--without-teacher", action="store_true", help="random maps instead")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     batch = batch_of(given.data)
     print(f"{len(batch.voxels.features)} voxels, {len(batch.pairs)} pairs, {given.threads} threads")
-    maps = teachers(batch.images, given.rounds)
+    if given.without_teacher:
+        maps = torch.rand(len(batch.images), NUM_CHANNELS, 56, 104)
+    else:
+        maps = teachers(batch.images, given.rounds)
     ours = Ours(batch, maps)
     ours_s = seconds(ours, given.rounds)
     unet = backbone()
