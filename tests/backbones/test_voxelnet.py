@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from seen_networks import seen_network
 from torch import nn
 
 from olivine.backbones.minkunet import num_parameters
@@ -73,16 +74,7 @@ def take(source, rows):
 
 
 def network(settings=SMALL, training=False):
-    """Return a network whose batch norms have seen something."""
-    torch.manual_seed(0)
-    net = settings.build(1).train(training)
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm1d):
-            nn.init.normal_(module.running_mean, std=0.1)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, std=0.1)
-    return net
+    return seen_network(settings, training)
 
 
 def means(source, settings=SMALL):
