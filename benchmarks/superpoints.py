@@ -4,8 +4,8 @@
 
 Two successive scans of SemanticKITTI, and a nuScenes keyframe with a copy of itself moved by
 3 cm: ground by RANSAC, then HDBSCAN over the occupied cells of `cell_m`. With `--points` the same
-over every point, which takes minutes on SemanticKITTI's 64 rings; its figure is the ratio. One
-thread, wall time, one round.
+over every point, which takes minutes on SemanticKITTI's 64 rings; its figure is the ratio. Wall
+time, best of three rounds over cells, one round over points.
 """
 
 import argparse
@@ -32,12 +32,14 @@ def scans(data: Path) -> dict[str, list[np.ndarray]]:
     return {"nuScenes": [keyframe, keyframe + np.float32(0.03)], "SemanticKITTI": kitti}
 
 
-def seconds(clustering: Hdbscan, clouds: list[np.ndarray]) -> tuple[float, int]:
-    """Return the time of one call and how many superpoints both scans show."""
-    start_s = time.perf_counter()
-    here, there = clustering(clouds)
-    elapsed_s = time.perf_counter() - start_s
-    return elapsed_s, len(np.setdiff1d(np.intersect1d(here, there), -1))
+def seconds(clustering: Hdbscan, clouds: list[np.ndarray], rounds: int) -> tuple[float, int]:
+    """Return the time of the best call and how many superpoints both scans show."""
+    best_s = float("inf")
+    for _ in range(rounds):
+        start_s = time.perf_counter()
+        here, there = clustering(clouds)
+        best_s = min(best_s, time.perf_counter() - start_s)
+    return best_s, len(np.setdiff1d(np.intersect1d(here, there), -1))
 
 
 def main() -> None:
@@ -48,14 +50,14 @@ def main() -> None:
     arguments = parser.parse_args()
     for name, clouds in scans(arguments.data).items():
         clustering = Hdbscan()
-        cells_s, number = seconds(clustering, clouds)
+        cells_s, number = seconds(clustering, clouds, 3)
         line = (
             f"{name}: {sum(map(len, clouds))} points, {number} shared superpoints, {cells_s:.2f} s"
         )
         if arguments.points:
-            points_s, _ = seconds(clustering.override({"cell_m": ALMOST_POINTS_M}), clouds)
+            points_s, _ = seconds(clustering.override({"cell_m": ALMOST_POINTS_M}), clouds, 1)
             line += f"; over all points {points_s:.1f} s, {points_s / cells_s:.1f} times as long"
-        print(line)
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -96,9 +96,10 @@ class PretrainConfig(Spec):
     """One pretraining. `num_epochs` 0 is a network as it is initialised.
 
     `batch_frames` counts frames over all workers; `contrast_frames` of them compete with each
-    other (the published codes: the frames of one GPU, 4). `precision` is that of the student's
-    products; weights, losses and the vMF bank are always float32. `labels` names who made the weak
-    labels, `segments` who made the superpixels, `clusters` how superpoints over time are found.
+    other (the published codes: the frames of one GPU, 4). `precision` is that of the networks'
+    products, but for a teacher with weights, which has its own; weights, losses and the vMF bank
+    are always float32. `labels` names who made the weak labels, `segments` who made the
+    superpixels, `clusters` how superpoints over time are found.
     """
 
     data: Dataset

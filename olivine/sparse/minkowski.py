@@ -1,7 +1,7 @@
 """MinkowskiEngine behind our interface: the engine of the published codes.
 
-It is built on the machine that uses it (README, "Engines"). It has no half precision on a CPU and
-takes none here on a GPU either: under autocast it convolves in single precision.
+It is built on the machine that uses it (README, "Networks and engines"). It has no half precision
+on a CPU and takes none here on a GPU either: under autocast it convolves in single precision.
 """
 
 import collections
@@ -26,8 +26,8 @@ def minkowski_engine() -> Any:
     except ImportError as error:
         raise UserError(
             f"backbone.engine=minkowski needs MinkowskiEngine, which does not load ({error}): "
-            "build it as the README says under 'Engines', or take engine=torch, which needs "
-            "nothing and gives the same numbers."
+            "build it as the README says under 'Networks and engines', or take engine=torch, "
+            "which needs nothing and gives the same numbers."
         ) from None
 
 
