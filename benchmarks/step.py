@@ -37,7 +37,7 @@ from olivine.loading import make_sample
 from olivine.methods import olivine_method
 from olivine.networks import Distillation
 from olivine.objective import Objective
-from olivine.optim import Sgd
+from olivine.optimisers.sgd import Sgd
 from olivine.sparse.minkowski import MinkowskiGrid, minkowski_engine
 from olivine.tensors import Batch
 

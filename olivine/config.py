@@ -14,7 +14,8 @@ from olivine.errors import UserError
 from olivine.geometry.voxels import Voxelizer
 from olivine.network_parts import Backbone, Labeller, Teacher
 from olivine.objective import Method
-from olivine.optim import Precision, Sgd
+from olivine.optim import Optimiser, Precision
+from olivine.optimisers.sgd import Sgd
 from olivine.parts import Augmentation, Clustering, Dataset
 from olivine.spec import Spec
 from olivine.storage import absolute
@@ -45,6 +46,7 @@ class Runtime(Spec):
     max_failures: int = 3  # lost workers that a training survives before it ends as failed
     num_loader_workers: int = 0  # processes that load data, per worker
     save_every_steps: int = Field(default=0, ge=0)  # checkpoints within epochs; 0: at their ends
+    recompute_activations: bool = False  # the backbone's, when going back: less memory, more time
     loader_cache_mb: int = 1024  # samples kept in memory as read, per loading process
     num_label_actors: int = Field(default=1, ge=1)  # at most; they start as images arrive
     min_label_actors: int = Field(default=1, ge=1)  # held from the start, and to the end
@@ -96,10 +98,13 @@ class PretrainConfig(Spec):
     """One pretraining. `num_epochs` 0 is a network as it is initialised.
 
     `batch_frames` counts frames over all workers; `contrast_frames` of them compete with each
-    other (the published codes: the frames of one GPU, 4). `precision` is that of the networks'
-    products, but for a teacher with weights, which has its own; weights, losses and the vMF bank
-    are always float32. `labels` names who made the weak labels, `segments` who made the
-    superpixels, `clusters` how superpoints over time are found.
+    other (the published codes: the frames of one GPU, 4). With `accumulated_parts` a worker takes
+    its share of a batch in so many parts, each of whole groups, and moves the weights once: the
+    loss and its gradient are those of the whole batch, but for batch norms, which see one part at
+    a time, and a vMF bank that goes on learning beside its loss, which lags by a step.
+    `precision` is that of the networks' products, but for a teacher with weights, which has its
+    own; weights, losses and the vMF bank are always float32. `labels` names who made the weak
+    labels, `segments` who made the superpixels, `clusters` how superpoints over time are found.
     """
 
     data: Dataset
@@ -114,12 +119,30 @@ class PretrainConfig(Spec):
     empty_camera: Literal["error", "drop"] = "error"
     num_channels: int = Field(default=64, ge=2)  # where points and pixels are compared
     hidden_channels: tuple[int, ...] = ()  # layers of a head before that; none: linear
-    optimiser: Sgd = Sgd()
+    optimiser: Optimiser = Sgd()
     num_epochs: int = Field(default=50, ge=0)
     batch_frames: int = Field(default=16, ge=1)
     precision: Precision = "float32"
     contrast_frames: int = Field(default=4, ge=1)
+    accumulated_parts: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _accumulates(self) -> "PretrainConfig":
+        if self.accumulated_parts == 1:
+            return self
+        whole = [name for name, term in self.method.active().items() if term.loss.uses_whole_batch]
+        if whole:
+            raise ValueError(
+                f"accumulated_parts={self.accumulated_parts} shows a loss a part of the batch at a "
+                f"time, and these terms gather the keys of all of it: {', '.join(whole)}"
+            )
+        if self.batch_frames % (self.accumulated_parts * self.contrast_frames):
+            raise ValueError(
+                f"batch_frames={self.batch_frames} in accumulated_parts={self.accumulated_parts} "
+                f"does not hold whole groups of contrast_frames={self.contrast_frames}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits(self) -> "PretrainConfig":
@@ -157,12 +180,13 @@ class EvaluateConfig(Spec):
     train: Dataset
     val: Dataset
     augmentations: dict[str, Augmentation | None] = Field(default_factory=dict)
-    optimiser: Sgd = Sgd(lr=0.05)
+    optimiser: Optimiser = Sgd(lr=0.05)
     head_lr: float | None = Field(default=None, gt=0)  # None: the optimiser's
     num_epochs: int = Field(default=50, ge=1)
     batch_frames: int = Field(default=16, ge=1)
     lovasz_weight: float = Field(default=1.0, ge=0)
     absent: Literal["skip", "one"] = "skip"
+    precision: Precision = "float32"
     seed: int = Field(default=0, ge=0)
 
 

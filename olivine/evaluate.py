@@ -24,11 +24,19 @@ from olivine.loading import (
 )
 from olivine.parts import Frames
 from olivine.progress import Progress, Report
-from olivine.segmentation import class_iou, confusion, cross_entropy, lovasz_softmax, mean_iou
+from olivine.recompute import recompute_activations
+from olivine.scene_counts import SceneCounts
+from olivine.segmentation import (
+    class_iou,
+    cross_entropy,
+    lovasz_softmax,
+    mean_iou,
+    scene_confusion,
+)
 from olivine.storage import Store
-from olivine.tensors import Batch, Voxels
+from olivine.tensors import Batch, StepPart, Voxels
 from olivine.tracking import RunKey, Tracker
-from olivine.training import Training, identity, seeded
+from olivine.training import Training, autocast, identity, seeded
 from olivine.types import Sample
 from olivine.worker import Worker, sum_over_workers
 
@@ -116,9 +124,12 @@ def evaluate(
         training = _training(config, runtime, worker, model, train)
         training.train(Checkpoints(store, f"{folder}/checkpoints", num_kept=1), run, report)
         counts, first = _validate(config, runtime, worker, model.eval(), val)
-        scores = named_scores(counts, val.class_names, config.absent)
+        scores = named_scores(counts.sum(0), val.class_names, config.absent)
         run.log_metrics({f"{SCORE}{name}": value for name, value in scores.items()}, 0)
         if worker.rank == 0:
+            scenes = tuple(dict.fromkeys(val.scenes()))
+            by_scene = SceneCounts(scenes, counts.cpu().numpy(), val.class_names, config.absent)
+            store.write(confusions_name(key.fingerprint), by_scene.to_bytes())
             store.write(predictions_name(key.fingerprint), first)
     return EvaluateResult(key, scores, predictions_name(key.fingerprint))
 
@@ -178,6 +189,8 @@ def _training(
         config.seed,
         runtime.loader_cache_mb * 1_000_000,
     )
+    if runtime.recompute_activations and not model.frozen:
+        recompute_activations(model.backbone, config.pretrained.backbone.kind)
     wrapped = worker.wrap(model.train())
     groups = [
         {"params": list(model.head.parameters()), "lr": config.head_lr or config.optimiser.lr}
@@ -185,7 +198,7 @@ def _training(
     if not model.frozen:
         groups.append({"params": list(model.backbone.parameters()), "lr": config.optimiser.lr})
 
-    def loss_of(batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss_of(batch: Batch, step: int, part: StepPart) -> tuple[Tensor, dict[str, Tensor]]:
         logits, truth = wrapped(batch.voxels), _voxel_classes(batch)
         values = {"cross_entropy": cross_entropy(logits, truth)}
         if config.lovasz_weight:
@@ -196,7 +209,10 @@ def _training(
         save_every=runtime.save_every_steps,
         name="probe" if model.frozen else "finetune",
         module=model,
+        wrapped=wrapped,
         loss_of=loss_of,
+        settings=config.optimiser,
+        precision=config.precision,
         optimiser=config.optimiser.build(groups),
         schedule=schedule,
         batches=lambda start: training_batches(
@@ -220,9 +236,14 @@ def _voxel_classes(batch: Batch) -> Tensor:
 def _validate(
     config: EvaluateConfig, runtime: Runtime, worker: Worker, model: Segmenter, val: Frames
 ) -> tuple[Tensor, bytes]:
-    """Return the confusion matrix over all workers, and the first frame's predictions."""
-    num_classes = len(val.class_names)
-    counts = torch.zeros(num_classes, num_classes, dtype=torch.long, device=worker.device)
+    """Return each scene's confusion matrix over all workers, and the first frame's predictions.
+
+    Scenes are in the order in which the split first shows them.
+    """
+    names, num_classes = val.scenes(), len(val.class_names)
+    place_of = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    shape = len(place_of), num_classes, num_classes
+    counts = torch.zeros(shape, dtype=torch.long, device=worker.device)
     places = once_over(len(val), config.batch_frames, worker.rank, worker.world_size)
     batches = validation_batches(
         Samples(_CloudReader(val), [], config.seed),
@@ -231,11 +252,14 @@ def _validate(
         runtime.num_loader_workers,
     )
     report, first = Progress("validation", "batches"), b""
-    for done, batch in enumerate(batches, start=1):
+    for done, (batch, frames) in enumerate(zip(batches, places, strict=True), start=1):
         here = batch.to(worker.device)
-        predicted = predict(model, here)
+        with autocast(worker.device, config.precision):
+            predicted = predict(model, here)
         assert here.class_ids is not None
-        counts += confusion(here.class_ids, predicted, num_classes)
+        scenes = torch.tensor([place_of[names[frame]] for _, frame in frames]).to(worker.device)
+        of_point = scenes[here.voxels.coordinates[here.voxels.voxel_of_point, 0].long()]
+        counts += scene_confusion(here.class_ids, predicted, of_point, *shape[:2])
         if not first:
             first = _first_frame(val, predicted)
         report(done, len(places))
@@ -275,6 +299,11 @@ class _CloudReader:
 def predictions_name(fingerprint: str) -> str:
     """Return the name of an experiment's first validation frame below `runtime.out`."""
     return f"evaluated/{fingerprint}/first_frame.npz"
+
+
+def confusions_name(fingerprint: str) -> str:
+    """Return the name of an experiment's `SceneCounts` below `runtime.out`."""
+    return f"evaluated/{fingerprint}/confusions.npz"
 
 
 def _run_name(config: EvaluateConfig) -> str:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from olivine.tensors import Matched
+from olivine.tensors import WHOLE, Matched, StepPart
 
 
 def gather_rows(rows: Shaped[Tensor, "M ..."]) -> tuple[Shaped[Tensor, "N ..."], int]:
@@ -82,8 +82,10 @@ class GathersKeys(nn.Module):
 
     batch: BatchKeys
 
-    def observe(self, matched: Matched) -> None:
-        """Gather this step's keys."""
+    def observe(self, matched: Matched, part: StepPart = WHOLE) -> None:
+        """Gather this step's keys, which must come at once."""
+        assert part.is_first
+        assert part.is_last
         self.batch = gather_keys(matched)
 
     def state_metrics(self) -> dict[str, Tensor]:

@@ -132,7 +132,10 @@ class Samples(torch.utils.data.Dataset):
 
 @dataclass(frozen=True)
 class Schedule:
-    """Which frames make which batch, over all epochs, for one of several workers."""
+    """Which frames make which batch, over all epochs, for one of several workers.
+
+    A worker's share of a batch comes in `num_parts` equal parts, one after another.
+    """
 
     num_frames: int
     batch_frames: int  # over all workers
@@ -140,6 +143,7 @@ class Schedule:
     seed: int
     rank: int = 0
     world_size: int = 1
+    num_parts: int = 1
 
     def __post_init__(self) -> None:
         if self.num_frames < self.batch_frames:
@@ -152,6 +156,11 @@ class Schedule:
                 f"batch_frames={self.batch_frames} cannot be shared by {self.world_size} workers: "
                 "make it a multiple of runtime.num_workers."
             )
+        if self.batch_frames // self.world_size % self.num_parts:
+            raise UserError(
+                f"A worker's {self.batch_frames // self.world_size} frames of a batch cannot be "
+                f"taken in {self.num_parts} equal parts: choose another accumulated_parts."
+            )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -159,14 +168,16 @@ class Schedule:
         return self.num_frames // self.batch_frames
 
     def places(self, start_step: int) -> Iterator[list[tuple[int, int]]]:
-        """Yield (epoch, frame) of every batch from a global step on."""
+        """Yield (epoch, frame) of every part of every batch from a global step on."""
         share = self.batch_frames // self.world_size
+        part = share // self.num_parts
         first_epoch, first_step = divmod(start_step, self.steps_per_epoch)
         for epoch in range(first_epoch, self.num_epochs):
             order = np.random.default_rng([self.seed, epoch]).permutation(self.num_frames)
             for step in range(first_step if epoch == first_epoch else 0, self.steps_per_epoch):
                 begin = step * self.batch_frames + self.rank * share
-                yield [(epoch, int(index)) for index in order[begin : begin + share]]
+                for first in range(begin, begin + share, part):
+                    yield [(epoch, int(index)) for index in order[first : first + part]]
 
 
 def training_batches(
@@ -229,7 +240,8 @@ class _Places:
         return self.schedule.places(self.start_step)
 
     def __len__(self) -> int:
-        return self.schedule.steps_per_epoch * self.schedule.num_epochs - self.start_step
+        num_steps = self.schedule.steps_per_epoch * self.schedule.num_epochs - self.start_step
+        return num_steps * self.schedule.num_parts
 
 
 def named(augmentations: Mapping[str, Augmentation | None]) -> list[Augmentation]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from olivine.errors import UserError
 from olivine.parts import Frames
 from olivine.spec import Part
-from olivine.tensors import Matched, PairTable, Voxels
+from olivine.tensors import Matched, PairTable, StepPart, Voxels
 from olivine.weights import identity, locate
 
 
@@ -250,8 +250,8 @@ class Pooling(Part):
 class Stateful(Protocol):
     """A loss that learns from the rows it sees, such as a bank of class means."""
 
-    def observe(self, matched: Matched) -> None:
-        """See the rows of the whole step, over all contrast groups, before the loss is asked."""
+    def observe(self, matched: Matched, part: StepPart) -> None:
+        """See the rows of a part of a step, over all contrast groups, before the loss is asked."""
         ...
 
     def state_metrics(self) -> dict[str, Tensor]:
@@ -267,6 +267,11 @@ class Loss(Part):
     uses_classes: ClassVar[bool] = False  # True: it needs weak labels
     uses_teacher_rows: ClassVar[bool] = False  # True: it compares the teacher's own features
     shares_keys: ClassVar[bool] = False  # True: several queries may have one key
+
+    @property
+    def uses_whole_batch(self) -> bool:
+        """Whether it compares with all of a batch at once, so that no batch comes in parts."""
+        return False
 
     def build(self, num_channels: int, num_classes: int) -> nn.Module:
         """Return a module called as module(matched of one contrast group) -> scalar tensor."""

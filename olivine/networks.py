@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from olivine.grouping import group_means
 from olivine.objective import Objective
-from olivine.tensors import Batch, PairTable, Voxels
+from olivine.tensors import WHOLE, Batch, PairTable, StepPart, Voxels
 from olivine.types import IGNORE
 
 
@@ -64,9 +64,10 @@ class Distillation(nn.Module):
         batch: Batch,
         group_of_frame: Callable[[Tensor], Tensor],
         generators: Callable[[int, int], torch.Generator],
+        part: StepPart = WHOLE,
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-        """Return the total loss and the value of every term."""
-        if self.slow is not None and self.training:
+        """Return the total loss and the value of every term, of one part of a step."""
+        if self.slow is not None and self.training and part.is_first:
             self.slow.follow(self.backbone, self.point_heads)
         voxel_rows = self.backbone(batch.voxels)
         maps = self.teacher(batch.images) if self.teacher is not None else None
@@ -79,7 +80,7 @@ class Distillation(nn.Module):
             tables["scan"] = _one_row_per_frame(batch)
         if batch.clusters is not None:
             tables["time"] = batch.clusters
-        return self.objective(features, tables, group_of_frame, generators)
+        return self.objective(features, tables, group_of_frame, generators, part)
 
 
 class Frozen(nn.Module):

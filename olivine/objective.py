@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from olivine.census import Census
 from olivine.network_parts import Loss, Pooling, Projected, Sampler, Stateful
 from olivine.spec import Spec
-from olivine.tensors import Matched, PairTable
+from olivine.tensors import WHOLE, Matched, PairTable, StepPart
 from olivine.types import IGNORE
 
 
@@ -189,6 +189,7 @@ class Objective(nn.Module):
         tables: Mapping[str, PairTable],
         group_of_frame: Callable[[Tensor], Tensor],
         generators: Callable[[int, int], torch.Generator],
+        part: StepPart = WHOLE,
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """Return the weighted sum of the terms, and each term's mean over the contrast groups.
 
@@ -212,20 +213,19 @@ class Objective(nn.Module):
                 )
                 for group in torch.unique(group_ids)
             ]
-            self.num_drawn[name] = [len(rows) for rows in chosen]
+            earlier = [] if part.is_first else self.num_drawn[name]
+            self.num_drawn[name] = earlier + [len(rows) for rows in chosen]
             rows = torch.cat(chosen) if chosen else group_ids
-            values[name] = self._value(name, term, features, pairs.take(rows), group_ids[rows])
+            matched = _matched(term, features, pairs.take(rows), group_ids[rows])
+            values[name] = self._value(name, matched, part)
         total = sum((term.weight * values[name] for name, term in self.method.active().items()))
         assert isinstance(total, Tensor), "a method without terms has nothing to train"
         return total, values
 
-    def _value(
-        self, name: str, term: Term, features: Projected, pairs: PairTable, group_ids: Tensor
-    ) -> Tensor:
-        matched = _matched(term, features, pairs, group_ids)
+    def _value(self, name: str, matched: Matched, part: StepPart) -> Tensor:
         loss = self.losses[name]
         if isinstance(loss, Stateful):
-            loss.observe(matched)
+            loss.observe(matched, part)
         groups = torch.unique(matched.group_ids)
         if len(groups) == 0:
             # Nothing to learn here, but every head takes part, and so does a loss that gathers

@@ -1,40 +1,39 @@
-"""SGD with a cosine over epochs, as every method compared here is trained (METHOD §5)."""
+"""What every optimiser's settings offer, and the numbers that networks compute with."""
 
-import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 
-from olivine.spec import Spec
+from olivine.spec import Part
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
-class Sgd(Spec):
-    """Settings of torch's SGD; the defaults are SLidR's and OLIVINE's."""
+class Optimiser(Part):
+    """Builds one of torch's optimisers, and says how its rates go over a training."""
+
+    family: ClassVar[str] = "optimisers"
 
     lr: float = Field(default=0.5, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    dampening: float = Field(default=0.1, ge=0, le=1)
-    weight_decay: float = Field(default=1e-4, ge=0)
 
-    def build(self, groups: list[dict]) -> torch.optim.SGD:
+    def build(self, groups: list[dict]) -> torch.optim.Optimizer:
         """Return the optimiser; each group has `params` and may have its own `lr`."""
-        optimiser = torch.optim.SGD(
-            groups,
-            lr=self.lr,
-            momentum=self.momentum,
-            dampening=self.dampening,
-            weight_decay=self.weight_decay,
-        )
-        for group in optimiser.param_groups:
-            group["initial_lr"] = group["lr"]
-        return optimiser
+        raise NotImplementedError
+
+    def rate_share(self, step: int, steps_per_epoch: int, num_epochs: int) -> float:
+        """Return what every group's rate is multiplied with at a step, counted from 0."""
+        raise NotImplementedError
 
 
-def set_cosine(optimiser: torch.optim.Optimizer, epoch: int, num_epochs: int) -> None:
-    """Set every group's rate to lr (1 + cos(pi epoch / num_epochs)) / 2, without warm-up."""
-    share = (1 + math.cos(math.pi * epoch / num_epochs)) / 2
+def with_first_rates(optimiser: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Note the rate that each group was built with, which `set_rates` multiplies."""
+    for group in optimiser.param_groups:
+        group["initial_lr"] = group["lr"]
+    return optimiser
+
+
+def set_rates(optimiser: torch.optim.Optimizer, share: float) -> None:
+    """Set every group's rate to a share of the one it was built with."""
     for group in optimiser.param_groups:
         group["lr"] = group["initial_lr"] * share

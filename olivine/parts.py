@@ -36,6 +36,10 @@ class Frames(Protocol):
         """Return the identity of every frame."""
         ...
 
+    def scenes(self) -> Sequence[str]:
+        """Return the name of the scene that each frame belongs to."""
+        ...
+
     def image_names(self) -> Sequence[str]:
         """Return every image of the split, as paths below the root, frame by frame."""
         ...

@@ -1,6 +1,6 @@
 """The pretraining stage: image-to-LiDAR contrastive distillation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,11 +17,12 @@ from olivine.parts import Frames
 from olivine.pretrain_data import PretrainData
 from olivine.progress import Report
 from olivine.published_backbones import load_backbone
+from olivine.recompute import recompute_activations
 from olivine.spec import Spec
 from olivine.storage import Store
-from olivine.tensors import Batch
+from olivine.tensors import WHOLE, Batch, StepPart
 from olivine.tracking import RunKey, Tracker
-from olivine.training import Training, identity, seeded
+from olivine.training import LossOf, Training, identity, seeded
 from olivine.weights import locate
 from olivine.worker import Worker
 
@@ -161,13 +162,16 @@ def _training(
         config.seed,
         worker.rank,
         worker.world_size,
+        config.accumulated_parts,
     )
     share = config.batch_frames // worker.world_size
-    if share % config.contrast_frames:
+    if share % (config.contrast_frames * config.accumulated_parts):
+        parts = config.accumulated_parts
         raise UserError(
-            f"Each of {worker.world_size} workers gets {share} frames of a batch, which does not "
-            f"hold whole groups of contrast_frames={config.contrast_frames}: use fewer workers or "
-            "a larger batch_frames."
+            f"Each of {worker.world_size} workers gets {share} frames of a batch, which"
+            f"{f', in accumulated_parts={parts},' if parts > 1 else ''} does not hold whole groups "
+            f"of contrast_frames={config.contrast_frames}: use fewer workers or a larger "
+            "batch_frames."
         )
     cache_bytes = runtime.loader_cache_mb * 1_000_000
     samples = Samples(
@@ -177,12 +181,16 @@ def _training(
         cache_bytes,
         second_view=config.method.uses_second_view,
     )
+    if runtime.recompute_activations:
+        recompute_activations(model.backbone, config.backbone.kind)
     wrapped, objective = worker.wrap(model.train()), model.objective
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return Training(
         name="pretrain",
         module=model,
+        wrapped=wrapped,
         loss_of=_with_enough_pairs(loss_function(wrapped, config, worker), model, config, runtime),
+        settings=config.optimiser,
         optimiser=config.optimiser.build([{"params": trainable}]),
         schedule=schedule,
         batches=lambda start: training_batches(
@@ -198,9 +206,6 @@ def _training(
     )
 
 
-LossOf = Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]]
-
-
 def _with_enough_pairs(
     loss_of: LossOf, model: Distillation, config: PretrainConfig, runtime: Runtime
 ) -> LossOf:
@@ -209,8 +214,8 @@ def _with_enough_pairs(
     Later steps may: data vary, and what each term got is logged.
     """
 
-    def guarded(batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        losses = loss_of(batch, step)
+    def guarded(batch: Batch, step: int, part: StepPart) -> tuple[Tensor, dict[str, Tensor]]:
+        losses = loss_of(batch, step, part)
         if step == 0 and FEWER_PAIRS not in runtime.allow:
             require_pairs(model.objective.draws(), config.contrast_frames)
         return losses
@@ -225,12 +230,13 @@ def _check_classes(objective: Objective, class_names: Sequence[str], runtime: Ru
 
 def loss_function(module: nn.Module, config: PretrainConfig, worker: Worker) -> LossOf:
     """Return the loss of a batch at a step; draws depend on (seed, step, term, group) alone."""
-    num_groups = config.batch_frames // worker.world_size // config.contrast_frames
+    part_frames = config.batch_frames // worker.world_size // config.accumulated_parts
+    num_groups = part_frames // config.contrast_frames
 
-    def group_of_frame(frame_index: Tensor) -> Tensor:
-        return worker.rank * num_groups + frame_index // config.contrast_frames
-
-    def loss_of(batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss_of(
+        batch: Batch, step: int, part: StepPart = WHOLE
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        first = (worker.rank * config.accumulated_parts + part.index) * num_groups
         if len(batch.pairs) == 0 and config.method.uses_images:
             raise UserError(
                 f"No point of the frames {', '.join(batch.tokens)} is seen by a camera: check the "
@@ -241,7 +247,10 @@ def loss_function(module: nn.Module, config: PretrainConfig, worker: Worker) -> 
             seed = seeded(config.seed, "draw", step, term, group)
             return torch.Generator(worker.device).manual_seed(seed)
 
-        return module(batch, group_of_frame, generators)
+        def group_of_frame(frame_index: Tensor) -> Tensor:
+            return first + frame_index // config.contrast_frames
+
+        return module(batch, group_of_frame, generators, part)
 
     return loss_of
 

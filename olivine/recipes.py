@@ -35,7 +35,7 @@ from olivine.methods import (
     slidr_method,
     st_slidr_method,
 )
-from olivine.optim import Sgd
+from olivine.optimisers.sgd import Sgd
 from olivine.teachers.filter_bank import FilterBankTeacher
 from olivine.teachers.resnet50 import ResNet50Teacher
 from olivine.teachers.vit import VisionTransformerTeacher

@@ -43,9 +43,21 @@ def confusion(
     truth: Int[Tensor, " N"], predicted: Int[Tensor, " N"], num_classes: int
 ) -> Int[Tensor, "K K"]:
     """Return counts by true class (rows) and predicted class; unlabelled points count nowhere."""
+    return scene_confusion(truth, predicted, torch.zeros_like(truth), 1, num_classes)[0]
+
+
+def scene_confusion(
+    truth: Int[Tensor, " N"],
+    predicted: Int[Tensor, " N"],
+    scene_ids: Int[Tensor, " N"],
+    num_scenes: int,
+    num_classes: int,
+) -> Int[Tensor, "S K K"]:
+    """Return `confusion` of each scene's points."""
     known = truth != IGNORE
-    cells = truth[known] * num_classes + predicted[known]
-    return cells.bincount(minlength=num_classes**2).reshape(num_classes, num_classes)
+    cells = (scene_ids[known] * num_classes + truth[known]) * num_classes + predicted[known]
+    counts = cells.bincount(minlength=num_scenes * num_classes**2)
+    return counts.reshape(num_scenes, num_classes, num_classes)
 
 
 def class_iou(counts: Int[Tensor, "K K"]) -> Float[Tensor, " K"]:

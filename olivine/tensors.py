@@ -69,6 +69,27 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class StepPart:
+    """Which part of a step a batch is, where a step takes its batch in parts."""
+
+    index: int = 0
+    count: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the step begins with it."""
+        return self.index == 0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the weights move after it."""
+        return self.index == self.count - 1
+
+
+WHOLE = StepPart()  # a step in one part
+
+
+@dataclass(frozen=True)
 class Matched:
     """Matched rows: queries[i] should resemble keys[i], or keys[key_of[i]] where keys are shared.
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import math
+import resource
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -11,13 +13,15 @@ from torch import Tensor, nn
 from olivine.checkpoint import Checkpoints
 from olivine.errors import UserError
 from olivine.loading import Schedule
-from olivine.optim import Precision, set_cosine
+from olivine.optim import Optimiser, Precision, set_rates
 from olivine.progress import Progress, Report
-from olivine.tensors import Batch
+from olivine.tensors import Batch, StepPart
 from olivine.tracking import Run
 from olivine.worker import Worker, sum_over_workers
 
 LOG_EVERY = 10  # steps between logged losses; the first and the last step are always logged
+
+LossOf = Callable[[Batch, int, StepPart], tuple[Tensor, dict[str, Tensor]]]  # batch, step, part
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,12 @@ class Training:
 
     name: str  # before every metric: pretrain or probe
     module: nn.Module  # what a checkpoint holds
-    loss_of: Callable[[Batch, int], tuple[Tensor, dict[str, Tensor]]]  # batch, step
-    optimiser: torch.optim.Optimizer
+    wrapped: nn.Module  # what the worker made of it
+    loss_of: LossOf
+    settings: Optimiser
+    optimiser: torch.optim.Optimizer  # as the settings built it
     schedule: Schedule
-    batches: Callable[[int], Iterator[Batch]]  # from a step on
+    batches: Callable[[int], Iterator[Batch]]  # every part of every step, from a step on
     worker: Worker
     state_metrics: Callable[[], dict[str, Tensor]] = dict
     end_epoch: Callable[[], None] = lambda: None  # before the state of an epoch is saved
@@ -53,9 +59,11 @@ class Training:
         report = report or Progress(self.name, "steps")
         if start == total_steps:
             return 0
-        for batch in self.batches(start):
-            set_cosine(self.optimiser, step // schedule.steps_per_epoch, schedule.num_epochs)
-            losses = self._step(batch, step, checkpoints)
+        batches = self.batches(start)
+        while step < total_steps:
+            epochs = schedule.steps_per_epoch, schedule.num_epochs
+            set_rates(self.optimiser, self.settings.rate_share(step, *epochs))
+            losses = self._step(batches, step, checkpoints)
             step += 1
             ends_epoch = step % schedule.steps_per_epoch == 0
             if step % LOG_EVERY == 0 or step in (1, total_steps):
@@ -73,23 +81,37 @@ class Training:
                 self._save(step, checkpoints)
         return step - start
 
-    def _step(self, batch: Batch, step: int, checkpoints: Checkpoints) -> dict[str, float]:
+    def _step(
+        self, batches: Iterator[Batch], step: int, checkpoints: Checkpoints
+    ) -> dict[str, float]:
+        """Move the weights once; return the losses, means over the parts and the workers."""
         self.optimiser.zero_grad(set_to_none=True)
-        device = self.worker.device
-        half = self.precision != "float32"
         # Layers that draw (stochastic depth) draw the same after a resume, and by worker.
         torch.manual_seed(seeded(self.schedule.seed, "layers", step, self.schedule.rank))
-        with torch.autocast(device.type, getattr(torch, self.precision), enabled=half):
-            total, values = self.loss_of(batch.to(device), step)
-        names = ["loss", *values]
-        stacked = torch.stack([total, *values.values()]).detach()
-        means = (sum_over_workers(stacked) / self.worker.world_size).tolist()
-        losses = dict(zip(names, means, strict=True))
-        if not all(map(math.isfinite, means)):
-            raise UserError(_not_finite(self.name, step, losses, checkpoints))
-        self.scaler.scale(total).backward()
+        num_parts = self.schedule.num_parts
+        parts = [
+            self._part(next(batches), step, StepPart(index, num_parts), checkpoints)
+            for index in range(num_parts)
+        ]
         self.scaler.step(self.optimiser)
         self.scaler.update()
+        return {name: sum(part[name] for part in parts) / num_parts for name in parts[0]}
+
+    def _part(
+        self, batch: Batch, step: int, part: StepPart, checkpoints: Checkpoints
+    ) -> dict[str, float]:
+        """Add the gradient of one part's share of the loss; workers exchange it with the last."""
+        device = self.worker.device
+        exchanged_later = None if part.is_last else getattr(self.wrapped, "no_sync", None)
+        with exchanged_later() if exchanged_later else nullcontext():
+            with autocast(device, self.precision):
+                total, values = self.loss_of(batch.to(device), step, part)
+            stacked = torch.stack([total, *values.values()]).detach()
+            means = (sum_over_workers(stacked) / self.worker.world_size).tolist()
+            losses = dict(zip(["loss", *values], means, strict=True))
+            if not all(map(math.isfinite, means)):
+                raise UserError(_not_finite(self.name, step, losses, checkpoints))
+            self.scaler.scale(total / part.count).backward()
         return losses
 
     def _named(self, losses: dict[str, float], step: int) -> dict[str, float]:
@@ -108,11 +130,13 @@ class Training:
         }
 
     def _memory(self) -> dict[str, float]:
-        """Return the most memory of this worker's GPU that tensors had since the run began."""
-        if self.worker.device.type != "cuda":
-            return {}
-        peak_bytes = torch.cuda.max_memory_allocated(self.worker.device)
-        return {f"{self.name}/peak_gpu_memory_gb": peak_bytes / 1e9}
+        """Return the most memory that this process had, and that of its GPU that tensors had."""
+        peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peaks = {f"{self.name}/peak_memory_gb": peak_bytes / 1e9}
+        if self.worker.device.type == "cuda":
+            peak_bytes = torch.cuda.max_memory_allocated(self.worker.device)
+            peaks[f"{self.name}/peak_gpu_memory_gb"] = peak_bytes / 1e9
+        return peaks
 
     def _resume(self, checkpoints: Checkpoints) -> int:
         state = checkpoints.latest(self.worker.device)
@@ -135,6 +159,12 @@ class Training:
                     "scaler": self.scaler.state_dict(),
                 },
             )
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Return a context in which networks multiply in that precision."""
+    half = precision != "float32"
+    return torch.autocast(device.type, getattr(torch, precision), enabled=half)
 
 
 def seeded(*parts: int | str) -> int:

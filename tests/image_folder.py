@@ -30,6 +30,9 @@ class FolderFrames:
     def tokens(self) -> Sequence[str]:
         return []
 
+    def scenes(self) -> Sequence[str]:
+        return []
+
     def image_names(self) -> Sequence[str]:
         return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*.jpg"))
 

@@ -8,8 +8,16 @@ import torch
 
 from olivine.config import EvaluateConfig, Runtime
 from olivine.errors import UserError
-from olivine.evaluate import Segmenter, evaluate, experiment, named_scores, read_predictions
+from olivine.evaluate import (
+    Segmenter,
+    confusions_name,
+    evaluate,
+    experiment,
+    named_scores,
+    read_predictions,
+)
 from olivine.recipes import demo_random
+from olivine.scene_counts import SceneCounts
 from olivine.storage import Store
 from olivine.tensors import Voxels
 from olivine.tracking import NullTracker
@@ -44,6 +52,25 @@ def test_a_probe_scores_every_point_and_is_a_function_of_its_seed(tiny_world, tm
     arrays = read_predictions(Store(runtime.out), results[1].predictions)
     assert len(arrays["xyz_m"]) == len(arrays["truth"]) == len(arrays["predicted"])
     assert arrays["predicted"].max() < 16
+
+
+def test_scenes_are_counted_apart_and_together_give_the_scores(tiny_world, tmp_path):
+    runtime, config = tiny_runtime(tiny_world, tmp_path), tiny(batch_frames=3)  # scenes share one
+    result = run(config, runtime)
+    store = Store(runtime.out)
+    counts = SceneCounts.from_bytes(store.read(confusions_name(result.key.fingerprint)))
+    val = config.val.open(runtime.data_path(), runtime.cache_path())
+    assert counts.scenes == tuple(dict.fromkeys(val.scenes()))
+    assert len(counts.scenes) > 1
+    for scene, of_scene in zip(counts.scenes, counts.counts, strict=True):
+        frames = [
+            val.frame(i, images=False) for i, name in enumerate(val.scenes()) if name == scene
+        ]
+        true = np.bincount(np.concatenate([f.class_ids for f in frames]), minlength=256)
+        np.testing.assert_array_equal(of_scene.sum(1), true[: len(val.class_names)])
+    once = np.ones((1, len(counts.scenes)))
+    for metric, score in result.scores.items():
+        assert counts.score(metric, once)[0] == pytest.approx(score)
 
 
 def test_fine_tuning_moves_the_backbone_and_the_probe_does_not(tiny_world, tmp_path):

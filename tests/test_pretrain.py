@@ -19,10 +19,12 @@ from olivine.config import PretrainConfig, Runtime, label_config, label_configs
 from olivine.datasets.nuscenes import Nuscenes
 from olivine.errors import UserError
 from olivine.label import label
-from olivine.loading import make_sample
-from olivine.pretrain import pretrain, run_key
+from olivine.loading import Samples, Schedule, make_sample, named, training_batches
+from olivine.pretrain import build_model, loss_function, pretrain, run_key
+from olivine.pretrain_data import PretrainData
 from olivine.recipes import at_demo_scale, demo, demo_ppkt, recipe
 from olivine.storage import Store
+from olivine.tensors import StepPart
 from olivine.tracking import NullTracker
 from olivine.worker import LocalWorker
 
@@ -171,6 +173,91 @@ def test_half_precision_stays_close_and_keeps_weights_whole(labelled):
     for half in ("bfloat16", "float16"):
         assert losses[half] != losses["float32"]
         assert losses[half] == pytest.approx(losses["float32"], rel=0.03)
+
+
+@pytest.mark.parametrize("method", ["olivine", "depthcontrast"])
+def test_a_batch_in_parts_has_the_loss_the_gradient_and_the_state_of_the_whole(
+    method, tiny_world, tmp_path
+):
+    """But for batch norms, which stand still here; over the end of the bank's warm-up."""
+    config = at_demo_scale(recipe(method)).override(SMALL).pretrained
+    if method == "olivine":
+        bank = "method.terms.compact.loss"
+        config = config.override({f"{bank}.warmup_steps": 1, f"{bank}.momentum": 0.5})
+    runtime = tiny_runtime(tiny_world, tmp_path)
+    if config.labels:
+        label(label_config(config), runtime, LocalWorker(), NullTracker())
+    found = [steps_of(config.override({"accumulated_parts": n}), runtime) for n in (1, 2)]
+    for (loss, gradients, state), (loss_2, gradients_2, state_2) in zip(*found, strict=True):
+        assert loss_2 == pytest.approx(loss, rel=1e-5)
+        for one, two in ((gradients, gradients_2), (state, state_2)):
+            for name, expected in one.items():
+                difference = (two[name] - expected).norm()
+                assert difference <= 1e-3 * expected.norm() + 1e-6, name
+
+
+def steps_of(config, runtime):
+    """Return loss, gradients and buffers of three steps without their updates."""
+    frames = config.data.open(runtime.data_path(), runtime.cache_path())
+    data = PretrainData.open(config, runtime, frames)
+    model = build_model(config, max(len(data.class_names), 1)).train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.eval()
+    shares = Schedule(len(frames), config.batch_frames, 2, 0, num_parts=config.accumulated_parts)
+    samples = Samples(
+        data, named(config.augmentations), 0, second_view=config.method.uses_second_view
+    )
+    batches = training_batches(samples, shares, config.voxels, 0, 0)
+    loss_of, results = loss_function(model, config, LocalWorker()), []
+    for step in range(3):
+        model.zero_grad()
+        loss = 0.0
+        for index in range(config.accumulated_parts):
+            part = StepPart(index, config.accumulated_parts)
+            total, _ = loss_of(next(batches), step, part)
+            (total / part.count).backward()
+            loss += total.item() / part.count
+        gradients = {
+            name: weight.grad.clone()
+            for name, weight in model.named_parameters()
+            if weight.grad is not None
+        }
+        buffers = {name: x.clone().double() for name, x in model.named_buffers()}
+        results.append((loss, gradients, buffers))
+    return results
+
+
+def test_a_run_in_parts_goes_on_after_a_stop_and_needs_whole_groups(labelled):
+    config, runtime = labelled
+    config = config.override({"num_epochs": 2, "accumulated_parts": 2})
+    tracker = Metrics()
+    whole = pretrain(config, runtime, LocalWorker(), tracker)
+    assert whole.num_steps == 8
+    assert tracker.losses("pixel")[-1] < tracker.losses("pixel")[0]
+    assert tracker.losses("peak_memory_gb")[-1] > 0.05
+    expected = weights(runtime, whole.weights)
+    last = sorted(Path(runtime.out).rglob("step_*.pt"))[-1]
+    last.unlink()
+    assert pretrain(config, runtime, LocalWorker(), NullTracker()).num_steps == 4
+    found = weights(runtime, whole.weights)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    with pytest.raises(UserError, match="whole groups of contrast_frames=2"):
+        config.override({"accumulated_parts": 4})
+    with pytest.raises(UserError, match="gather the keys of all of it: pixel"):
+        config.override({"method.terms.pixel.loss.gather_keys": True})
+
+
+def test_activations_made_again_train_the_same_weights(labelled):
+    config, runtime = labelled
+    config = config.override({"num_epochs": 1})
+    found = []
+    for recompute in (False, True):
+        chosen = runtime.override({"recompute_activations": recompute})
+        result = pretrain(config, chosen, LocalWorker(), NullTracker())
+        found.append(weights(runtime, result.weights))
+        shutil.rmtree(Path(runtime.out) / "pretrained")
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
 # Trains in a process of its own and waits at the end of the second epoch to be killed.

@@ -2,7 +2,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from olivine.segmentation import class_iou, confusion, cross_entropy, lovasz_softmax, mean_iou
+from olivine.segmentation import (
+    class_iou,
+    confusion,
+    cross_entropy,
+    lovasz_softmax,
+    mean_iou,
+    scene_confusion,
+)
 from olivine.types import IGNORE
 
 LOGITS = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
@@ -19,6 +26,19 @@ def test_confusion_and_iou_of_a_hand_made_case():
     assert iou[3].isnan()  # neither labelled nor predicted
     assert mean_iou(iou, "skip") == pytest.approx(1 / 3)
     assert mean_iou(iou, "one") == pytest.approx((1 + 1) / 4)
+
+
+def test_each_scene_has_its_own_counts():
+    generator = torch.Generator().manual_seed(1)
+    truth, predicted = torch.randint(0, 4, (2, 50), generator=generator)
+    truth[::7] = IGNORE
+    scenes = torch.randint(0, 3, (50,), generator=generator)
+    counts = scene_confusion(truth, predicted, scenes, 5, 4)
+    assert counts.shape == (5, 4, 4)
+    for scene in range(5):
+        here = scenes == scene
+        assert torch.equal(counts[scene], confusion(truth[here], predicted[here], 4))
+    assert torch.equal(counts.sum(0), confusion(truth, predicted, 4))
 
 
 def test_losses_ignore_points_without_a_class():

@@ -22,6 +22,7 @@ FAMILIES = (
     "samplers",
     "poolings",
     "losses",
+    "optimisers",
 )
 
 

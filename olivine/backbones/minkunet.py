@@ -5,7 +5,7 @@ OLIVINE pretrain. The defaults are Res16UNet34C: 37.84 M parameters, 96 channels
 Modules and weights carry the names of SLidR's code, so its checkpoints fit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar, Literal
 
 from jaxtyping import Float, Int
@@ -98,6 +98,10 @@ class SparseUNet(nn.Module):
                 outputs += skips.pop()
             self.add_module(names[2], _stage(outputs, planes, blocks, settings))
             channels = planes
+
+    def blocks(self) -> Iterator[nn.Module]:
+        """Return the residual blocks, which hold most of the activations."""
+        return (module for module in self.modules() if isinstance(module, ResidualBlock))
 
     def forward(self, voxels: Voxels) -> Float[Tensor, "V channels"]:
         """Return features in the order of `voxels.coordinates`."""

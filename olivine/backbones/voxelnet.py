@@ -6,6 +6,7 @@ checkpoints fit as they are; those of spconv 1 (z, y, x, inputs, outputs) do not
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -133,6 +134,10 @@ class BirdsEyeNet(nn.Module):
         self.conv3 = _level(32, 64)
         self.conv4 = _level(64, 64)
         self.conv_out = Block(64, OUTPUTS, DOWN[-1][0])
+
+    def blocks(self) -> Iterator[nn.Module]:
+        """Return every convolution with its norm, which hold the activations."""
+        return (module for module in self.modules() if isinstance(module, Block))
 
     def forward(self, voxels: Voxels) -> Float[Tensor, "V channels"]:
         """Return features in the order of `voxels.coordinates`, at least in single precision.

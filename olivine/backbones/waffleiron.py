@@ -5,6 +5,7 @@ Puy, Boulch and Marlet, "Using a Waffle Iron for Automotive Point Cloud Semantic
 carry the names and shapes of the released codes, so their checkpoints fit, without `classif`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,6 +86,12 @@ class WaffleNet(nn.Module):
         self._settings = settings
         self.embed = Embedding(settings.width)
         self.waffleiron = Layers(settings)
+
+    def blocks(self) -> Iterator[nn.Module]:
+        """Return the embedding and every mix, which hold most of the activations."""
+        yield self.embed
+        yield from self.waffleiron.spatial_mix
+        yield from self.waffleiron.channel_mix
 
     def forward(self, voxels: Voxels) -> Float[Tensor, "V channels"]:
         """Return features in the order of `voxels.coordinates`.

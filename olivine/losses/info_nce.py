@@ -69,6 +69,11 @@ class InfoNCE(Loss):
 
     shares_keys: ClassVar[bool] = True
 
+    @property
+    def uses_whole_batch(self) -> bool:
+        """Whether it compares with all of a batch at once: where it gathers keys."""
+        return self.gather_keys
+
     def build(self, num_channels: int, num_classes: int) -> nn.Module:
         """Return a module from matched rows to a scalar."""
         kind = _GatheredInfoNCE if self.gather_keys else _InfoNCE

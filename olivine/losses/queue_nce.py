@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from olivine.contrast import exact, log_sum_exp, own_logits
 from olivine.gathering import gather_rows
 from olivine.network_parts import Loss
-from olivine.tensors import Matched
+from olivine.tensors import WHOLE, Matched, StepPart
 
 
 def queue_nce(
@@ -48,13 +48,15 @@ class KeyQueue(nn.Module):
         self.register_load_state_dict_post_hook(_recount)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
-    def observe(self, matched: Matched) -> None:
+    def observe(self, matched: Matched, part: StepPart = WHOLE) -> None:
         """Set earlier keys aside for this step's loss, then put this step's keys into the queue.
 
-        The keys of all workers enter in the order of their ranks, so in that of their frames.
+        The keys of all workers enter in the order of their ranks, so in that of their frames; in
+        a step of several parts in that of the parts.
         """
         assert matched.keys is not None
-        self.earlier = self.queue[: min(self._num_seen, self.size)].clone()
+        if part.is_first:
+            self.earlier = self.queue[: min(self._num_seen, self.size)].clone()
         keys, _ = gather_rows(exact(matched.keys.detach()))
         first = self._num_seen + max(len(keys) - self.size, 0)
         self._num_seen += len(keys)

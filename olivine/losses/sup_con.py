@@ -91,6 +91,11 @@ class SupCon(Loss):
 
     uses_classes: ClassVar[bool] = True
 
+    @property
+    def uses_whole_batch(self) -> bool:
+        """Whether it compares with all of a batch at once: where it gathers keys."""
+        return self.gather_keys
+
     def build(self, num_channels: int, num_classes: int) -> nn.Module:
         """Return a module from matched rows to a scalar."""
         return _GatheredSupCon(self) if self.gather_keys else _SupCon(self)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from olivine.contrast import exact, full_precision
 from olivine.losses.vmf.density import concentration, log_normaliser
 from olivine.network_parts import Loss
-from olivine.tensors import Matched
+from olivine.tensors import WHOLE, Matched, StepPart
 from olivine.types import IGNORE
 from olivine.worker import sum_over_workers
 
@@ -37,6 +37,7 @@ class VonMisesFisher(nn.Module):
         self.register_buffer("num_updates", torch.zeros(num_classes))
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
         self._step = 0  # the same number, without waiting for the device
+        self._sums: list[Tensor] = []  # of the parts of this step that came before
         self.register_load_state_dict_post_hook(_restep)  # type: ignore[no-untyped-call]
 
     @property
@@ -45,14 +46,23 @@ class VonMisesFisher(nn.Module):
         return self._step > self.settings.warmup_steps
 
     @torch.no_grad()
-    def observe(self, matched: Matched) -> None:
-        """Move the bank towards the class means of this step, over all groups and workers."""
-        self._step += 1
-        self.step.fill_(self._step)
+    def observe(self, matched: Matched, part: StepPart = WHOLE) -> None:
+        """Move the bank towards the class means of this step, over all groups and workers.
+
+        Of a step in parts it moves with the last, towards the means of all.
+        """
+        if part.is_first:
+            self._step += 1
+            self.step.fill_(self._step)
+            self._sums = []
         if self.is_warm and self.settings.freeze:
             return
         sums, counts = class_sums(matched.queries, matched.class_ids, len(self.mean))
-        both = sum_over_workers(torch.cat([sums, counts[:, None]], dim=1))
+        self._sums.append(torch.cat([sums, counts[:, None]], dim=1))
+        if not part.is_last:
+            return
+        both = sum_over_workers(torch.stack(self._sums).sum(dim=0))
+        self._sums = []
         sums, counts = both[:, :-1], both[:, -1]
         seen = counts > 0
         now = sums / counts.clamp(min=1)[:, None]

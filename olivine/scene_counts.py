@@ -1,0 +1,82 @@
+"""How often each class was taken for which, scene by scene, and the scores that follow.
+
+Scenes are what a validation split is a sample of: frames of one scene show the same street half a
+second apart, so only scenes can be drawn again to ask how much a score owes to the choice of them.
+"""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+IOU = "iou/"  # before a class's name
+
+
+@dataclass(frozen=True)
+class SceneCounts:
+    """Points of one experiment by scene, true class (rows) and predicted class."""
+
+    scenes: tuple[str, ...]
+    counts: Int[np.ndarray, "S K K"]
+    class_names: tuple[str, ...]
+    absent: str  # how a class without any point counts in the mean: "skip" or "one"
+
+    def to_bytes(self) -> bytes:
+        """Return an .npz file: scenes, counts (int64), class_names, absent."""
+        stream = io.BytesIO()
+        arrays = {
+            "scenes": np.array(self.scenes, dtype=str),
+            "counts": self.counts.astype(np.int64),
+            "class_names": np.array(self.class_names, dtype=str),
+            "absent": np.array(self.absent),
+        }
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
+        return stream.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "SceneCounts":
+        """Return what `to_bytes` wrote."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return cls(
+                tuple(arrays["scenes"].tolist()),
+                arrays["counts"],
+                tuple(arrays["class_names"].tolist()),
+                str(arrays["absent"]),
+            )
+
+    def can_score(self, metric: str) -> bool:
+        """Say whether a metric follows from the counts: miou, accuracy or iou/<class>."""
+        prefix, name = metric[: len(IOU)], metric[len(IOU) :]
+        return metric in ("miou", "accuracy") or (prefix == IOU and name in self.class_names)
+
+    def score(self, metric: str, weights: Float[np.ndarray, "B S"]) -> Float[np.ndarray, " B"]:
+        """Return a metric in percent of the scenes counted so many times, once per row.
+
+        Counts are summed before anything is divided, as over a whole split (METHOD §8.4). NaN
+        where no point is left.
+        """
+        hits, true, predicted = self._sums(weights)
+        with np.errstate(invalid="ignore"):
+            if metric == "accuracy":
+                return 100 * hits.sum(axis=1) / true.sum(axis=1)
+            iou = hits / (true + predicted - hits)
+        if metric != "miou":
+            return 100 * iou[:, self.class_names.index(metric.removeprefix(IOU))]
+        if self.absent == "one":
+            return 100 * np.nan_to_num(iou, nan=1.0).mean(axis=1)
+        known = ~np.isnan(iou)
+        with np.errstate(invalid="ignore"):
+            return 100 * np.where(known, iou, 0).sum(axis=1) / known.sum(axis=1)
+
+    def _sums(self, weights: Float[np.ndarray, "B S"]) -> tuple[np.ndarray, ...]:
+        """Return hits, true points and predicted points by class of every weighted sum."""
+        hits = np.diagonal(self.counts, axis1=1, axis2=2)
+        parts = np.concatenate([hits, self.counts.sum(axis=2), self.counts.sum(axis=1)], axis=1)
+        return tuple(np.split(weights @ parts.astype(float), 3, axis=1))
+
+
+def same_scenes(experiments: Mapping[object, SceneCounts]) -> bool:
+    """Say whether all experiments were scored on the same scenes, in the same order."""
+    return len({counts.scenes for counts in experiments.values()}) <= 1
