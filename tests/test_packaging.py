@@ -21,7 +21,12 @@ DEVELOPER_SET_UP = (
     "--force-reinstall --no-deps opencv-python-headless==4.11.0.86"
 )
 LINTS = ".venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy"
-TESTS = ".venv/bin/python -m pytest"
+TESTS = ".venv/bin/python -m pytest -n 2 --dist loadfile"
+SECOND_ENGINE = (
+    "apt-get install -y --no-install-recommends build-essential ninja-build libopenblas-dev",
+    ".venv/bin/pip install --no-build-isolation --use-pep517 "
+    '--config-settings="--global-option=--blas=openblas" MinkowskiEngine==0.5.4',
+)
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +134,9 @@ def test_the_readme_and_ci_give_the_same_commands() -> None:
         if command != DEMO:
             for part in command.split(" && "):
                 assert f"\n{part}\n" in ci, f".ci/run lacks the line {part}"
+    for command in SECOND_ENGINE:
+        assert command in readme, f"README.md lacks {command}"
+        assert command in ci, f".ci/run lacks {command}"
     assert ci.endswith(f"\n{TESTS}\n"), "pytest's summary is the last thing printed"
 
 
