@@ -117,7 +117,7 @@ class ListedNames(Dataset):
         """It is in no registry."""
         return "listed_names"
 
-    def open(self, root: Path, cache_dir: Path) -> Frames:
+    def open_at(self, root: Path, cache_dir: Path) -> Frames:
         """Return the names."""
         return Listed(self.num_images, root)
 

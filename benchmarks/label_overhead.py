@@ -66,7 +66,7 @@ class PictureFolder(Dataset):
         """It is in no registry."""
         return "picture_folder"
 
-    def open(self, root: Path, cache_dir: Path) -> Frames:
+    def open_at(self, root: Path, cache_dir: Path) -> Frames:
         """Return the images."""
         return Pictures(root)
 

@@ -4,11 +4,15 @@ import os
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from olivine.buckets import is_bucket
 from olivine.errors import UserError
 from olivine.progress import Progress
 from olivine.spec import parse_settings
+
+if TYPE_CHECKING:
+    from olivine.datasets.nuscenes.check import Report
 
 OK, FOUND_PROBLEMS = 0, 1
 
@@ -32,12 +36,8 @@ def _synth(arguments: Namespace) -> int:
 
 
 def _check(arguments: Namespace) -> int:
-    from olivine.datasets.nuscenes.check import check
-
     root = _local(arguments.root)
-    report = check(
-        root, _version(root, arguments.version), arguments.threads, Progress("check", "files")
-    )
+    report = _report(root, arguments)
     if not report.problems:
         sys.stdout.write(f"{report.num_files} files below {root}: no problem found.\n")
         return OK
@@ -51,6 +51,18 @@ def _check(arguments: Namespace) -> int:
         )
     sys.stdout.write(f"{len(report.problems)} problems in {report.num_files} files below {root}.\n")
     return FOUND_PROBLEMS
+
+
+def _report(root: Path, arguments: Namespace) -> "Report":
+    """Return the faults of whichever data set lies there."""
+    progress = Progress("check", "files")
+    if (root / "sequences").is_dir():
+        from olivine.datasets.semantic_kitti.check import check as check_semantic_kitti
+
+        return check_semantic_kitti(root, arguments.threads, progress)
+    from olivine.datasets.nuscenes.check import check
+
+    return check(root, _version(root, arguments.version), arguments.threads, progress)
 
 
 def _local(root: str) -> Path:
@@ -68,7 +80,9 @@ def _version(root: Path, given: str) -> str:
     if given:
         return given
     if not root.is_dir():
-        raise UserError(f"No folder {root}: give the one that holds samples/ and v1.0-mini/.")
+        raise UserError(
+            f"No folder {root}: give the one that holds samples/ and v1.0-mini/, or sequences/."
+        )
     found = versions(root)
     if len(found) != 1:
         raise UserError(

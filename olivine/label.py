@@ -206,12 +206,12 @@ def open_job(config: LabelConfig, runtime: Runtime) -> LabelJob:
     names = tuple(frames.image_names())
     if not names:
         raise UserError(
-            f"The data set at {runtime.data_root} has no images to label; choose a split and "
+            f"The data set at {frames.root} has no images to label; choose a split and "
             "cameras that have some."
         )
     store = LabelStore(runtime.out, frames.fingerprint, config.labeller.identity)
     if len({label_name(name) for name in names}) < len(names):
-        raise UserError(f"Two images below {runtime.data_root} differ by their suffix alone.")
+        raise UserError(f"Two images below {frames.root} differ by their suffix alone.")
     finished, failed = store.listing()
     left = tuple(sorted(name for name in names if label_name(name) not in finished))
     return LabelJob(

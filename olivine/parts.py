@@ -5,15 +5,16 @@ Families with networks are in `olivine.network_parts`: reading must not wait for
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from pydantic import Field
 
 from olivine.spec import Part
+from olivine.storage import Place, absolute
 from olivine.types import Frame, Sample
 
 
@@ -62,15 +63,25 @@ class Frames(Protocol):
 
 
 class Dataset(Part):
-    """Opens a data set."""
+    """Opens a data set.
+
+    `root` is for an experiment on more than one data set, each of which lies elsewhere.
+    """
 
     family: ClassVar[str] = "datasets"
+    places: ClassVar[frozenset[str]] = frozenset({"root"})
+
+    root: Place = ""  # a folder or a bucket's URI; empty: runtime.data_root
 
     def open(self, root: str | Path, cache_dir: Path) -> Frames:
-        """Return the frames in a folder or at a bucket's URI.
+        """Return the frames at the data set's own root or, where it names none, at the given one.
 
         Raises UserError if the root or the split is not there.
         """
+        return self.open_at(absolute(self.root or root), Path(cache_dir).absolute())
+
+    def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
+        """Return the frames in a folder or at a bucket's URI; paths are absolute."""
         raise NotImplementedError
 
 
@@ -97,9 +108,18 @@ class Clustering(Part):
 
 
 class Augmentation(Part):
-    """Changes a sample at random, moving points, pixels and pairs together."""
+    """Changes a sample at random, moving points, pixels and pairs together.
+
+    `fixes_images` are settings with which it changes images by no chance, if there are any.
+    """
 
     family: ClassVar[str] = "augmentations"
+    fixes_images: ClassVar[Mapping[str, float]] = {}
+
+    @property
+    def effect_on_images(self) -> Literal["none", "fixed", "random"]:
+        """What becomes of an image: nothing, always the same by the image alone, or by chance."""
+        return "random"
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """Return the changed sample."""

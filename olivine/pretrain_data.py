@@ -31,6 +31,12 @@ class PretrainData:
 
         Raises UserError if its weak labels or segments were never made or are of another kind.
         """
+        if config.num_epochs and config.method.uses_images and not frames.camera_names:
+            raise UserError(
+                f"The data set at {frames.root} has no images, and a term of the method compares "
+                "with them: set pretrained.data.kind to one that has, or take a method of scans "
+                "alone, such as the recipe pointcontrast."
+            )
         labels = _labels(config, runtime, frames)
         return cls(
             config,

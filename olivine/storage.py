@@ -6,9 +6,10 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pyarrow import fs
+from pydantic import AfterValidator, Field
 
 from olivine.buckets import check_uri, connect, explain, is_bucket
 from olivine.errors import UserError
@@ -19,6 +20,15 @@ _PIECE_BYTES = 8 << 20
 def absolute(place: str | Path) -> str | Path:
     """Return a bucket's URI as it is, and a path or a file:// URI as an absolute path."""
     return str(place) if is_bucket(place) else _local_folder(str(place))
+
+
+def _absolute_text(place: str) -> str:
+    return str(absolute(place)) if place else place
+
+
+# A setting that names a folder or a bucket, absolute where it is set: a worker may have another
+# working folder.
+Place = Annotated[str, AfterValidator(_absolute_text), Field(validate_default=True)]
 
 
 class Store:

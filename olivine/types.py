@@ -22,9 +22,9 @@ class Frame:
 
     token: str  # identity of the frame (nuScenes: the sample token)
     scene: str  # name of the scene it belongs to
-    time_ns: int  # end of the scan
+    time_ns: int  # end of the scan; 0: the data set does not say
     xyz_m: Float[np.ndarray, "N 3"]  # points in the LiDAR frame
-    intensity: Float[np.ndarray, " N"]  # as the sensor gives it (nuScenes: 0..255)
+    intensity: Float[np.ndarray, " N"]  # as networks see it (nuScenes: 0..255)
     images: tuple[Picture, ...]  # one per camera; may be empty
     image_names: tuple[str, ...]  # identity of each image: its path below the data root
     cam_SE3_lidar: Float[np.ndarray, "C 4 4"]  # LiDAR at scan time to camera at its own time

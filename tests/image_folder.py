@@ -55,7 +55,7 @@ class Folder(Dataset):
     def kind(self) -> str:
         return "folder"
 
-    def open(self, root: Path, cache_dir: Path) -> Frames:
+    def open_at(self, root: Path, cache_dir: Path) -> Frames:
         return FolderFrames(root)
 
 

@@ -13,7 +13,6 @@ from olivine.datasets.nuscenes.splits import SPLITS, every_kth, scenes_in_split
 from olivine.datasets.nuscenes.tables import CAMERAS
 from olivine.errors import UserError, nearest
 from olivine.parts import Dataset, Frames
-from olivine.storage import absolute
 
 
 class Nuscenes(Dataset):
@@ -46,7 +45,7 @@ class Nuscenes(Dataset):
             raise ValueError("name at least one camera and none of them twice")
         return cameras
 
-    def open(self, root: str | Path, cache_dir: Path) -> Frames:
+    def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the keyframes; the first time, the tables are indexed below `cache_dir`.
 
         Raises UserError if the root, the version or a table is missing or broken, if the split
@@ -55,7 +54,6 @@ class Nuscenes(Dataset):
         from olivine.datasets.nuscenes.frames import NuscenesFrames
         from olivine.datasets.nuscenes.index import open_index
 
-        root, cache_dir = absolute(root), Path(cache_dir).absolute()
         index = open_index(root, self.version, cache_dir)
         names = [name for name, _, _ in index.scenes]
         positions = scenes_in_split(names, self.split)

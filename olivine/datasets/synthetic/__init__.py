@@ -19,7 +19,6 @@ from olivine.datasets.synthetic.rig import CAMERA_NAMES
 from olivine.datasets.synthetic.writing import holds_world, read_truth, write_world
 from olivine.errors import UserError
 from olivine.parts import Dataset, Frames
-from olivine.storage import absolute
 
 __all__ = ["CLASS_NAMES", "SCENE_NAMES", "Synthetic", "WorldConfig", "read_truth", "write_world"]
 
@@ -32,11 +31,10 @@ class Synthetic(Dataset):
     cameras: tuple[str, ...] = CAMERA_NAMES
     world: WorldConfig = WorldConfig()
 
-    def open(self, root: str | Path, cache_dir: Path) -> Frames:
+    def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the frames; raise UserError if root does not hold this world."""
         from olivine.datasets.nuscenes import Nuscenes
 
-        root = absolute(root)
         if not holds_world(self.world, root):
             changed = WorldConfig().flatten()
             wanted = [f"{k}={v}" for k, v in self.world.flatten().items() if changed[k] != v]
