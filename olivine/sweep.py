@@ -1,7 +1,9 @@
 """A question as a value: which configurations, over which seeds, compared by which number.
 
 Pure: every point is expanded and checked here, before anything is started. A sweep lives in
-`sweeps/<name>.py` as `SWEEP`; the folder is the registry.
+`sweeps/<name>.py` as `SWEEP`; the folder is the registry. There are two kinds, never mixed: one
+*ablates*, so every point has all seeds and the whole budget, or it *searches*, so points follow
+from earlier ones and hopeless ones stop early. Only the first makes a table.
 """
 
 import importlib
@@ -9,17 +11,92 @@ import itertools
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from olivine.errors import UserError, nearest
 from olivine.spec import Spec
 from olivine.tracking import RunRecord
 
+# Tags of the runs below a sweep's: its name and run, and what a trial is in it.
+SWEEP, SWEEP_RUN = "olivine.sweep", "olivine.sweep_run"
+ROW, SEED, POINT = "olivine.row", "olivine.seed", "olivine.point"
+GAVE_UP = "The search gave it up"  # how the reason of a trial begins that is not run again
+
+
+class Real(Spec):
+    """A setting that takes any number between two."""
+
+    low: float
+    high: float
+    log: bool = False  # drawn evenly by order of magnitude
+
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        """Values that must all be allowed for every point to be."""
+        return self.low, self.high
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "Real":
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError(f"a range from {self.low:g} to {self.high:g} has no points")
+        return self
+
+
+class Whole(Spec):
+    """A setting that takes any whole number between two, both included."""
+
+    low: int
+    high: int
+    log: bool = False  # drawn evenly by order of magnitude
+
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        """Values that must all be allowed for every point to be."""
+        return self.low, self.high
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "Whole":
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError(f"a range from {self.low} to {self.high} has no points")
+        return self
+
+
+class Choice(Spec):
+    """A setting that takes one of some values."""
+
+    values: tuple[Any, ...] = Field(min_length=1)
+
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        """Values that must all be allowed for every point to be."""
+        return self.values
+
+
+class Search(Spec):
+    """Points that follow from earlier ones: a tree-structured Parzen estimator with several goals.
+
+    A point is given up by asynchronous successive halving (Li et al. 2020): after `min_epochs`,
+    and then whenever `reduction` times as many have passed, if its `stop_on` is not among the best
+    1/`reduction` of those that came as far. An empty `stop_on` lets every point end.
+    """
+
+    space: dict[str, Real | Whole | Choice] = Field(min_length=1)  # dotted name -> its values
+    num_points: int = Field(default=24, ge=1)
+    goals: dict[str, Literal["max", "min"]] = Field(
+        default={"miou": "max", "hours": "min"}, min_length=1
+    )
+    stop_on: str = "probe_miou"
+    min_epochs: int = Field(default=1, ge=1)
+    reduction: int = Field(default=3, ge=2)
+
 
 class Sweep(Spec):
-    """Rows or a grid of settings, all repeated over seeds. Every name is one `--set` takes."""
+    """Rows or a grid of settings, all repeated over seeds, or a search; names as `--set` has them.
+
+    `published` names the table in `published.csv` whose rows stand beside this one's.
+    """
 
     name: str
     question: str  # the docstring of its file
@@ -27,8 +104,10 @@ class Sweep(Spec):
     recipe: str  # the configuration that rows and grid change
     rows: dict[str, dict[str, Any]] = Field(default_factory=dict)  # label -> {dotted name: value}
     grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)  # dotted name -> values
+    search: Search | None = None
     seeds: tuple[int, ...] = (0, 1, 2)
     seed_names: tuple[str, ...] = ("seed",)  # the settings that take the seed
+    published: str = ""  # empty: its own name
 
     def only(self, rows: Iterable[str] = (), seeds: Iterable[int] = ()) -> "Sweep":
         """Keep some rows and replace the seeds; an empty choice keeps all."""
@@ -61,20 +140,42 @@ class PlannedTrial(Spec):
 
 
 class SweepPlan(Spec):
-    """What a sweep was asked for, in the run of the sweep: a table is made from it alone."""
+    """What a sweep was asked for, in the run of the sweep: a table is made from it alone.
+
+    The trials of a search are not known before it runs: its plan says what it searches, from which
+    configuration, and `with_found` adds what was tried.
+    """
 
     name: str
     metric: str
+    published: str = ""  # the table in print beside which it is shown
+    searches: str = ""  # of a search: fingerprint of what it searches, and from where
     trials: dict[str, PlannedTrial]  # fingerprint -> row and seed
 
     @classmethod
-    def of(cls, sweep: Sweep, trials: Sequence[Trial]) -> "SweepPlan":
-        """Return the plan of expanded trials."""
+    def of(cls, sweep: Sweep, trials: Sequence[Trial], base: Spec | None = None) -> "SweepPlan":
+        """Return the plan of expanded trials, or of a search that starts from `base`."""
+        searches = ""
+        if sweep.search is not None:
+            assert base is not None, "a search starts from a configuration"
+            searches = f"{sweep.search.fingerprint()}/{base.fingerprint()}/{sweep.seeds[0]}"
         return cls(
             name=sweep.name,
             metric=sweep.metric,
+            published=sweep.published or sweep.name,
+            searches=searches,
             trials={t.fingerprint: PlannedTrial(row=t.row, seed=t.seed) for t in trials},
         )
+
+    def with_found(self, trials: Iterable[RunRecord]) -> "SweepPlan":
+        """Return the plan with the trials of its runs, oldest first; of an ablation itself."""
+        if not self.searches:
+            return self
+        found = {
+            run.key.fingerprint: PlannedTrial(row=run.tags[ROW], seed=int(run.tags[SEED]))
+            for run in sorted(trials, key=lambda run: int(run.tags.get(POINT, 0)))
+        }
+        return self.model_copy(update={"trials": found})
 
     @classmethod
     def read(cls, record: RunRecord) -> "SweepPlan":
@@ -84,7 +185,8 @@ class SweepPlan(Spec):
             if name.startswith("trials."):
                 _, fingerprint, setting = name.split(".")
                 trials.setdefault(fingerprint, {})[setting] = text
-        settings = {name: record.settings[name] for name in ("name", "metric")}
+        names = ("name", "metric", "published", "searches")
+        settings = {name: record.settings[name] for name in names if name in record.settings}
         return cls.from_dict({**settings, "trials": trials})
 
     def rows(self) -> dict[str, list[str]]:
@@ -114,6 +216,46 @@ def find_sweep(name: str) -> Sweep:
     return sweep
 
 
+@dataclass(frozen=True)
+class Question:
+    """A sweep ready to be asked: its trials, or what a search starts from.
+
+    `identify` gives a configuration's fingerprint, `shared_work` that of the part of it that other
+    trials may share, empty where nothing is shared.
+    """
+
+    sweep: Sweep
+    trials: Sequence[Trial]
+    base: Spec
+    identify: Callable[[Any], str] = Spec.fingerprint
+    shared_work: Callable[[Any], str] = lambda config: ""
+
+    @property
+    def plan(self) -> SweepPlan:
+        """What the sweep's run will remember."""
+        return SweepPlan.of(self.sweep, self.trials, self.base)
+
+
+def check_name(plan: SweepPlan, earlier: Iterable[SweepPlan]) -> None:
+    """Raise UserError if a sweep of this name asked something else of the same row and seed."""
+    mine = {(trial.row, trial.seed): fingerprint for fingerprint, trial in plan.trials.items()}
+    for other in earlier:
+        if other.name != plan.name or other == plan:
+            continue
+        what = "it searches something else or from other settings"
+        differs = bool(plan.searches or other.searches)
+        for fingerprint, trial in other.trials.items():
+            if mine.get((trial.row, trial.seed), fingerprint) != fingerprint:
+                what, differs = f"its row {trial.row!r}, seed {trial.seed}, was another", True
+                break
+        if differs:
+            raise UserError(
+                f"There is a sweep {plan.name!r} in this store with other contents ({what}: other "
+                "settings, data, labels or another version of this code): give this one a name of "
+                "its own by --as NAME, so that no table mixes them."
+            )
+
+
 def expand(
     sweep: Sweep, base: Spec, identify: Callable[[Any], str] = Spec.fingerprint
 ) -> tuple[Trial, ...]:
@@ -123,6 +265,9 @@ def expand(
     configuration reads makes trials on other data other trials. Raises UserError that names the
     row of a misspelt setting, a bad value or a repeated point.
     """
+    if sweep.search is not None:
+        _check_search(sweep, base)
+        return ()
     points = _points(sweep)
     trials: dict[str, Trial] = {}
     for seed, (row, settings) in itertools.product(sweep.seeds, points.items()):
@@ -140,9 +285,48 @@ def expand(
     return tuple(trials.values())
 
 
+def point_of(
+    sweep: Sweep,
+    base: Spec,
+    settings: Mapping[str, Any],
+    identify: Callable[[Any], str] = Spec.fingerprint,
+) -> Trial:
+    """Return the trial of one point of a search."""
+    seed = sweep.seeds[0]
+    config = base.override({**settings, **dict.fromkeys(sweep.seed_names, seed)})
+    row = ", ".join(f"{name}={_short(value)}" for name, value in settings.items())
+    return Trial(row, seed, config, identify(config))
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _check_search(sweep: Sweep, base: Spec) -> None:
+    """Raise UserError for a range that leaves what a setting takes; each is tried by itself."""
+    search = sweep.search
+    assert search is not None
+    if sweep.rows or sweep.grid:
+        raise UserError(
+            f"Sweep {sweep.name!r} has a search beside rows or a grid: an ablation gives every "
+            "point the whole budget and a search does not, so make them two sweeps."
+        )
+    if len(sweep.seeds) != 1:
+        raise UserError(
+            f"Sweep {sweep.name!r} searches with one seed, and {len(sweep.seeds)} were given: "
+            "compare the best points by a sweep with rows."
+        )
+    for name, values in search.space.items():
+        for value in values.extremes:
+            try:
+                base.override({name: value, **dict.fromkeys(sweep.seed_names, sweep.seeds[0])})
+            except UserError as error:
+                raise UserError(f"Sweep {sweep.name!r}, search over {name!r}: {error}") from None
+
+
 def _points(sweep: Sweep) -> dict[str, dict[str, Any]]:
     if not (sweep.rows or sweep.grid):
-        raise UserError(f"Sweep {sweep.name!r} has neither rows nor a grid.")
+        raise UserError(f"Sweep {sweep.name!r} has neither rows nor a grid nor a search.")
     if not sweep.seeds:
         raise UserError(f"Sweep {sweep.name!r} has no seeds; give it one at least.")
     for name, values in sweep.grid.items():

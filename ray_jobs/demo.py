@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from olivine import commands
+from olivine import commands, sweep_commands
 from olivine.config import EvaluateConfig, Runtime, label_config
 from olivine.progress import Progress
 from olivine.spec import parse_settings
-from olivine.sweep import find_sweep
 from olivine.tracking import Tracker
 
 SWEEP = "components"
@@ -83,8 +82,8 @@ def _sweep(
     from ray_jobs.evaluate import trial
     from ray_jobs.sweep import run_sweep
 
-    trials = commands.plan_sweep(arguments, experiment, runtime)
-    outcome = run_sweep(find_sweep(SWEEP), trials, trial, runtime, tracker, say=_say)
+    question = sweep_commands.question_of(arguments, experiment, runtime)
+    outcome = run_sweep(question, trial, runtime, tracker, say=_say)
     for name, reason in outcome.failures.items():
         _say(f"failed: {name}: {reason}")
     return commands.INCOMPLETE if outcome.failures else commands.OK

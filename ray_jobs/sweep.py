@@ -1,9 +1,9 @@
 """A sweep's trials over Ray Tune: what is finished is kept, what is missing is run.
 
-Tune only places trials. Which there are was decided by `olivine.sweep.expand`, which are done by
-the store of runs, and both know a trial by its fingerprint: Tune's own ids change when an
-experiment is restored, and its MLflow callback would then write trials twice. So a sweep that
-was killed goes on by the same command, without Tune's restore.
+Tune only places trials. Which there are was decided by `olivine.sweep`, which are done by the
+store of runs, and both know a trial by its fingerprint: Tune's own ids change when an experiment
+is restored, and its MLflow callback would then write trials twice. So a sweep that was killed goes
+on by the same command, without Tune's restore.
 """
 
 import contextlib
@@ -19,25 +19,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import tune
 
 from olivine.buckets import is_bucket
 from olivine.config import Runtime
 from olivine.errors import UserError
-from olivine.sweep import Sweep, SweepPlan, Trial
-from olivine.tracking import FAILURE, FINGERPRINT, RunKey, RunRecord, Tracker
+from olivine.sweep import GAVE_UP, SWEEP, SWEEP_RUN, Question, SweepPlan, Trial, check_name
+from olivine.sweep_limits import Limits, Meter
+from olivine.tracking import FAILURE, FINGERPRINT, Run, RunKey, RunRecord, Tracker
+from ray_jobs.placement import Placement, place, require_state_api
+from ray_jobs.search_queue import SearchQueue
 from ray_jobs.session import ray_session
+from ray_jobs.trial import LIMIT, TrialFunction, TrialJob, run_trial
+from ray_jobs.trial_progress import EPOCH, TrialProgress
+from ray_jobs.trial_queue import Asked, TrialQueue
 
-TrialFunction = Callable[[Any, Runtime, Tracker], Mapping[str, float]]
 Say = Callable[[str], None]
-SWEEP, SWEEP_RUN = "olivine.sweep", "olivine.sweep_run"  # tags of every run below a sweep's
-ROW, SEED = "olivine.row", "olivine.seed"
 
 # Tune's files are not our record, nothing is restored from them; an interrupt is ours to handle.
 TUNE_SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints a box even where it is told to be quiet
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a last report has scores, no probe
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
 }
@@ -46,6 +49,7 @@ QUIET_LOGGERS = tuple(
     f"ray.tune.{name}"
     for name in ("tune", "execution.tune_controller", "analysis.experiment_analysis")
 )
+NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -56,19 +60,23 @@ class SweepOutcome:
     finished: Mapping[str, RunRecord]  # fingerprint -> run
     failures: Mapping[str, str]  # name of the trial -> reason
     num_reused: int  # of `finished`, how many were there before
+    gave_up: int = 0  # trials that a search ended early
+    limit: str = ""  # what ended it before its last trial
+    gpu_hours: float = 0.0  # taken now
 
 
-class _TrialsFailedError(UserError):
+class _UnfinishedError(UserError):
     """Ends the sweep's run as FAILED, so that the next start opens it again."""
 
 
 def run_sweep(
-    sweep: Sweep,
-    trials: Sequence[Trial],
+    question: Question,
     trial_function: TrialFunction,
     runtime: Runtime,
     tracker: Tracker,
     *,
+    limits: Limits = NO_LIMITS,
+    force: bool = False,
     say: Say = print,
 ) -> SweepOutcome:
     """Run the trials that the store does not hold as finished; return all of them.
@@ -76,127 +84,199 @@ def run_sweep(
     `trial_function(config, runtime, tracker)` returns the scores; it runs in a process of its own
     and must be importable there. Runs that it opens by its tracker are children of the trial's,
     which is a child of the sweep's. A failing trial is recorded and does not stop the others.
-    Raises UserError if the same sweep is running already or no trial could ever be placed.
+    `force` runs what is finished, too. Raises UserError if the same sweep is running already, if
+    one of its name asked something else, or if no trial could ever be placed.
     """
-    plan = SweepPlan.of(sweep, trials)
+    sweep, plan = question.sweep, question.plan
     key = RunKey("sweep", plan.fingerprint())
     with _only_driver(runtime, f"{plan.name}-{key.fingerprint}") as folder:
-        before = _finished(plan, tracker)
-        missing = [trial for trial in trials if trial.fingerprint not in before]
-        say(f"Sweep {plan.name}: {len(trials)} trials, {len(before)} of them finished before.")
-        if not missing and tracker.finished(key):
-            return SweepOutcome(plan, before, {}, len(before))
-        after, failures = before, dict[str, str]()
-        tags = {SWEEP: plan.name, "mlflow.note.content": sweep.question}
+        sweeps = [run for run in tracker.records("sweep") if run.settings.get("name") == plan.name]
+        check_name(plan, [SweepPlan.read(run) for run in sweeps])
+        before = {} if force else _finished(plan, tracker)
+        missing = [trial for trial in question.trials if trial.fingerprint not in before]
+        if sweep.search is None:
+            num = f"{len(question.trials)} trials, {len(before)} of them finished before"
+        else:
+            num = f"a search of {sweep.search.num_points} points"
+        say(f"Sweep {plan.name}: {num}.")
+        done = None if force else tracker.finished(key)
+        if done and not missing:
+            return _outcome(plan.with_found(_trials(tracker, done.run_id)), tracker, len(before))
+        tags = {SWEEP: plan.name, "mlflow.note.content": sweep.question, LIMIT: ""}
+        outcome = None
         with (
-            contextlib.suppress(_TrialsFailedError),
+            contextlib.suppress(_UnfinishedError),
             tracker.run(key, plan.name, plan, tags) as run,
         ):
             inside = tracker.within(run.run_id, {SWEEP: plan.name, SWEEP_RUN: run.run_id})
+            drive = _Drive(question, missing, runtime, inside, run, limits, force, say)
             with _no_run_left_running(tracker, {SWEEP_RUN: run.run_id}, say):
-                if missing:
-                    named = {trial.fingerprint: trial for trial in missing}
-                    job = _Job(named, trial_function, runtime, inside, plan.metric)
-                    _run_trials(job, folder, say)
-            after = _finished(plan, tracker)
-            failures = _failures(plan, after, tracker)
-            run.log_metrics({"num_trials": float(len(trials))}, step=0)
-            run.log_metrics({"num_finished": float(len(after))}, step=0)
-            if failures:
-                raise _TrialsFailedError(f"{len(failures)} of {len(trials)} trials failed.")
-    return SweepOutcome(plan, after, failures, len(before))
+                if missing or sweep.search is not None:
+                    drive(trial_function, folder)
+            plan = plan.with_found(_trials(tracker, run.run_id))
+            outcome = _outcome(plan, tracker, len(before), drive)
+            run.log_metrics({"num_trials": float(len(plan.trials))}, step=0)
+            run.log_metrics({"num_finished": float(len(outcome.finished))}, step=0)
+            run.log_metrics({"gpu_hours": outcome.gpu_hours}, step=0)
+            if outcome.limit:
+                raise _UnfinishedError(f"It ended before its last trial: {outcome.limit}.")
+            if outcome.failures:
+                num_failed = f"{len(outcome.failures)} of {len(plan.trials)}"
+                raise _UnfinishedError(f"{num_failed} trials failed.")
+    assert outcome is not None
+    return outcome
 
 
-def _run_trials(job: "_Job", folder: str, say: Say) -> None:
-    os.environ.update(TUNE_SETTINGS)
-    for logger in QUIET_LOGGERS:
-        logging.getLogger(logger).setLevel(logging.CRITICAL)
-    root, _, name = folder.rpartition("/")
-    # A trial that itself starts Ray Train needs the State API, or a stopped one blocks the next.
-    with ray_session(job.runtime, include_dashboard=job.runtime.num_workers > 1):
-        resources, concurrent = _placement(job.runtime)
-        tune.Tuner(
-            tune.with_resources(functools.partial(_trial_body, job=job), resources),
-            param_space={"fingerprint": tune.grid_search(list(job.trials))},
-            tune_config=tune.TuneConfig(max_concurrent_trials=concurrent, reuse_actors=True),
-            run_config=tune.RunConfig(
-                name=name, storage_path=root, verbose=0, callbacks=[_Progress(job, say)]
-            ),
-        ).fit()
+@dataclass
+class _Drive:
+    """Runs the trials of one sweep that are missing."""
 
-
-@dataclass(frozen=True)
-class _Job:
-    """What every trial's process is sent."""
-
-    trials: Mapping[str, Trial]  # by fingerprint
-    function: TrialFunction
+    question: Question
+    missing: Sequence[Trial]
     runtime: Runtime
-    tracker: Tracker
-    metric: str
+    tracker: Tracker  # its runs are the sweep's
+    run: Run  # the sweep's
+    limits: Limits
+    force: bool
+    say: Say
+    gpu_hours: float = 0.0
+    limit: str = ""  # that was reached
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing of it goes into Tune's own record, from which nothing is restored."""
+        return {}
 
-def _trial_body(point: Mapping[str, str], job: _Job) -> None:
-    """Run one trial in its process and leave its scores in the store."""
-    trial = job.trials[point["fingerprint"]]
-    key = RunKey("trial", trial.fingerprint)
-    record = job.tracker.finished(key)  # another sweep may have finished it meanwhile
-    if record is not None:
-        scores = record.metrics
-    else:
-        tags = {ROW: trial.row, SEED: str(trial.seed)}
-        with job.tracker.run(key, trial.name, trial.config, tags) as run:
-            scores = job.function(trial.config, job.runtime, job.tracker.within(run.run_id, {}))
-            run.log_metrics(scores, step=0)
-    tune.report({"score": scores.get(job.metric, float("nan"))})
+    def __call__(self, function: TrialFunction, folder: str) -> None:
+        """Run them; a limit that is reached ends those that run at their next report."""
+        os.environ.update(TUNE_SETTINGS)
+        for logger in QUIET_LOGGERS:
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
+        search, runtime = self.question.sweep.search, self.runtime
+        if self.force:
+            runtime = runtime.override({"not_before_s": time.time()})
+        if search is not None and search.stop_on and not runtime.probe_every_epochs:
+            runtime = runtime.override({"probe_every_epochs": 1})
+        # A trial that itself starts Ray Train needs the State API, or a stopped one blocks the
+        # next for ever.
+        with ray_session(runtime, include_dashboard=runtime.num_workers > 1):
+            placement = place(runtime)
+            if runtime.num_workers > 1:
+                require_state_api()
+            meter = Meter(self.limits, placement.devices_per_trial, runtime.usd_per_gpu_hour)
+            queue = self._queue(meter)
+            metrics = (*(search.goals if search else ()), self.question.sweep.metric)
+            job = TrialJob(
+                function, type(self.question.base), runtime, self.tracker,
+                tuple(dict.fromkeys(metrics)), self.force, self.run.run_id,
+            )  # fmt: skip
+            progress = TrialProgress(
+                self._num_trials(), self.question.sweep, self.say, self._failure_of
+            )
+            root, _, name = folder.rpartition("/")
+            run_config = tune.RunConfig(
+                name=name,
+                storage_path=root,
+                verbose=0,
+                callbacks=[progress],
+                stop=functools.partial(self._must_stop, meter),
+            )
+            self._fit(functools.partial(run_trial, job=job), queue, placement, run_config)
+        self.gpu_hours = meter.gpu_hours()
+        self.limit = self.limit or self._cut_short(meter, progress)
+        for fingerprint, stop in progress.stopped.items():
+            # Most ended by themselves; a process that was quicker gone left its run open.
+            tags = {SWEEP_RUN: self.run.run_id, FINGERPRINT: fingerprint}
+            reason = self.limit or f"{GAVE_UP}: {stop}"
+            self.tracker.end_stale(tags, "KILLED", reason)
 
+    def _queue(self, meter: Meter) -> Asked:
+        question = self.question
+        if question.sweep.search is None:
+            return TrialQueue(self.missing, question.shared_work, meter)
+        earlier = _trials(self.tracker, self.run.run_id)
+        return SearchQueue(question.sweep, question.base, question.identify, earlier, meter)
 
-class _Progress(tune.Callback):
-    """One line per trial: how many are done, what it scored or why it failed, time left."""
+    def _num_trials(self) -> int:
+        search = self.question.sweep.search
+        return len(self.missing) if search is None else search.num_points
 
-    def __init__(self, job: _Job, say: Say):
-        self._job, self._say = job, say
-        self._start_s, self._done = 0.0, 0
+    def _cut_short(self, meter: Meter, progress: TrialProgress) -> str:
+        """Return the limit that kept trials from starting, if any is left."""
+        reason = meter.no_more_trials()
+        return reason if reason and progress.done < self._num_trials() else ""
 
-    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """Count from here: Ray's own start says nothing about the trials."""
-        self._start_s = self._start_s or time.monotonic()
+    def _must_stop(self, meter: Meter, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Say whether a trial that reports must end; the first time say why, to all."""
+        reason = meter.must_stop()
+        if reason and not self.limit:
+            self.limit = reason
+            self.run.set_tags({LIMIT: reason})
+            self.say(f"{reason}: trials end at their next report.")
+        return bool(reason)
 
-    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """Tell the score."""
-        self._tell(trial, f"{self._job.metric} {trial.last_result.get('score', float('nan')):.4g}")
-
-    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """Tell why it failed."""
-        known = {FINGERPRINT: trial.config["fingerprint"]}
-        runs = self._job.tracker.records("trial", known)  # Tune itself knows it only later
-        reason = runs[0].tags.get(FAILURE) if runs else None
-        self._tell(trial, f"failed: {reason or 'its process died'}")
-
-    def _tell(self, trial: Any, outcome: str) -> None:
-        self._done += 1
-        per_trial_s = (time.monotonic() - self._start_s) / self._done
-        left_s = per_trial_s * (len(self._job.trials) - self._done)
-        self._say(
-            f"{self._done}/{len(self._job.trials)} trials, {60 / per_trial_s:.3g} per minute, "
-            f"{left_s:.0f} s left. {self._job.trials[trial.config['fingerprint']].name}: {outcome}"
+    def _fit(
+        self,
+        body: Callable[[Any], None],
+        queue: Asked,
+        placement: Placement,
+        run_config: tune.RunConfig,
+    ) -> None:
+        if placement.grows:  # ask for more than one trial at a time, so that the cluster grows
+            os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(placement.max_concurrent or 64)
+        tune_config = tune.TuneConfig(
+            search_alg=queue,
+            num_samples=-1,
+            scheduler=_halving(self.question),
+            max_concurrent_trials=placement.max_concurrent or None,
+            reuse_actors=True,
         )
+        trainable = tune.with_resources(body, placement.per_trial)
+        tune.Tuner(trainable, tune_config=tune_config, run_config=run_config).fit()
+
+    def _failure_of(self, fingerprint: str) -> str:
+        runs = self.tracker.records("trial", {FINGERPRINT: fingerprint})
+        return runs[0].tags.get(FAILURE, "") if runs else ""  # Tune itself knows it only later
 
 
-def _placement(runtime: Runtime) -> tuple[dict[str, float], int]:
-    """Return what a trial reserves and how many run at once; 0 leaves that to the cluster."""
-    cluster = ray.cluster_resources()
-    grows = bool(runtime.ray_address or os.environ.get("RAY_ADDRESS"))  # may have no worker yet
-    gpus = cluster.get("GPU", 0.0)
-    use_gpu = runtime.device == "cuda" or (runtime.device == "auto" and gpus > 0)
-    if use_gpu and gpus < runtime.gpus_per_trial and not grows:
-        raise UserError(
-            f"A trial asks for {runtime.gpus_per_trial:g} GPUs and this machine has {gpus:g}; "
-            "lower gpus_per_trial or set device=cpu."
-        )
-    resources = {"CPU": 1.0, **({"GPU": runtime.gpus_per_trial} if use_gpu else {})}
-    fitting = [int(cluster.get(name, 0.0) / need) for name, need in resources.items() if need]
-    return resources, runtime.max_concurrent_trials or (0 if grows else max(1, min(fitting)))
+def _halving(question: Question) -> Any:
+    """Return asynchronous successive halving over a search's epochs, or None."""
+    search = question.sweep.search
+    if search is None or not search.stop_on:
+        return None
+    num_epochs = int(question.base.flatten().get("pretrained.num_epochs", 1))
+    return tune.schedulers.ASHAScheduler(
+        time_attr=EPOCH,
+        metric=search.stop_on,
+        mode="max",
+        max_t=max(num_epochs, search.min_epochs + 1),
+        grace_period=search.min_epochs,
+        reduction_factor=search.reduction,
+        stop_last_trials=False,  # who comes to the last epoch is evaluated
+    )
+
+
+def _trials(tracker: Tracker, sweep_run: str) -> list[RunRecord]:
+    return tracker.records("trial", {SWEEP_RUN: sweep_run})
+
+
+def _outcome(
+    plan: SweepPlan, tracker: Tracker, num_reused: int, drive: _Drive | None = None
+) -> SweepOutcome:
+    """Return what the store holds of a plan's trials."""
+    newest_last = reversed(tracker.records("trial"))
+    runs = {run.key.fingerprint: run for run in newest_last if run.key.fingerprint in plan.trials}
+    finished = _finished(plan, tracker)
+    failures, gave_up = {}, 0
+    for fingerprint, trial in plan.trials.items():
+        if fingerprint in finished:
+            continue
+        reason = runs[fingerprint].tags.get(FAILURE, "") if fingerprint in runs else ""
+        if reason.startswith(GAVE_UP):
+            gave_up += 1
+        elif not (drive and drive.limit):
+            failures[f"{trial.row}, seed {trial.seed}"] = reason or "It could not be started."
+    hours, limit = (drive.gpu_hours, drive.limit) if drive else (0.0, "")
+    return SweepOutcome(plan, finished, failures, num_reused, gave_up, limit, hours)
 
 
 def _finished(plan: SweepPlan, tracker: Tracker) -> dict[str, RunRecord]:
@@ -204,19 +284,6 @@ def _finished(plan: SweepPlan, tracker: Tracker) -> dict[str, RunRecord]:
     newest_last = reversed(tracker.records("trial"))
     runs = {run.key.fingerprint: run for run in newest_last if run.status == "FINISHED"}
     return {fingerprint: runs[fingerprint] for fingerprint in plan.trials if fingerprint in runs}
-
-
-def _failures(
-    plan: SweepPlan, finished: Mapping[str, RunRecord], tracker: Tracker
-) -> dict[str, str]:
-    runs = {run.key.fingerprint: run for run in reversed(tracker.records("trial"))}
-    failures = {}
-    for fingerprint, trial in plan.trials.items():
-        if fingerprint not in finished:
-            tags = runs[fingerprint].tags if fingerprint in runs else {}
-            reason = tags.get(FAILURE, "It could not be started.")
-            failures[f"{trial.row}, seed {trial.seed}"] = reason
-    return failures
 
 
 @contextlib.contextmanager

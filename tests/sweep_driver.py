@@ -12,12 +12,14 @@ from pathlib import Path
 from olivine.config import Runtime
 from olivine.mlflow_tracker import MlflowTracker
 from olivine.spec import Spec
-from olivine.sweep import Sweep, expand
+from olivine.sweep import Question, Sweep, expand
 from olivine.tracking import RunKey, Tracker
+from ray_jobs.trial import TuneWorker
 
 
 class Pretraining(Spec):
     rate: float = 0.1
+    num_epochs: int = 4
     seed: int = 0
 
 
@@ -55,14 +57,26 @@ def run_trial(config: Experiment, runtime: Runtime, tracker: Tracker) -> dict[st
     return {"miou": 100 * config.pretrained.rate + config.seed}
 
 
+def search_trial(config: Experiment, runtime: Runtime, tracker: Tracker) -> dict[str, float]:
+    """Report a probe after each of four epochs, the better the higher the rate."""
+    worker = TuneWorker("cpu")
+    with tracker.run(RunKey("pretrain", config.fingerprint()), "steps", config.pretrained):
+        for epoch in range(1, 5):
+            time.sleep(config.step_s)
+            with Path(runtime.out, "ledger.txt").open("a") as ledger:
+                ledger.write(f"{config.pretrained.rate} {epoch}\n")
+            worker.report({"epoch": epoch, "probe_miou": config.pretrained.rate * epoch})
+    return {"miou": 100 * config.pretrained.rate, "hours": config.step_s}
+
+
 def main() -> None:
     runtime = Runtime(out=sys.argv[1], cache_dir=f"{sys.argv[1]}/cache", device="cpu")
     asked = sweep({f"rate {i}": {"pretrained.rate": i / 10} for i in range(5)}, seeds=(0, 1))
     tracker = MlflowTracker(runtime.store_uri(), "short")
     from ray_jobs.sweep import run_sweep
 
+    question = Question(asked, expand(asked, Experiment()), Experiment())
     outcome = run_sweep(
-        asked, expand(asked, Experiment()), run_trial, runtime, tracker,
-        say=lambda text: print(text, flush=True),
-    )  # fmt: skip
+        question, run_trial, runtime, tracker, say=lambda text: print(text, flush=True)
+    )
     print(f"reused {outcome.num_reused} finished {len(outcome.finished)}", flush=True)

@@ -4,7 +4,22 @@ from hypothesis import strategies as st
 
 from olivine.errors import UserError
 from olivine.spec import Spec
-from olivine.sweep import Sweep, SweepPlan, expand, find_sweep, sweep_names
+from olivine.sweep import (
+    POINT,
+    ROW,
+    SEED,
+    Choice,
+    Real,
+    Search,
+    Sweep,
+    SweepPlan,
+    Whole,
+    check_name,
+    expand,
+    find_sweep,
+    point_of,
+    sweep_names,
+)
 from olivine.tracking import RunKey, RunRecord
 
 
@@ -109,3 +124,76 @@ def test_the_folder_is_the_registry():
     assert find_sweep("components").question.startswith("Which of OLIVINE's components")
     with pytest.raises(UserError, match="Did you mean 'components'"):
         find_sweep("component")
+
+
+def searched(**changes):
+    space = {"inner.weight": Real(low=0.1, high=2.0, log=True), "epochs": Choice(values=(1, 2))}
+    return sweep(rows={}, seeds=(3,), search=Search(space=space), **changes)
+
+
+def test_a_search_has_no_trials_before_it_runs_and_its_points_are_trials():
+    assert expand(searched(), Outer()) == ()
+    trial = point_of(searched(), Outer(), {"inner.weight": 0.123456, "epochs": 1})
+    assert trial.row == "inner.weight=0.1235, epochs=1"
+    assert (trial.config.inner.weight, trial.config.inner.seed, trial.config.seed) == (
+        0.123456,
+        3,
+        3,
+    )
+    assert trial.fingerprint == trial.config.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"rows": {"on": {}}}, "make them two sweeps"),
+        ({"grid": {"epochs": (1,)}}, "make them two sweeps"),
+        ({"seeds": (0, 1)}, "searches with one seed"),
+        ({"space": {"inner.wieght": Real(low=0, high=1)}}, "Did you mean 'weight'"),
+        ({"space": {"epochs": Choice(values=(1, "many"))}}, "search over 'epochs'.*'many'"),
+    ],
+)
+def test_a_search_that_cannot_be_asked_is_told(changes, told):
+    search = Search(space=changes.pop("space", {"epochs": Choice(values=(1, 2))}))
+    with pytest.raises(UserError, match=told):
+        expand(sweep(**{"rows": {}, "seeds": (0,), "search": search, **changes}), Outer())
+
+
+@pytest.mark.parametrize(
+    "space", [{"low": 1, "high": 1}, {"low": 2, "high": 1}, {"low": 0, "high": 1, "log": True}]
+)
+def test_a_range_without_points_is_refused(space):
+    for kind in (Real, Whole):
+        with pytest.raises(UserError, match="has no points"):
+            kind.from_dict(space)
+
+
+def test_the_plan_of_a_search_gets_its_trials_from_their_runs():
+    plan = SweepPlan.of(searched(), (), Outer())
+    texts = {name: str(value) for name, value in plan.flatten().items()}
+    record = RunRecord("id", RunKey("sweep", "x"), "demo", "FINISHED", texts, {})
+    assert SweepPlan.read(record) == plan
+    runs = [
+        RunRecord(
+            f"run {i}", RunKey("trial", f"print {i}"), "x", "FINISHED", {}, {},
+            {ROW: f"point {i}", SEED: "3", POINT: str(i)},
+        )
+        for i in (2, 1, 10)
+    ]  # fmt: skip
+    found = plan.with_found(runs)
+    assert [trial.row for trial in found.trials.values()] == ["point 1", "point 2", "point 10"]
+    whole = SweepPlan.of(sweep(), expand(sweep(), Outer()))
+    assert whole.with_found(runs) == whole
+
+
+def test_one_name_asks_one_thing():
+    plan = SweepPlan.of(sweep(), expand(sweep(), Outer()))
+    fewer = sweep().only(["on"], [0])
+    check_name(plan, [plan, SweepPlan.of(fewer, expand(fewer, Outer()))])
+    other = sweep(rows={"on": {"inner.weight": 3}})
+    with pytest.raises(UserError, match=r"row 'on', seed 0, was another.*--as NAME"):
+        check_name(plan, [SweepPlan.of(other, expand(other, Outer()))])
+    with pytest.raises(UserError, match="searches something else"):
+        check_name(plan, [SweepPlan.of(searched(), (), Outer())])
+    renamed = plan.model_copy(update={"name": "mine"})
+    check_name(renamed, [SweepPlan.of(other, expand(other, Outer()))])

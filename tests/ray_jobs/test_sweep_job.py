@@ -12,10 +12,14 @@ from sweep_driver import Experiment, run_trial, sweep
 from olivine.config import Runtime
 from olivine.errors import UserError
 from olivine.mlflow_tracker import MlflowTracker
-from olivine.sweep import expand
+from olivine.sweep import Question, Sweep, expand
 from ray_jobs.sweep import run_sweep
 
 ROOT = Path(__file__).parents[2]
+
+
+def ask(asked: Sweep, base: Experiment, **changes) -> Question:
+    return Question(asked, expand(asked, base), base, **changes)
 
 
 def _start(out: Path) -> subprocess.Popen:
@@ -64,11 +68,11 @@ def test_killed_sweep_goes_on_and_every_trial_is_there_once(tmp_path):
 def test_failures_are_told_and_do_not_stop_the_others(tmp_path, local_ray):
     rows = {name: {"behaviour": name} for name in ("work", "raise", "die")}
     asked = sweep(rows, seeds=(0,))
-    trials = expand(asked, Experiment(num_steps=1, step_s=0))
+    question = ask(asked, Experiment(num_steps=1, step_s=0))
     runtime = Runtime(out=str(tmp_path), device="cpu")
     tracker = MlflowTracker(runtime.store_uri(), "failing")
     told: list[str] = []
-    outcome = run_sweep(asked, trials, run_trial, runtime, tracker, say=told.append)
+    outcome = run_sweep(question, run_trial, runtime, tracker, say=told.append)
 
     assert [record.name for record in outcome.finished.values()] == ["work, seed 0"]
     assert outcome.failures["raise, seed 0"] == "ValueError: This row cannot work."
@@ -90,7 +94,7 @@ def test_failures_are_told_and_do_not_stop_the_others(tmp_path, local_ray):
     assert "RUNNING" not in {record.status for record in tracker.records()}
 
     # The failed ones are mended and asked again: the finished one is not run a second time.
-    again = run_sweep(asked, trials, run_trial, runtime, tracker, say=told.append)
+    again = run_sweep(question, run_trial, runtime, tracker, say=told.append)
     assert again.num_reused == 1
     assert (tmp_path / "ledger.txt").read_text().count("\n") == 5
     assert len(tracker.records("trial")) == 3
@@ -98,17 +102,17 @@ def test_failures_are_told_and_do_not_stop_the_others(tmp_path, local_ray):
 
 def test_a_sweep_that_runs_already_and_one_that_cannot_be_placed_are_told(tmp_path, local_ray):
     asked = sweep({"work": {}}, seeds=(0,))
-    trials = expand(asked, Experiment(num_steps=1, step_s=0))
+    question = ask(asked, Experiment(num_steps=1, step_s=0))
     runtime = Runtime(out=str(tmp_path), device="cuda")
     tracker = MlflowTracker(runtime.store_uri(), "refused")
     with pytest.raises(UserError, match="asks for 1 GPUs and this machine has 0"):
-        run_sweep(asked, trials, run_trial, runtime, tracker, say=lambda _: None)
+        run_sweep(question, run_trial, runtime, tracker, say=lambda _: None)
 
     def meddle(text: str) -> None:
         with pytest.raises(UserError, match="is running already"):
-            run_sweep(asked, trials, run_trial, runtime, tracker, say=lambda _: None)
+            run_sweep(question, run_trial, runtime, tracker, say=lambda _: None)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(asked, trials, run_trial, runtime, tracker, say=meddle)
+        run_sweep(question, run_trial, runtime, tracker, say=meddle)
     assert "RUNNING" not in {record.status for record in tracker.records()}

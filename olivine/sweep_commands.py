@@ -1,0 +1,196 @@
+"""`olivine sweep` and `olivine reproduce`: questions asked, and a paper's tables made again."""
+
+import re
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from olivine.buckets import is_bucket
+from olivine.config import EvaluateConfig, Runtime
+from olivine.errors import UserError, nearest
+from olivine.sweep import Question, Sweep, expand, find_sweep
+from olivine.sweep_limits import Limits
+from olivine.tracking import Tracker
+
+if TYPE_CHECKING:
+    from ray_jobs.sweep import SweepOutcome
+
+# The paper's tables that a sweep asks for; 10 has the classes of 1's rows.
+TABLES = {
+    "table1": ("methods", "label_fraction"),
+    "table2": ("label_fraction_semantickitti",),
+    "table6": ("components", "design_choices"),
+    "table7": ("backbones",),
+    "table9": ("cost",),
+    "table10": ("methods",),
+}
+
+
+def sweep(arguments: Namespace) -> int:
+    """Run a sweep, or with --dry-run say what it would run."""
+    from olivine.commands import open_tracker, resolve
+
+    base, runtime = resolve(arguments, find_sweep(arguments.name).recipe)
+    question = question_of(arguments, base, runtime)
+    tracker = open_tracker(runtime)
+    if arguments.dry_run:
+        return _dry_run(question, runtime, tracker)
+    return ask(question, runtime, tracker, arguments)
+
+
+def reproduce(arguments: Namespace) -> int:
+    """Run what is missing of a paper's table, then write it; 1 if a part of it is missing."""
+    if arguments.table not in TABLES:
+        raise UserError(
+            f"No {arguments.table!r} to reproduce.{nearest(arguments.table, TABLES)} There are "
+            f"{', '.join(TABLES)}."
+        )
+    status = 0
+    for name in TABLES[arguments.table]:
+        arguments.name = name
+        sys.stdout.write(f"{arguments.table}: olivine sweep {name}\n")
+        status = max(status, sweep(arguments))
+    return status
+
+
+def question_of(arguments: Namespace, base: EvaluateConfig, runtime: Runtime) -> Question:
+    """Return a sweep's trials; raise UserError for a bad point or labels that are missing."""
+    from olivine import evaluate
+    from olivine.pretrain import check_labels, run_key
+
+    chosen = _named(find_sweep(arguments.name), getattr(arguments, "as_name", "")).only(
+        [row.strip() for row in arguments.rows.split(";") if row.strip()],
+        _seeds(arguments.seeds),
+    )
+
+    def identify(config: EvaluateConfig) -> str:
+        return evaluate.run_key(config, runtime).fingerprint
+
+    def shared_work(config: EvaluateConfig) -> str:
+        frames = config.pretrained.data.open(runtime.data_path(), runtime.cache_path())
+        return run_key(config.pretrained, frames).fingerprint
+
+    trials = expand(chosen, base, identify)
+    for config in [trial.config for trial in trials] or [base]:
+        assert isinstance(config, EvaluateConfig)
+        check_labels(config.pretrained, runtime)
+    return Question(chosen, trials, base, identify, shared_work)
+
+
+def ask(question: Question, runtime: Runtime, tracker: Tracker, arguments: Namespace) -> int:
+    """Run a question's missing trials, then show its table."""
+    from olivine.commands import INCOMPLETE, OK, say
+    from ray_jobs.evaluate import trial as trial_function
+    from ray_jobs.sweep import run_sweep
+
+    outcome = run_sweep(
+        question,
+        trial_function,
+        runtime,
+        tracker,
+        limits=_limits(arguments),
+        force=arguments.force,
+        say=_tell,
+    )
+    _tell_outcome(question, outcome)
+    name = question.sweep.name
+    if outcome.finished and not question.sweep.search and not is_bucket(runtime.out):
+        _write_table(name, runtime, tracker)
+    following = f"report {name}" if question.sweep.search else f"table {name}"
+    words = Namespace(recipe=None, config=arguments.config, set=arguments.set)
+    say(f"Runs: {runtime.store_uri()}", following, words)
+    return INCOMPLETE if outcome.failures or outcome.limit else OK
+
+
+def _tell_outcome(question: Question, outcome: "SweepOutcome") -> None:
+    for name, reason in outcome.failures.items():
+        _tell(f"Failed: {name}: {reason}")
+    gave_up = f", {outcome.gave_up} given up early" if question.sweep.search else ""
+    _tell(
+        f"{len(outcome.finished)} of {len(outcome.plan.trials)} trials are finished, "
+        f"{outcome.num_reused} of them before{gave_up}; {outcome.gpu_hours:.3g} hours of devices "
+        "taken now."
+    )
+    if outcome.limit:
+        _tell(f"It ended before its last trial: {outcome.limit}. The same command goes on.")
+
+
+def _write_table(name: str, runtime: Runtime, tracker: Tracker) -> None:
+    from olivine.results import write_results
+
+    results = write_results(name, runtime, tracker, Path(runtime.out, "tables", name))
+    _tell(results.table)
+    _tell(f"Wrote {', '.join(str(path) for path in results.files)}")
+
+
+def _dry_run(question: Question, runtime: Runtime, tracker: Tracker) -> int:
+    from olivine.sweep_estimate import estimate
+
+    if question.sweep.search is not None:
+        search = question.sweep.search
+        _tell(f"A search of {search.num_points} points, {' and '.join(search.goals)} as goals:")
+        for name, values in search.space.items():
+            _tell(f"  {name}: {values.to_dict()}")
+        return 0
+    prints = {trial.fingerprint for trial in question.trials}
+    trials = tracker.records("trial")
+    finished = {
+        run.key.fingerprint for run in trials
+        if run.status == "FINISHED" and run.key.fingerprint in prints
+    }  # fmt: skip
+    stages = [
+        [run for run in tracker.records(stage) if run.status == "FINISHED"]
+        for stage in ("pretrain", "evaluate")
+    ]
+    done = {run.key.fingerprint for run in stages[0]}
+    first: dict[str, str] = {}
+    for trial in question.trials:
+        work = question.shared_work(trial.config)
+        note = ""
+        if trial.fingerprint in finished:
+            note = "finished before"
+        elif work in done:
+            note = "its pretraining is there"
+        elif work in first:
+            note = f"shares the pretraining of {first[work]}"
+        elif work:
+            first[work] = trial.name
+        _tell(f"{trial.fingerprint}  {trial.name}{f'  ({note})' if note else ''}")
+    for line in estimate(question, finished, *stages).lines(runtime.usd_per_gpu_hour):
+        _tell(line)
+    return 0
+
+
+def _named(chosen: Sweep, name: str) -> Sweep:
+    if not name:
+        return chosen
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise UserError(f"--as takes letters, digits, _ and -; it was given {name!r}.")
+    changes = {"name": name, "published": chosen.published or chosen.name}
+    return chosen.model_copy(update=changes)
+
+
+def _limits(arguments: Namespace) -> Limits:
+    return Limits.from_dict(
+        {
+            "max_trials": arguments.max_trials,
+            "max_gpu_hours": arguments.max_gpu_hours,
+            "max_usd": arguments.max_cost,
+            "max_hours": arguments.max_hours,
+        }
+    )
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(seed) for seed in text.split(",") if seed.strip()]
+    except ValueError:
+        raise UserError(
+            f"--seeds takes whole numbers such as 0,1,2; it was given {text!r}."
+        ) from None
+
+
+def _tell(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

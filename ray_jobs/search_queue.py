@@ -1,0 +1,99 @@
+"""Which trial Ray Tune starts next: those of a search, suggested from the ones before."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import yaml
+from ray.tune.search import Searcher
+
+from olivine.point_search import PointSearch
+from olivine.spec import Spec
+from olivine.sweep import GAVE_UP, POINT, Search, Sweep, Trial, point_of
+from olivine.sweep_limits import Meter
+from olivine.tracking import FAILURE, RunRecord
+from ray_jobs.trial import tune_config
+from ray_jobs.trial_queue import Asked
+
+
+class SearchQueue(Asked):
+    """New points until there are enough; first the ones that an earlier start left unfinished."""
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        base: Spec,
+        identify: Callable[[Any], str],
+        earlier: Sequence[RunRecord],
+        meter: Meter,
+    ):
+        super().__init__(meter)
+        assert sweep.search is not None
+        self._sweep, self._base, self._identify = sweep, base, identify
+        # Another seed, or the first points would be drawn once more.
+        seed = sweep.seeds[0] + 1000 * len(earlier)
+        self._points = PointSearch(sweep.search, seed)
+        self._again: list[tuple[Trial, int]] = []
+        self._numbers: dict[str, int] = {}  # fingerprint -> point of this start's study
+        self._scores: dict[str, Mapping[str, float] | None] = {}
+        self._number: dict[str, int] = {}  # fingerprint -> number in the store
+        for run in sorted(earlier, key=_number):
+            settings = settings_of(run, sweep.search)
+            gave_up = run.tags.get(FAILURE, "").startswith(GAVE_UP)
+            if run.status == "FINISHED" or gave_up:
+                scores = None if gave_up else run.metrics
+                self._points.remember(settings, scores)
+                self._scores[run.key.fingerprint] = scores
+            else:
+                self._again.append((point_of(sweep, base, settings, identify), _number(run)))
+        self._next_number = max(map(_number, earlier), default=0) + 1
+
+    def next(self) -> Trial | str | None:
+        """Return a point that was not tried before; one that was costs nothing and teaches."""
+        if self._again:
+            trial, number = self._again.pop(0)
+            self._number[trial.fingerprint] = number
+            return trial
+        search = self._sweep.search
+        assert search is not None
+        while self._points.num_points + len(self._pending_again()) < search.num_points:
+            number, settings = self._points.suggest()
+            trial = point_of(self._sweep, self._base, settings, self._identify)
+            if trial.fingerprint in self._scores:
+                self._points.tell(number, self._scores[trial.fingerprint])
+                continue
+            self._numbers[trial.fingerprint] = number
+            self._scores[trial.fingerprint] = None
+            self._number[trial.fingerprint] = self._next_number
+            self._next_number += 1
+            return trial
+        return Searcher.FINISHED
+
+    def sent(self, trial: Trial) -> dict[str, Any]:
+        """Return what goes to its process."""
+        return tune_config(trial, self._number[trial.fingerprint])
+
+    def ended(self, trial: Trial, result: Mapping[str, Any], error: bool) -> None:
+        """Learn the scores of a point that came to its end."""
+        goals = self._sweep.search.goals if self._sweep.search else {}
+        whole = not error and all(name in result for name in goals)
+        scores = {name: float(result[name]) for name in goals} if whole else None
+        self._scores[trial.fingerprint] = scores
+        if trial.fingerprint in self._numbers:
+            self._points.tell(self._numbers.pop(trial.fingerprint), scores)
+        else:
+            search = self._sweep.search
+            assert search is not None
+            flat = trial.config.flatten()
+            self._points.remember({name: flat[name] for name in search.space}, scores)
+
+    def _pending_again(self) -> list[Trial]:
+        return [t for t in self.running.values() if t.fingerprint not in self._numbers]
+
+
+def settings_of(run: RunRecord, search: Search) -> dict[str, Any]:
+    """Return a point's settings as the store has them."""
+    return {name: yaml.safe_load(run.settings[name]) for name in search.space}
+
+
+def _number(run: RunRecord) -> int:
+    return int(run.tags.get(POINT, 0))
