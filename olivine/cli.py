@@ -82,15 +82,26 @@ def build_parser() -> argparse.ArgumentParser:
         _add_settings(commands.add_parser(name, help=text), recipe=True)
     sweep = commands.add_parser("sweep", help="run every row and seed of a question, on Ray Tune")
     sweep.add_argument("name", help="a module of sweeps/")
-    sweep.add_argument("--rows", default="", help="only these rows, separated by ';'")
-    sweep.add_argument("--seeds", default="", help="these seeds instead, such as 0,1,2")
-    sweep.add_argument("--dry-run", action="store_true", help="print the trials and stop")
-    sweep.add_argument("--recipe", help="the recipe that the rows change (default: the sweep's)")
-    _add_settings(sweep, recipe=False)
+    _add_sweep(sweep)
+    reproduce = commands.add_parser(
+        "reproduce", help="run what is missing of a paper's table, and write it"
+    )
+    reproduce.add_argument("table", help="table1, table2, table6, table7, table9 or table10")
+    _add_sweep(reproduce)
     table = commands.add_parser("table", help="write a sweep's table and figures from MLflow")
-    table.add_argument("name", help="a sweep that was run")
-    table.add_argument("--folder", default="", help="where to write (default: runtime.out)")
+    _add_table(table)
     _add_settings(table, recipe=False)
+    page = commands.add_parser("report", help="write all that a sweep found as one HTML page")
+    page.add_argument("name", metavar="SWEEP", help="a sweep that was started")
+    page.add_argument("--baseline", default="", metavar="ROW", help="compare with this row")
+    page.add_argument("--folder", default="", help="(default: reports/ below runtime.out)")
+    _add_settings(page, recipe=False)
+    compare = commands.add_parser("compare", help="print what differs between two runs")
+    for which in ("first", "second"):
+        compare.add_argument(
+            which, metavar="RUN", help="how an MLflow run id or a fingerprint begins"
+        )
+    _add_settings(compare, recipe=False)
     demo = commands.add_parser("demo", help="all of it on a synthetic world, in minutes")
     demo.add_argument("--out", default="demo", help="folder for everything (default: demo)")
     demo.add_argument("--rows", default="", help="rows of the sweep, separated by ';'")
@@ -128,6 +139,50 @@ def _add_settings(parser: argparse.ArgumentParser, recipe: bool) -> None:
     )
 
 
+def _add_sweep(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rows", default="", help="only these rows, separated by ';'")
+    parser.add_argument("--seeds", default="", help="these seeds instead, such as 0,1,2")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print trials, what is reused, hours and cost; stop"
+    )
+    parser.add_argument("--recipe", help="the recipe that the rows change (default: the sweep's)")
+    parser.add_argument("--as", dest="as_name", default="", metavar="NAME", help="call it so")
+    parser.add_argument("--force", action="store_true", help="run what is finished, too")
+    for flag, kind, what in (
+        ("--max-trials", int, "start so many at most"),
+        ("--max-gpu-hours", float, "end after so many hours of devices"),
+        ("--max-cost", float, "end at this cost, by runtime.usd_per_gpu_hour"),
+        ("--max-hours", float, "end after so many hours by the clock"),
+    ):
+        parser.add_argument(flag, type=kind, default=0, metavar="N", help=f"{what} (default: none)")
+    _add_settings(parser, recipe=False)
+
+
+def _add_table(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="a sweep that was run, or all: every trial of the store")
+    parser.add_argument("--rows", default="", metavar="'A;B'", help="only these rows")
+    parser.add_argument(
+        "--by",
+        default="",
+        metavar="SETTING,…",
+        help="rows are the values of these settings, or of row, method, sweep, seed (default: row)",
+    )
+    parser.add_argument(
+        "--columns", default="", metavar="SETTING,…", help="columns are the values of these"
+    )
+    parser.add_argument("--metrics", default="", metavar="NAME,…", help="(default: the sweep's)")
+    parser.add_argument("--baseline", default="", metavar="ROW", help="compare with this row")
+    parser.add_argument("--test", default="t", help="over seeds: t or wilcoxon (default: t)")
+    parser.add_argument(
+        "--lower", default="", metavar="METRIC,…", help="lower is better for these too"
+    )
+    parser.add_argument(
+        "--published", default="", metavar="TABLE", help="numbers in print (default: the sweep's)"
+    )
+    parser.add_argument("--format", default="", help="of md,tex,csv,html (default: all)")
+    parser.add_argument("--folder", default="", help="where to write (default: runtime.out)")
+
+
 def _add_weights(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "check", "fetch"))
     parser.add_argument("names", nargs="*", metavar="NAME", help="(default: all; fetch needs some)")
@@ -145,8 +200,8 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     synth.add_argument("--processes", type=int, default=0, help="(default: one per core)")
     synth.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     check = actions.add_parser("check", help="list every missing, broken or inconsistent file")
-    check.add_argument("root", help="folder that holds samples/ and v1.0-*/")
-    check.add_argument("--version", default="", help="(default: the only one there)")
+    check.add_argument("root", help="folder that holds samples/ and v1.0-*/, or sequences/")
+    check.add_argument("--version", default="", help="nuScenes' (default: the only one there)")
     check.add_argument("--threads", type=int, default=8)
 
 

@@ -7,17 +7,12 @@ Stages run through `ray_jobs`, imported only then, or in this process by
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from olivine.buckets import is_bucket
 from olivine.config import EvaluateConfig, Runtime
 from olivine.errors import UserError
 from olivine.spec import parse_settings, read_yaml
 from olivine.tracking import Tracker
 from olivine.worker import LocalWorker
-
-if TYPE_CHECKING:
-    from olivine.sweep import Trial
 
 OK, INCOMPLETE = 0, 1
 
@@ -33,7 +28,10 @@ def run(arguments: Namespace) -> int:
         "evaluate": _evaluate,
         "show": _show,
         "sweep": _sweep,
+        "reproduce": _reproduce,
         "table": _table,
+        "report": _report,
+        "compare": _compare,
         "demo": _demo,
     }[arguments.command](arguments)
 
@@ -144,72 +142,33 @@ def _evaluate(arguments: Namespace) -> int:
 
 
 def _sweep(arguments: Namespace) -> int:
-    from olivine.sweep import find_sweep
+    from olivine import sweep_commands
 
-    sweep = find_sweep(arguments.name)
-    base, runtime = resolve(arguments, sweep.recipe)
-    trials = plan_sweep(arguments, base, runtime)
-    if arguments.dry_run:
-        for trial in trials:
-            sys.stdout.write(f"{trial.fingerprint}  {trial.name}\n")
-        sys.stdout.write(f"{len(trials)} trials.\n")
-        return OK
-    from ray_jobs.evaluate import trial as trial_function
-    from ray_jobs.sweep import run_sweep
-
-    outcome = run_sweep(sweep, trials, trial_function, runtime, open_tracker(runtime))
-    for name, reason in outcome.failures.items():
-        sys.stdout.write(f"Failed: {name}: {reason}\n")
-    say(
-        f"{len(outcome.finished)} of {len(trials)} trials are finished, {outcome.num_reused} of "
-        f"them before; runs in {runtime.store_uri()}",
-        f"table {arguments.name}",
-        arguments,
-    )
-    return INCOMPLETE if outcome.failures else OK
+    return sweep_commands.sweep(arguments)
 
 
-def plan_sweep(arguments: Namespace, base: EvaluateConfig, runtime: Runtime) -> tuple["Trial", ...]:
-    """Return the trials of a sweep; raise UserError for a bad point or labels that are missing."""
-    from olivine import evaluate
-    from olivine.pretrain import check_labels
-    from olivine.sweep import expand, find_sweep
+def _reproduce(arguments: Namespace) -> int:
+    from olivine import sweep_commands
 
-    sweep = find_sweep(arguments.name).only(
-        [row.strip() for row in arguments.rows.split(";") if row.strip()],
-        _seeds(arguments.seeds),
-    )
-    trials = expand(sweep, base, lambda config: evaluate.run_key(config, runtime).fingerprint)
-    for trial in trials:
-        assert isinstance(trial.config, EvaluateConfig)
-        check_labels(trial.config.pretrained, runtime)
-    return trials
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        return [int(seed) for seed in text.split(",") if seed.strip()]
-    except ValueError:
-        raise UserError(
-            f"--seeds takes whole numbers such as 0,1,2; it was given {text!r}."
-        ) from None
+    return sweep_commands.reproduce(arguments)
 
 
 def _table(arguments: Namespace) -> int:
-    from olivine.results import write_results
+    from olivine import table_commands
 
-    _, runtime = resolve(arguments)
-    if is_bucket(arguments.folder or runtime.out):
-        raise UserError(
-            f"A table is written to a local folder: give --folder, {runtime.out} is none."
-        )
-    folder = Path(arguments.folder or runtime.out)
-    results = write_results(arguments.name, runtime, open_tracker(runtime), folder)
-    sys.stdout.write(f"{results.table}\n")
-    for path in results.files:
-        sys.stdout.write(f"Wrote {path}\n")
-    sys.stdout.write(f"Next: mlflow server --backend-store-uri {runtime.store_uri()}\n")
-    return OK
+    return table_commands.run(arguments)
+
+
+def _report(arguments: Namespace) -> int:
+    from olivine import report_commands
+
+    return report_commands.report(arguments)
+
+
+def _compare(arguments: Namespace) -> int:
+    from olivine import report_commands
+
+    return report_commands.compare(arguments)
 
 
 def _demo(arguments: Namespace) -> int:

@@ -43,6 +43,19 @@ CLASS_COLOURS = {
     "terrain": "#b5cf6b",
     "manmade": "#c9b29b",
     "vegetation": "#2e8b57",
+    # SemanticKITTI's own
+    "other-vehicle": "#b8651b",
+    "person": "#0057e7",
+    "bicyclist": "#8a2be2",
+    "motorcyclist": "#17becf",
+    "road": "#9fc5c1",
+    "parking": "#8796c4",
+    "other-ground": "#7a8b8b",
+    "building": "#c9b29b",
+    "fence": "#6b5b95",
+    "trunk": "#8c4b00",
+    "pole": "#4d4d4d",
+    "traffic-sign": "#ff5e9a",
 }
 
 
@@ -58,7 +71,8 @@ def error_figure(
     """Draw the truth by class and, for each method, which points it has wrong, from above.
 
     Points without a true class (`IGNORE`) are left out of the errors and of the share in the
-    titles. The LiDAR's x points right, y forward, so a panel shows the way ahead upwards.
+    titles. nuScenes' x points right, y forward, so a panel shows the way ahead upwards; of
+    SemanticKITTI it is to the right.
     """
     near = (np.abs(xyz_m[:, :2]) <= radius_m).all(axis=1)
     xy_m, truth = xyz_m[near][:, :2], true_ids[near]
@@ -112,7 +126,7 @@ def score_bars(
 ) -> Path:
     """Draw a bar per method with its deviation over seeds; a line marks the baseline's mean.
 
-    `table` has the columns of `tabulate.ablation_table`. A method without a finished run keeps
+    `table` has the columns method, metric, mean, std and n. A method without a finished run keeps
     its place and is called so.
     """
     lines = table[table["metric"] == metric].reset_index(drop=True)

@@ -1,7 +1,7 @@
 """What a sweep found, for people: its table, its figures and where they lie."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +10,17 @@ import pandas as pd
 
 from olivine import figures
 from olivine.config import Runtime
-from olivine.datasets.nuscenes.classes import CLASS_NAMES
-from olivine.errors import UserError, nearest
 from olivine.evaluate import PRETRAINED, predictions_name, read_predictions
 from olivine.storage import Store
 from olivine.sweep import SweepPlan
-from olivine.tabulate import write_ablation
-from olivine.tracking import Tracker
+from olivine.table_csv import long_format
+from olivine.table_layout import lay_out
+from olivine.table_markdown import markdown
+from olivine.table_spec import ROW, Table, TableSpec
+from olivine.tabulate import ALL, FORMATS, find_plan, scene_reader, tabulate, write_table
+from olivine.tracking import Columns, RunRecord, Tracker
 
-METRICS = ("miou", "accuracy")
+MAX_ROWS_DRAWN = 60  # more are no figure
 
 
 @dataclass(frozen=True)
@@ -29,77 +31,94 @@ class Results:
     files: tuple[Path, ...]
 
 
-def write_results(sweep_name: str, runtime: Runtime, tracker: Tracker, folder: Path) -> Results:
-    """Write the newest sweep of that name as ablation.csv, ablation.md and figures.
+def write_results(
+    name: str,
+    runtime: Runtime,
+    tracker: Tracker,
+    folder: Path,
+    *,
+    spec: TableSpec = TableSpec(),  # noqa: B008, it is frozen
+    formats: Sequence[str] = FORMATS,
+) -> Results:
+    """Write the newest sweep of that name, or `ALL` trials, as a table in several formats.
 
-    Raises UserError if there is no such sweep in the store, or nothing of it has finished.
+    A table of a sweep's own rows has figures beside it. Raises UserError if there is no such
+    sweep in the store, or nothing of it has finished.
     """
-    sweeps = tracker.records("sweep")
-    named = [record for record in sweeps if record.settings.get("name") == sweep_name]
-    if not named:
-        known = sorted({record.settings.get("name", "") for record in sweeps})
-        raise UserError(
-            f"No sweep {sweep_name!r} in {runtime.store_uri()}; it has "
-            f"{', '.join(known) or 'none'}.{nearest(sweep_name, known)} Run `olivine sweep "
-            f"{sweep_name}` first."
-        )
-    plan, trials = SweepPlan.read(named[0]), tracker.records("trial")
-    metrics = METRICS if plan.metric in METRICS else (plan.metric,)
-    csv, markdown = write_ablation(folder, trials, plan, metrics)
-    files = [csv, markdown, _draw_bars(folder, csv, plan), *_draw_errors(folder, runtime, plan)]
-    curves = _draw_curves(folder, tracker, plan)
-    return Results(markdown.read_text(), (*files, *curves))
+    plan = None if name == ALL else find_plan(name, tracker, runtime.store_uri())
+    table = tabulate(plan, spec, tracker, scene_reader(runtime.out))
+    files = list(write_table(folder, table, formats).values())
+    own_rows = table.spec.by == (ROW,) and not table.spec.columns
+    if plan is not None and own_rows and len(table.rows) <= MAX_ROWS_DRAWN:
+        files.append(_draw_bars(folder, table, plan))
+        files += _draw_errors(folder, runtime, table, plan)
+        files += _draw_curves(folder, tracker, table, plan)
+    return Results(markdown(lay_out(table)), tuple(files))
 
 
-def _draw_bars(folder: Path, csv: Path, plan: SweepPlan) -> Path:
-    table = pd.read_csv(csv)
-    label = {"miou": "mIoU of the validation split (%)"}.get(plan.metric, plan.metric)
-    return figures.score_bars(folder / "scores.png", table, plan.metric, label=label)
+def _draw_bars(folder: Path, table: Table, plan: SweepPlan) -> Path:
+    metrics = table.spec.metrics
+    metric = plan.metric if plan.metric in metrics else metrics[0]
+    label = {"miou": "mIoU of the validation split (%)"}.get(metric, metric)
+    path, lines = folder / "scores.png", long_format(table)
+    return figures.score_bars(path, lines, metric, label=label, baseline=table.spec.baseline)
 
 
-def _draw_errors(folder: Path, runtime: Runtime, plan: SweepPlan) -> list[Path]:
-    """Draw the same frame under the first row and the last, the sweep's two ends, in one seed."""
+def _draw_errors(folder: Path, runtime: Runtime, table: Table, plan: SweepPlan) -> list[Path]:
+    """Draw the same frame under the first row and the last, the table's two ends, in one seed."""
     store, rows = Store(runtime.out), plan.rows()
     chosen: dict[str, Mapping[str, np.ndarray]] = {}
-    for row in (next(iter(rows)), list(rows)[-1]):
+    for row in (table.rows[0], table.rows[-1]):
         names = [predictions_name(fingerprint) for fingerprint in rows[row]]
-        found = [name for name in names if store.exists(name)]
-        if found:
-            chosen[row] = read_predictions(store, found[0])
+        found = next((name for name in names if store.exists(name)), None)
+        if found is not None:
+            chosen[row] = read_predictions(store, found)
     if not chosen:
         return []
     first = next(iter(chosen.values()))
-    predictions = {row: arrays["predicted"] for row, arrays in chosen.items()}
-    return [
-        figures.error_figure(
-            folder / "errors.png", first["xyz_m"], first["truth"], predictions, CLASS_NAMES
-        )
-    ]
-
-
-def _draw_curves(folder: Path, tracker: Tracker, plan: SweepPlan) -> list[Path]:
-    """Draw a loss of every pretraining over seeds, under the first row that used it."""
-    pretrained = {run.key.fingerprint: run for run in tracker.records("pretrain")}
-    used: dict[str, tuple[str, int]] = {}
-    evaluated = {
-        run.key.fingerprint: run.tags.get(PRETRAINED, "") for run in tracker.records("evaluate")
+    points, truth, names = first["xyz_m"], first["truth"], first["class_names"].tolist()
+    predictions = {
+        row: arrays["predicted"]
+        for row, arrays in chosen.items()
+        if np.array_equal(arrays["xyz_m"], points)  # the two ends may be of two data sets
     }
-    for row, fingerprints in plan.rows().items():
-        for fingerprint in fingerprints:
+    return [figures.error_figure(folder / "errors.png", points, truth, predictions, names)]
+
+
+def _draw_curves(folder: Path, tracker: Tracker, table: Table, plan: SweepPlan) -> list[Path]:
+    """Draw a loss of every pretraining over seeds, under the first row that used it."""
+    pretrained = {run.key.fingerprint: run for run in _runs(tracker, "pretrain")}
+    evaluated = {
+        run.key.fingerprint: run.tags.get(PRETRAINED, "") for run in _runs(tracker, "evaluate")
+    }
+    used: dict[str, tuple[str, int]] = {}
+    for row in table.rows:
+        for fingerprint in plan.rows()[row]:
             used.setdefault(evaluated.get(fingerprint, ""), (row, plan.trials[fingerprint].seed))
+    shown = {
+        fingerprint: term
+        for fingerprint in used.keys() & pretrained.keys()
+        if (term := _shown_term(pretrained[fingerprint].metrics)) is not None
+    }
+    histories: dict[str, dict[int, float]] = {}
+    for term in set(shown.values()):
+        run_ids = [pretrained[name].run_id for name in shown if shown[name] == term]
+        histories |= tracker.histories(run_ids, f"pretrain/{term}")
     lines: list[tuple[str, int, int, float]] = []
     for fingerprint, (row, seed) in used.items():
-        run = pretrained.get(fingerprint)
-        term = _shown_term(run.metrics) if run is not None else None
-        if run is None or term is None:
-            continue
-        history = sorted(tracker.history(run.run_id, f"pretrain/{term}").items())
-        usual = abs(float(np.median([value for _, value in history]))) or 1.0
-        lines += [(f"{row}: {term}", seed, step, value / usual) for step, value in history]
+        if fingerprint in shown:
+            history = sorted(histories[pretrained[fingerprint].run_id].items())
+            usual = abs(float(np.median([value for _, value in history]))) or 1.0
+            name = f"{row}: {shown[fingerprint]}"
+            lines += [(name, seed, step, value / usual) for step, value in history]
     if not lines:
         return []
     curves = pd.DataFrame(lines, columns=["method", "seed", "step", "value"])
     return [figures.learning_curves(folder / "learning.png", curves, "loss / its median")]
+
+
+def _runs(tracker: Tracker, stage: str) -> list[RunRecord]:
+    return tracker.records(stage, columns=Columns(settings=(), tags=(PRETRAINED,)))
 
 
 def _shown_term(metrics: Mapping[str, float]) -> str | None:

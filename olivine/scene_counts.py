@@ -5,7 +5,7 @@ second apart, so only scenes can be drawn again to ask how much a score owes to 
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,32 +51,28 @@ class SceneCounts:
         prefix, name = metric[: len(IOU)], metric[len(IOU) :]
         return metric in ("miou", "accuracy") or (prefix == IOU and name in self.class_names)
 
-    def score(self, metric: str, weights: Float[np.ndarray, "B S"]) -> Float[np.ndarray, " B"]:
-        """Return a metric in percent of the scenes counted so many times, once per row.
+    def scores(
+        self, metrics: Sequence[str], weights: Float[np.ndarray, "B S"]
+    ) -> dict[str, Float[np.ndarray, " B"]]:
+        """Return metrics in percent of the scenes counted so many times, once per row.
 
         Counts are summed before anything is divided, as over a whole split (METHOD §8.4). NaN
         where no point is left.
         """
         hits, true, predicted = self._sums(weights)
         with np.errstate(invalid="ignore"):
-            if metric == "accuracy":
-                return 100 * hits.sum(axis=1) / true.sum(axis=1)
             iou = hits / (true + predicted - hits)
-        if metric != "miou":
-            return 100 * iou[:, self.class_names.index(metric.removeprefix(IOU))]
+            accuracy = hits.sum(axis=1) / true.sum(axis=1)
+            known = ~np.isnan(iou)
+            mean = np.where(known, iou, 0).sum(axis=1) / known.sum(axis=1)
         if self.absent == "one":
-            return 100 * np.nan_to_num(iou, nan=1.0).mean(axis=1)
-        known = ~np.isnan(iou)
-        with np.errstate(invalid="ignore"):
-            return 100 * np.where(known, iou, 0).sum(axis=1) / known.sum(axis=1)
+            mean = np.where(known, iou, 1).mean(axis=1)
+        of_classes = {f"{IOU}{name}": iou[:, i] for i, name in enumerate(self.class_names)}
+        found = {"miou": mean, "accuracy": accuracy, **of_classes}
+        return {metric: 100 * found[metric] for metric in metrics}
 
     def _sums(self, weights: Float[np.ndarray, "B S"]) -> tuple[np.ndarray, ...]:
         """Return hits, true points and predicted points by class of every weighted sum."""
         hits = np.diagonal(self.counts, axis1=1, axis2=2)
         parts = np.concatenate([hits, self.counts.sum(axis=2), self.counts.sum(axis=1)], axis=1)
         return tuple(np.split(weights @ parts.astype(float), 3, axis=1))
-
-
-def same_scenes(experiments: Mapping[object, SceneCounts]) -> bool:
-    """Say whether all experiments were scored on the same scenes, in the same order."""
-    return len({counts.scenes for counts in experiments.values()}) <= 1

@@ -1,218 +1,142 @@
 """The tabulation stage: finished runs become a table with error bars, published numbers beside it.
 
-A mean is over seeds, the deviation is the sample's (n - 1); one seed has none. What is missing is
-shown, never filled in, and a published number is never part of a mean.
+What is missing is shown with its reason, never filled in, and a published number is never part of
+a mean.
 """
 
-import functools
-from collections.abc import Iterable, Mapping, Sequence
-from importlib import resources
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from olivine.errors import UserError, nearest
+from olivine.evaluate import PRETRAINED, confusions_name
+from olivine.published import published_tables
+from olivine.scene_counts import SceneCounts
 from olivine.storage import Store
-from olivine.sweep import SweepPlan
-from olivine.tracking import FAILURE, RunRecord
+from olivine.sweep import ROW, SEED, SWEEP, SWEEP_RUN, SweepPlan
+from olivine.table_cells import make_table
+from olivine.table_comparisons import ReadScenes
+from olivine.table_csv import csv
+from olivine.table_html import html
+from olivine.table_latex import latex
+from olivine.table_layout import lay_out
+from olivine.table_markdown import markdown
+from olivine.table_runs import AskedRuns
+from olivine.table_spec import LABELS, Table, TableSpec
+from olivine.tracking import FAILURE, Columns, Tracker
 
-COLUMNS = ("method", "metric", "mean", "std", "n")
-DASH = "–"
+FORMATS = ("md", "tex", "csv", "html")
+ALL = "all"  # instead of a sweep's name: every trial of the store
+SCORES = ("miou", "accuracy")  # shown together where nothing else is asked for
+FILE = "ablation"  # name of a table's files, before the format
+
+_TAGS = (FAILURE, ROW, SEED, SWEEP, SWEEP_RUN, PRETRAINED)
+# What published numbers need
+_FOR_PRINT = ("protocol", "train.kind", "train.scene_step", "train.frame_step", "seed")
+SEARCH_NOTE = (
+    "This was a search: later points follow from earlier ones and some were given up early, so the "
+    "best of them is flattered. Compare a few of them by a sweep with rows and seeds."
+)
 
 
-def ablation_table(
-    records: Sequence[RunRecord], rows: Mapping[str, Sequence[str]], metrics: Sequence[str]
-) -> pd.DataFrame:
-    """Return one line per row and metric: method, metric, mean, std, n.
+def tabulate(
+    plan: SweepPlan | None, spec: TableSpec, tracker: Tracker, read_scenes: ReadScenes
+) -> Table:
+    """Return the table of a sweep, or without a plan of all trials of the store.
 
-    `rows` gives the fingerprints of each row's trials (`SweepPlan.rows`); of runs with one
-    fingerprint the newest counts. Raises UserError for a metric that no finished run has.
+    Metrics are those of the trials; one that none of them has is looked for in the evaluations
+    and pretrainings behind them. Raises UserError for a row, setting or metric that there is not,
+    or if nothing has finished.
     """
-    finished = _newest(record for record in records if record.status == "FINISHED")
-    asked = [finished[f] for prints in rows.values() for f in prints if f in finished]
-    _check_metrics(asked, metrics)
-    lines = []
-    for method, fingerprints in rows.items():
-        runs = [finished[f] for f in fingerprints if f in finished]
-        for metric in metrics:
-            values = pd.Series(
-                [r.metrics[metric] for r in runs if metric in r.metrics], dtype=float
-            )
-            lines.append((method, metric, values.mean(), values.std(ddof=1), len(values)))
-    return pd.DataFrame(lines, columns=list(COLUMNS))
+    if spec.published and spec.published not in published_tables():
+        raise UserError(
+            f"Nothing is in print of a table {spec.published!r}."
+            f"{nearest(spec.published, published_tables())} There are: "
+            f"{', '.join(published_tables())}."
+        )
+    if plan is None:
+        trials = tracker.records("trial", columns=Columns(tags=_TAGS))
+        asked, title, notes = AskedRuns.of_store(trials), "All trials", tuple[str, ...]()
+        spec = spec.model_copy(update={"metrics": spec.metrics or SCORES})
+    else:
+        settings = None if set(spec.by + spec.columns) - set(LABELS) else _FOR_PRINT
+        columns = Columns(settings=settings, tags=_TAGS)
+        trials = tracker.records("trial", fingerprints=plan.trials, columns=columns)
+        asked, title = AskedRuns.of_sweep(trials, plan), f"Sweep {plan.name}"
+        notes = (SEARCH_NOTE,) if plan.searches else ()
+        spec = _of_sweep(spec, plan)
+    if set(spec.metrics) - asked.metric_names():
+        asked = asked.with_metrics(_metrics_behind(asked, tracker))
+    return make_table(asked, spec, title, read_scenes, notes=notes)
 
 
-def missing_trials(records: Sequence[RunRecord], plan: SweepPlan) -> pd.DataFrame:
-    """Return the trials without a finished run: method, seed and why."""
-    finished = _newest(record for record in records if record.status == "FINISHED")
-    unfinished = _newest(record for record in records if record.status != "FINISHED")
-    lines = [
-        (trial.row, trial.seed, _why(unfinished.get(fingerprint)))
-        for fingerprint, trial in plan.trials.items()
-        if fingerprint not in finished
-    ]
-    return pd.DataFrame(lines, columns=["method", "seed", "why"])
+def find_plan(name: str, tracker: Tracker, store_uri: str) -> SweepPlan:
+    """Return what the newest sweep of that name asked for; raise UserError if there is none."""
+    sweeps = tracker.records("sweep")
+    named = [record for record in sweeps if record.settings.get("name") == name]
+    if not named:
+        known = sorted({record.settings.get("name", "") for record in sweeps})
+        raise UserError(
+            f"No sweep {name!r} in {store_uri}; it has {', '.join(known) or 'none'}."
+            f"{nearest(name, [*known, ALL])} Run `olivine sweep {name}` first, or set "
+            "runtime.out or runtime.tracking_uri to where it was run."
+        )
+    plan = SweepPlan.read(named[0])
+    if not plan.searches:
+        return plan
+    columns = Columns(settings=(), metrics=(), tags=None)
+    return plan.with_found(tracker.records("trial", {SWEEP_RUN: named[0].run_id}, columns=columns))
 
 
-def published(table: str, protocol: str = "linear_probe") -> pd.DataFrame:
-    """Return the numbers in print for one table: method, metric, value, how, source.
-
-    `how` is "printed", or "derived" where only a difference is in print. Empty where nothing is
-    known.
-    """
-    known = _published()
-    chosen = known[(known["table"] == table) & (known["protocol"] == protocol)]
-    return chosen.rename(columns={"row": "method"})[
-        ["method", "metric", "value", "how", "source"]
-    ].reset_index(drop=True)
-
-
-def published_rows(table: str) -> pd.DataFrame:
-    """Return the numbers in print of every protocol, by the labels that a sweep's rows have.
-
-    A linear probe has the method's name, fine-tuning the share of labels behind it ("PPKT, 10 %").
-    """
-    known = _published()
-    parts = [published(table)]
-    for protocol in known.loc[known["table"] == table, "protocol"].unique():
-        name, _, percent = protocol.rpartition("_")
-        if name == "finetune":
-            tuned = published(table, protocol)
-            parts.append(tuned.assign(method=tuned["method"] + f", {percent} %"))
-    return pd.concat(parts, ignore_index=True)
-
-
-def ablation_markdown(
-    table: pd.DataFrame,
-    title: str,
-    *,
-    in_print: pd.DataFrame | None = None,
-    missing: pd.DataFrame | None = None,
-    lower_is_better: Iterable[str] = (),
-) -> str:
-    """Return the table for people: a line per method, a column per metric, the best bold.
-
-    Numbers in print have a column of their own and their sources below; missing trials are
-    listed with their reasons.
-    """
-    metrics = list(dict.fromkeys(table["metric"]))
-    best = _best(table, set(lower_is_better))
-    lookup = {(line.method, line.metric): line for line in table.itertuples()}
-    prints = {} if in_print is None else {(p.method, p.metric): p for p in in_print.itertuples()}
-    in_columns = [m for m in metrics if any(metric == m for _, metric in prints)]
-    header = ["method", *metrics, "n", *(f"{metric}, published" for metric in in_columns)]
-    lines = []
-    for method in dict.fromkeys(table["method"]):
-        cells = [_cell(lookup[method, metric], best) for metric in metrics]
-        counts = {str(lookup[method, metric].n) for metric in metrics}
-        beside = [_printed(prints.get((method, metric))) for metric in in_columns]
-        lines.append([method, *cells, "/".join(sorted(counts)), *beside])
-    parts = [f"# {title}", "Mean ± standard deviation over n seeds.", _pipes([header, *lines])]
-    parts += _sources(table, in_print) if in_columns else []
-    parts += _missing_notes(missing)
-    return "\n\n".join(parts) + "\n"
-
-
-def write_ablation(
-    folder: Path, records: Sequence[RunRecord], plan: SweepPlan, metrics: Sequence[str] = ()
-) -> tuple[Path, Path]:
-    """Write ablation.csv (columns method, metric, mean, std, n) and ablation.md; return both."""
-    table = ablation_table(records, plan.rows(), tuple(metrics) or (plan.metric,))
-    text = ablation_markdown(
-        table,
-        f"Sweep {plan.name}",
-        in_print=published_rows(plan.name),
-        missing=missing_trials(records, plan),
-    )
-    store = Store(folder)
-    store.write("ablation.csv", table.to_csv(index=False).encode())
-    store.write("ablation.md", text.encode())
-    return folder / "ablation.csv", folder / "ablation.md"
-
-
-@functools.lru_cache(maxsize=1)
-def _published() -> pd.DataFrame:
-    with resources.files("olivine").joinpath("published.csv").open() as stream:
-        return pd.read_csv(stream)
-
-
-def _newest(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
-    """Return the first record of each fingerprint; a store gives the newest first."""
-    newest: dict[str, RunRecord] = {}
-    for record in records:
-        newest.setdefault(record.key.fingerprint, record)
-    return newest
-
-
-def _check_metrics(runs: Sequence[RunRecord], metrics: Sequence[str]) -> None:
-    if not runs:
-        raise UserError("No trial of this table has finished; run its sweep first.")
-    known = {name for run in runs for name in run.metrics}
-    for metric in metrics:
-        if metric not in known:
+def write_table(folder: Path, table: Table, formats: Sequence[str] = FORMATS) -> dict[str, Path]:
+    """Write a table in some of `FORMATS`; return the file of each."""
+    layout, store = lay_out(table), Store(folder)
+    writers = {
+        "md": lambda: markdown(layout),
+        "tex": lambda: latex(layout),
+        "csv": lambda: csv(table),
+        "html": lambda: html(layout),
+    }
+    for name in formats:
+        if name not in writers:
             raise UserError(
-                f"No run has a metric {metric!r}.{nearest(metric, known)} "
-                f"They have: {', '.join(sorted(known))}."
+                f"--format takes {', '.join(FORMATS)}; it was given {name!r}."
+                f"{nearest(name, FORMATS)}"
             )
+    files = {name: folder / f"{FILE}.{name}" for name in formats}
+    for name, path in files.items():
+        store.write(path.name, writers[name]().encode())
+    return files
 
 
-def _why(record: RunRecord | None) -> str:
-    if record is None:
-        return "never started"
-    reason = record.tags.get(FAILURE, "")
-    return f"{record.status.lower()}{f': {reason}' if reason else ''}"
+def scene_reader(out: str) -> ReadScenes:
+    """Return what reads the counts per scene that evaluations left below `runtime.out`."""
+    store = Store(out)
+
+    def read(fingerprint: str) -> SceneCounts | None:
+        name = confusions_name(fingerprint)
+        return SceneCounts.from_bytes(store.read(name)) if store.exists(name) else None
+
+    return read
 
 
-def _best(table: pd.DataFrame, lower_is_better: set[str]) -> set[tuple[str, str]]:
-    """Return (method, metric) of every best mean."""
-    best = set()
-    for metric, lines in table.dropna(subset="mean").groupby("metric"):
-        top = lines["mean"].min() if metric in lower_is_better else lines["mean"].max()
-        best |= {(method, str(metric)) for method in lines.loc[lines["mean"] == top, "method"]}
-    return best
+def _of_sweep(spec: TableSpec, plan: SweepPlan) -> TableSpec:
+    metrics = spec.metrics or (SCORES if plan.metric in SCORES else (plan.metric,))
+    published = spec.published or plan.published or plan.name
+    return spec.model_copy(update={"metrics": metrics, "published": published})
 
 
-def _cell(line: Any, best: set[tuple[str, str]]) -> str:
-    method, metric, mean, std = (getattr(line, name) for name in COLUMNS[:4])
-    if pd.isna(mean):
-        return DASH
-    text = f"{mean:.2f} ± {DASH if pd.isna(std) else f'{std:.2f}'}"
-    return f"**{text}**" if (method, metric) in best else text
-
-
-def _printed(line: Any) -> str:
-    if line is None:
-        return DASH
-    value, how = line.value, line.how
-    return f"{'≈ ' if how == 'derived' else ''}{value:g}"
-
-
-def _sources(table: pd.DataFrame, in_print: pd.DataFrame | None) -> list[str]:
-    assert in_print is not None
-    shown = in_print[in_print["method"].isin(table["method"])]
-    lines = [f"- `{p.method}`: {p.value:g}, {p.how}; {p.source}" for p in shown.itertuples()]
-    note = (
-        "Published numbers are the authors', at their scale and on their data, and are in no mean "
-        "of ours (≈: derived, not printed):"
-    )
-    return [note, "\n".join(lines)]
-
-
-def _missing_notes(missing: pd.DataFrame | None) -> list[str]:
-    if missing is None or missing.empty:
-        return []
-    lines = [f"- `{m.method}`, seed {m.seed}: {m.why}" for m in missing.itertuples()]
-    return ["Missing:", "\n".join(lines)]
-
-
-def _pipes(lines: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table whose columns also line up as text."""
-    lines = [[cell.replace("|", r"\|") for cell in line] for line in lines]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    rule = ["-" * width for width in widths]
-    padded = [
-        [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
-        for line in (lines[0], rule, *lines[1:])
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in padded)
+def _metrics_behind(asked: AskedRuns, tracker: Tracker) -> dict[str, dict[str, float]]:
+    """Return the metrics of each trial's evaluation and pretraining."""
+    columns = Columns(settings=(), tags=(PRETRAINED,))
+    prints = {run.fingerprint for run in asked.finished}
+    evaluated = tracker.records("evaluate", fingerprints=prints, columns=columns)
+    behind = {run.key.fingerprint: run for run in reversed(evaluated) if run.status == "FINISHED"}
+    pretrained = {
+        run.key.fingerprint: run.metrics
+        for run in reversed(tracker.records("pretrain", columns=columns))
+        if run.status == "FINISHED"
+    }
+    return {
+        fingerprint: {**pretrained.get(run.tags.get(PRETRAINED, ""), {}), **run.metrics}
+        for fingerprint, run in behind.items()
+    }

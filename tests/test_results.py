@@ -11,6 +11,7 @@ from olivine.mlflow_tracker import MlflowTracker
 from olivine.results import write_results
 from olivine.spec import Spec
 from olivine.sweep import PlannedTrial, SweepPlan
+from olivine.table_spec import TableSpec
 from olivine.tracking import RunKey
 
 # fingerprint of the trial -> row, its pretraining's fingerprint
@@ -68,12 +69,20 @@ def test_rows_that_share_a_pretraining_have_one_line_of_its_first_term(store, dr
     runtime = Runtime(out=str(tmp_path))
     results = write_results("small", runtime, store, tmp_path / "table")
     assert {path.name for path in results.files} == {
-        "ablation.csv", "ablation.md", "scores.png", "learning.png"
+        "ablation.md", "ablation.tex", "ablation.csv", "ablation.html", "scores.png",
+        "learning.png",
     }  # fmt: skip
     assert all(path.stat().st_size for path in results.files)
     (curves,) = drawn
     lines = {name: list(line["value"]) for name, line in curves.groupby("method", sort=False)}
     assert lines == {"PPKT: pixel": [2.0, 1.0, 0.5], "DepthContrast: scan": [0.0, 1.0, 2.0]}
+
+
+def test_a_table_of_other_rows_has_no_figures_and_the_formats_asked_for(store, tmp_path):
+    runtime, spec = Runtime(out=str(tmp_path)), TableSpec(by=("seed",), metrics=("miou",))
+    results = write_results("small", runtime, store, tmp_path, spec=spec, formats=["md", "tex"])
+    assert [path.name for path in results.files] == ["ablation.md", "ablation.tex"]
+    assert results.table == (tmp_path / "ablation.md").read_text()
 
 
 def test_an_unknown_sweep_is_named_beside_the_known(store, tmp_path):

@@ -1,130 +1,141 @@
-import math
-import statistics
+"""The stage on a real store: which runs it reads, and what it writes."""
+
+import contextlib
 
 import pandas as pd
 import pytest
+from asked_runs import scene_counts
 
 from olivine.errors import UserError
-from olivine.sweep import PlannedTrial, SweepPlan
-from olivine.tabulate import (
-    ablation_markdown,
-    ablation_table,
-    missing_trials,
-    published,
-    published_rows,
-    write_ablation,
-)
-from olivine.tracking import RunKey, RunRecord
+from olivine.evaluate import PRETRAINED, confusions_name
+from olivine.mlflow_tracker import MlflowTracker
+from olivine.spec import Spec
+from olivine.storage import Store
+from olivine.sweep import ROW, SEED, SWEEP, PlannedTrial, SweepPlan
+from olivine.table_spec import TableSpec
+from olivine.tabulate import find_plan, scene_reader, tabulate, write_table
+from olivine.tracking import RunKey
 
-SCORES = {"PPKT": [30.0, 32.0, 34.0], "OLIVINE": [40.0, 41.0, 45.0]}
+SCORES = {"PPKT": [30.0, 32.0, 34.5], "OLIVINE": [40.0, 41.0, 45.0], "OLIVINE, 10 %": [60.0, 61.5]}
 
 
-def record(fingerprint: str, metrics, status="FINISHED", **tags) -> RunRecord:
-    return RunRecord("id", RunKey("trial", fingerprint), fingerprint, status, {}, metrics, tags)
+class Settings(Spec):
+    """As much of an experiment as a table asks for."""
+
+    protocol: str = "linear_probe"
+    rate: float = 0.5
+    seed: int = 0
 
 
-def runs() -> list[RunRecord]:
-    return [
-        record(f"{row}{seed}", {"miou": score, "iou/car": score / 2})
-        for row, scores in SCORES.items()
-        for seed, score in enumerate(scores)
-    ]
+PRINTS = {(row, seed): f"{place}{seed}" for place, row in enumerate(SCORES) for seed in range(3)}
 
 
-def plan(num_seeds: int = 3) -> SweepPlan:
-    trials = {
-        f"{row}{seed}": PlannedTrial(row=row, seed=seed)
-        for row in SCORES
-        for seed in range(num_seeds)
-    }
-    return SweepPlan(name="components", metric="miou", trials=trials)
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A sweep of three rows, the last one's third seed failed."""
+    tracker = MlflowTracker(f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db", "tests")
+    tracker.ensure_store()
+    trials = {name: PlannedTrial(row=row, seed=seed) for (row, seed), name in PRINTS.items()}
+    plan = SweepPlan(name="small", metric="miou", published="methods", trials=trials)
+    with tracker.run(RunKey("sweep", "s"), "small", plan):
+        pass
+    for (row, seed), name in PRINTS.items():
+        config = Settings(seed=seed, rate=1.0 if row == "PPKT" else 2.0)
+        tags = {ROW: row, SEED: str(seed), SWEEP: "small", PRETRAINED: f"p{seed}"}
+        for stage, prefix in (("trial", ""), ("evaluate", "val/")):
+            with (
+                contextlib.suppress(RuntimeError),
+                tracker.run(RunKey(stage, name), row, config, tags) as run,
+            ):
+                if seed >= len(SCORES[row]):
+                    raise RuntimeError("out of memory")
+                score = SCORES[row][seed]
+                run.log_metrics({f"{prefix}miou": score, f"{prefix}accuracy": 50.0}, 0)
+    for seed in range(3):
+        with tracker.run(RunKey("pretrain", f"p{seed}"), "p", Settings(seed=seed)) as run:
+            run.log_metrics({"pretrain/device_hours": 1.5 + seed}, 0)
+    return tracker
 
 
-def test_mean_and_sample_deviation_over_seeds():
-    table = ablation_table(runs(), plan().rows(), ["miou", "iou/car"])
-    assert list(table.columns) == ["method", "metric", "mean", "std", "n"]
-    for line in table[table["metric"] == "miou"].itertuples():
-        scores = SCORES[line.method]
-        assert line.mean == pytest.approx(statistics.mean(scores))
-        assert line.std == pytest.approx(statistics.stdev(scores))
-        assert line.n == 3
+def nothing(fingerprint):
+    """Nobody left counts."""
 
 
-def test_one_seed_has_no_deviation_and_no_seed_no_mean():
-    left = [run for run in runs() if run.key.fingerprint in {"PPKT0"}]
-    table = ablation_table(left, plan().rows(), ["miou"]).set_index("method")
-    assert (table.loc["PPKT", "mean"], table.loc["PPKT", "n"]) == (30.0, 1)
-    assert math.isnan(table.loc["PPKT", "std"])
-    assert math.isnan(table.loc["OLIVINE", "mean"])
-    assert table.loc["OLIVINE", "n"] == 0
-    text = ablation_markdown(table.reset_index(), "t")
-    assert "**30.00 ± –**" in text
-    assert "| OLIVINE | –" in text
+@pytest.fixture
+def plan(store):
+    return find_plan("small", store, store.uri)
 
 
-def test_only_the_newest_finished_run_of_a_fingerprint_counts():
-    again = [
-        record("OLIVINE0", {"miou": 100.0}),
-        record("OLIVINE1", {"miou": 0.0}, "FAILED"),
-        *runs(),
-    ]
-    table = ablation_table(again, {"OLIVINE": ["OLIVINE0", "OLIVINE1", "OLIVINE2"]}, ["miou"])
-    assert table["mean"].item() == pytest.approx((100 + 41 + 45) / 3)
+def test_a_sweep_becomes_a_table(store, plan):
+    table = tabulate(plan, TableSpec(baseline="PPKT"), store, nothing)
+    assert table.spec.metrics == ("miou", "accuracy")
+    assert table.rows == tuple(SCORES)
+    olivine = table.cell("OLIVINE", "", "miou")
+    assert (olivine.mean, olivine.n) == (pytest.approx(42.0), 3)
+    assert olivine.published.value == 50.09
+    assert olivine.compared.verdict == "better over seeds"
+    tuned = table.cell("OLIVINE, 10 %", "", "miou")
+    assert (tuned.n, tuned.compared.verdict) == (2, "too few seeds (n=2)")
+    (missing,) = table.missing
+    assert (missing.name, missing.seed) == ("OLIVINE, 10 %", 2)
+    assert missing.why == "failed: RuntimeError: out of memory"
 
 
-def test_what_is_missing_says_why():
-    known = [
-        record("OLIVINE0", {}, "FAILED", **{"olivine.failure": "out of memory"}),
-        record("OLIVINE1", {}, "RUNNING"),
-        *[run for run in runs() if run.name.startswith("PPKT")],
-    ]
-    missing = missing_trials(known, plan())
-    assert missing.to_dict("list") == {
-        "method": ["OLIVINE"] * 3,
-        "seed": [0, 1, 2],
-        "why": ["failed: out of memory", "running", "never started"],
-    }
+def test_a_published_number_is_of_the_runs_protocol(store, plan):
+    table = tabulate(plan, TableSpec(), store, nothing)
+    assert table.cell("OLIVINE, 10 %", "", "miou").published is None  # its runs are linear probes
 
 
-def test_files_hold_the_columns_the_best_and_what_is_in_print(tmp_path):
-    left = [run for run in runs() if run.name != "OLIVINE2"]
-    csv, markdown = write_ablation(tmp_path, left, plan(), ["miou"])
-    read = pd.read_csv(csv)
-    assert list(read.columns) == ["method", "metric", "mean", "std", "n"]
-    pd.testing.assert_frame_equal(read, ablation_table(left, plan().rows(), ["miou"]))
-    text = markdown.read_text()
-    assert "**40.50 ± 0.71**" in text
-    assert "≈ 36.9" in text
-    assert "47.3" in text
-    assert "`OLIVINE`, seed 2: never started" in text
+def test_rows_are_any_setting_of_the_runs(store, plan):
+    table = tabulate(plan, TableSpec(by=("rate",), columns=("protocol",)), store, nothing)
+    assert (table.rows, table.columns) == (("1.0", "2.0"), ("linear_probe",))
+    assert table.cell("1.0", "linear_probe", "miou").mean == pytest.approx(96.5 / 3)
 
 
-def test_a_published_number_is_in_no_mean():
-    with_print = ablation_markdown(
-        ablation_table(runs(), plan().rows(), ["miou"]), "t", in_print=published("components")
-    )
-    assert "32.00 ± 2.00" in with_print
+def test_metrics_of_the_stages_behind_a_trial_are_found(store, plan):
+    spec = TableSpec(metrics=("val/miou", "pretrain/device_hours"))
+    table = tabulate(plan, spec, store, nothing)
+    assert table.cell("OLIVINE", "", "val/miou").mean == pytest.approx(42.0)
+    hours = table.cell("OLIVINE", "", "pretrain/device_hours")
+    assert hours.mean == pytest.approx(2.5)
+    assert table.cell("OLIVINE, 10 %", "", "pretrain/device_hours").rank == 1  # fewer hours
 
 
-def test_published_numbers_know_their_sources():
-    methods = published("methods").set_index("method")
-    assert methods.loc["OLIVINE", "value"] == 50.09
-    assert published("methods", "finetune_1").set_index("method").loc["Seal", "value"] == 45.84
-    rows = published_rows("methods").set_index("method")["value"]
-    assert (rows["OLIVINE v1"], rows["SLidR, 10 %"]) == (47.3, 59.84)
-    components = published("components").set_index("method")
-    assert components.loc["+ vMF", "how"] == "derived"
-    assert components["source"].str.len().min() > 10
-    assert published("nothing").empty
+def test_all_trials_of_the_store_make_a_table_without_a_sweep(store):
+    spec = TableSpec(by=("sweep", "row"), metrics=("miou",))
+    table = tabulate(None, spec, store, nothing)
+    assert table.rows == tuple(f"small, {row}" for row in SCORES)
+    assert table.cell("small, PPKT", "", "miou").n == 3
 
 
-def test_lower_is_better_where_said():
-    table = ablation_table(runs(), plan().rows(), ["miou"])
-    assert "**32.00" in ablation_markdown(table, "t", lower_is_better=["miou"])
+def test_counts_per_scene_are_read_where_evaluations_left_them(store, plan, tmp_path):
+    place = Store(tmp_path)
+    for row, share in (("PPKT", 0.5), ("OLIVINE", 0.6)):
+        for seed in range(3):
+            place.write(confusions_name(PRINTS[row, seed]), scene_counts(share).to_bytes())
+    table = tabulate(plan, TableSpec(baseline="PPKT"), store, scene_reader(str(tmp_path)))
+    compared = table.cell("OLIVINE", "", "miou").compared
+    assert compared.scenes[0] > 0
+    assert compared.verdict == "better"
+    lacking = table.cell("OLIVINE, 10 %", "", "miou").compared
+    assert lacking.no_scenes == "2 of 4 runs left no counts per scene"
 
 
-def test_what_cannot_be_tabulated_is_told():
-    with pytest.raises(UserError, match="Did you mean 'miou'"):
-        ablation_table(runs(), plan().rows(), ["mious"])
-    with pytest.raises(UserError, match="No trial of this table has finished"):
-        ablation_table([], plan().rows(), ["miou"])
+def test_files_are_written_in_the_formats_asked_for(store, plan, tmp_path):
+    table = tabulate(plan, TableSpec(), store, nothing)
+    files = write_table(tmp_path, table, ["md", "csv"])
+    assert {path.name for path in tmp_path.iterdir()} == {"ablation.md", "ablation.csv"}
+    read = pd.read_csv(files["csv"]).set_index(["method", "metric"])
+    assert read.loc[("OLIVINE", "miou"), "mean"] == pytest.approx(42.0)
+    assert "**60.75 ± 1.06**" in files["md"].read_text()
+    with pytest.raises(UserError, match="it was given 'markdown'"):
+        write_table(tmp_path, table, ["markdown"])
+
+
+def test_what_there_is_not_is_told(store, plan):
+    with pytest.raises(UserError, match=r"No sweep 'smal' in sqlite.*Did you mean 'small'"):
+        find_plan("smal", store, store.uri)
+    with pytest.raises(UserError, match=r"Nothing is in print of a table 'method'.*'methods'"):
+        tabulate(plan, TableSpec(published="method"), store, nothing)
+    with pytest.raises(UserError, match="No run has a metric 'hours'"):
+        tabulate(plan, TableSpec(metrics=("hours",)), store, nothing)

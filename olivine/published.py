@@ -1,0 +1,96 @@
+"""Numbers in print, from `published.csv`: each with where it stands, none in a mean of ours."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import resources
+
+import pandas as pd
+
+from olivine.table_spec import InPrint
+
+DIFFERENCE = "_difference"  # after a metric's name, where only "A over B" is in print
+PRETRAINING = "pretraining"  # protocol of numbers that say nothing of an evaluation, such as hours
+
+
+def published(table: str, protocol: str = "linear_probe") -> pd.DataFrame:
+    """Return the numbers in print for one table: method, metric, value, how, source.
+
+    `how` is "printed", "derived" where only a difference is in print, or "secondary" where
+    somebody's summary of the paper gives it. Empty where nothing is known.
+    """
+    known = _published()
+    chosen = known[(known["table"] == table) & (known["protocol"] == protocol)]
+    return chosen.rename(columns={"row": "method"})[
+        ["method", "metric", "value", "how", "source"]
+    ].reset_index(drop=True)
+
+
+def published_rows(table: str) -> pd.DataFrame:
+    """Return the numbers in print of every protocol, by the labels that a sweep's rows have.
+
+    A linear probe has the method's name, fine-tuning the share of labels behind it ("PPKT, 10 %").
+    """
+    known = _published()
+    parts = [published(table)]
+    for protocol in known.loc[known["table"] == table, "protocol"].unique():
+        name, _, percent = protocol.rpartition("_")
+        if name == "finetune":
+            tuned = published(table, protocol)
+            parts.append(tuned.assign(method=tuned["method"] + f", {percent} %"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def published_tables() -> list[str]:
+    """Return the tables of which something is in print."""
+    return sorted(_published()["table"].unique())
+
+
+@functools.lru_cache(maxsize=16)
+def in_print(table: str) -> dict[tuple[str, str, str], InPrint]:
+    """Return what is in print for a table, by method, protocol and metric."""
+    lines = _published()
+    lines = lines[lines["table"] == table]
+    return {
+        (line["row"], line["protocol"], line["metric"]): InPrint(
+            line["value"], line["how"], line["source"]
+        )
+        for line in lines.to_dict("records")
+    }
+
+
+def difference_in_print(
+    known: Mapping[tuple[str, str, str], InPrint], method: str, baseline: str, what: tuple[str, str]
+) -> InPrint | None:
+    """Return what is in print of one row over another, either way round.
+
+    `known` is a table's `in_print`, `what` the protocol and the metric.
+    """
+    protocol, metric = what
+    over, under = (
+        known.get((f"{first} over {second}", protocol, f"{metric}{DIFFERENCE}"))
+        for first, second in ((method, baseline), (baseline, method))
+    )
+    return over or (under and replace(under, value=-under.value))
+
+
+def protocol_of(settings: Mapping[str, str]) -> str:
+    """Return the protocol's name in print of an experiment; empty where it has none.
+
+    The shares of labels are those of the published codes: one scene of nuScenes in `scene_step`,
+    one scan of SemanticKITTI in `frame_step`.
+    """
+    kind = settings.get("train.kind", "nuscenes")
+    if kind == "semantic_kitti" and settings.get("protocol") == "finetune":
+        return f"semantic_kitti_{100 / float(settings.get('train.frame_step', 1)):g}"
+    if kind != "nuscenes":
+        return ""
+    if settings.get("protocol") == "finetune":
+        return f"finetune_{100 / float(settings.get('train.scene_step', 1)):g}"
+    return settings.get("protocol", "")
+
+
+@functools.lru_cache(maxsize=1)
+def _published() -> pd.DataFrame:
+    with resources.files("olivine").joinpath("published.csv").open() as stream:
+        return pd.read_csv(stream)

@@ -1,0 +1,106 @@
+"""Whether a difference is more than chance: over seeds, and over the scenes of a split.
+
+Two sources of chance, and neither stands for the other. Seeds ask whether training again would
+say the same; two rows are compared seed by seed, since runs of one seed share their batches and
+initial weights. Scenes ask whether another split of such streets would; the networks stay as they
+are. Where there are too few of either the answer is "unknown", not a number.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import scipy.stats
+from jaxtyping import Float
+
+Test = Literal["t", "wilcoxon"]
+
+CONFIDENCE = 0.95
+# Two differences always fit some line: a t-test of them has one degree of freedom and a critical
+# value of 12.7. With n pairs the least p that Wilcoxon's test can give is 2 / 2^n: 0.031 for six.
+MIN_SEEDS: dict[str, int] = {"t": 3, "wilcoxon": 6}
+# On simulated splits the interval of `bootstrap_interval` held the true difference of two mIoUs in
+# 92 % of cases with 10 scenes, in 94 % with 15 and with 150, but with 4 in 85 % only.
+MIN_SCENES = 10
+NUM_RESAMPLES = 9999
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """The mean difference of two rows over the seeds that both have."""
+
+    difference: float  # NaN: no seed in common
+    low: float  # of the 95 % interval of the mean difference, by Student's t; NaN: too few seeds
+    high: float
+    p: float  # two-sided; NaN: too few seeds, or a t-test of equal differences
+    num_seeds: int
+
+
+def paired_test(
+    values: Float[np.ndarray, " n"], baseline: Float[np.ndarray, " n"], test: Test = "t"
+) -> PairedTest:
+    """Compare two rows, seed by seed: values[i] and baseline[i] have the same seed.
+
+    `test` is the paired t-test, which takes the differences to be normal, or Wilcoxon's
+    signed-rank test (exact where there are no ties), which takes them to be symmetric.
+    """
+    found = values - baseline
+    mean = float(found.mean()) if len(found) else math.nan
+    if len(found) < MIN_SEEDS["t"]:
+        return PairedTest(mean, math.nan, math.nan, math.nan, len(found))
+    equal = np.ptp(found) <= 1e-12 * max(1.0, float(np.abs(found).max()))
+    low, high, p = mean, mean, math.nan
+    if not equal:
+        student = scipy.stats.ttest_rel(values, baseline)
+        (low, high), p = student.confidence_interval(CONFIDENCE), student.pvalue
+    if test == "wilcoxon":
+        enough = np.count_nonzero(found) >= MIN_SEEDS[test]  # it drops pairs without difference
+        p = scipy.stats.wilcoxon(found).pvalue if enough else math.nan
+    if not found.any():
+        p = 1.0
+    return PairedTest(mean, float(low), float(high), float(p), len(found))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for being several (Holm 1979); NaN stays and does not count.
+
+    Calling those below a level significant errs in any of them with no more than that
+    probability, whatever their dependence.
+    """
+    given = np.array(p_values, dtype=float)
+    order = [place for place in np.argsort(given) if not np.isnan(given[place])]
+    corrected, highest = given.copy(), 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * given[place]))
+        corrected[place] = highest
+    return corrected.tolist()
+
+
+def resampled(
+    num_scenes: int, num_resamples: int = NUM_RESAMPLES, seed: int = 0
+) -> Float[np.ndarray, "B S"]:
+    """Return how often each scene is in each of many draws of as many scenes, with replacement."""
+    shares = np.full(num_scenes, 1 / num_scenes)
+    draws = np.random.default_rng(seed).multinomial(num_scenes, shares, size=num_resamples)
+    return draws.astype(float)
+
+
+def bootstrap_interval(
+    values: Float[np.ndarray, " B"], num_scenes: int
+) -> tuple[float, float] | None:
+    """Return the 95 % interval of a number, given its values on draws of the scenes.
+
+    For the difference of two rows give the differences on the same draws: what a scene does to
+    both then cancels. The percentiles are those of the expanded interval (Hesterberg 2015, "What
+    Teachers Should Know About the Bootstrap"), which is wider than the plain one by what a
+    standard deviation over n forgets and Student's t knows. None where there are fewer than
+    `MIN_SCENES` scenes, or a draw has no value.
+    """
+    if num_scenes < MIN_SCENES or np.isnan(values).any():
+        return None
+    student = scipy.stats.t.ppf((1 + CONFIDENCE) / 2, num_scenes - 1)
+    tail = scipy.stats.norm.sf(math.sqrt(num_scenes / (num_scenes - 1)) * student)
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(low), float(high)

@@ -1,0 +1,73 @@
+import csv
+from importlib import resources
+
+import pytest
+
+from olivine.published import (
+    difference_in_print,
+    in_print,
+    protocol_of,
+    published,
+    published_rows,
+    published_tables,
+)
+
+
+def lines():
+    with resources.files("olivine").joinpath("published.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_published_numbers_know_their_sources():
+    methods = published("methods").set_index("method")
+    assert methods.loc["OLIVINE", "value"] == 50.09
+    assert published("methods", "finetune_1").set_index("method").loc["Seal", "value"] == 45.84
+    rows = published_rows("methods").set_index("method")["value"]
+    assert (rows["OLIVINE v1"], rows["SLidR, 10 %"]) == (47.3, 59.84)
+    assert published("nothing").empty
+    assert in_print("nothing") == {}
+    assert {"methods", "components", "cost"} <= set(published_tables())
+
+
+def test_every_number_is_one_and_says_how_it_is_known():
+    keys = [(line["table"], line["row"], line["protocol"], line["metric"]) for line in lines()]
+    assert len(set(keys)) == len(keys)
+    for line in lines():
+        float(line["value"])
+        assert line["how"] in {"printed", "derived", "secondary"}
+        assert len(line["source"]) > 10
+
+
+def test_derived_scores_follow_from_the_differences_in_print():
+    known = in_print("components")
+    for row in ("+ class contrast", "+ vMF", "+ both", "OLIVINE"):
+        gain = known[f"{row} over PPKT", "linear_probe", "miou_difference"]
+        assert gain.how == "printed"
+        base, score = (known[name, "linear_probe", "miou"].value for name in ("PPKT", row))
+        assert score == pytest.approx(base + gain.value, abs=0.06)
+
+
+def test_a_difference_in_print_is_read_either_way_round():
+    known, what = in_print("components"), ("finetune_1", "miou")
+    assert difference_in_print(known, "OLIVINE", "shared heads", what).value == 3.53
+    assert difference_in_print(known, "shared heads", "OLIVINE", what).value == -3.53
+    assert difference_in_print(known, "shared heads", "PPKT", what) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "protocol"),
+    [
+        ({"protocol": "linear_probe"}, "linear_probe"),
+        ({"protocol": "finetune", "train.kind": "nuscenes"}, "finetune_100"),
+        ({"protocol": "finetune", "train.scene_step": "4"}, "finetune_25"),
+        ({"protocol": "finetune", "train.scene_step": "8"}, "finetune_12.5"),
+        (
+            {"protocol": "finetune", "train.kind": "semantic_kitti", "train.frame_step": "100"},
+            "semantic_kitti_1",
+        ),
+        ({"protocol": "linear_probe", "train.kind": "another"}, ""),
+        ({}, ""),
+    ],
+)
+def test_an_experiment_has_the_protocol_that_its_settings_say(settings, protocol):
+    assert protocol_of(settings) == protocol
