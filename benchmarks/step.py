@@ -38,12 +38,12 @@ from olivine.methods import olivine_method
 from olivine.networks import Distillation
 from olivine.objective import Objective
 from olivine.optimisers.sgd import Sgd
+from olivine.processor import has_bfloat16
 from olivine.sparse.minkowski import MinkowskiGrid, minkowski_engine
 from olivine.tensors import Batch
 
 FOLDER, VERSION = "nuscenes_scene0061_keyframe0", "v1.0-mini"
 NUM_CLASSES, NUM_PAIRS, IMAGE_SIZE_PX, TEMPERATURE = 16, 4096, (224, 416), 0.07
-HALF_FLAGS = ("avx512_bf16", "amx_bf16")
 
 
 def batch_of(data: Path) -> Batch:
@@ -165,7 +165,7 @@ def seconds(call: Callable[[], object], rounds: int) -> float:
 def teachers(images: Tensor, rounds: int) -> Tensor:
     """Measure the teacher and return its maps."""
     torch.manual_seed(0)
-    half = any(flag in Path("/proc/cpuinfo").read_text() for flag in HALF_FLAGS)
+    half = has_bfloat16()
     ours = ResNet50(dilated=True, dtype=torch.bfloat16 if half else torch.float32).eval()
     plain = ResNet50(dilated=True).eval()
     plain.network.to(memory_format=torch.contiguous_format)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from olivine.geometry.voxels import Voxelizer
-from olivine.images import Picture
+from olivine.teacher_maps import TeacherMaps
 from olivine.tensors import Batch, PairTable, Voxels
 from olivine.types import IGNORE, Sample
 
@@ -19,6 +19,7 @@ class Collate:
 
     voxelizer: Voxelizer
     every_point: bool = False  # points outside the voxels' range take the nearest voxel
+    maps: TeacherMaps | None = None  # images whose maps are kept are not decoded
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """Return one batch; pairs whose point lies in no voxel are left out."""
@@ -34,7 +35,7 @@ class Collate:
                 for s, n in zip(samples, first_image, strict=False)
             ]
         )
-        images = _stacked([image for sample in samples for image in sample.images])
+        maps = [self.maps.read(s.token, len(s.images)) if self.maps else None for s in samples]
         classes = [s.class_ids for s in samples if s.class_ids is not None]
         segments = [s.segments for s in samples if s.segments is not None]
         views = [s.view for s in samples if s.view is not None]
@@ -58,7 +59,7 @@ class Collate:
         return Batch(
             tokens=tuple(sample.token for sample in samples),
             voxels=voxels,
-            images=images,
+            images=_stacked(samples, [found is None for found in maps]),
             pairs=pairs.take(pairs.voxel_index >= 0),  # points outside the voxels' range
             class_ids=torch.from_numpy(np.concatenate(classes)).long() if classes else None,
             segments=torch.from_numpy(np.concatenate(segments)) if segments else None,
@@ -68,6 +69,9 @@ class Collate:
             else None,
             clusters=clusters,
             view_clusters=view_clusters,
+            maps=_joined_maps(maps),
+            num_images=tuple(len(sample.images) for sample in samples),
+            has_maps=tuple(found is not None for found in maps),
         )
 
     def _voxels(self, samples: Sequence[Sample]) -> Voxels:
@@ -78,11 +82,23 @@ class Collate:
         )
 
 
-def _stacked(images: Sequence[Picture]) -> Tensor:
-    """Return uint8 (images, 3, rows, columns), in memory as it was: the channels are last."""
-    if not images:
-        return torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
-    return torch.from_numpy(np.stack([image.pixels() for image in images])).permute(0, 3, 1, 2)
+def _stacked(samples: Sequence[Sample], wanted: Sequence[bool]) -> Tensor:
+    """Return uint8 (images, 3, rows, columns) of some samples, of the size that all have.
+
+    In memory they are as they were: the channels are last.
+    """
+    some = [s.images for s, is_wanted in zip(samples, wanted, strict=True) if is_wanted]
+    arrays = [image.pixels() for images in some for image in images]
+    if not arrays:
+        sizes = [image.size_px for sample in samples for image in sample.images]
+        arrays = [np.zeros((*(sizes[0] if sizes else (1, 1)), 3), np.uint8)]
+        return torch.from_numpy(np.stack(arrays)[:0]).permute(0, 3, 1, 2)
+    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
+
+
+def _joined_maps(maps: Sequence[Tensor | None]) -> Tensor | None:
+    found = [one for one in maps if one is not None]
+    return torch.cat(found) if found else None
 
 
 def _starts(lengths: Sequence[int]) -> np.ndarray:

@@ -7,6 +7,8 @@ is made of the coefficients of the transform (libjpeg's scaled decoding).
 
 import io
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,6 +32,10 @@ class Picture:
     @abstractmethod
     def num_bytes(self) -> int:
         """What it takes to keep it."""
+
+    @abstractmethod
+    def factor(self, shrink: int = 1) -> int:
+        """Return how many times smaller per side `decode` gives it, without decoding it."""
 
     @abstractmethod
     def decode(self, shrink: int = 1) -> tuple[Image.Image, int]:
@@ -58,6 +64,10 @@ class Pixels(Picture):
     def num_bytes(self) -> int:
         """The array's."""
         return self.array.nbytes
+
+    def factor(self, shrink: int = 1) -> int:
+        """Return 1."""
+        return 1
 
     def decode(self, shrink: int = 1) -> tuple[Image.Image, int]:
         """Return the whole image: shrinking it would be more work, not less."""
@@ -90,11 +100,25 @@ class Encoded(Picture):
         """The file's."""
         return len(self.data)
 
+    def factor(self, shrink: int = 1) -> int:
+        """Return what the file's first bytes allow.
+
+        Raises UserError if they are damaged or the image has another size.
+        """
+        with self._opened(shrink) as (_, factor):
+            return factor
+
     def decode(self, shrink: int = 1) -> tuple[Image.Image, int]:
         """Return the image, a JPEG at 1, 1/2, 1/4 or 1/8 of its sides.
 
         Raises UserError if it is damaged or has another size.
         """
+        with self._opened(shrink) as (image, factor):
+            image.load()
+            return (image if image.mode == "RGB" else image.convert("RGB")), factor
+
+    @contextmanager
+    def _opened(self, shrink: int) -> Iterator[tuple[Image.Image, int]]:
         rows, columns = self.size
         try:
             with Image.open(io.BytesIO(self.data)) as image:
@@ -103,8 +127,7 @@ class Encoded(Picture):
                 # None: it is no JPEG, or too small, and will be decoded in full.
                 if factor == 1 or not image.draft(None, (columns // factor, rows // factor)):
                     factor = 1
-                image.load()
-                return (image if image.mode == "RGB" else image.convert("RGB")), factor
+                yield image, factor
         except (OSError, SyntaxError, ValueError) as error:
             raise UserError(
                 f"The image {self.path} cannot be decoded ({error}); it is damaged or was cut "

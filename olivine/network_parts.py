@@ -12,8 +12,10 @@ from jaxtyping import Float, Int, UInt8
 from pydantic import Field
 from torch import Tensor, nn
 
+from olivine.compiling import compiled
 from olivine.errors import UserError
 from olivine.parts import Frames
+from olivine.processor import usable
 from olivine.spec import Part
 from olivine.tensors import Matched, PairTable, StepPart, Voxels
 from olivine.weights import identity, locate
@@ -97,10 +99,14 @@ class Backbone(Part):
         raise NotImplementedError
 
 
+CPU = torch.device("cpu")
+
+
 class Teacher(Part):
     """Builds a frozen image network that gives a map of features at a lower resolution."""
 
     family: ClassVar[str] = "teachers"
+    version: ClassVar[int] = 1  # raised by a change of code that changes maps
 
     @property
     def identity(self) -> str:
@@ -112,10 +118,26 @@ class Teacher(Part):
         """Channels of the features it returns."""
         raise NotImplementedError
 
-    def build(self) -> nn.Module:
+    def map_size(self, rows_px: int, columns_px: int) -> tuple[int, int]:
+        """Return the rows and columns of the map of an image."""
+        raise NotImplementedError
+
+    def dtype_on(self, device: torch.device) -> torch.dtype:
+        """Return the numbers that its maps have on a device."""
+        return torch.float32
+
+    def arithmetic(self, precision: str, device: torch.device) -> str:
+        """Return what tells how its maps round, in a pretraining of that precision.
+
+        This one's products are the pretraining's own, by autocast.
+        """
+        return f"{device.type} {precision}"
+
+    def build(self, device: torch.device = CPU) -> nn.Module:
         """Return a module from uint8 (images, 3, rows, columns) to floats (images, D, r, c).
 
-        Half precision will do: features are read in single precision.
+        It is not on the device yet, where it will run. Half precision will do: features are read
+        in single precision.
         """
         raise NotImplementedError
 
@@ -123,12 +145,16 @@ class Teacher(Part):
 class PretrainedTeacher(Teacher):
     """A teacher whose weights come from a file, known by its content wherever it lies.
 
-    `weights` is the file's path. `precision` counts on a GPU; on a CPU it is always float32.
+    `weights` is the file's path. `precision` is what a GPU computes with; a CPU takes bfloat16 if
+    it has instructions for it (AVX512-BF16, AMX), and float32 otherwise. `compile` runs the network
+    through torch.compile, a minute or more at the start for a shorter step: it changes rounding
+    alone, as another processor does, so no fingerprint of a pretraining has it.
     """
 
-    places: ClassVar[frozenset[str]] = frozenset({"weights"})
+    places: ClassVar[frozenset[str]] = frozenset({"weights", "compile"})
     weights: str = ""
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    compile: bool = False
 
     @property
     def wanted(self) -> str:
@@ -150,10 +176,27 @@ class PretrainedTeacher(Teacher):
             )
         return locate(self.weights)
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """The numbers it computes with here."""
-        return getattr(torch, self.precision) if torch.cuda.is_available() else torch.float32
+    def dtype_on(self, device: torch.device) -> torch.dtype:
+        """Return the numbers that it computes with on a device."""
+        return usable(getattr(torch, self.precision), device)
+
+    def arithmetic(self, precision: str, device: torch.device) -> str:
+        """Return its own: no pretraining's precision reaches it."""
+        name = str(self.dtype_on(device)).removeprefix("torch.")
+        return f"{device.type} {name}{' compiled' if self.compile else ''}"
+
+    def build(self, device: torch.device = CPU) -> nn.Module:
+        """Load the network.
+
+        Raises UserError for a file that is not there or is another's, and where it cannot be
+        compiled for the device.
+        """
+        network = self.load(self.weights_path(), self.dtype_on(device))
+        return compiled(network, device, "pretrained.teacher.compile") if self.compile else network
+
+    def load(self, path: Path, dtype: torch.dtype) -> nn.Module:
+        """Return the network of a file; raise UserError if it is another's."""
+        raise NotImplementedError
 
 
 class Sampler(Part):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from olivine.grouping import group_means
 from olivine.objective import Objective
+from olivine.teacher_maps import TeacherMaps
 from olivine.tensors import WHOLE, Batch, PairTable, StepPart, Voxels
 from olivine.types import IGNORE
 
@@ -23,8 +24,11 @@ from olivine.types import IGNORE
 class Distillation(nn.Module):
     """Everything a pretraining step runs: batch in, loss out.
 
-    It is one module so that data-parallel wrappers see every parameter used in one forward.
+    It is one module so that data-parallel wrappers see every parameter used in one forward. With
+    `kept_maps` the teacher is asked only for maps that were not kept before.
     """
+
+    kept_maps: TeacherMaps | None = None
 
     def __init__(
         self,
@@ -70,7 +74,7 @@ class Distillation(nn.Module):
         if self.slow is not None and self.training and part.is_first:
             self.slow.follow(self.backbone, self.point_heads)
         voxel_rows = self.backbone(batch.voxels)
-        maps = self.teacher(batch.images) if self.teacher is not None else None
+        maps = self._maps(batch)
         uses_points = self.objective.method.uses_view_points
         view_rows = self.backbone(batch.view) if batch.view and uses_points else None
         features = _Features(self, voxel_rows, view_rows, maps, batch)
@@ -81,6 +85,11 @@ class Distillation(nn.Module):
         if batch.clusters is not None:
             tables["time"] = batch.clusters
         return self.objective(features, tables, group_of_frame, generators, part)
+
+    def _maps(self, batch: Batch) -> Tensor | None:
+        if self.teacher is None or self.kept_maps is None:
+            return self.teacher(batch.images) if self.teacher is not None else None
+        return self.kept_maps.of_batch(self.teacher, batch)
 
 
 class Frozen(nn.Module):

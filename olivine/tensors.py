@@ -54,7 +54,7 @@ class Batch:
 
     tokens: tuple[str, ...]
     voxels: Voxels
-    images: UInt8[Tensor, "images 3 rows columns"]
+    images: UInt8[Tensor, "decoded 3 rows columns"]  # but those of frames that have maps
     pairs: PairTable
     class_ids: Int[Tensor, " N"] | None = None  # true class of each point, or IGNORE
     segments: UInt8[Tensor, "images rows columns"] | None = None  # superpixels, or IGNORE
@@ -62,6 +62,9 @@ class Batch:
     view_pairs: PairTable | None = None  # points that are in both views
     clusters: PairTable | None = None  # voxels of superpoints that the later scan shows too
     view_clusters: PairTable | None = None  # and the later scan's voxels of the same
+    maps: Float[Tensor, "kept D r c"] | None = None  # the teacher's, of images seen before
+    num_images: tuple[int, ...] = ()  # of each frame
+    has_maps: tuple[bool, ...] = ()  # each frame
 
     def to(self, device: torch.device) -> "Batch":
         """Move every tensor."""

@@ -1,7 +1,8 @@
 """Crop, resize and mirror each image; its pairs move along (METHOD §1.4.3 and §1.4.4)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from jaxtyping import Bool, Int, UInt8
 from PIL import Image
 from pydantic import Field
 
-from olivine.images import Pixels
+from olivine.images import Picture
 from olivine.parts import Augmentation
 from olivine.types import Correspondences, Sample
 
@@ -48,6 +49,44 @@ def resized(image: Image.Image, size_px: tuple[int, int]) -> UInt8[np.ndarray, "
     return small[0].permute(1, 2, 0).numpy()
 
 
+@dataclass(frozen=True)
+class Cropped(Picture):
+    """What a crop shows of an image, resized; nothing is decoded before its pixels are asked for.
+
+    The crop lies on whole pixels of the image decoded so many times smaller.
+    """
+
+    whole: Picture
+    crop: Crop
+    shrink: int
+    size: tuple[int, int]
+    flip: bool
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """The output's."""
+        return self.size
+
+    @property
+    def num_bytes(self) -> int:
+        """The output's, decoded."""
+        return 3 * self.size[0] * self.size[1]
+
+    def factor(self, shrink: int = 1) -> int:
+        """Return 1."""
+        return 1
+
+    def decode(self, shrink: int = 1) -> tuple[Image.Image, int]:
+        """Return the output as it is."""
+        return Image.fromarray(self.pixels()), 1
+
+    def pixels(self) -> UInt8[np.ndarray, "rows columns 3"]:
+        """Decode and resize; raise UserError for a damaged image."""
+        decoded, factor = self.whole.decode(self.shrink)
+        small = resized(self.crop.cut_from(decoded, factor), self.size)
+        return small[:, ::-1] if self.flip else small
+
+
 class CropImages(Augmentation):
     """Settings: the size of the output, the crop's share of the image and its aspect (W / H).
 
@@ -68,6 +107,13 @@ class CropImages(Augmentation):
     max_draws: int = Field(default=20, ge=1)
     max_shrink: Literal[1, 2, 4, 8] = 8
 
+    fixes_images: ClassVar[Mapping[str, float]] = {"min_area": 1, "flip_chance": 0}
+
+    @property
+    def effect_on_images(self) -> Literal["fixed", "random"]:
+        """By chance unless images are whole, and mirrored always or never."""
+        return "fixed" if self.min_area == 1 and self.flip_chance in (0, 1) else "random"
+
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """Return the sample with new images and the pairs that are still in them."""
         if not len(sample.images):  # a view of the scan alone
@@ -80,11 +126,10 @@ class CropImages(Augmentation):
             flip = generator.random() < self.flip_chance
             # Decode no more than the crop shows, and never fewer pixels than it will have.
             most = min(crop.rows // self.rows_px, crop.columns // self.columns_px, self.max_shrink)
-            decoded, factor = image.decode(max(1, most))
+            factor = image.factor(max(1, most))
             crop = crop.on_grid(factor)
             inside = crop.holds(own)
-            small = resized(crop.cut_from(decoded, factor), (self.rows_px, self.columns_px))
-            images.append(Pixels(small[:, ::-1] if flip else small))
+            images.append(Cropped(image, crop, factor, (self.rows_px, self.columns_px), flip))
             if sample.segments is not None:
                 segments.append(self._segments(sample.segments[camera], crop, flip))
             rows.append(of_camera[inside])

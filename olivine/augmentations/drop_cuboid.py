@@ -1,6 +1,7 @@
 """Cut a random box out of the scan (METHOD §1.4.2)."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -17,6 +18,11 @@ class DropCuboid(Augmentation):
 
     max_share: float = Field(default=0.2, ge=0, le=1)
     min_pairs: int = Field(default=1024, ge=0)
+
+    @property
+    def effect_on_images(self) -> Literal["none"]:
+        """It changes points alone."""
+        return "none"
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """Return the sample without the points strictly inside the box."""

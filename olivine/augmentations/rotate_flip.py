@@ -1,6 +1,7 @@
 """Turn the scan about the vertical and mirror it (METHOD §1.4.1)."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -13,6 +14,11 @@ class RotateFlip(Augmentation):
 
     rotate: bool = True
     flip_chance: float = 0.5
+
+    @property
+    def effect_on_images(self) -> Literal["none"]:
+        """It changes points alone."""
+        return "none"
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """Return the sample with its points moved; pairs keep their pixels."""

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from pydantic import Field
 from torch import Tensor, nn
 
-from olivine.network_parts import Teacher
+from olivine.network_parts import CPU, Teacher
 
 SCALES_PX = (1, 3, 7, 15)  # widths of the averaging windows at stride 4
 NUM_ORIENTATIONS = 4
@@ -83,6 +83,10 @@ class FilterBankTeacher(Teacher):
         """Channels of the features."""
         return self.width
 
-    def build(self) -> nn.Module:
+    def map_size(self, rows_px: int, columns_px: int) -> tuple[int, int]:
+        """Return a fourth of each side."""
+        return rows_px // 4, columns_px // 4
+
+    def build(self, device: torch.device = CPU) -> nn.Module:
         """Return the frozen network."""
         return FilterBank(self.width)

@@ -4,6 +4,9 @@ The papers' weights are MoCo-v2's of 800 epochs on ImageNet (`moco_v2_800ep_pret
 its authors); SwAV's, DINO's, oBoW's and torchvision's files are read as well.
 """
 
+from pathlib import Path
+
+import torch
 from torch import nn
 
 from olivine.foundation.resnet import NUM_CHANNELS, load_resnet50
@@ -29,6 +32,11 @@ class ResNet50Teacher(PretrainedTeacher):
         """Channels of the features."""
         return NUM_CHANNELS
 
-    def build(self) -> nn.Module:
-        """Load the network; raise UserError for a file that is not there or is another's."""
-        return load_resnet50(self.weights_path(), dilated=self.dilated, dtype=self.dtype)
+    def map_size(self, rows_px: int, columns_px: int) -> tuple[int, int]:
+        """Return a fourth of each side, or a thirty-second, rounded up."""
+        stride = 4 if self.dilated else 32
+        return -(-rows_px // stride), -(-columns_px // stride)
+
+    def load(self, path: Path, dtype: torch.dtype) -> nn.Module:
+        """Return the network of a file; raise UserError if it is another's."""
+        return load_resnet50(path, dilated=self.dilated, dtype=dtype)

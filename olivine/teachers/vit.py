@@ -1,5 +1,8 @@
 """A frozen DINO or DINOv2 transformer: ScaLR's teacher, and one of SLidR's (METHOD 3.4)."""
 
+from pathlib import Path
+
+import torch
 from pydantic import field_validator
 from torch import nn
 
@@ -37,7 +40,11 @@ class VisionTransformerTeacher(PretrainedTeacher):
         """Channels of the features."""
         return ARCHITECTURES[self.architecture].num_channels
 
-    def build(self) -> nn.Module:
-        """Load the network; raise UserError for a file that is not there or is another's."""
-        path = self.weights_path()
-        return load_vit(path, self.architecture, normed=self.normed, dtype=self.dtype)
+    def map_size(self, rows_px: int, columns_px: int) -> tuple[int, int]:
+        """Return a cell per patch."""
+        patch_px = ARCHITECTURES[self.architecture].patch_px
+        return rows_px // patch_px, columns_px // patch_px
+
+    def load(self, path: Path, dtype: torch.dtype) -> nn.Module:
+        """Return the network of a file; raise UserError if it is another's."""
+        return load_vit(path, self.architecture, normed=self.normed, dtype=dtype)
