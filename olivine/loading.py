@@ -10,14 +10,15 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from olivine.collation import Collate
 from olivine.errors import UserError
+from olivine.feeds import Feed, Places, load_here
 from olivine.geometry.projection import correspondences
 from olivine.geometry.voxels import Voxelizer
 from olivine.pair_classes import PairClasses, ReadLabels
 from olivine.parts import Augmentation
+from olivine.teacher_maps import TeacherMaps
 from olivine.tensors import Batch
 from olivine.types import IGNORE, Correspondences, Frame, Sample
 
@@ -101,6 +102,11 @@ class Samples(torch.utils.data.Dataset):
     cache_bytes: int = 0
     second_view: bool = False  # the scan augmented once more, for methods that compare views
     _kept: dict[int, Sample] = field(default_factory=dict, repr=False)
+    _kept_bytes: int = field(default=0, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave behind what is kept: a process that they are sent to keeps its own."""
+        return {**vars(self), "_kept": {}, "_kept_bytes": 0}
 
     def __getitem__(self, place: tuple[int, int]) -> Sample:
         epoch, index = place
@@ -124,8 +130,8 @@ class Samples(torch.utils.data.Dataset):
         size = sum(image.num_bytes for image in sample.images)
         size += sample.xyz_m.nbytes + sample.pairs.pixel_index.nbytes
         size += sample.view.xyz_m.nbytes if sample.view else 0
-        if size <= self.cache_bytes:
-            self.cache_bytes -= size
+        if self._kept_bytes + size <= self.cache_bytes:
+            self._kept_bytes += size
             self._kept[index] = sample
         return sample
 
@@ -181,41 +187,33 @@ class Schedule:
 
 
 def training_batches(
-    samples: Samples, schedule: Schedule, voxelizer: Voxelizer, start_step: int, num_processes: int
+    samples: Samples,
+    schedule: Schedule,
+    voxelizer: Voxelizer,
+    start_step: int,
+    num_processes: int,
+    *,
+    feed: Feed = load_here,
+    maps: TeacherMaps | None = None,
 ) -> Iterator[Batch]:
-    """Yield the batches of every remaining step; loader processes live through all epochs."""
+    """Yield the batches of every remaining step; loader processes live through all epochs.
+
+    Of frames whose maps by the teacher are kept, a batch has those instead of their images.
+    """
     places = _Places(schedule, start_step)
-    return _loaded(samples, places, Collate(voxelizer), num_processes)
+    return feed(samples, places, Collate(voxelizer, maps=maps), num_processes)
 
 
 def validation_batches(
     samples: Samples,
-    places: Sequence[list[tuple[int, int]]],
+    places: Places,
     voxelizer: Voxelizer,
     num_processes: int,
+    *,
+    feed: Feed = load_here,
 ) -> Iterator[Batch]:
     """Yield the batches of `once_over`, in which every point has a voxel."""
-    return _loaded(samples, places, Collate(voxelizer, every_point=True), num_processes)
-
-
-def _loaded(
-    samples: Samples,
-    places: "Sequence[list[tuple[int, int]]] | _Places",
-    collate: Collate,
-    num_processes: int,
-) -> Iterator[Batch]:
-    loader = DataLoader(
-        samples,
-        batch_sampler=places,
-        collate_fn=collate,
-        num_workers=num_processes,
-        pin_memory=torch.cuda.is_available(),
-    )
-    try:
-        yield from loader
-    except UserError as error:
-        # A loader process wraps the sentence in its traceback; the sentence is the last of it.
-        raise UserError(str(error).rpartition("olivine.errors.UserError: ")[2].strip()) from None
+    return feed(samples, places, Collate(voxelizer, every_point=True), num_processes)
 
 
 def once_over(

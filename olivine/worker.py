@@ -10,6 +10,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from olivine.feeds import Feed, load_here
+
 
 @runtime_checkable
 class Worker(Protocol):
@@ -18,6 +20,7 @@ class Worker(Protocol):
     rank: int
     world_size: int
     device: torch.device
+    feed: Feed  # how it gets its batches
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Move the module to the device and average its gradients over the workers."""
@@ -34,8 +37,9 @@ class LocalWorker:
     rank = 0
     world_size = 1
 
-    def __init__(self, device: str | torch.device = "cpu"):
+    def __init__(self, device: str | torch.device = "cpu", feed: Feed = load_here):
         self.device = torch.device(device)
+        self.feed = feed
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Move the module to the device."""

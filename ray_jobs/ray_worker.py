@@ -5,7 +5,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ray.train
@@ -16,10 +16,12 @@ from torch import nn
 from olivine.buckets import is_bucket
 from olivine.config import Runtime
 from olivine.errors import UserError
+from olivine.feeds import Feed
 from olivine.progress import Progress, Report
 from olivine.storage import Store
 from olivine.tracking import NullTracker, Tracker
 from olivine.worker import Worker
+from ray_jobs.feeding import feed_of, require_cpus
 
 NOTE_PERIOD_S = 2.0
 
@@ -27,11 +29,12 @@ NOTE_PERIOD_S = 2.0
 class RayWorker:
     """A process of a Ray Train run."""
 
-    def __init__(self) -> None:
+    def __init__(self, feed: Feed) -> None:
         context = ray.train.get_context()
         self.rank: int = context.get_world_rank()
         self.world_size: int = context.get_world_size()
         self.device: torch.device = ray.train.torch.get_device()
+        self.feed = feed
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Move the module to the device and average its gradients over the workers.
@@ -55,7 +58,13 @@ class RayWorker:
 Stage = Callable[[Worker, Tracker, Report], None]
 
 
-def train_on_ray(stage: Stage, label: str, runtime: Runtime, tracker: Tracker) -> None:
+def train_on_ray(
+    stage: Stage,
+    label: str,
+    runtime: Runtime,
+    tracker: Tracker,
+    callbacks: Sequence[ray.train.UserCallback] = (),
+) -> None:
     """Run a stage on `runtime.num_workers` workers and wait for it.
 
     The first worker is given the tracker, the others one that forgets. Ray's own record
@@ -65,6 +74,7 @@ def train_on_ray(stage: Stage, label: str, runtime: Runtime, tracker: Tracker) -
     use_gpu = runtime.device == "cuda" or (
         runtime.device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
     )
+    require_cpus(runtime, 0 if use_gpu else runtime.num_workers)
     # A name used before would silently resume Ray's record of it.
     name = f"olivine-{uuid.uuid4().hex[:8]}"
     notes = Store(f"{runtime.out}/ray")
@@ -75,7 +85,7 @@ def train_on_ray(stage: Stage, label: str, runtime: Runtime, tracker: Tracker) -
         # workers return. Raising it ends the others, which may wait in an all-reduce.
         if notes.exists(mistake):
             return
-        worker = RayWorker()
+        worker = RayWorker(feed_of(runtime))
         first = worker.rank == 0
         report = _Note(notes, progress) if first else lambda done, total: None
         try:
@@ -95,6 +105,7 @@ def train_on_ray(stage: Stage, label: str, runtime: Runtime, tracker: Tracker) -
                 name=name,
                 storage_path=_storage(runtime, local),
                 failure_config=ray.train.FailureConfig(max_failures=runtime.max_failures),
+                callbacks=list(callbacks),
             ),
         )
         failure = None
