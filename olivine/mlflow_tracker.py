@@ -1,296 +1,267 @@
-"""Runs in MLflow: one run per key, its status always true.
+"""Runs in MLflow: one run per key, its status always true, and nothing that waits for a server.
 
-Only `MlflowClient` is used: the fluent interface keeps the active run in global state, which
-threads of one process would share. A run is found again by two tags, `olivine.stage` and
-`olivine.fingerprint`, never by its name or by a scheduler's id.
+A run is found again by two tags, `olivine.stage` and `olivine.fingerprint`, never by its name or
+by a scheduler's id. Opening a run and reading need the store; what a run says goes by way of the
+local disk (`olivine.outbox`), and so does its end. A SQL database is read straight from its
+tables, without MLflow, which takes seconds to import: it is imported only where it is needed.
 """
 
 import contextlib
-import functools
-import json
-import logging
-import os
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-# Read when mlflow is imported.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag, ViewType
-from mlflow.entities import Run as StoredRun
-from mlflow.exceptions import MlflowException
-
+from olivine.delivery import Sender, deliver_left_behind
 from olivine.errors import UserError
-from olivine.provenance import provenance
-from olivine.run_store import artifact_folder, ask_server, one_line, sqlite_lock
+from olivine.mlflow_run import MAX_VALUE, MlflowRun, texts_of
+from olivine.outbox import Outbox
+from olivine.provenance import provenance, provenance_texts, text_hash
+from olivine.run_reader import Query, Reader, SqlReader, UnreadableError
+from olivine.run_store import artifact_folder, is_database, outbox_folder
 from olivine.spec import Spec
-from olivine.tracking import FAILURE, FINGERPRINT, STAGE, Run, RunKey, RunRecord, sigterm_exits
+from olivine.tracking import (
+    ALL_COLUMNS,
+    FAILURE,
+    FINGERPRINT,
+    STAGE,
+    Columns,
+    Run,
+    RunKey,
+    RunRecord,
+    StoppedError,
+    sigterm_exits,
+)
 
-PARENT = "mlflow.parentRunId"  # MLflow's own name; its pages nest runs by it
-MAX_VALUE = 6000  # characters of a parameter or tag
-MAX_PARAMS = 100  # parameters or tags of one request
-MAX_METRICS = 1000  # metric values of one request
-FLUSH_VALUES, FLUSH_S = 500, 2.0  # a step's metrics wait in memory at most this long
+PARENT = "mlflow.parentRunId"  # MLflow's own names: its pages nest runs by the first
+COMMIT = "mlflow.source.git.commit"
+CONTAINERS = ("sweep", "trial")  # stages that only hold others, which say what their machine does
+INTERRUPT_PATIENCE_S = 5.0  # that somebody who stops a run is made to wait
+NO_COLUMNS = Columns(settings=(), metrics=(), tags=())
 
 
 @dataclass(frozen=True)
 class MlflowTracker:
-    """A store of runs: a `sqlite:///` file or the URI of a server. Holds no connection itself.
+    """A store of runs: a `sqlite:///` file, a database or the URI of a server.
 
-    `parent` and `tags` go to every run it opens; `within` sets them.
+    Holds no connection, so it can be sent to another process. `experiment`, `parent` and `tags`
+    are those of every run it opens; `within` sets them.
     """
 
     uri: str
     experiment: str = "olivine"
     parent: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    cache: str = ""  # local folder of what a server has not taken; empty: the user's cache
+    artifacts: str = ""  # where files go if a database is used without a server, and is not SQLite
+    patience_s: float = 30.0  # that a run waits at its end for all it said to be delivered
+    system_period_s: float = 10.0  # between samples of processor, memory and GPUs; 0: none
+    copy_weights: bool = False  # a logged model holds its weights, not only their place
+    known_texts: frozenset[str] = frozenset()  # hashes of what a run above keeps already
 
     def ensure_store(self) -> None:
-        """Create the store and the experiment, or raise UserError if it cannot be reached."""
-        self._experiment_id()
+        """Create the store if it is not there, or raise UserError if it cannot be reached.
 
-    def within(self, parent: str, tags: Mapping[str, Any]) -> "MlflowTracker":
-        """Return the same store, whose new runs are children of a run id and carry these tags."""
-        return replace(self, parent=parent, tags={**self.tags, **_texts(tags)})
+        What earlier runs on this machine could not deliver is delivered now.
+        """
+        if not (is_database(self.uri) and SqlReader(self.uri).has_tables()):
+            from olivine.mlflow_client import open_client
+
+            open_client(self.uri)
+        self._deliver_left_behind()
+
+    def within(self, parent: str, tags: Mapping[str, Any], experiment: str = "") -> "MlflowTracker":
+        """Return the same store, whose new runs are children of a run id and carry these tags.
+
+        They belong to an experiment of that name; if it is empty, to the same as before.
+        """
+        known = frozenset(map(text_hash, provenance_texts().values())) if parent else frozenset()
+        return replace(
+            self,
+            parent=parent or self.parent,
+            tags={**self.tags, **texts_of(tags)},
+            experiment=experiment or self.experiment,
+            known_texts=self.known_texts | known,
+        )
 
     @contextlib.contextmanager
     def run(
         self, key: RunKey, name: str, config: Spec, tags: Mapping[str, Any] | None = None
     ) -> Iterator[Run]:
         """Open the run of this key, the unfinished one if there is one, and end it truly."""
-        client = _client(self.uri)
-        run = _MlflowRun(client, self._open(key, name))
+        all_tags = {**provenance(), **_of_config(config), **self.tags, **(tags or {})}
+        run_id, outbox, start_s = self._open(key, name, all_tags)
+        run = MlflowRun(run_id, outbox, self._sender_of)
         try:
-            with sigterm_exits():
-                run.set_tags({**provenance(), **_seed(config), **self.tags, **(tags or {})})
-                _log_config(client, run.run_id, config)
+            with sigterm_exits(), self._watched(key, run, start_s):
+                run.log_settings(config)
+                for text_name, text in provenance_texts().items():
+                    if text_hash(text) not in self.known_texts:
+                        run.log_text(text_name, text)
                 yield run
-                run.flush()
         except BaseException as error:
-            # The first error is the one to tell: a store that is away too must not hide it.
-            with contextlib.suppress(MlflowException):
-                run.flush()
-                _end(client, run.run_id, *_verdict(error))
+            patience_s = self.patience_s if isinstance(error, Exception) else INTERRUPT_PATIENCE_S
+            # The first error is the one to tell: a full disk too must not hide it.
+            with contextlib.suppress(UserError):
+                run.end(*_verdict(error), min(patience_s, self.patience_s), self.uri)
             raise
-        _end(client, run.run_id, "FINISHED", "")
+        run.end("FINISHED", "", self.patience_s, self.uri)
 
     def finished(self, key: RunKey) -> RunRecord | None:
         """Return the newest finished run of this key, in any experiment of the store."""
-        found = self._search({STAGE: key.stage, FINGERPRINT: key.fingerprint}, "FINISHED")
-        return _record(found[0]) if found else None
+        found = self._read(
+            Query({STAGE: key.stage, FINGERPRINT: key.fingerprint}, status="FINISHED")
+        )
+        return found[0] if found else None
 
     def records(
-        self, stage: str | None = None, tags: Mapping[str, str] | None = None
+        self,
+        stage: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        fingerprints: Collection[str] | None = None,
+        columns: Columns = ALL_COLUMNS,
     ) -> list[RunRecord]:
-        """Return all runs of the store, newest first, of a stage and with these tags."""
+        """Return all runs of the store, newest first, of a stage, with these tags and fingerprints.
+
+        `columns` names the values that are read: of ten thousand runs, all of them take a while.
+        """
         wanted = {**({STAGE: stage} if stage else {}), **(tags or {})}
-        return [_record(run) for run in self._search(wanted) if FINGERPRINT in run.data.tags]
+        return self._read(Query(wanted, fingerprints=fingerprints, columns=columns))
 
     def history(self, run_id: str, metric: str) -> dict[int, float]:
         """Return step -> value of one metric; a step logged again after a resume counts once."""
-        points = _client(self.uri).get_metric_history(run_id, metric)
-        last = {point.step: point.value for point in sorted(points, key=lambda p: p.timestamp)}
-        return dict(sorted(last.items()))
+        return self.histories([run_id], metric).get(run_id, {})
+
+    def histories(self, run_ids: Collection[str], metric: str) -> dict[str, dict[int, float]]:
+        """Return the history of every run that has one; quicker than one by one."""
+        return self._by_any_reader(lambda reader: reader.histories(run_ids, metric))
+
+    def log_files(self, run_id: str, paths: Sequence[Path], folder: str = "") -> None:
+        """Keep copies of small files with a run, which may have ended; it waits for the store."""
+        from olivine.mlflow_client import open_client, told
+
+        with told(self.uri):
+            for path in paths:
+                open_client(self.uri).log_artifact(run_id, str(path), folder or None)
 
     def end_stale(self, tags: Mapping[str, str], status: str, reason: str) -> list[str]:
-        """End every RUNNING run with these tags, whose process is gone; return their names."""
-        stale = self._search(tags, "RUNNING")
+        """End every RUNNING run with these tags, whose process is gone; return their names.
+
+        What it left on this machine is delivered first, and may say how it ended.
+        """
+        self._deliver_left_behind()
+        stale = self._read(Query(tags, status="RUNNING", columns=NO_COLUMNS))
         for run in stale:
-            _end(_client(self.uri), run.info.run_id, status, reason)
-        return [run.info.run_name for run in stale]
+            self._end(run.run_id, status, reason)
+        return [run.name for run in stale]
 
-    def _open(self, key: RunKey, name: str) -> str:
-        client = _client(self.uri)
-        identity = {STAGE: key.stage, FINGERPRINT: key.fingerprint}
-        parent = {PARENT: self.parent} if self.parent else {}
-        unfinished = [run for run in self._search(identity) if run.info.status != "FINISHED"]
-        if not unfinished:
-            return client.create_run(
-                self._experiment_id(), run_name=name, tags={**identity, **parent}
-            ).info.run_id
-        run_id = unfinished[0].info.run_id
-        client.update_run(run_id, status="RUNNING", name=name)
-        for tag, value in parent.items():
-            client.set_tag(run_id, tag, value)
-        if FAILURE in unfinished[0].data.tags:
-            client.delete_tag(run_id, FAILURE)
-        return run_id
+    def _open(self, key: RunKey, name: str, tags: Mapping[str, Any]) -> tuple[str, Outbox, float]:
+        """Return the id of the run, its new outbox and when it began, in seconds since 1970."""
+        from olivine.mlflow_client import told
 
-    def _search(self, tags: Mapping[str, str], status: str = "") -> list[StoredRun]:
-        client = _client(self.uri)
-        terms = [f"tags.`{tag}` = {_quoted(value)}" for tag, value in tags.items()]
-        terms += [f"attributes.status = '{status}'"] if status else []
-        experiments = _pages(client.search_experiments)
-        fetch = functools.partial(
-            client.search_runs,
-            [experiment.experiment_id for experiment in experiments],
-            " and ".join(terms),
-            run_view_type=ViewType.ACTIVE_ONLY,
-            max_results=1000,
-            order_by=["attributes.start_time DESC"],
-        )
-        return _pages(fetch)
-
-    def _experiment_id(self) -> str:
-        client = _client(self.uri)
-        found = client.get_experiment_by_name(self.experiment)
-        if found is None:
-            folder = artifact_folder(self.uri, self.experiment)
-            try:
-                return client.create_experiment(self.experiment, artifact_location=folder)
-            except MlflowException:  # another process was quicker
-                found = client.get_experiment_by_name(self.experiment)
-                if found is None:
-                    raise
-        if found.lifecycle_stage != "active":
-            raise UserError(
-                f"The MLflow experiment {self.experiment!r} was deleted; restore it with "
-                f"`mlflow experiments restore -x {found.experiment_id}` or choose another name."
-            )
-        return found.experiment_id
-
-
-class _MlflowRun:
-    """A run that is going on; values wait in memory until there are enough for one request."""
-
-    def __init__(self, client: MlflowClient, run_id: str):
-        self.run_id = run_id
-        self._client = client
-        self._waiting: list[Metric] = []
-        self._flushed_s = time.monotonic()
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Record values at a step."""
-        now_ms = time.time_ns() // 1_000_000
-        self._waiting += [
-            Metric(name, float(value), now_ms, step) for name, value in metrics.items()
+        identity, opening = {STAGE: key.stage, FINGERPRINT: key.fingerprint}, uuid.uuid4().hex
+        unfinished = [
+            run
+            for run in self._read(Query(identity, columns=Columns(settings=(), metrics=())))
+            if run.status != "FINISHED"
         ]
-        if len(self._waiting) >= FLUSH_VALUES or time.monotonic() - self._flushed_s > FLUSH_S:
-            self.flush()
+        with told(self.uri):
+            run_id, experiment_id, start_s = self._created_or_reopened(
+                unfinished[0] if unfinished else None, name, {**identity, **tags}, opening
+            )
+        header = {
+            "name": name,
+            "opening": opening,
+            "experiment_id": experiment_id,
+            "reopened": bool(unfinished),
+        }
+        try:
+            return run_id, Outbox.create(self._folder(), run_id, header), start_s
+        except UserError as error:
+            self._end(run_id, "FAILED", str(error))
+            raise
 
-    def flush(self) -> None:
-        """Write what is still in memory."""
-        while self._waiting:
-            batch, self._waiting = self._waiting[:MAX_METRICS], self._waiting[MAX_METRICS:]
-            self._client.log_batch(self.run_id, metrics=batch)
-        self._flushed_s = time.monotonic()
+    def _created_or_reopened(
+        self, unfinished: RunRecord | None, name: str, tags: Mapping[str, Any], opening: str
+    ) -> tuple[str, str, float]:
+        from olivine.mlflow_client import experiment_id, open_client
+        from olivine.mlflow_sender import OPENING, set_tags
 
-    def log_file(self, path: Path, folder: str = "") -> None:
-        """Keep a copy of a small file with the run."""
-        self._client.log_artifact(self.run_id, str(path), folder or None)
+        client, parent = open_client(self.uri), {PARENT: self.parent} if self.parent else {}
+        commit = {COMMIT: tags["git.commit"]} if "git.commit" in tags else {}
+        all_tags = texts_of({**tags, **parent, **commit, OPENING: opening})
+        if unfinished is None:
+            folder = artifact_folder(self.uri, self.experiment, self.artifacts)
+            experiment = experiment_id(self.uri, self.experiment, folder)
+            run = client.create_run(experiment, run_name=name, tags=all_tags)
+        else:
+            run_id = unfinished.run_id
+            client.update_run(run_id, status="RUNNING", name=name)
+            set_tags(client, run_id, all_tags)
+            if FAILURE in unfinished.tags:
+                client.delete_tag(run_id, FAILURE)
+            run = client.get_run(run_id)
+        return run.info.run_id, run.info.experiment_id, run.info.start_time / 1000
 
-    def set_tags(self, tags: Mapping[str, Any]) -> None:
-        """Add or change tags."""
-        rows = [RunTag(name, value) for name, value in _texts(tags).items()]
-        for start in range(0, len(rows), MAX_PARAMS):
-            self._client.log_batch(self.run_id, tags=rows[start : start + MAX_PARAMS])
+    def _end(self, run_id: str, status: str, reason: str) -> None:
+        from olivine.mlflow_client import open_client, told
 
+        with told(self.uri):
+            open_client(self.uri).set_tag(run_id, FAILURE, reason[:MAX_VALUE])
+            open_client(self.uri).set_terminated(run_id, status)
 
-def _end(client: MlflowClient, run_id: str, status: str, reason: str) -> None:
-    if reason:
-        client.set_tag(run_id, FAILURE, reason[:MAX_VALUE])
-    client.set_terminated(run_id, status)
+    @contextlib.contextmanager
+    def _watched(self, key: RunKey, run: Run, start_s: float) -> Iterator[None]:
+        """Log what the machine does meanwhile."""
+        if key.stage in CONTAINERS or not self.system_period_s:
+            yield
+            return
+        from olivine.mlflow_monitor import SystemMonitor
+
+        monitor = SystemMonitor(run.log_metrics, start_s, self.system_period_s)
+        try:
+            yield
+        finally:
+            monitor.stop()
+
+    def _read(self, query: Query) -> list[RunRecord]:
+        return self._by_any_reader(lambda reader: reader.records(query))
+
+    def _by_any_reader(self, read: Callable[[Reader], Any]) -> Any:
+        """Read from the tables if there are some, else by MLflow's client."""
+        if is_database(self.uri):
+            with contextlib.suppress(UnreadableError):
+                return read(SqlReader(self.uri))
+        from olivine.mlflow_client import ClientReader
+
+        return read(ClientReader(self.uri))
+
+    def _folder(self) -> Path:
+        cache = Path(self.cache) if self.cache else Path.home() / ".cache" / "olivine"
+        return outbox_folder(self.uri, cache)
+
+    def _deliver_left_behind(self) -> None:
+        if self._folder().exists():
+            deliver_left_behind(self._folder(), self._sender_of, self.patience_s)
+
+    def _sender_of(self, outbox: Outbox, was_left: bool) -> Sender:
+        from olivine.mlflow_sender import MlflowSender
+
+        return MlflowSender(self.uri, outbox, was_left, self.copy_weights)
 
 
 def _verdict(error: BaseException) -> tuple[str, str]:
     """Return status and reason: an error of the program is FAILED, an end from outside KILLED."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    if isinstance(error, UserError):
+    if isinstance(error, UserError | StoppedError):
         text = str(error)
     return ("FAILED" if isinstance(error, Exception) else "KILLED"), text
 
 
-def _log_config(client: MlflowClient, run_id: str, config: Spec) -> None:
-    """Log every setting once; a value too long for a parameter is whole in config.yaml."""
-    known = client.get_run(run_id).data.params
-    settings = _texts(config.flatten())
-    missing = [Param(name, text) for name, text in settings.items() if name and name not in known]
-    for start in range(0, len(missing), MAX_PARAMS):
-        client.log_batch(run_id, params=missing[start : start + MAX_PARAMS])
-    if missing:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "config.yaml")
-            path.write_text(config.to_yaml())
-            client.log_artifact(run_id, str(path))
-
-
-def _seed(config: Spec) -> dict[str, str]:
-    seed = config.flatten().get("seed")
-    return {} if seed is None else {"olivine.seed": str(seed)}
-
-
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Write values as `--set` reads them: text as it is, the rest as JSON."""
-    texts = {}
-    for name, value in values.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        if len(text) > MAX_VALUE:
-            note = f"… ({len(text)} characters; config.yaml has all)"
-            text = text[: MAX_VALUE - len(note)] + note
-        texts[name] = text
-    return texts
-
-
-def _record(run: StoredRun) -> RunRecord:
-    tags = run.data.tags
-    return RunRecord(
-        run_id=run.info.run_id,
-        key=RunKey(tags.get(STAGE, ""), tags.get(FINGERPRINT, "")),
-        name=run.info.run_name,
-        status=run.info.status,
-        settings=run.data.params,
-        metrics=run.data.metrics,
-        tags=tags,
-    )
-
-
-def _pages(fetch: Callable[..., Any]) -> list[Any]:
-    found, token = [], None
-    while True:
-        page = fetch(page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return found
-
-
-def _quoted(value: str) -> str:
-    quote = '"' if "'" in value else "'"
-    return f"{quote}{value}{quote}"
-
-
-@functools.lru_cache(maxsize=8)
-def _client(uri: str) -> MlflowClient:
-    """Return a client of a store that answers; a new SQLite file is made by one process only."""
-    for name in ("mlflow", "alembic"):  # they tell of every table they make
-        logging.getLogger(name).setLevel(logging.WARNING)
-    if uri.startswith(("http://", "https://")):
-        ask_server(uri)
-    elif not uri.startswith(("sqlite:///", "postgresql", "mysql", "databricks")):
-        raise UserError(
-            f"The run store {uri!r} is neither a file (sqlite:////folder/mlflow.db) nor a "
-            "server (http://host:5000); set tracking_uri to one of them."
-        )
-    try:
-        with sqlite_lock(uri) as path:
-            if path is not None and not path.exists():
-                _make_database(path)
-            client = MlflowClient(tracking_uri=uri)
-            client.search_experiments(max_results=1)
-    except Exception as error:  # whatever the libraries below MLflow raise: it is not our fault
-        raise UserError(f"Cannot open the run store {uri}: {one_line(error)}") from None
-    return client
-
-
-def _make_database(path: Path) -> None:
-    """Make the tables under another name: a process killed meanwhile would leave half of them."""
-    hidden = path.with_name(f".{path.name}.new")
-    hidden.unlink(missing_ok=True)
-    MlflowClient(tracking_uri=f"sqlite:///{hidden}").search_experiments(max_results=1)
-    hidden.replace(path)
+def _of_config(config: Spec) -> dict[str, str]:
+    settings = config.flatten()
+    seed = settings.get("seed", settings.get("pretrained.seed"))
+    tags = {"olivine.config": config.fingerprint()}
+    return {**tags, **({} if seed is None else {"olivine.seed": str(seed)})}

@@ -2,6 +2,8 @@
 
 import contextlib
 import fcntl
+import hashlib
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -10,10 +12,38 @@ from pathlib import Path
 from olivine.errors import UserError
 
 SERVER_TIMEOUT_S = 10.0
+UNDELIVERED = "undelivered"  # folder of what a store has not taken yet
+
+
+def is_server(uri: str) -> bool:
+    """Say whether a store is asked over the network by MLflow's own protocol."""
+    return uri.startswith(("http://", "https://"))
+
+
+def is_database(uri: str) -> bool:
+    """Say whether a store is a database that this process opens itself."""
+    return uri.startswith(("sqlite:///", "postgresql", "mysql"))
+
+
+def shown(uri: str) -> str:
+    """Return the URI without its password, for people and for files."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
+
+
+def outbox_folder(uri: str, cache: Path) -> Path:
+    """Return the local folder of what a store has not taken yet.
+
+    A SQLite file lies on a local disk, so it is beside it: whoever opens the store finds it. That
+    of any other store is in the cache.
+    """
+    path = sqlite_path(uri)
+    if path is not None:
+        return path.parent / UNDELIVERED / path.name
+    return cache / UNDELIVERED / hashlib.sha256(shown(uri).encode()).hexdigest()[:12]
 
 
 def ask_server(uri: str) -> None:
-    """Raise UserError at once if nobody answers; MLflow itself would try for two minutes."""
+    """Raise UserError at once if nobody answers; MLflow itself would try for four minutes."""
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_TIMEOUT_S):
             return
@@ -21,7 +51,7 @@ def ask_server(uri: str) -> None:
         return  # somebody answers; MLflow says better than we what they want
     except (OSError, ValueError) as error:
         raise UserError(
-            f"No MLflow server answers at {uri} ({one_line(error)}); start it with "
+            f"No MLflow server answers at {shown(uri)} ({one_line(error)}); start it with "
             "`mlflow server`, or leave tracking_uri empty for a SQLite file."
         ) from None
 
@@ -32,7 +62,7 @@ def sqlite_lock(uri: str) -> Iterator[Path | None]:
 
     Yields the database's path, or None for a server.
     """
-    path = _sqlite_path(uri)
+    path = sqlite_path(uri)
     if path is None:
         yield None
         return
@@ -42,14 +72,28 @@ def sqlite_lock(uri: str) -> Iterator[Path | None]:
         yield path
 
 
-def _sqlite_path(uri: str) -> Path | None:
+def sqlite_path(uri: str) -> Path | None:
+    """Return the database's file; None for another store."""
     return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:") else None
 
 
-def artifact_folder(uri: str, experiment: str) -> str | None:
-    """Return a folder beside the database; MLflow's own default is the working directory."""
-    path = _sqlite_path(uri)
-    return None if path is None else (path.parent / "artifacts" / experiment).as_uri()
+def artifact_folder(uri: str, experiment: str, root: str = "") -> str | None:
+    """Return where an experiment's files go, or None if a server knows it.
+
+    Of a SQLite store, beside the database; of another one below `root`, a folder or a bucket.
+    MLflow's own default is the working directory. Raises UserError if `root` is needed.
+    """
+    path = sqlite_path(uri)
+    if path is not None:
+        return (path.parent / "artifacts" / experiment).as_uri()
+    if not is_database(uri):
+        return None
+    if not root:
+        raise UserError(
+            f"Nobody said where the files of runs in {shown(uri)} go; start `mlflow server` on "
+            "that database and name the server, as tracking_uri."
+        )
+    return f"{root.rstrip('/')}/{experiment}" if "://" in root else Path(root, experiment).as_uri()
 
 
 def one_line(error: BaseException) -> str:

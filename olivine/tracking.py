@@ -7,7 +7,7 @@ forgets them, which is what the workers of a run other than the first need.
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,13 @@ from olivine.spec import Spec
 
 # Tags by which a run is found again, and the one that says why it did not finish.
 STAGE, FINGERPRINT, FAILURE = "olivine.stage", "olivine.fingerprint", "olivine.failure"
+
+
+class StoppedError(BaseException):
+    """Ends a run that is told to stop before its end, for a reason that its record keeps.
+
+    No error of the program: what catches `Exception` lets it pass, and the run is KILLED.
+    """
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,21 @@ class RunRecord:
     settings: Mapping[str, str]  # dotted name -> text
     metrics: Mapping[str, float]  # last value of each
     tags: Mapping[str, str] = field(default_factory=dict)
+    experiment: str = ""  # MLflow's: the question that was asked
+    start_s: float = 0.0  # since 1970
+    end_s: float | None = None  # None: it goes on
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which values of runs are read: their names, or None for all. Fewer are read faster."""
+
+    settings: Collection[str] | None = None
+    metrics: Collection[str] | None = None
+    tags: Collection[str] | None = None
+
+
+ALL_COLUMNS = Columns()
 
 
 @runtime_checkable
@@ -55,12 +77,31 @@ class Run(Protocol):
         """Keep a copy of a small file (a figure, a table) with the run."""
         ...
 
+    def log_dataset(self, name: str, digest: str, source: str, context: str) -> None:
+        """Record a data set that the run reads.
+
+        `digest` is the data's fingerprint (at most 36 characters), `source` the folder or URI
+        where it lies, `context` what it is for: train or val.
+        """
+        ...
+
+    def log_model(self, name: str, weights: str, recipe: str, num_channels: int) -> None:
+        """Record a pretrained backbone: where its weights lie, and the settings that made it.
+
+        `weights` is the path or URI of a file that is whole already, `recipe` the YAML of its
+        `PretrainConfig`, `num_channels` the length of a feature row.
+        """
+        ...
+
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Add or change tags."""
         ...
 
     def flush(self) -> None:
-        """Write what is still in memory; call it before a checkpoint, so that no step is lost."""
+        """Return once what was logged so far is on disk, safe from a loss of power.
+
+        Call it before a checkpoint is written: then no step that a checkpoint has seen is lost.
+        """
         ...
 
 
@@ -68,8 +109,11 @@ class Run(Protocol):
 class Tracker(Protocol):
     """A store of runs."""
 
-    def within(self, parent: str, tags: Mapping[str, Any]) -> "Tracker":
-        """Return the same store, whose new runs are children of a run id and carry these tags."""
+    def within(self, parent: str, tags: Mapping[str, Any], experiment: str = "") -> "Tracker":
+        """Return the same store, whose new runs are children of a run id and carry these tags.
+
+        They belong to an experiment of that name; if it is empty, to the same as before.
+        """
         ...
 
     def run(
@@ -86,13 +130,26 @@ class Tracker(Protocol):
         ...
 
     def records(
-        self, stage: str | None = None, tags: Mapping[str, str] | None = None
+        self,
+        stage: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        fingerprints: Collection[str] | None = None,
+        columns: Columns = ALL_COLUMNS,
     ) -> list[RunRecord]:
-        """Return all runs, newest first, of a stage and with these tags."""
+        """Return all runs, newest first, of a stage, with these tags and of these fingerprints."""
         ...
 
     def history(self, run_id: str, metric: str) -> dict[int, float]:
         """Return step -> value of one metric; a step logged again after a resume counts once."""
+        ...
+
+    def histories(self, run_ids: Collection[str], metric: str) -> dict[str, dict[int, float]]:
+        """Return the history of every run that has one; quicker than one by one."""
+        ...
+
+    def log_files(self, run_id: str, paths: Sequence[Path], folder: str = "") -> None:
+        """Keep copies of small files with a run, which may have ended."""
         ...
 
     def end_stale(self, tags: Mapping[str, str], status: str, reason: str) -> list[str]:
@@ -107,6 +164,10 @@ class _NullRun:
 
     def log_file(self, path: Path, folder: str = "") -> None: ...
 
+    def log_dataset(self, name: str, digest: str, source: str, context: str) -> None: ...
+
+    def log_model(self, name: str, weights: str, recipe: str, num_channels: int) -> None: ...
+
     def set_tags(self, tags: Mapping[str, Any]) -> None: ...
 
     def flush(self) -> None: ...
@@ -115,7 +176,7 @@ class _NullRun:
 class NullTracker:
     """Forgets everything."""
 
-    def within(self, parent: str, tags: Mapping[str, Any]) -> "NullTracker":
+    def within(self, parent: str, tags: Mapping[str, Any], experiment: str = "") -> "NullTracker":
         """Itself: there is nobody to tell."""
         return self
 
@@ -131,7 +192,12 @@ class NullTracker:
         return None
 
     def records(
-        self, stage: str | None = None, tags: Mapping[str, str] | None = None
+        self,
+        stage: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        *,
+        fingerprints: Collection[str] | None = None,
+        columns: Columns = ALL_COLUMNS,
     ) -> list[RunRecord]:
         """Nothing is remembered."""
         return []
@@ -139,6 +205,13 @@ class NullTracker:
     def history(self, run_id: str, metric: str) -> dict[int, float]:
         """Nothing is remembered."""
         return {}
+
+    def histories(self, run_ids: Collection[str], metric: str) -> dict[str, dict[int, float]]:
+        """Nothing is remembered."""
+        return {}
+
+    def log_files(self, run_id: str, paths: Sequence[Path], folder: str = "") -> None:
+        """Nothing is remembered."""
 
     def end_stale(self, tags: Mapping[str, str], status: str, reason: str) -> list[str]:
         """Nothing is remembered."""

@@ -1,18 +1,23 @@
 import contextlib
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from olivine.errors import UserError
-from olivine.mlflow_tracker import MlflowTracker, _client
+from olivine.mlflow_client import open_client
+from olivine.mlflow_tracker import MlflowTracker
+from olivine.run_reader import SqlReader, UnreadableError
 from olivine.spec import Spec
-from olivine.tracking import RunKey
+from olivine.tracking import Columns, Run, RunKey, Tracker
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,9 +54,9 @@ def test_finished_run_remembers_settings_metrics_files_and_provenance(store, tmp
     assert record.tags["olivine.row"] == "full"
     assert record.tags["version.mlflow"]
     assert "figure.txt" in " ".join(
-        item.path for item in _client(store.uri).list_artifacts(record.run_id, "figures")
+        item.path for item in open_client(store.uri).list_artifacts(record.run_id, "figures")
     )
-    path = _client(store.uri).download_artifacts(record.run_id, "config.yaml", str(tmp_path))
+    path = open_client(store.uri).download_artifacts(record.run_id, "config.yaml", str(tmp_path))
     assert Path(path).read_text() == config.to_yaml()
 
 
@@ -62,7 +67,7 @@ def test_long_settings_are_cut_in_the_store_and_whole_in_the_file(store, tmp_pat
     record = store.finished(key)
     assert len(record.settings["note"]) == 6000
     assert "config.yaml has all" in record.settings["note"]
-    path = _client(store.uri).download_artifacts(record.run_id, "config.yaml", str(tmp_path))
+    path = open_client(store.uri).download_artifacts(record.run_id, "config.yaml", str(tmp_path))
     assert "x" * 20_000 in Path(path).read_text()
 
 
@@ -105,6 +110,125 @@ def test_children_carry_parent_and_tags(store):
     assert child.tags["mlflow.parentRunId"] == parent.run_id
 
 
+def test_a_question_has_an_experiment_of_its_own(store):
+    asked = store.within("", {}, experiment="vmf concentration")
+    with asked.run(RunKey("sweep", "asked"), "asked", Settings()) as parent:
+        inside = asked.within(parent.run_id, {"olivine.sweep": "vmf"})
+        with inside.run(RunKey("trial", "asked"), "trial", Settings()):
+            pass
+    with store.run(RunKey("trial", "by itself"), "by itself", Settings()):
+        pass
+    found = {run.key.fingerprint: run for run in store.records("trial")}
+    assert found["asked"].experiment == "vmf concentration"
+    assert found["by itself"].experiment == store.experiment
+    assert store.finished(RunKey("trial", "asked")).end_s >= found["asked"].start_s > 1.7e9
+
+
+def test_data_sets_are_inputs_of_a_run_and_known_by_their_digest(store):
+    for name in ("first", "second"):
+        with store.run(RunKey("evaluate", f"reads {name}"), name, Settings()) as run:
+            for _ in range(2):  # as a delivery does that was interrupted
+                run.log_dataset("nuscenes", "0123456789ab", "/data/nuscenes", "train")
+            run.log_dataset("nuscenes", "0123456789ab", "s3://lab/nuscenes", "val")
+        inputs = open_client(store.uri).get_run(run.run_id).inputs.dataset_inputs
+        found = {
+            one.tags[0].value: (one.dataset.digest, one.dataset.source_type, one.dataset.source)
+            for one in inputs
+        }
+        assert found == {
+            "train": ("0123456789ab", "local", '{"uri": "/data/nuscenes"}'),
+            "val": ("0123456789ab", "s3", '{"uri": "s3://lab/nuscenes"}'),
+        }
+        assert len(inputs) == 2
+
+
+def test_the_machine_is_watched_while_a_stage_runs_and_not_beside_it(store):
+    watched = replace(store, system_period_s=0.05)
+    with watched.run(RunKey("trial", "holds"), "holds", Settings()) as trial:
+        inside = watched.within(trial.run_id, {})
+        with inside.run(RunKey("pretrain", "watched"), "watched", Settings()):
+            time.sleep(0.5)
+    metrics = store.finished(RunKey("pretrain", "watched")).metrics
+    for name in ("cpu_utilization_percentage", "system_memory_usage_megabytes"):
+        assert metrics[f"system/{name}"] > 0
+    assert not store.finished(RunKey("trial", "holds")).metrics
+    assert "olivine monitor" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_what_a_parent_keeps_its_children_need_not(store, tmp_path):
+    def names(run_id):
+        return {file.path for file in open_client(store.uri).list_artifacts(run_id)}
+
+    with store.run(RunKey("sweep", "keeps"), "keeps", Settings()) as parent:
+        inside = store.within(parent.run_id, {})
+        with inside.run(RunKey("trial", "kept for"), "kept for", Settings()) as child:
+            pass
+    assert "packages.txt" in names(parent.run_id)
+    assert names(child.run_id) == {"config.yaml"}
+    (tmp_path / "ablation.md").write_text("a table")
+    store.log_files(parent.run_id, [tmp_path / "ablation.md"], "tables")  # it has ended
+    assert {
+        file.path for file in open_client(store.uri).list_artifacts(parent.run_id, "tables")
+    } == {"tables/ablation.md"}
+
+
+def test_histories_of_several_runs_are_read_at_once(store):
+    ids = []
+    for name in ("x", "y"):
+        with store.run(RunKey("curves", name), name, Settings()) as run:
+            run.log_metrics({"loss": 1.0, f"only {name}": 2.0}, 0)
+            run.log_metrics({"loss": 0.5}, 1)
+        ids.append(run.run_id)
+    assert store.histories(ids, "loss") == {one: {0: 1.0, 1: 0.5} for one in ids}
+    assert store.histories(ids, "only y") == {ids[1]: {0: 2.0}}
+    assert store.history(ids[0], "only y") == {}
+
+
+def test_fewer_columns_and_only_some_fingerprints_are_read(store):
+    for name in ("p", "q", "r"):
+        with store.run(RunKey("columns", name), name, Settings(), {"row": name}) as run:
+            run.log_metrics({"miou": 1.0, "loss": 2.0}, 0)
+    few = Columns(settings=["rate"], metrics=["miou"], tags=())
+    found = store.records("columns", fingerprints=["p", "r", "never"], columns=few)
+    assert [(run.name, run.settings, run.metrics, run.tags) for run in found] == [
+        (name, {"rate": "0.0001"}, {"miou": 1.0}, {}) for name in ("r", "p")
+    ]
+    assert [run.key for run in found] == [RunKey("columns", "r"), RunKey("columns", "p")]
+
+
+def test_it_can_be_sent_to_another_process(store):
+    tracker = pickle.loads(pickle.dumps(store.within("parent", {"a": 1})))
+    assert isinstance(tracker, Tracker)
+    assert (tracker.parent, tracker.tags) == ("parent", {"a": "1"})
+    with tracker.run(RunKey("trial", "sent"), "sent", Settings()) as run:
+        assert isinstance(run, Run)
+
+
+def test_a_name_that_mlflow_refuses_is_told_at_once(store):
+    with store.run(RunKey("trial", "names"), "names", Settings()) as run:
+        run.log_metrics({"iou/traffic cone": 1.0, "a-b_c.d:e": 2.0}, 0)
+        for name in ("what?", "", "x" * 251):
+            with pytest.raises(UserError, match="A metric cannot be called"):
+                run.log_metrics({name: 1.0}, 0)
+    assert set(store.finished(RunKey("trial", "names")).metrics) == {
+        "iou/traffic cone",
+        "a-b_c.d:e",
+    }
+
+
+def test_a_folder_that_cannot_hold_the_outbox_fails_the_run_in_a_sentence(store, tmp_path):
+    (tmp_path / "mlflow.db").symlink_to(store.uri.removeprefix("sqlite:///"))
+    (tmp_path / "undelivered").write_text("no folder")
+    tracker = replace(store, uri=f"sqlite:///{tmp_path}/mlflow.db")
+    with (
+        pytest.raises(UserError, match=r"Cannot write .*undelivered"),
+        tracker.run(RunKey("trial", "no outbox"), "no outbox", Settings()),
+    ):
+        pass
+    (record,) = store.records("trial", fingerprints=["no outbox"])
+    assert record.status == "FAILED"
+
+
 def test_finished_run_is_found_from_another_experiment_of_the_store(store):
     key = RunKey("trial", "elsewhere")
     with MlflowTracker(store.uri, "another question").run(key, "elsewhere", Settings()):
@@ -114,18 +238,18 @@ def test_finished_run_is_found_from_another_experiment_of_the_store(store):
 
 def test_stale_runs_are_ended_and_only_those(store):
     with store.run(RunKey("trial", "alive"), "alive", Settings(), {"olivine.group": "b"}):
-        client = _client(store.uri)
-        dead = store.within("", {"olivine.group": "a"})._open(RunKey("trial", "dead"), "dead")
-        client.set_tag(dead, "olivine.group", "a")
+        _, outbox, _ = store._open(RunKey("trial", "dead"), "dead", {"olivine.group": "a"})
+        outbox.close()  # as its process would by ending
         assert store.end_stale({"olivine.group": "a"}, "KILLED", "its process is gone") == ["dead"]
         statuses = {record.name: record.status for record in store.records("trial")}
         assert (statuses["dead"], statuses["alive"]) == ("KILLED", "RUNNING")
 
 
 def test_more_runs_than_one_page_are_all_read(store, monkeypatch):
-    search = _client(store.uri).search_runs
+    monkeypatch.setattr(SqlReader, "records", _unreadable)  # as a server's are read
+    search = open_client(store.uri).search_runs
     monkeypatch.setattr(
-        _client(store.uri),
+        open_client(store.uri),
         "search_runs",
         lambda *args, **kw: search(*args, **{**kw, "max_results": 2}),
     )
@@ -133,6 +257,10 @@ def test_more_runs_than_one_page_are_all_read(store, monkeypatch):
         with store.run(RunKey("paged", f"p{index}"), f"p{index}", Settings(seed=index)):
             pass
     assert [record.name for record in store.records("paged")] == ["p4", "p3", "p2", "p1", "p0"]
+
+
+def _unreadable(*_):
+    raise UnreadableError("there is no such table")
 
 
 def test_half_made_or_foreign_databases_are_told_or_replaced(tmp_path):
@@ -182,6 +310,27 @@ def _start(uri: str, name: str, wait_s: float) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+@pytest.mark.slow
+def test_a_killed_process_loses_nothing_and_its_run_goes_on(tmp_path):
+    uri = f"sqlite:///{tmp_path}/killed.db"
+    tracker = MlflowTracker(uri, "processes")
+    tracker.ensure_store()
+    killed = _start(uri, "killed", 60)
+    assert killed.stdout.readline() == "going\n"
+    killed.kill()
+    killed.wait()
+    (before,) = tracker.records("trial")
+    assert before.status == "RUNNING"
+    with tracker.run(RunKey("trial", "killed"), "killed", Settings()) as run:
+        assert run.run_id == before.run_id
+        run.log_metrics({"loss": 20.0}, 20)
+    (after,) = tracker.records("trial")
+    assert after.status == "FINISHED"
+    points = open_client(uri).get_metric_history(run.run_id, "loss")
+    assert sorted(point.step for point in points) == list(range(21))
+    assert not list((tmp_path / "undelivered").rglob("*.outbox"))
 
 
 @pytest.mark.slow
