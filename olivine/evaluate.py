@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from olivine import pretrain as pretraining
 from olivine.checkpoint import Checkpoints
+from olivine.class_names import NUSCENES
 from olivine.config import EvaluateConfig, Runtime
 from olivine.errors import UserError
 from olivine.loading import (
@@ -25,6 +26,7 @@ from olivine.loading import (
 from olivine.parts import Frames
 from olivine.progress import Progress, Report
 from olivine.recompute import recompute_activations
+from olivine.reuse import OUT, done_before, one_at_a_time
 from olivine.scene_counts import SceneCounts
 from olivine.segmentation import (
     class_iou,
@@ -36,7 +38,7 @@ from olivine.segmentation import (
 from olivine.storage import Store
 from olivine.tensors import Batch, StepPart, Voxels
 from olivine.tracking import RunKey, Tracker
-from olivine.training import Training, autocast, identity, seeded
+from olivine.training import DEVICE_HOURS, Training, autocast, identity, seeded
 from olivine.types import Sample
 from olivine.worker import Worker, sum_over_workers
 
@@ -76,12 +78,24 @@ class Segmenter(nn.Module):
 def finished(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> EvaluateResult | None:
     """Return what an earlier run of the same experiment found, if it finished."""
     key = run_key(config, runtime)
-    record = tracker.finished(key)
-    if record is None or not Store(runtime.out).exists(predictions_name(key.fingerprint)):
+    record = done_before(key, runtime, tracker, [predictions_name(key.fingerprint)])
+    if record is None:
         return None
     names = [name for name in record.metrics if name.startswith(SCORE)]
     scores = {name.removeprefix(SCORE): record.metrics[name] for name in names}
     return EvaluateResult(key, scores, predictions_name(key.fingerprint))
+
+
+def start_anew(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> None:
+    """Forget the checkpoints of a finished run that is to be run again (`not_before_s`)."""
+    key = run_key(config, runtime)
+    if runtime.not_before_s and tracker.finished(key):
+        _checkpoints(key, runtime).clear()
+
+
+def _checkpoints(key: RunKey, runtime: Runtime) -> Checkpoints:
+    folder = f"evaluated/{key.fingerprint}/checkpoints"
+    return Checkpoints(Store(runtime.out), folder, num_kept=1)
 
 
 PRETRAINED = "olivine.pretrained"  # tag: fingerprint of the pretraining
@@ -111,18 +125,19 @@ def evaluate(
     epoch: none is chosen by its score.
     """
     root, cache = runtime.data_path(), runtime.cache_path()
-    train, val = config.train.open(root, cache), config.val.open(root, cache)
+    train, val = open_splits(config, runtime)
     pretrained_key = pretraining.run_key(
         config.pretrained, config.pretrained.data.open(root, cache)
     )
     key = run_key(config, runtime)
     store = Store(runtime.out)
     model = _build(config, len(train.class_names), store, pretrained_key, worker)
-    tags = {PRETRAINED: pretrained_key.fingerprint, **(tags or {})}
+    tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **(tags or {})}
     with tracker.run(key, _run_name(config), config, tags) as run:
-        folder = f"evaluated/{key.fingerprint}"
+        run.log_dataset(config.train.kind, train.fingerprint, str(train.root), "train")
+        run.log_dataset(config.val.kind, val.fingerprint, str(val.root), "val")
         training = _training(config, runtime, worker, model, train)
-        training.train(Checkpoints(store, f"{folder}/checkpoints", num_kept=1), run, report)
+        training.train(_checkpoints(key, runtime), run, report)
         counts, first = _validate(config, runtime, worker, model.eval(), val)
         scores = named_scores(counts.sum(0), val.class_names, config.absent)
         run.log_metrics({f"{SCORE}{name}": value for name, value in scores.items()}, 0)
@@ -148,9 +163,9 @@ def named_scores(counts: Tensor, class_names: tuple[str, ...], absent: str) -> d
 
 
 def read_predictions(store: Store, name: str) -> dict[str, np.ndarray]:
-    """Return `xyz_m`, `truth` and `predicted` of the first validation frame."""
+    """Return `xyz_m`, `truth`, `predicted` and `class_names` of the first validation frame."""
     with np.load(io.BytesIO(store.read(name)), allow_pickle=False) as arrays:
-        return dict(arrays)
+        return {"class_names": np.array(NUSCENES), **arrays}  # older files are all of nuScenes
 
 
 def _build(
@@ -216,10 +231,37 @@ def _training(
         optimiser=config.optimiser.build(groups),
         schedule=schedule,
         batches=lambda start: training_batches(
-            samples, schedule, config.pretrained.voxels, start, runtime.num_loader_workers
+            samples,
+            schedule,
+            config.pretrained.voxels,
+            start,
+            runtime.num_loader_workers,
+            feed=worker.feed,
         ),
         worker=worker,
     )
+
+
+def open_splits(config: EvaluateConfig, runtime: Runtime) -> tuple[Frames, Frames]:
+    """Return the labelled frames to train on and those to score.
+
+    Raises UserError where there are none, or labels lack or are of two vocabularies.
+    """
+    root, cache = runtime.data_path(), runtime.cache_path()
+    train, val = config.train.open(root, cache), config.val.open(root, cache)
+    if train.class_names != val.class_names:
+        raise UserError(
+            f"train has {len(train.class_names)} classes ({train.class_names[0]}, ...) and val has "
+            f"{len(val.class_names)} ({val.class_names[0]}, ...): set train.kind and val.kind to "
+            "one data set."
+        )
+    for name, frames in (("train", train), ("val", val)):
+        if frames.frame(0, images=False).class_ids is None:
+            raise UserError(
+                f"Frame {frames.tokens()[0]} of {frames.root} has no point labels, and {name} "
+                f"needs them: set {name}.split to one that has them (of nuScenes, unpack lidarseg)."
+            )
+    return train, val
 
 
 def _voxel_classes(batch: Batch) -> Tensor:
@@ -250,6 +292,7 @@ def _validate(
         places,
         config.pretrained.voxels,
         runtime.num_loader_workers,
+        feed=worker.feed,
     )
     report, first = Progress("validation", "batches"), b""
     for done, (batch, frames) in enumerate(zip(batches, places, strict=True), start=1):
@@ -282,6 +325,7 @@ def _first_frame(val: Frames, predicted: Tensor) -> bytes:
         xyz_m=frame.xyz_m,
         truth=frame.class_ids,
         predicted=predicted[: len(frame.xyz_m)].cpu().numpy().astype(np.uint8),
+        class_names=np.array(val.class_names),
     )
     return buffer.getvalue()
 
@@ -313,11 +357,33 @@ def _run_name(config: EvaluateConfig) -> str:
     return f"{config.protocol} {terms} seed {config.seed}"
 
 
+def device_hours(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> float:
+    """Return the hours of devices that trained what an experiment's scores are of.
+
+    Its pretraining counts in full, also where other experiments share it.
+    """
+    frames = config.pretrained.data.open(runtime.data_path(), runtime.cache_path())
+    keys = pretraining.run_key(config.pretrained, frames), run_key(config, runtime)
+    records = [record for key in keys if (record := tracker.finished(key)) is not None]
+    return sum(
+        value
+        for record in records
+        for name, value in record.metrics.items()
+        if name.endswith(f"/{DEVICE_HOURS}")
+    )
+
+
 def experiment(
     config: EvaluateConfig, runtime: Runtime, worker: Worker, tracker: Tracker
 ) -> EvaluateResult:
     """Return an experiment's scores: pretrain, then evaluate, each only if it is not done yet."""
-    if pretraining.finished(config.pretrained, runtime, tracker) is None:
-        pretraining.pretrain(config.pretrained, runtime, worker, tracker)
+    open_splits(config, runtime)  # what lacks is told before a pretraining of hours
+    frames = config.pretrained.data.open(runtime.data_path(), runtime.cache_path())
+    with one_at_a_time(pretraining.run_key(config.pretrained, frames), runtime):
+        if pretraining.finished(config.pretrained, runtime, tracker) is None:
+            pretraining.start_anew(config.pretrained, runtime, tracker)
+            pretraining.pretrain(config.pretrained, runtime, worker, tracker)
     done = finished(config, runtime, tracker)
+    if done is None:
+        start_anew(config, runtime, tracker)
     return done or evaluate(config, runtime, worker, tracker)

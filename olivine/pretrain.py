@@ -1,6 +1,6 @@
 """The pretraining stage: image-to-LiDAR contrastive distillation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,15 +11,19 @@ from olivine.checkpoint import Checkpoints, load_state, save_state
 from olivine.config import PretrainConfig, Runtime
 from olivine.errors import UserError
 from olivine.loading import Samples, Schedule, named, training_batches
+from olivine.network_parts import CPU
 from olivine.networks import Distillation
 from olivine.objective import Objective
 from olivine.parts import Frames
 from olivine.pretrain_data import PretrainData
+from olivine.pretrain_probe import PROBE_MIOU, PretrainingProbe
 from olivine.progress import Report
 from olivine.published_backbones import load_backbone
 from olivine.recompute import recompute_activations
+from olivine.reuse import OUT, done_before
 from olivine.spec import Spec
 from olivine.storage import Store
+from olivine.teacher_maps import TeacherMaps, require_fixed_images
 from olivine.tensors import WHOLE, Batch, StepPart
 from olivine.tracking import RunKey, Tracker
 from olivine.training import LossOf, Training, identity, seeded
@@ -47,9 +51,16 @@ class PretrainSettings(Spec):
 def finished(config: PretrainConfig, runtime: Runtime, tracker: Tracker) -> PretrainResult | None:
     """Return what an earlier run of the same pretraining left, if it finished."""
     key = run_key(config, config.data.open(runtime.data_path(), runtime.cache_path()))
-    if tracker.finished(key) and Store(runtime.out).exists(weights_name(key)):
+    if done_before(key, runtime, tracker, [weights_name(key)]):
         return PretrainResult(key, weights_name(key), 0)
     return None
+
+
+def start_anew(config: PretrainConfig, runtime: Runtime, tracker: Tracker) -> None:
+    """Forget the checkpoints of a finished run that is to be run again (`not_before_s`)."""
+    key = run_key(config, config.data.open(runtime.data_path(), runtime.cache_path()))
+    if runtime.not_before_s and tracker.finished(key):
+        _checkpoints(key, runtime).clear()
 
 
 def pretrain(
@@ -62,24 +73,42 @@ def pretrain(
     """Train, or go on training, and leave the backbone's weights below `runtime.out`.
 
     The same call after a crash goes on from the newest checkpoint. Every worker of a run calls
-    it; only the first should have a tracker that remembers. Raises UserError for missing data or
-    labels and for a loss that is not finite.
+    it; only the first should have a tracker that remembers. With `runtime.probe_every_epochs` the
+    weights of the epoch that the probe found best are left beside as `backbone_best.pt`; an
+    evaluation takes the last ones all the same. Raises UserError for missing data or labels and
+    for a loss that is not finite.
     """
     frames = config.data.open(runtime.data_path(), runtime.cache_path())
     key = run_key(config, frames)
     data = PretrainData.open(config, runtime, frames)
-    with tracker.run(key, _run_name(config), PretrainSettings(pretrained=config)) as run:
-        model = build_model(config, max(len(data.class_names), 1))
-        num_steps = 0
+    _keeps_maps(config, runtime)
+    tags = {OUT: runtime.out, "dataset": frames.fingerprint}
+    if config.labels and config.method.uses_classes:
+        tags["labels"] = config.labels.identity
+    with tracker.run(key, _run_name(config), PretrainSettings(pretrained=config), tags) as run:
+        run.log_dataset(config.data.kind, frames.fingerprint, str(frames.root), "train")
+        model = build_model(config, max(len(data.class_names), 1), worker.device)
+        probe = None
+        if runtime.probe_every_epochs:
+            probe = PretrainingProbe.open(config, runtime, worker, model.backbone, frames)
+        store, num_steps, last_step = Store(runtime.out), 0, 0
+        checkpoints = _checkpoints(key, runtime)
         if config.num_epochs:
-            training = _training(config, runtime, worker, model, data)
-            checkpoints = Checkpoints(
-                Store(runtime.out), f"pretrained/{key.fingerprint}/checkpoints"
-            )
+            training = _training(config, runtime, worker, model, data, probe=probe)
+            last_step = training.schedule.steps_per_epoch * config.num_epochs
             num_steps = training.train(checkpoints, run, report)
+        best = probe.conclude(checkpoints, run, num_steps, last_step) if probe else None
         if worker.rank == 0:
-            save_weights(Store(runtime.out), weights_name(key), model.backbone, config)
+            save_weights(store, weights_name(key), model.backbone.state_dict(), config)
+            if best:
+                save_weights(store, best_weights_name(key), best, config)
+            place, num_channels = store.path(weights_name(key)), config.backbone.num_channels
+            run.log_model("backbone", place, config.to_yaml(), num_channels)
     return PretrainResult(key, weights_name(key), num_steps)
+
+
+def _checkpoints(key: RunKey, runtime: Runtime) -> Checkpoints:
+    return Checkpoints(Store(runtime.out), f"pretrained/{key.fingerprint}/checkpoints")
 
 
 def run_key(config: PretrainConfig, frames: Frames) -> RunKey:
@@ -97,9 +126,13 @@ def run_key(config: PretrainConfig, frames: Frames) -> RunKey:
 
 
 def check_labels(config: PretrainConfig, runtime: Runtime) -> None:
-    """Raise UserError if weak labels or segments that this pretraining reads were never made."""
+    """Raise UserError if weak labels or segments that this pretraining reads were never made.
+
+    So it does where the teacher's maps were to be kept of images that differ by chance.
+    """
     frames = config.data.open(runtime.data_path(), runtime.cache_path())
     PretrainData.open(config, runtime, frames)
+    _keeps_maps(config, runtime)
 
 
 def weights_name(key: RunKey) -> str:
@@ -107,8 +140,18 @@ def weights_name(key: RunKey) -> str:
     return f"pretrained/{key.fingerprint}/backbone.pt"
 
 
-def build_model(config: PretrainConfig, num_classes: int) -> Distillation:
-    """Return the networks with weights drawn from the configuration's seed."""
+def best_weights_name(key: RunKey) -> str:
+    """Return the name of those of the epoch that the probe within the pretraining found best."""
+    return f"pretrained/{key.fingerprint}/backbone_best.pt"
+
+
+def build_model(
+    config: PretrainConfig, num_classes: int, device: torch.device = CPU
+) -> Distillation:
+    """Return the networks with weights drawn from the configuration's seed.
+
+    `device` is where they will run: it decides what the teacher computes with.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded(config.seed, "weights"))
         backbone = config.backbone.build(NUM_INPUT_CHANNELS)
@@ -122,7 +165,7 @@ def build_model(config: PretrainConfig, num_classes: int) -> Distillation:
         return Distillation(
             backbone=backbone,
             num_point_channels=config.backbone.num_channels,
-            teacher=teacher.build() if teacher else None,
+            teacher=teacher.build(device) if teacher else None,
             num_pixel_channels=num_pixel_channels,
             objective=objective,
             heads=config.method.heads,
@@ -131,9 +174,11 @@ def build_model(config: PretrainConfig, num_classes: int) -> Distillation:
         )
 
 
-def save_weights(store: Store, name: str, backbone: nn.Module, config: PretrainConfig) -> None:
-    """Write a backbone and the settings that made it."""
-    save_state(store, name, {"backbone": backbone.state_dict(), "config": config.to_yaml()})
+def save_weights(
+    store: Store, name: str, backbone: Mapping[str, Tensor], config: PretrainConfig
+) -> None:
+    """Write a backbone's weights and the settings that made it."""
+    save_state(store, name, {"backbone": backbone, "config": config.to_yaml()})
 
 
 def load_weights(store: Store, name: str, backbone: nn.Module, device: torch.device) -> None:
@@ -154,6 +199,8 @@ def _training(
     worker: Worker,
     model: Distillation,
     data: PretrainData,
+    *,
+    probe: PretrainingProbe | None,
 ) -> Training:
     schedule = Schedule(
         len(data.frames),
@@ -181,6 +228,8 @@ def _training(
         cache_bytes,
         second_view=config.method.uses_second_view,
     )
+    if _keeps_maps(config, runtime):
+        model.kept_maps = _teacher_maps(config, runtime, worker, samples, data.frames)
     if runtime.recompute_activations:
         recompute_activations(model.backbone, config.backbone.kind)
     wrapped, objective = worker.wrap(model.train()), model.objective
@@ -194,16 +243,52 @@ def _training(
         optimiser=config.optimiser.build([{"params": trainable}]),
         schedule=schedule,
         batches=lambda start: training_batches(
-            samples, schedule, config.voxels, start, runtime.num_loader_workers
+            samples,
+            schedule,
+            config.voxels,
+            start,
+            runtime.num_loader_workers,
+            feed=worker.feed,
+            maps=model.kept_maps,
         ),
         worker=worker,
         state_metrics=objective.state_metrics,
         end_epoch=objective.census.close,
+        after_epoch=probe.after_epoch if probe else lambda epoch: {},
+        best_by=PROBE_MIOU,
         before_save=objective.census.join,
         precision=config.precision,
         save_every=runtime.save_every_steps,
         check=lambda: _check_classes(objective, data.class_names, runtime),
     )
+
+
+def _keeps_maps(config: PretrainConfig, runtime: Runtime) -> bool:
+    """Say whether the teacher's maps are kept; raise UserError if images differ by chance."""
+    teaches = config.teacher is not None and config.method.uses_pixels and config.num_epochs > 0
+    if not (runtime.keep_teacher_maps and teaches):
+        return False
+    require_fixed_images(config.augmentations)
+    return True
+
+
+def _teacher_maps(
+    config: PretrainConfig, runtime: Runtime, worker: Worker, samples: Samples, frames: Frames
+) -> TeacherMaps:
+    """Return where the teacher's maps are kept, having said how much that will be."""
+    assert config.teacher is not None
+    images = samples[0, 0].images
+    maps = TeacherMaps.open(
+        Store(runtime.out),
+        config.teacher,
+        frames,
+        augmentations=samples.augmentations,
+        image_size_px=images[0].size_px,
+        precision=config.precision,
+        device=worker.device,
+    )
+    maps.announce(len(frames), len(images), speaks=worker.rank == 0)
+    return maps
 
 
 def _with_enough_pairs(

@@ -81,10 +81,7 @@ def ridge_classifiers(
     counts = sums.moments[:, -1, -1]
     present = counts > 0
     if not present.any():
-        raise UserError(
-            "No point of the frames that the probe fits on has a class: check the data set's "
-            "point labels, or raise runtime.probe_frames."
-        )
+        raise UserError(_no_class("fits on"))
     weights = torch.where(present, counts.clamp(min=1) ** -balance, 0.0)
     weighted = sums.moments * (weights / (weights * counts).sum())[:, None, None]
     total = weighted.sum(0)
@@ -105,5 +102,17 @@ def ridge_classifiers(
 
 
 def best_miou(counts: Int[Tensor, "P K K"]) -> float:
-    """Return the best penalty's mIoU in percent; classes that are nowhere are left out."""
+    """Return the best penalty's mIoU in percent; classes that are nowhere are left out.
+
+    Raises UserError if nothing was counted.
+    """
+    if not counts.any():
+        raise UserError(_no_class("scores"))
     return max(100 * mean_iou(class_iou(matrix), "skip") for matrix in counts)
+
+
+def _no_class(verb: str) -> str:
+    return (
+        f"No point of the frames that the probe {verb} has a class: check the data set's point "
+        "labels, or raise runtime.probe_frames."
+    )

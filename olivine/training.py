@@ -3,6 +3,7 @@
 import hashlib
 import math
 import resource
+import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -21,7 +22,30 @@ from olivine.worker import Worker, sum_over_workers
 
 LOG_EVERY = 10  # steps between logged losses; the first and the last step are always logged
 
+# Metrics of what a training took until a step, over all starts of its run.
+WALL_S, DEVICE_HOURS = "wall_s", "device_hours"
+
 LossOf = Callable[[Batch, int, StepPart], tuple[Tensor, dict[str, Tensor]]]  # batch, step, part
+
+
+class Clock:
+    """What a run has taken, over all its starts, whatever the number of workers of each."""
+
+    def __init__(self) -> None:
+        self._begin_s = time.monotonic()
+        self._before = {WALL_S: 0.0, DEVICE_HOURS: 0.0}
+
+    def go_on(self, taken: dict[str, float]) -> None:
+        """Count from what earlier starts took."""
+        self._begin_s, self._before = time.monotonic(), taken
+
+    def taken(self, num_workers: int) -> dict[str, float]:
+        """Return seconds by the clock, and hours of all workers' devices."""
+        now_s = time.monotonic() - self._begin_s
+        return {
+            WALL_S: self._before[WALL_S] + now_s,
+            DEVICE_HOURS: self._before[DEVICE_HOURS] + now_s * num_workers / 3600,
+        }
 
 
 @dataclass(frozen=True)
@@ -39,11 +63,14 @@ class Training:
     worker: Worker
     state_metrics: Callable[[], dict[str, Tensor]] = dict
     end_epoch: Callable[[], None] = lambda: None  # before the state of an epoch is saved
+    after_epoch: Callable[[int], dict[str, float]] = lambda epoch: {}  # what it measures then
+    best_by: str = ""  # the measure by whose highest value a checkpoint is kept as the best
     before_save: Callable[[], None] = lambda: None  # all workers, before the first one saves
     check: Callable[[], None] = lambda: None  # of that state, also where it is read; it may raise
     precision: Precision = "float32"  # of the network's products; losses are in float32
     save_every: int = 0  # steps between checkpoints within an epoch; 0: only where it ends
     scaler: torch.amp.GradScaler = field(init=False)
+    clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
         # float16 has gradients that vanish unless the loss is scaled up; the others need nothing.
@@ -71,11 +98,15 @@ class Training:
             report(step, total_steps)
             if ends_epoch:
                 self.end_epoch()
-                run.flush()  # first the numbers, then the state: a step is never lost
-                self._save(step, checkpoints)
-                self.check()
                 epoch = step // schedule.steps_per_epoch
-                self.worker.report({f"{self.name}/loss": losses["loss"], "epoch": epoch})
+                measured = self.after_epoch(epoch)
+                if measured:
+                    run.log_metrics({f"{self.name}/{k}": v for k, v in measured.items()}, step)
+                run.flush()  # first the numbers, then the state: a step is never lost
+                self._save(step, checkpoints, measured.get(self.best_by))
+                self.check()
+                loss = {f"{self.name}/loss": losses["loss"], "epoch": epoch}
+                self.worker.report({**loss, **measured})
             elif self.save_every and step % self.save_every == 0:
                 run.flush()
                 self._save(step, checkpoints)
@@ -125,9 +156,13 @@ class Training:
             **{f"{self.name}/{name}": value for name, value in losses.items()},
             f"{self.name}/lr": rate,
             f"{self.name}/epoch": epoch,
+            **{f"{self.name}/{name}": value for name, value in self._taken().items()},
             **self._memory(),
             **{f"{self.name}/{name}": value for name, value in zip(states, watched, strict=True)},
         }
+
+    def _taken(self) -> dict[str, float]:
+        return self.clock.taken(self.worker.world_size)
 
     def _memory(self) -> dict[str, float]:
         """Return the most memory that this process had, and that of its GPU that tensors had."""
@@ -145,9 +180,10 @@ class Training:
         self.module.load_state_dict(state["module"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
+        self.clock.go_on(state["taken"])
         return int(state["step"])
 
-    def _save(self, step: int, checkpoints: Checkpoints) -> None:
+    def _save(self, step: int, checkpoints: Checkpoints, score: float | None = None) -> None:
         self.before_save()
         if self.worker.rank == 0:
             checkpoints.save(
@@ -157,7 +193,9 @@ class Training:
                     "module": self.module.state_dict(),
                     "optimiser": self.optimiser.state_dict(),
                     "scaler": self.scaler.state_dict(),
+                    "taken": self._taken(),
                 },
+                score,
             )
 
 

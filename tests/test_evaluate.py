@@ -68,9 +68,8 @@ def test_scenes_are_counted_apart_and_together_give_the_scores(tiny_world, tmp_p
         ]
         true = np.bincount(np.concatenate([f.class_ids for f in frames]), minlength=256)
         np.testing.assert_array_equal(of_scene.sum(1), true[: len(val.class_names)])
-    once = np.ones((1, len(counts.scenes)))
-    for metric, score in result.scores.items():
-        assert counts.score(metric, once)[0] == pytest.approx(score)
+    again = counts.scores(list(result.scores), np.ones((1, len(counts.scenes))))
+    assert {metric: score.item() for metric, score in again.items()} == pytest.approx(result.scores)
 
 
 def test_fine_tuning_moves_the_backbone_and_the_probe_does_not(tiny_world, tmp_path):
