@@ -1,3 +1,4 @@
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -144,6 +145,19 @@ def test_a_camera_that_sees_no_point_is_an_error_or_by_choice_an_image_without_p
         make_sample(blind, None, CAMERAS)
     dropped = make_sample(blind, None, CAMERAS, "drop")
     assert set(dropped.pairs.pixel_index[:, 0]) == {0}
+
+
+def test_samples_that_are_sent_away_leave_behind_what_they_keep():
+    samples = Samples(read, AUGMENTATIONS, seed=4, cache_bytes=10**7)
+    before = len(pickle.dumps(samples))
+    for index in range(5):
+        samples[0, index]
+    assert len(samples._kept) == 5
+    sent = pickle.loads(pickle.dumps(samples))
+    assert len(pickle.dumps(samples)) == before
+    for index in range(5):
+        assert same(*(Collate(Voxelizer())([some[1, index]]) for some in (samples, sent)))
+    assert sent._kept.keys() == samples._kept.keys()
 
 
 def read_broken(index: int) -> Sample:

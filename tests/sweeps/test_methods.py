@@ -1,8 +1,8 @@
 import pytest
 
+from olivine.published import published_rows
 from olivine.recipes import RECIPES, at_demo_scale
 from olivine.sweep import expand, find_sweep
-from olivine.tabulate import published_rows
 from sweeps.methods import ROWS
 
 

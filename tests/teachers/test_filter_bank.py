@@ -1,5 +1,7 @@
+import pytest
 import torch
 
+from olivine.network_parts import CPU
 from olivine.teachers.filter_bank import FilterBankTeacher
 
 IMAGES = torch.randint(0, 256, (2, 3, 64, 96), generator=torch.Generator().manual_seed(0)).byte()
@@ -11,6 +13,14 @@ def test_shape_range_and_determinism():
     assert maps.shape == (2, teacher.num_channels, 16, 24)
     assert maps.isfinite().all()
     assert torch.equal(maps, teacher.build()(IMAGES))
+
+
+@pytest.mark.parametrize("size", [(16, 24), (45, 80), (47, 83)])
+def test_the_size_of_a_map_is_known_before_it_is_made(size):
+    teacher = FilterBankTeacher(width=2)
+    maps = teacher.build()(torch.zeros(1, 3, *size, dtype=torch.uint8))
+    assert maps.shape[2:] == teacher.map_size(*size)
+    assert maps.dtype == teacher.dtype_on(CPU)
 
 
 def test_it_has_nothing_to_train():

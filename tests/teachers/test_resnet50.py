@@ -6,6 +6,7 @@ import torch
 from olivine.config import PretrainConfig
 from olivine.errors import UserError
 from olivine.foundation.resnet import ResNet50
+from olivine.network_parts import CPU
 from olivine.networks import Frozen, read_map
 from olivine.recipes import recipe
 from olivine.spec import part_class
@@ -34,6 +35,39 @@ def test_it_is_frozen_and_gives_the_map_its_settings_promise(weights: Path) -> N
     assert not any(module.training for module in network.network.modules())
     plain = teacher.override({"dilated": False}).build()
     assert plain(images).shape == (1, teacher.num_channels, 1, 2)
+
+
+@pytest.mark.parametrize("dilated", [True, False])
+@pytest.mark.parametrize("size", [(32, 64), (33, 51), (61, 30)])
+def test_the_size_of_a_map_is_known_before_it_is_made(
+    weights: Path, dilated: bool, size: tuple[int, int]
+) -> None:
+    teacher = ResNet50Teacher(weights=str(weights), dilated=dilated)
+    with torch.no_grad():
+        maps = teacher.build()(torch.zeros(1, 3, *size, dtype=torch.uint8))
+    assert maps.shape[2:] == teacher.map_size(*size)
+
+
+@pytest.mark.parametrize("has", [False, True])
+def test_a_cpu_computes_in_bfloat16_where_it_has_it_and_in_float16_never(
+    weights: Path, has: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("olivine.processor.has_bfloat16", lambda: has)
+    images = torch.randint(0, 255, (1, 3, 32, 64), dtype=torch.uint8)
+    for precision in ("float32", "float16", "bfloat16"):
+        teacher = ResNet50Teacher(weights=str(weights), dilated=False, precision=precision)
+        half = has and precision == "bfloat16"
+        with torch.no_grad():
+            maps = teacher.build()(images)
+        assert maps.dtype == (torch.bfloat16 if half else torch.float32)
+        assert teacher.dtype_on(CPU) == maps.dtype
+        assert teacher.dtype_on(torch.device("cuda")) == getattr(torch, precision)
+        assert teacher.arithmetic("float16", CPU) == ("cpu bfloat16" if half else "cpu float32")
+
+
+def test_compiling_is_of_a_machine_and_no_part_of_what_decides() -> None:
+    assert ResNet50Teacher(compile=True).fingerprint() == ResNet50Teacher().fingerprint()
+    assert not ResNet50Teacher().compile
 
 
 def test_weights_are_known_by_their_content_wherever_they_lie(

@@ -18,6 +18,7 @@ def test_it_gives_the_map_its_settings_promise(tmp_path: Path) -> None:
     maps = teacher.build()(torch.zeros(2, 3, 32, 64, dtype=torch.uint8))
 
     assert maps.shape == (2, teacher.num_channels, 2, 4)
+    assert maps.shape[2:] == teacher.map_size(32, 64)
     assert len(teacher.identity) == 64
 
 
