@@ -27,7 +27,7 @@ from olivine.inline_svg import (
 )
 
 NUM_PANELS_ACROSS = 3
-MAX_STEPS = 80  # of a drawn curve
+MAX_STEPS, MAX_STEPS_BEHIND = 80, 16  # of a drawn curve; of one behind a panel
 MAX_NAME = 20  # characters of a method's name
 MAX_TOLD = 12  # lines whose last value is told in words
 
@@ -74,7 +74,7 @@ def _panels(lines: Mapping[str, pd.DataFrame], methods: Sequence[str], ylabel: s
     figure = Figure(figsize=(WIDTH / POINTS, (34 + 88 * num_rows) / POINTS))
     figure.patch.set_visible(False)
     grid = figure.subplots(num_rows, NUM_PANELS_ACROSS, sharex=True, sharey=True, squeeze=False)
-    everything = [_xy(line) for line in lines.values()]
+    everything = [_thinned(_xy(line), MAX_STEPS_BEHIND) for line in lines.values()]
     for place, axis in enumerate(grid.flat):
         if place >= len(methods):
             axis.set_visible(False)
@@ -109,9 +109,14 @@ def _band(part: pd.DataFrame) -> pd.DataFrame:
     """Return mean and std per step, of few enough steps; half of the seeds at least have each."""
     steps = part.groupby("step")["value"].agg(["mean", "std", "count"]).sort_index()
     whole = steps[2 * steps["count"] >= steps["count"].max()]
-    if len(whole) > MAX_STEPS:
-        whole = whole.iloc[np.linspace(0, len(whole) - 1, MAX_STEPS).round().astype(int)]
-    return whole
+    return whole.iloc[_thinned(np.arange(len(whole)), MAX_STEPS)]
+
+
+def _thinned(values: np.ndarray, num: int) -> np.ndarray:
+    """Keep at most so many, evenly spaced, with the first and the last."""
+    if len(values) <= num:
+        return values
+    return values[np.linspace(0, len(values) - 1, num).round().astype(int)]
 
 
 def _xy(line: pd.DataFrame) -> Float[np.ndarray, "S 2"]:

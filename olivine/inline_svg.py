@@ -44,6 +44,8 @@ def inline_svg(figure: Figure, name: str, text: str) -> str:
     for drawn, colour in _OF_PAGE.items():
         svg = svg.replace(drawn, colour)
     svg = re.sub(r"'DejaVu Sans'(, [^;\"]*)?", "system-ui, sans-serif", svg)
+    # A hundredth of a point is not seen; six decimals are half of the page.
+    svg = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)
     # Names must differ between the figures of a page.
     svg = re.sub(r' id="[a-z_]+[0-9]*_[0-9]+"', "", svg)
     svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", svg)

@@ -5,11 +5,11 @@ from olivine.mlflow_sender import CONTEXT
 
 
 def inputs_of(uri: str, run_id: str) -> dict[str, str]:
-    """Return "data.train" and so on -> kind and fingerprint of the data sets that a run read."""
+    """Return "data.train" and so on -> fingerprint of the data sets that a run read."""
     with told(uri):
         inputs = open_client(uri).get_run(run_id).inputs.dataset_inputs
     found = {}
     for one in inputs:
         context = next((tag.value for tag in one.tags if tag.key == CONTEXT), one.dataset.name)
-        found[f"data.{context}"] = f"{one.dataset.name} {one.dataset.digest}"
+        found[f"data.{context}"] = one.dataset.digest
     return found

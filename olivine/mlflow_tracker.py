@@ -7,6 +7,7 @@ tables, without MLflow, which takes seconds to import: it is imported only where
 """
 
 import contextlib
+import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,7 @@ from olivine.tracking import (
 PARENT = "mlflow.parentRunId"  # MLflow's own names: its pages nest runs by the first
 COMMIT = "mlflow.source.git.commit"
 CONTAINERS = ("sweep", "trial")  # stages that only hold others, which say what their machine does
+END_AGAIN_S = 0.5
 INTERRUPT_PATIENCE_S = 5.0  # that somebody who stops a run is made to wait
 NO_COLUMNS = Columns(settings=(), metrics=(), tags=())
 
@@ -208,9 +210,20 @@ class MlflowTracker:
     def _end(self, run_id: str, status: str, reason: str) -> None:
         from olivine.mlflow_client import open_client, told
 
-        with told(self.uri):
-            open_client(self.uri).set_tag(run_id, FAILURE, reason[:MAX_VALUE])
-            open_client(self.uri).set_terminated(run_id, status)
+        client = open_client(self.uri)
+        for is_last in (False, True):
+            try:
+                with told(self.uri):
+                    client.set_tag(run_id, FAILURE, reason[:MAX_VALUE])
+                    client.set_terminated(run_id, status)
+                return
+            except UserError:
+                # A process that was not quite gone may have written the same at the same moment.
+                if is_last:
+                    raise
+                time.sleep(END_AGAIN_S)
+                if client.get_run(run_id).info.status != "RUNNING":
+                    return
 
     @contextlib.contextmanager
     def _watched(self, key: RunKey, run: Run, start_s: float) -> Iterator[None]:

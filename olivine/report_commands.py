@@ -27,12 +27,7 @@ def report(arguments: Namespace) -> int:
         baseline=arguments.baseline.strip(),
         more=runtime_words(runtime),
     )
-    try:
-        path = write_page(folder / f"{arguments.name}.html", found)
-    except OSError as error:
-        raise UserError(
-            f"Cannot write to the folder {folder}: {error.strerror}; name another by --folder."
-        ) from None
+    path = write_page(folder / f"{arguments.name}.html", found)
     sys.stdout.write(
         f"{len(found.finished)} of {len(found.trials)} trials of {found.name} are finished.\n"
         f"Wrote {path}\n"

@@ -70,11 +70,11 @@ def test_each_difference_stands_under_what_it_is_of() -> None:
             "mlflow.user": "you",
         },
     )
-    assert differing(run(), second, {"data.train": "nuscenes 1"}, {"data.train": "nuscenes 2"}) == {
+    assert differing(run(), second, {"data.train": "d1"}, {"data.train": "d2"}) == {
         "settings": [("head_lr", "–", "2.0", ""), ("seed", "0", "1", "")],
         "code": [("git.dirty", "false", "true", ""), ("sha256.code.diff", "11", "33", "")],
         "data and labels": [
-            ("data.train", "nuscenes 1", "nuscenes 2", ""),
+            ("data.train", "d1", "d2", ""),
             ("olivine.pretrained", "p1", "p2", ""),
         ],
         "environment": [

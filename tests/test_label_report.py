@@ -17,7 +17,8 @@ from olivine.label import label
 from olivine.label_report import ReportConfig, label_report
 from olivine.labellers.embedded import Embedded
 from olivine.labellers.slic import Slic
-from olivine.mlflow_tracker import MlflowTracker, _client
+from olivine.mlflow_client import open_client
+from olivine.mlflow_tracker import MlflowTracker
 from olivine.tracking import NullTracker
 from olivine.worker import LocalWorker
 
@@ -135,9 +136,9 @@ def test_a_report_is_one_run_however_often_it_is_made(
     assert run.status == "FINISHED"
     for name in ("classes.csv", "histogram.png"):
         assert (tmp_path / name).read_bytes() == (report / name).read_bytes()
-    artifacts = {item.path for item in _client(tracker.uri).list_artifacts(run.run_id)}
+    artifacts = {item.path for item in open_client(tracker.uri).list_artifacts(run.run_id)}
     assert {"index.html", "classes.csv", "cameras.csv", "ranges.csv", "iou.png"} <= artifacts
-    pictures = _client(tracker.uri).list_artifacts(run.run_id, "frames")
+    pictures = open_client(tracker.uri).list_artifacts(run.run_id, "frames")
     assert len(pictures) == 3 * len(CAMERAS)
     (labelling,) = tracker.records("label")
     assert run.tags["label_run"] == labelling.key.fingerprint

@@ -46,6 +46,12 @@ class Metrics(NullTracker):
     def log_file(self, path, folder=""):
         raise AssertionError("pretraining keeps no files with its run")
 
+    def log_dataset(self, name, digest, source, context):
+        pass
+
+    def log_model(self, name, weights, recipe, num_channels):
+        pass
+
     def set_tags(self, tags):
         pass
 
