@@ -149,8 +149,8 @@ def test_the_machine_is_watched_while_a_stage_runs_and_not_beside_it(store):
         with inside.run(RunKey("pretrain", "watched"), "watched", Settings()):
             time.sleep(0.5)
     metrics = store.finished(RunKey("pretrain", "watched")).metrics
-    for name in ("cpu_utilization_percentage", "system_memory_usage_megabytes"):
-        assert metrics[f"system/{name}"] > 0
+    assert 0 <= metrics["system/cpu_utilization_percentage"] <= 100  # nothing ran: it may be idle
+    assert metrics["system/system_memory_usage_megabytes"] > 0
     assert not store.finished(RunKey("trial", "holds")).metrics
     assert "olivine monitor" not in {thread.name for thread in threading.enumerate()}
 
