@@ -171,7 +171,8 @@ def read_predictions(store: Store, name: str) -> dict[str, np.ndarray]:
 def _build(
     config: EvaluateConfig, num_classes: int, store: Store, pretrained: RunKey, worker: Worker
 ) -> Segmenter:
-    model = pretraining.build_model(config.pretrained, 1)
+    # Without epochs no teacher is loaded, or compiled; the weights are read below.
+    model = pretraining.build_model(config.pretrained.override({"num_epochs": 0}), 1)
     name = pretraining.weights_name(pretrained)
     if not store.exists(name):
         raise UserError(
