@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, runtime_checkable
@@ -63,13 +64,13 @@ class Labeller(Part):
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
+    @abstractmethod
     def class_names(self) -> tuple[str, ...]:
         """The vocabulary; ids are positions here. Segments have none: it is empty."""
-        raise NotImplementedError
 
+    @abstractmethod
     def build(self, device: torch.device, frames: Frames) -> ImageLabeller:
         """Load the model; `frames` is for labellers that find their labels by the image's name."""
-        raise NotImplementedError
 
 
 class Backbone(Part):
@@ -90,13 +91,13 @@ class Backbone(Part):
         return identity(self.weights) if self.weights else ""
 
     @property
+    @abstractmethod
     def num_channels(self) -> int:
         """Channels of the features it returns."""
-        raise NotImplementedError
 
+    @abstractmethod
     def build(self, num_input_channels: int) -> Callable[[Voxels], Float[Tensor, "V D"]]:
         """Return an nn.Module; its weights come from torch's global generator."""
-        raise NotImplementedError
 
 
 CPU = torch.device("cpu")
@@ -114,13 +115,13 @@ class Teacher(Part):
         return ""
 
     @property
+    @abstractmethod
     def num_channels(self) -> int:
         """Channels of the features it returns."""
-        raise NotImplementedError
 
+    @abstractmethod
     def map_size(self, rows_px: int, columns_px: int) -> tuple[int, int]:
         """Return the rows and columns of the map of an image."""
-        raise NotImplementedError
 
     def dtype_on(self, device: torch.device) -> torch.dtype:
         """Return the numbers that its maps have on a device."""
@@ -133,13 +134,13 @@ class Teacher(Part):
         """
         return f"{device.type} {precision}"
 
+    @abstractmethod
     def build(self, device: torch.device = CPU) -> nn.Module:
         """Return a module from uint8 (images, 3, rows, columns) to floats (images, D, r, c).
 
         It is not on the device yet, where it will run. Half precision will do: features are read
         in single precision.
         """
-        raise NotImplementedError
 
 
 class PretrainedTeacher(Teacher):
@@ -157,9 +158,9 @@ class PretrainedTeacher(Teacher):
     compile: bool = False
 
     @property
+    @abstractmethod
     def wanted(self) -> str:
         """Whose file it needs, for people."""
-        raise NotImplementedError
 
     @property
     def identity(self) -> str:
@@ -194,9 +195,9 @@ class PretrainedTeacher(Teacher):
         network = self.load(self.weights_path(), self.dtype_on(device))
         return compiled(network, device, "pretrained.teacher.compile") if self.compile else network
 
+    @abstractmethod
     def load(self, path: Path, dtype: torch.dtype) -> nn.Module:
         """Return the network of a file; raise UserError if it is another's."""
-        raise NotImplementedError
 
 
 class Sampler(Part):
@@ -211,9 +212,9 @@ class Sampler(Part):
         """Whether it needs weak labels."""
         return False
 
+    @abstractmethod
     def __call__(self, pairs: PairTable, generator: torch.Generator) -> Int[Tensor, " chosen"]:
         """Return rows of `pairs`, none twice."""
-        raise NotImplementedError
 
 
 @runtime_checkable
@@ -274,6 +275,7 @@ class Pooling(Part):
         """Whether several queries have one key."""
         return False
 
+    @abstractmethod
     def __call__(
         self,
         features: Projected,
@@ -286,7 +288,6 @@ class Pooling(Part):
 
         `teacher_rows` asks for the teacher's own features too.
         """
-        raise NotImplementedError
 
 
 @runtime_checkable
@@ -316,6 +317,6 @@ class Loss(Part):
         """Whether it compares with all of a batch at once, so that no batch comes in parts."""
         return False
 
+    @abstractmethod
     def build(self, num_channels: int, num_classes: int) -> nn.Module:
         """Return a module called as module(matched of one contrast group) -> scalar tensor."""
-        raise NotImplementedError

@@ -1,5 +1,6 @@
 """What every optimiser's settings offer, and the numbers that networks compute with."""
 
+from abc import abstractmethod
 from typing import ClassVar, Literal
 
 import torch
@@ -17,13 +18,13 @@ class Optimiser(Part):
 
     lr: float = Field(default=0.5, gt=0)
 
+    @abstractmethod
     def build(self, groups: list[dict]) -> torch.optim.Optimizer:
         """Return the optimiser; each group has `params` and may have its own `lr`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rate_share(self, step: int, steps_per_epoch: int, num_epochs: int) -> float:
         """Return what every group's rate is multiplied with at a step, counted from 0."""
-        raise NotImplementedError
 
 
 def with_first_rates(optimiser: torch.optim.Optimizer) -> torch.optim.Optimizer:

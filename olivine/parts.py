@@ -5,6 +5,7 @@ Families with networks are in `olivine.network_parts`: reading must not wait for
 
 import hashlib
 import json
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, runtime_checkable
@@ -80,9 +81,9 @@ class Dataset(Part):
         """
         return self.open_at(absolute(self.root or root), Path(cache_dir).absolute())
 
+    @abstractmethod
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the frames in a folder or at a bucket's URI; paths are absolute."""
-        raise NotImplementedError
 
 
 class Clustering(Part):
@@ -102,9 +103,9 @@ class Clustering(Part):
         text = json.dumps([self.what_decides(), self.version], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
+    @abstractmethod
     def __call__(self, clouds: Sequence[Float[np.ndarray, "_ 3"]]) -> list[Int[np.ndarray, " _"]]:
         """Return the id of each point of each cloud, -1 where it belongs to nothing."""
-        raise NotImplementedError
 
 
 class Augmentation(Part):
@@ -121,6 +122,6 @@ class Augmentation(Part):
         """What becomes of an image: nothing, always the same by the image alone, or by chance."""
         return "random"
 
+    @abstractmethod
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """Return the changed sample."""
-        raise NotImplementedError

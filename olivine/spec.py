@@ -102,6 +102,8 @@ class Part(Spec):
     @classmethod
     def _read_kind(cls, value: Any, read: Any) -> Any:
         if not (isinstance(value, Mapping) and "kind" in value):
+            if isinstance(value, Mapping) and cls.__module__.count(".") == 1:  # a family, no member
+                raise ValueError(f"is a part: name its kind, one of {', '.join(kinds(cls.family))}")
             return read(value)
         settings = dict(value)
         return part_class(cls.family, settings.pop("kind"))(**settings)

@@ -9,6 +9,7 @@ from olivine.labellers.embedded import Embedded
 from olivine.labellers.regions import Regions
 from olivine.losses.info_nce import InfoNCE
 from olivine.losses.sup_con import SupCon
+from olivine.optim import Optimiser
 from olivine.recipes import RECIPES, demo, recipe
 from olivine.spec import kinds, parse_settings, part_class, read_yaml
 
@@ -138,3 +139,20 @@ def test_a_settings_file_that_is_no_mapping_is_an_error(tmp_path):
         read_yaml(tmp_path / "x.yaml")
     with pytest.raises(UserError, match="Cannot read"):
         read_yaml(tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize("name", ["optimiser", "pretrained.backbone", "pretrained.teacher"])
+def test_a_part_without_its_kind_is_told_which_kinds_there_are(name):
+    tree = demo().to_dict()
+    *parents, leaf = name.split(".")
+    node = tree
+    for key in parents:
+        node = node[key]
+    del node[leaf]["kind"]
+    with pytest.raises(UserError, match=rf"'{name}'.*name its kind, one of "):
+        type(demo()).from_dict(tree)
+
+
+def test_what_only_a_kind_can_do_no_family_pretends_to():
+    with pytest.raises(TypeError, match="abstract"):
+        Optimiser(lr=0.1)
