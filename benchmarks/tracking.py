@@ -5,7 +5,7 @@ A loop of steps of fixed work logs to a `mlflow server` that is stopped for a mi
 loop without tracking. Told are the slowest step over the median, of both, and, since other
 programs slow steps too, what tracking itself did within a step: the time in its calls and the
 processor time of its threads, which is the most that they can have kept the interpreter from the
-work, as a share of that step. Then: metrics that are missing or there twice, and the time of a call.
+work, as a share of that step. Then: metrics that are missing or there twice, and a call's time.
 
     python benchmarks/tracking.py [--step 0.1] [--outage 60] [--metrics 20]
 """
@@ -60,8 +60,9 @@ class Steps:
         print(
             f"{name}: {len(own_s)} steps of {1000 * median_s:.1f} ms (median); slowest "
             f"{max(self.whole_s) / median_s:.2f} x, {late} above {LARGER} x; slowed by tracking "
-            f"itself {max(factors):.3f} x at most (step {worst}: {1000 * self.call_s[worst]:.1f} ms "
-            f"in the call, {1000 * self.threads_s[worst]:.1f} ms in threads), "
+            f"itself {max(factors):.3f} x at most (step {worst}: "
+            f"{1000 * self.call_s[worst]:.1f} ms in the call, "
+            f"{1000 * self.threads_s[worst]:.1f} ms in threads), "
             f"{sum(factor > LARGER for factor in factors)} above {LARGER} x"
         )
 

@@ -38,7 +38,7 @@ from olivine.segmentation import (
 from olivine.storage import Store
 from olivine.tensors import Batch, StepPart, Voxels
 from olivine.tracking import RunKey, Tracker
-from olivine.training import DEVICE_HOURS, Training, autocast, identity, seeded
+from olivine.training import Training, autocast, device_hours_of, identity, seeded
 from olivine.types import Sample
 from olivine.worker import Worker, sum_over_workers
 
@@ -366,12 +366,7 @@ def device_hours(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> 
     frames = config.pretrained.data.open(runtime.data_path(), runtime.cache_path())
     keys = pretraining.run_key(config.pretrained, frames), run_key(config, runtime)
     records = [record for key in keys if (record := tracker.finished(key)) is not None]
-    return sum(
-        value
-        for record in records
-        for name, value in record.metrics.items()
-        if name.endswith(f"/{DEVICE_HOURS}")
-    )
+    return sum(device_hours_of(record.metrics) for record in records)
 
 
 def experiment(

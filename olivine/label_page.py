@@ -10,7 +10,7 @@ import pandas as pd
 from olivine.figures import class_colour
 from olivine.label_tally import ALL, Confusion, LabelTally, true_name
 from olivine.network_parts import Labeller
-from olivine.page_parts import as_jpeg, html_image, html_table, percent, safe, words
+from olivine.page_parts import as_jpeg, html_image, html_page, html_table, percent, safe, words
 from olivine.parts import Dataset
 from olivine.storage import Store
 
@@ -99,14 +99,7 @@ def render(page: Page) -> str:
         *_pictures(page),
         *_origin(page),
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Label report: {safe(page.labeller.kind)}</title>"
-        f"<style>\n{STYLE.read_text()}</style></head>\n<body>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
-    )
+    return html_page(f"Label report: {page.labeller.kind}", STYLE, "\n".join(parts))
 
 
 def _warnings(page: Page) -> list[str]:

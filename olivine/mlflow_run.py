@@ -1,6 +1,5 @@
 """A run that is going on: everything it says goes to its outbox, and from there to MLflow."""
 
-import json
 import re
 import time
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from olivine.delivery import MAX_TEXTS, Delivery, SenderOf, tell
 from olivine.errors import UserError
 from olivine.outbox import Outbox
 from olivine.run_store import shown
-from olivine.spec import Spec
+from olivine.spec import Spec, setting_text
 
 MAX_NAME = 250  # characters
 MAX_VALUE = 6000  # characters of a parameter or tag that MLflow takes
@@ -121,7 +120,7 @@ def texts_of(values: Mapping[str, Any]) -> dict[str, str]:
     """Write values as `--set` reads them: text as it is, the rest as JSON."""
     texts = {}
     for name, value in values.items():
-        text = value if isinstance(value, str) else json.dumps(value)
+        text = setting_text(value)
         if len(text) > MAX_VALUE:
             note = f"… ({len(text)} characters; config.yaml has all)"
             text = text[: MAX_VALUE - len(note)] + note

@@ -26,6 +26,7 @@ from olivine.tracking import (
     ALL_COLUMNS,
     FAILURE,
     FINGERPRINT,
+    PARENT,
     STAGE,
     Columns,
     Run,
@@ -35,8 +36,7 @@ from olivine.tracking import (
     sigterm_exits,
 )
 
-PARENT = "mlflow.parentRunId"  # MLflow's own names: its pages nest runs by the first
-COMMIT = "mlflow.source.git.commit"
+COMMIT = "mlflow.source.git.commit"  # MLflow's own name
 CONTAINERS = ("sweep", "trial")  # stages that only hold others, which say what their machine does
 END_AGAIN_S = 0.5
 INTERRUPT_PATIENCE_S = 5.0  # that somebody who stops a run is made to wait

@@ -5,6 +5,7 @@ workers. The published codes compare the frames of one GPU; a group of that size
 on any number of devices, and the same value and gradient in one process as in many.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Literal
@@ -293,3 +294,15 @@ def _unit(features: Projected, pairs: PairTable) -> Tensor:
 def _relabelled(pairs: PairTable, ignored_id: int) -> PairTable:
     class_ids = torch.where(pairs.class_ids == IGNORE, ignored_id, pairs.class_ids)
     return replace(pairs, class_ids=class_ids)
+
+
+def shown_term(metrics: Mapping[str, float]) -> str | None:
+    """Return the term that stands for a pretraining's curves: that of pixels, else the first.
+
+    `metrics` are those its run logged, as `state_metrics` names them. One term is drawn because
+    they differ in scale and a class term joins in later; over its median, since the first value
+    of a loss with an empty queue is zero.
+    """
+    counted = [re.fullmatch(r"pretrain/([^/]+)/num_pairs", name) for name in sorted(metrics)]
+    terms = [found[1] for found in counted if found and f"pretrain/{found[1]}" in metrics]
+    return min(terms, key=lambda term: term != "pixel", default=None)

@@ -29,6 +29,16 @@ def safe(text: object) -> str:
     return html.escape(str(text))
 
 
+def html_page(title: str, style: Path, body: str) -> str:
+    """Return a page in one file; `style` is a CSS file that goes into it."""
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{safe(title)}</title><style>\n{style.read_text()}</style></head>\n<body>\n"
+        f"{body}\n</body></html>\n"
+    )
+
+
 def html_table(table: pd.DataFrame, headers: Mapping[str, str]) -> str:
     """Return the columns of `headers` as HTML, without those that hold no value."""
     columns = [name for name in headers if table[name].notna().any()]

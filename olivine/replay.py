@@ -55,7 +55,7 @@ def replay(settings: Mapping[str, str]) -> Replay | None:
             config = base.override(parse_settings(words))
         except UserError:
             continue
-        if texts(config) == dict(settings):
+        if config.setting_texts() == dict(settings):
             seeds = {key: text for key, text in settings.items() if _takes_seed(key)}
             rest = {key: text for key, text in changes.items() if not _takes_seed(key)}
             return Replay(name, rest, seeds)
@@ -93,17 +93,12 @@ def _lines(words: Sequence[str], before: str) -> str:
     return text
 
 
-def texts(config: Spec) -> dict[str, str]:
-    """Return every setting as a run keeps it: text as it is, the rest as JSON."""
-    return {name: _text(value) for name, value in config.flatten().items()}
-
-
 def _changes(base: EvaluateConfig, settings: Mapping[str, str]) -> dict[str, str]:
     """Return what to set in a configuration: parts' kinds, then what differs from their defaults.
 
     A part or a map with other names in it is set as a whole.
     """
-    known = texts(base)
+    known = base.setting_texts()
     kinds = {
         name: text
         for name, text in settings.items()
@@ -163,10 +158,6 @@ def _word(value: Any) -> str:
     return value if read == value else json.dumps(value)
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def _distance(name: str, settings: Mapping[str, str]) -> int:
     """Return how many characters differ, as long as a command would be."""
     known = _recipe_texts(name)
@@ -177,7 +168,7 @@ def _distance(name: str, settings: Mapping[str, str]) -> int:
 
 @functools.lru_cache(maxsize=64)
 def _recipe_texts(name: str) -> dict[str, str]:
-    return texts(recipe(name))
+    return recipe(name).setting_texts()
 
 
 def _takes_seed(name: str) -> bool:

@@ -23,7 +23,6 @@ from olivine.report_trials import (
     environment,
     has_hours,
     in_order,
-    most_telling,
     score_at_cost,
     trial_facts,
 )
@@ -31,10 +30,9 @@ from olivine.run_store import shown
 from olivine.sweep import SWEEP_RUN
 from olivine.table_spec import Table, TableSpec
 from olivine.tabulate import find_plan, scene_reader, tabulate
-from olivine.tracking import RunRecord, Tracker
-from olivine.training import DEVICE_HOURS
+from olivine.tracking import NOTE, RunRecord, Tracker, most_telling
+from olivine.training import device_hours_of
 
-QUESTION = "mlflow.note.content"  # tag of a sweep's run: what was asked
 MAX_AXES = 8  # of a figure or a table
 
 
@@ -126,7 +124,7 @@ def read_report(
         table = tabulate(plan, TableSpec(baseline=baseline), tracker, scene_reader(runtime.out))
     return SweepReport(
         name=plan.name,
-        question=sweep.tags.get(QUESTION, "").strip(),
+        question=sweep.tags.get(NOTE, "").strip(),
         metric=plan.metric,
         lower_is_better=lower,
         is_search=is_search,
@@ -139,7 +137,7 @@ def read_report(
         cost=DEVICE_HOURS_TEXT if has_hours(records) else CLOCK_HOURS_TEXT,
         points=score_at_cost(done, is_search, lower),
         curves=read_curves(ordered, evaluated, pretrained, tracker),
-        device_hours=sum(map(_device_hours, [*evaluated, *pretrained])),
+        device_hours=sum(device_hours_of(run.metrics) for run in (*evaluated, *pretrained)),
         environment=environment(trials),
         repeats=_repeats(ordered, is_search, more),
     )
@@ -183,7 +181,3 @@ def _repeats(
         run_ids = tuple(trial.record.run_id for trial in group if trial.record)
         repeats.append(Repeat(name, command, run_ids))
     return tuple(repeats)
-
-
-def _device_hours(record: RunRecord) -> float:
-    return sum(value for name, value in record.metrics.items() if name.endswith(f"/{DEVICE_HOURS}"))

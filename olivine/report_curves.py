@@ -1,18 +1,17 @@
 """Learning curves of a sweep's trials, from the histories of their pretrainings and evaluations."""
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from olivine.evaluate import PRETRAINED
 from olivine.inline_svg import NUM_NAMED
+from olivine.objective import shown_term
 from olivine.pretrain_probe import PROBE_MIOU
-from olivine.report_trials import TrialFacts, most_telling
-from olivine.tracking import RunRecord, Tracker
+from olivine.report_trials import TrialFacts
+from olivine.tracking import PARENT, RunRecord, Tracker, most_telling
 
-PARENT = "mlflow.parentRunId"  # tag of a run: the run it is part of
 MAX_METHODS = 24  # drawn apart
 COLUMNS = ("method", "seed", "step", "value")
 
@@ -139,7 +138,7 @@ def _relative(lines: Sequence[_Line], tracker: Tracker) -> pd.DataFrame:
     """Return a loss of every pretraining, over its median: the first may be zero."""
     terms: dict[str, list[_Line]] = {}
     for line in lines:
-        term = _shown_term(line.run.metrics)
+        term = shown_term(line.run.metrics)
         if term is not None:
             terms.setdefault(term, []).append(line)
     parts = []
@@ -152,9 +151,3 @@ def _relative(lines: Sequence[_Line], tracker: Tracker) -> pd.DataFrame:
     order = list(dict.fromkeys(line.method for line in lines))
     whole = pd.concat(parts, ignore_index=True)
     return whole.sort_values("method", key=lambda names: names.map(order.index), kind="stable")
-
-
-def _shown_term(metrics: Mapping[str, float]) -> str | None:
-    counted = [re.fullmatch(r"pretrain/([^/]+)/num_pairs", name) for name in sorted(metrics)]
-    terms = [found[1] for found in counted if found and f"pretrain/{found[1]}" in metrics]
-    return min(terms, key=lambda term: term != "pixel", default=None)

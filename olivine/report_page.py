@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from olivine import report_sections as sections
-from olivine.page_parts import safe
+from olivine.page_parts import html_page, safe
 from olivine.report import SweepReport
 from olivine.report_trials import GIVEN_UP, NEVER_STARTED
 from olivine.storage import Store
@@ -39,14 +39,8 @@ def render(report: SweepReport) -> str:
     parts = [
         f'<section id="{name}"><h2>{title}</h2>\n{texts[name]}</section>' for name, title in shown
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Sweep {safe(report.name)}</title>"
-        f"<style>\n{STYLE.read_text()}</style></head>\n<body>\n"
-        + "\n".join([*_head(report), f"<nav>{links}</nav>", *parts])
-        + "\n</body></html>\n"
-    )
+    body = "\n".join([*_head(report), f"<nav>{links}</nav>", *parts])
+    return html_page(f"Sweep {report.name}", STYLE, body)
 
 
 def _head(report: SweepReport) -> Iterator[str]:

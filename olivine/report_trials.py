@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from olivine.report_figures import ScoreAtCost
 from olivine.sweep import GAVE_UP, POINT, SweepPlan
-from olivine.tracking import FAILURE, RunRecord
+from olivine.tracking import FAILURE, RunRecord, most_telling
 
 PROVENANCE = ("git.", "version.", "hardware.", "sha256.")  # how the names of such tags begin
 HOURS = "hours"  # the metric of a trial: of devices, its pretraining in full
@@ -115,16 +115,6 @@ def in_order(
         return tuple(trials)
     sign = 1 if lower_is_better else -1
     return tuple(sorted(trials, key=lambda trial: (math.isnan(trial.score), sign * trial.score)))
-
-
-def most_telling(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
-    """Return a finished run of each fingerprint, else its newest; records are newest first."""
-    best: dict[str, RunRecord] = {}
-    for record in records:
-        known = best.setdefault(record.key.fingerprint, record)
-        if known.status != "FINISHED" and record.status == "FINISHED":
-            best[record.key.fingerprint] = record
-    return best
 
 
 def has_hours(records: Iterable[RunRecord]) -> bool:

@@ -1,6 +1,5 @@
 """What a sweep found, for people: its table, its figures and where they lie."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import pandas as pd
 from olivine import figures
 from olivine.config import Runtime
 from olivine.evaluate import PRETRAINED, predictions_name, read_predictions
+from olivine.objective import shown_term
 from olivine.storage import Store
 from olivine.sweep import SweepPlan
 from olivine.table_csv import long_format
@@ -98,7 +98,7 @@ def _draw_curves(folder: Path, tracker: Tracker, table: Table, plan: SweepPlan) 
     shown = {
         fingerprint: term
         for fingerprint in used.keys() & pretrained.keys()
-        if (term := _shown_term(pretrained[fingerprint].metrics)) is not None
+        if (term := shown_term(pretrained[fingerprint].metrics)) is not None
     }
     histories: dict[str, dict[int, float]] = {}
     for term in set(shown.values()):
@@ -119,14 +119,3 @@ def _draw_curves(folder: Path, tracker: Tracker, table: Table, plan: SweepPlan) 
 
 def _runs(tracker: Tracker, stage: str) -> list[RunRecord]:
     return tracker.records(stage, columns=Columns(settings=(), tags=(PRETRAINED,)))
-
-
-def _shown_term(metrics: Mapping[str, float]) -> str | None:
-    """Return the term that stands for a pretraining: that of pixels, else its first by name.
-
-    One is drawn because they differ in scale and a class term joins in later. Divided by its
-    median, since the first value of a loss with an empty queue is zero.
-    """
-    counted = [re.fullmatch(r"pretrain/([^/]+)/num_pairs", name) for name in sorted(metrics)]
-    terms = [found[1] for found in counted if found and f"pretrain/{found[1]}" in metrics]
-    return min(terms, key=lambda term: term != "pixel", default=None)

@@ -53,6 +53,10 @@ class Spec(BaseModel):
         """Return every setting under its dotted name, the grammar of `override`."""
         return dict(_leaves(self.to_dict(), ""))
 
+    def setting_texts(self) -> dict[str, str]:
+        """Return every setting as its run keeps it, a text that `--set` reads."""
+        return {name: setting_text(value) for name, value in self.flatten().items()}
+
     def override(self: SpecT, settings: Mapping[str, Any]) -> SpecT:
         """Return a copy with dotted names set, e.g. {"terms.class.weight": 0.5}.
 
@@ -147,6 +151,11 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
         except yaml.YAMLError:
             raise UserError(f"--set {name}: {value!r} is not a YAML value; quote it.") from None
     return settings
+
+
+def setting_text(value: Any) -> str:
+    """Write a value as `parse_settings` reads it: text as it is, the rest as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -5,16 +5,14 @@ alike: on the same data with the same networks if there are such, else on the sa
 guessed from other data or hardware: without a run to go by the answer is unknown.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from olivine.spec import Spec
 from olivine.sweep import Question
 from olivine.tracking import RunRecord
-from olivine.training import DEVICE_HOURS
+from olivine.training import device_hours_of
 
 # What must be alike for a run to tell of another, the strictest first.
 PRETRAINED_ALIKE = (
@@ -92,7 +90,7 @@ def estimate(
 def _hours(
     config: Spec, epochs: str, records: Sequence[RunRecord], alike: Sequence[Sequence[str]]
 ) -> float | None:
-    settings = {name: _text(value) for name, value in config.flatten().items()}
+    settings = config.setting_texts()
     for names in alike:
         rates = [
             rate for record in records
@@ -104,19 +102,13 @@ def _hours(
 
 
 def _rate(record: RunRecord, epochs: str) -> float:
-    hours = [value for name, value in record.metrics.items() if name.endswith(f"/{DEVICE_HOURS}")]
     num_epochs = int(record.settings.get(epochs, "0"))
-    return sum(hours) / num_epochs if num_epochs else 0.0
+    return device_hours_of(record.metrics) / num_epochs if num_epochs else 0.0
 
 
 def _same(one: Mapping[str, str], two: Mapping[str, str], names: Sequence[str]) -> bool:
     chosen = [name for name in one.keys() | two.keys() if name.startswith(tuple(names))]
     return all(one.get(name) == two.get(name) for name in chosen)
-
-
-def _text(value: Any) -> str:
-    """Write a value as runs have it."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _duration(hours: float) -> str:

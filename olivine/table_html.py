@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from olivine.page_parts import safe
+from olivine.page_parts import html_page, safe
 from olivine.table_layout import Grid, Layout, Text
 from olivine.table_markdown import PRINT_NOTE
 
@@ -12,12 +12,8 @@ STYLE = Path(__file__).with_suffix(".css")
 
 def html(layout: Layout) -> str:
     """Return the page."""
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{safe(layout.title)}</title><style>\n{STYLE.read_text()}</style></head>\n<body>\n"
-        f"<h1>{safe(layout.title)}</h1>\n{html_table_parts(layout)}\n</body></html>\n"
-    )
+    body = f"<h1>{safe(layout.title)}</h1>\n{html_table_parts(layout)}"
+    return html_page(layout.title, STYLE, body)
 
 
 def html_table_parts(layout: Layout) -> str:

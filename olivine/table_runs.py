@@ -14,7 +14,7 @@ from olivine import sweep as tags
 from olivine.errors import UserError, nearest
 from olivine.sweep import SweepPlan
 from olivine.table_spec import LABELS, METHOD, ROW, SEED, SWEEP, UNKNOWN
-from olivine.tracking import FAILURE, RunRecord
+from olivine.tracking import FAILURE, RunRecord, most_telling
 
 FINISHED = "FINISHED"
 NOTHING_FINISHED = "No trial of this table has finished; run its sweep first."
@@ -185,16 +185,6 @@ def variants(differing: Mapping[str, np.ndarray], num_runs: int) -> np.ndarray:
         return np.zeros(num_runs, dtype=int)
     codes = np.stack(list(differing.values()), axis=1)
     return np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)
-
-
-def most_telling(records: Sequence[RunRecord]) -> dict[str, RunRecord]:
-    """Return a finished run of each fingerprint, else its newest; records are newest first."""
-    best: dict[str, RunRecord] = {}
-    for record in records:
-        known = best.setdefault(record.key.fingerprint, record)
-        if known.status != FINISHED and record.status == FINISHED:
-            best[record.key.fingerprint] = record
-    return best
 
 
 def _asked(record: RunRecord | None, fingerprint: str, row: str, sweep: str, seed: int) -> AskedRun:

@@ -7,7 +7,7 @@ forgets them, which is what the workers of a run other than the first need.
 import signal
 import sys
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from olivine.spec import Spec
 
 # Tags by which a run is found again, and the one that says why it did not finish.
 STAGE, FINGERPRINT, FAILURE = "olivine.stage", "olivine.fingerprint", "olivine.failure"
+PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"  # MLflow's pages nest and tell by them
 
 
 class StoppedError(BaseException):
@@ -49,6 +50,19 @@ class RunRecord:
     experiment: str = ""  # MLflow's: the question that was asked
     start_s: float = 0.0  # since 1970
     end_s: float | None = None  # None: it goes on
+
+
+def most_telling(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
+    """Return the newest finished run of each fingerprint, else its newest.
+
+    Records are newest first, as a store gives them.
+    """
+    best: dict[str, RunRecord] = {}
+    for record in records:
+        known = best.setdefault(record.key.fingerprint, record)
+        if known.status != "FINISHED" and record.status == "FINISHED":
+            best[record.key.fingerprint] = record
+    return best
 
 
 @dataclass(frozen=True)

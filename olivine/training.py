@@ -4,7 +4,7 @@ import hashlib
 import math
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -24,6 +24,12 @@ LOG_EVERY = 10  # steps between logged losses; the first and the last step are a
 
 # Metrics of what a training took until a step, over all starts of its run.
 WALL_S, DEVICE_HOURS = "wall_s", "device_hours"
+
+
+def device_hours_of(metrics: Mapping[str, float]) -> float:
+    """Return the hours of devices that a run took, from what it logged."""
+    return sum(value for name, value in metrics.items() if name.endswith(f"/{DEVICE_HOURS}"))
+
 
 LossOf = Callable[[Batch, int, StepPart], tuple[Tensor, dict[str, Tensor]]]  # batch, step, part
 

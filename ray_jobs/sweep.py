@@ -26,7 +26,7 @@ from olivine.config import Runtime
 from olivine.errors import UserError
 from olivine.sweep import GAVE_UP, SWEEP, SWEEP_RUN, Question, SweepPlan, Trial, check_name
 from olivine.sweep_limits import Limits, Meter
-from olivine.tracking import FAILURE, FINGERPRINT, Run, RunKey, RunRecord, Tracker
+from olivine.tracking import FAILURE, FINGERPRINT, NOTE, Run, RunKey, RunRecord, Tracker
 from ray_jobs.placement import Placement, place, require_state_api
 from ray_jobs.search_queue import SearchQueue
 from ray_jobs.session import ray_session
@@ -102,7 +102,7 @@ def run_sweep(
         done = None if force else tracker.finished(key)
         if done and not missing:
             return _outcome(plan.with_found(_trials(tracker, done.run_id)), tracker, len(before))
-        tags = {SWEEP: plan.name, "mlflow.note.content": sweep.question, LIMIT: ""}
+        tags = {SWEEP: plan.name, NOTE: sweep.question, LIMIT: ""}
         outcome = None
         with (
             contextlib.suppress(_UnfinishedError),

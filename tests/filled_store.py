@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from olivine.evaluate import PRETRAINED
 from olivine.mlflow_client import experiment_id, open_client
 from olivine.recipes import recipe
-from olivine.replay import texts
 from olivine.spec import Spec
 from olivine.sweep import (
     GAVE_UP,
@@ -182,7 +181,7 @@ def _sweep_run(sweep: Sweep, trials: Sequence[Trial], base: Spec | None = None) 
         key=RunKey("sweep", plan.fingerprint()),
         name=sweep.name,
         status="FINISHED",
-        settings=texts(plan),
+        settings=plan.setting_texts(),
         metrics={},
         tags={SWEEP: sweep.name, "mlflow.note.content": sweep.question},
         start_s=BEGAN_S,
@@ -206,7 +205,7 @@ def _trial_runs(
     status = "FINISHED" if reason is None else "RUNNING" if not reason else "FAILED"
     failure = {FAILURE: reason} if reason else {}
     own = {SWEEP_RUN: f"{0:032x}", ROW: trial.row, SEED: str(trial.seed)}
-    start_s, settings = BEGAN_S + place, texts(trial.config)
+    start_s, settings = BEGAN_S + place, trial.config.setting_texts()
     scores = {"miou": score, "accuracy": 2 * score, "hours": hours} if reason is None else {}
 
     def run(offset: int, stage: str, print_: str, tags: dict[str, str]) -> RunRecord:

@@ -17,7 +17,7 @@ from olivine.config import EvaluateConfig
 from olivine.errors import UserError
 from olivine.mlflow_run import texts_of
 from olivine.recipes import RECIPES, recipe
-from olivine.replay import replay, shell_command, texts
+from olivine.replay import replay, shell_command
 from olivine.spec import Spec
 from olivine.sweep import Trial, expand, find_sweep
 
@@ -56,7 +56,7 @@ def shown(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[str
 def test_the_command_gives_the_settings_of_every_seed(
     trials: list[Trial], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = [replay(texts(trial.config)) for trial in trials]
+    found = [replay(trial.config.setting_texts()) for trial in trials]
     assert None not in found
     more = ["--set", "runtime.out=a folder/it's"]
     shell = shell_command([one for one in found if one], [t.seed for t in trials], more)
@@ -71,13 +71,14 @@ def test_the_command_gives_the_settings_of_every_seed(
 
 def test_a_loop_is_one_command_and_other_settings_are_several() -> None:
     same = [
-        replay(texts(recipe("demo").override({"seed": n, "pretrained.seed": n}))) for n in (0, 2)
+        replay(recipe("demo").override({"seed": n, "pretrained.seed": n}).setting_texts())
+        for n in (0, 2)
     ]
     assert shell_command([one for one in same if one], [0, 2]).startswith("for seed in 0 2; do\n")
-    other = [replay(texts(recipe("demo").override({"num_epochs": n}))) for n in (3, 4)]
+    other = [replay(recipe("demo").override({"num_epochs": n}).setting_texts()) for n in (3, 4)]
     assert "for" not in (shell := shell_command([one for one in other if one], [0, 0]))
     assert [words[1] for words in ran(shell)] == ["demo", "demo"]
-    fixed = [replay(texts(recipe("demo").override({"seed": n}))) for n in (0, 2)]
+    fixed = [replay(recipe("demo").override({"seed": n}).setting_texts()) for n in (0, 2)]
     (first, second) = ran(shell_command([one for one in fixed if one], [0, 2]))
     assert "pretrained.seed=0" in first
     assert "pretrained.seed=0" in second
@@ -86,7 +87,7 @@ def test_a_loop_is_one_command_and_other_settings_are_several() -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_is_nearest_to_itself(name: str) -> None:
-    found = replay(texts(recipe(name)))
+    found = replay(recipe(name).setting_texts())
     assert found is not None
     # Two recipes may be one experiment.
     assert recipe(found.recipe).fingerprint() == recipe(name).fingerprint()
@@ -118,7 +119,7 @@ def test_any_change_is_repeated_or_refused(changes: dict[str, Any], base: str) -
         config = recipe(base).override(changes)
     except UserError:
         return
-    found = replay(texts(config))
+    found = replay(config.setting_texts())
     assert found is not None
     assert cli_config(found.words()) == config
 
@@ -128,7 +129,7 @@ def cli_config(words: list[str]) -> EvaluateConfig:
 
 
 def test_what_no_command_gives_has_none() -> None:
-    settings = texts(recipe("demo"))
+    settings = recipe("demo").setting_texts()
     assert replay({**settings, "pretrained.gone": "1"}) is None
     assert replay({**settings, "num_epochs": "many"}) is None
     assert replay({name: text for name, text in settings.items() if name != "num_epochs"}) is None
@@ -136,4 +137,4 @@ def test_what_no_command_gives_has_none() -> None:
     kept = {**settings, **{name: texts_of({name: text})[name] for name, text in long.items()}}
     assert len(kept["pretrained.data.version"]) < 7000
     assert replay(kept) is None
-    assert replay(texts(Spec())) is None
+    assert replay(Spec().setting_texts()) is None
