@@ -11,7 +11,7 @@ from olivine.config import EvaluateConfig, Runtime
 from olivine.errors import UserError, nearest
 from olivine.sweep import Question, Sweep, expand, find_sweep
 from olivine.sweep_limits import Limits
-from olivine.tracking import Tracker
+from olivine.tracking import Columns, Tracker
 
 if TYPE_CHECKING:
     from ray_jobs.sweep import SweepOutcome
@@ -133,12 +133,9 @@ def _dry_run(question: Question, runtime: Runtime, tracker: Tracker) -> int:
         for name, values in search.space.items():
             _tell(f"  {name}: {values.to_dict()}")
         return 0
-    prints = {trial.fingerprint for trial in question.trials}
-    trials = tracker.records("trial")
-    finished = {
-        run.key.fingerprint for run in trials
-        if run.status == "FINISHED" and run.key.fingerprint in prints
-    }  # fmt: skip
+    prints = [trial.fingerprint for trial in question.trials]
+    trials = tracker.records("trial", fingerprints=prints, columns=Columns((), (), ()))
+    finished = {run.key.fingerprint for run in trials if run.status == "FINISHED"}
     stages = [
         [run for run in tracker.records(stage) if run.status == "FINISHED"]
         for stage in ("pretrain", "evaluate")

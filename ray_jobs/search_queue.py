@@ -28,16 +28,17 @@ class SearchQueue(Asked):
     ):
         super().__init__(meter)
         assert sweep.search is not None
+        self._search = sweep.search
         self._sweep, self._base, self._identify = sweep, base, identify
         # Another seed, or the first points would be drawn once more.
         seed = sweep.seeds[0] + 1000 * len(earlier)
-        self._points = PointSearch(sweep.search, seed)
+        self._points = PointSearch(self._search, seed)
         self._again: list[tuple[Trial, int]] = []
         self._numbers: dict[str, int] = {}  # fingerprint -> point of this start's study
         self._scores: dict[str, Mapping[str, float] | None] = {}
         self._number: dict[str, int] = {}  # fingerprint -> number in the store
         for run in sorted(earlier, key=_number):
-            settings = settings_of(run, sweep.search)
+            settings = settings_of(run, self._search)
             gave_up = run.tags.get(FAILURE, "").startswith(GAVE_UP)
             if run.status == "FINISHED" or gave_up:
                 scores = None if gave_up else run.metrics
@@ -53,9 +54,7 @@ class SearchQueue(Asked):
             trial, number = self._again.pop(0)
             self._number[trial.fingerprint] = number
             return trial
-        search = self._sweep.search
-        assert search is not None
-        while self._points.num_points + len(self._pending_again()) < search.num_points:
+        while self._points.num_points + self._num_again() < self._search.num_points:
             number, settings = self._points.suggest()
             trial = point_of(self._sweep, self._base, settings, self._identify)
             if trial.fingerprint in self._scores:
@@ -74,20 +73,19 @@ class SearchQueue(Asked):
 
     def ended(self, trial: Trial, result: Mapping[str, Any], error: bool) -> None:
         """Learn the scores of a point that came to its end."""
-        goals = self._sweep.search.goals if self._sweep.search else {}
+        goals = self._search.goals
         whole = not error and all(name in result for name in goals)
         scores = {name: float(result[name]) for name in goals} if whole else None
         self._scores[trial.fingerprint] = scores
         if trial.fingerprint in self._numbers:
             self._points.tell(self._numbers.pop(trial.fingerprint), scores)
         else:
-            search = self._sweep.search
-            assert search is not None
             flat = trial.config.flatten()
-            self._points.remember({name: flat[name] for name in search.space}, scores)
+            self._points.remember({name: flat[name] for name in self._search.space}, scores)
 
-    def _pending_again(self) -> list[Trial]:
-        return [t for t in self.running.values() if t.fingerprint not in self._numbers]
+    def _num_again(self) -> int:
+        """Return how many points run that an earlier start suggested."""
+        return sum(trial.fingerprint not in self._numbers for trial in self.running.values())
 
 
 def settings_of(run: RunRecord, search: Search) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,17 @@ from olivine.config import Runtime
 from olivine.errors import UserError
 from olivine.sweep import GAVE_UP, SWEEP, SWEEP_RUN, Question, SweepPlan, Trial, check_name
 from olivine.sweep_limits import Limits, Meter
-from olivine.tracking import FAILURE, FINGERPRINT, NOTE, Run, RunKey, RunRecord, Tracker
+from olivine.tracking import (
+    FAILURE,
+    FINGERPRINT,
+    NOTE,
+    Columns,
+    Run,
+    RunKey,
+    RunRecord,
+    Tracker,
+    most_telling,
+)
 from ray_jobs.placement import Placement, place, require_state_api
 from ray_jobs.search_queue import SearchQueue
 from ray_jobs.session import ray_session
@@ -89,10 +99,13 @@ def run_sweep(
     """
     sweep, plan = question.sweep, question.plan
     key = RunKey("sweep", plan.fingerprint())
+    tracker = tracker.within("", {}, experiment=plan.name)
+    if force:
+        runtime = runtime.override({"not_before_s": time.time()})
     with _only_driver(runtime, f"{plan.name}-{key.fingerprint}") as folder:
         sweeps = [run for run in tracker.records("sweep") if run.settings.get("name") == plan.name]
         check_name(plan, [SweepPlan.read(run) for run in sweeps])
-        before = {} if force else _finished(plan, tracker)
+        before = _finished(_trials(tracker, plan), runtime)
         missing = [trial for trial in question.trials if trial.fingerprint not in before]
         if sweep.search is None:
             num = f"{len(question.trials)} trials, {len(before)} of them finished before"
@@ -101,7 +114,8 @@ def run_sweep(
         say(f"Sweep {plan.name}: {num}.")
         done = None if force else tracker.finished(key)
         if done and not missing:
-            return _outcome(plan.with_found(_trials(tracker, done.run_id)), tracker, len(before))
+            plan = plan.with_found(_points(tracker, done.run_id))
+            return _outcome(plan, tracker, runtime, len(before))
         tags = {SWEEP: plan.name, NOTE: sweep.question, LIMIT: ""}
         outcome = None
         with (
@@ -109,12 +123,12 @@ def run_sweep(
             tracker.run(key, plan.name, plan, tags) as run,
         ):
             inside = tracker.within(run.run_id, {SWEEP: plan.name, SWEEP_RUN: run.run_id})
-            drive = _Drive(question, missing, runtime, inside, run, limits, force, say)
+            drive = _Drive(question, missing, runtime, inside, run, limits, say)
             with _no_run_left_running(tracker, {SWEEP_RUN: run.run_id}, say):
                 if missing or sweep.search is not None:
                     drive(trial_function, folder)
-            plan = plan.with_found(_trials(tracker, run.run_id))
-            outcome = _outcome(plan, tracker, len(before), drive)
+            plan = plan.with_found(_points(tracker, run.run_id))
+            outcome = _outcome(plan, tracker, runtime, len(before), drive)
             run.log_metrics({"num_trials": float(len(plan.trials))}, step=0)
             run.log_metrics({"num_finished": float(len(outcome.finished))}, step=0)
             run.log_metrics({"gpu_hours": outcome.gpu_hours}, step=0)
@@ -137,7 +151,6 @@ class _Drive:
     tracker: Tracker  # its runs are the sweep's
     run: Run  # the sweep's
     limits: Limits
-    force: bool
     say: Say
     gpu_hours: float = 0.0
     limit: str = ""  # that was reached
@@ -152,8 +165,6 @@ class _Drive:
         for logger in QUIET_LOGGERS:
             logging.getLogger(logger).setLevel(logging.CRITICAL)
         search, runtime = self.question.sweep.search, self.runtime
-        if self.force:
-            runtime = runtime.override({"not_before_s": time.time()})
         if search is not None and search.stop_on and not runtime.probe_every_epochs:
             runtime = runtime.override({"probe_every_epochs": 1})
         # A trial that itself starts Ray Train needs the State API, or a stopped one blocks the
@@ -167,7 +178,7 @@ class _Drive:
             metrics = (*(search.goals if search else ()), self.question.sweep.metric)
             job = TrialJob(
                 function, type(self.question.base), runtime, self.tracker,
-                tuple(dict.fromkeys(metrics)), self.force, self.run.run_id,
+                tuple(dict.fromkeys(metrics)), self.run.run_id,
             )  # fmt: skip
             progress = TrialProgress(
                 self._num_trials(), self.question.sweep, self.say, self._failure_of
@@ -192,8 +203,11 @@ class _Drive:
     def _queue(self, meter: Meter) -> Asked:
         question = self.question
         if question.sweep.search is None:
-            return TrialQueue(self.missing, question.shared_work, meter)
-        earlier = _trials(self.tracker, self.run.run_id)
+            none = Columns(settings=(), metrics=(), tags=())
+            pretrained = self.tracker.records("pretrain", columns=none)
+            done = _finished(pretrained, self.runtime).keys()
+            return TrialQueue(self.missing, question.shared_work, meter, done)
+        earlier = _points(self.tracker, self.run.run_id)
         return SearchQueue(question.sweep, question.base, question.identify, earlier, meter)
 
     def _num_trials(self) -> int:
@@ -255,35 +269,52 @@ def _halving(question: Question) -> Any:
     )
 
 
-def _trials(tracker: Tracker, sweep_run: str) -> list[RunRecord]:
+def _points(tracker: Tracker, sweep_run: str) -> list[RunRecord]:
+    """Return the trials that a sweep ran itself: all there are of a search."""
     return tracker.records("trial", {SWEEP_RUN: sweep_run})
 
 
+def _trials(tracker: Tracker, plan: SweepPlan) -> list[RunRecord]:
+    """Return the runs of a plan's trials, whoever ran them."""
+    return tracker.records("trial", fingerprints=list(plan.trials))
+
+
+def _finished(records: Iterable[RunRecord], runtime: Runtime) -> dict[str, RunRecord]:
+    """Return a finished run of each fingerprint, of those that are not to be run again."""
+    return {
+        fingerprint: run
+        for fingerprint, run in most_telling(records).items()
+        if run.status == "FINISHED" and (run.end_s or 0.0) >= runtime.not_before_s
+    }
+
+
 def _outcome(
-    plan: SweepPlan, tracker: Tracker, num_reused: int, drive: _Drive | None = None
+    plan: SweepPlan,
+    tracker: Tracker,
+    runtime: Runtime,
+    num_reused: int,
+    drive: _Drive | None = None,
 ) -> SweepOutcome:
     """Return what the store holds of a plan's trials."""
-    newest_last = reversed(tracker.records("trial"))
-    runs = {run.key.fingerprint: run for run in newest_last if run.key.fingerprint in plan.trials}
-    finished = _finished(plan, tracker)
+    records = _trials(tracker, plan)
+    found = _finished(records, runtime)
+    finished = {
+        fingerprint: found[fingerprint] for fingerprint in plan.trials if fingerprint in found
+    }
+    reasons: dict[str, str] = {}
+    for run in records:  # newest first
+        reasons.setdefault(run.key.fingerprint, run.tags.get(FAILURE, ""))
     failures, gave_up = {}, 0
     for fingerprint, trial in plan.trials.items():
         if fingerprint in finished:
             continue
-        reason = runs[fingerprint].tags.get(FAILURE, "") if fingerprint in runs else ""
+        reason = reasons.get(fingerprint, "")
         if reason.startswith(GAVE_UP):
             gave_up += 1
         elif not (drive and drive.limit):
             failures[f"{trial.row}, seed {trial.seed}"] = reason or "It could not be started."
     hours, limit = (drive.gpu_hours, drive.limit) if drive else (0.0, "")
     return SweepOutcome(plan, finished, failures, num_reused, gave_up, limit, hours)
-
-
-def _finished(plan: SweepPlan, tracker: Tracker) -> dict[str, RunRecord]:
-    """Return the newest finished run of every trial that has one, in the plan's order."""
-    newest_last = reversed(tracker.records("trial"))
-    runs = {run.key.fingerprint: run for run in newest_last if run.status == "FINISHED"}
-    return {fingerprint: runs[fingerprint] for fingerprint in plan.trials if fingerprint in runs}
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 from ray import tune
 
 from olivine.config import Runtime
+from olivine.reuse import done_before
 from olivine.spec import Spec
 from olivine.sweep import GAVE_UP, POINT, ROW, SEED, Trial
 from olivine.tracking import RunKey, StoppedError, Tracker
@@ -26,7 +27,6 @@ class TrialJob:
     runtime: Runtime
     tracker: Tracker  # its runs are the sweep's
     metrics: tuple[str, ...]  # what Tune is told of the scores
-    force: bool  # run what is finished, too
     sweep_run: str
 
 
@@ -51,7 +51,7 @@ def run_trial(sent: Mapping[str, Any], job: TrialJob) -> None:
     key = RunKey("trial", sent["fingerprint"])
     tags = {ROW: sent["row"], SEED: str(sent["seed"]), POINT: str(sent["point"])}
     # Another sweep may have finished it meanwhile.
-    record = None if job.force else job.tracker.finished(key)
+    record = done_before(key, job.runtime, job.tracker, files=())
     if record is not None:
         tune.report({name: record.metrics.get(name, float("nan")) for name in job.metrics})
         return

@@ -4,7 +4,8 @@ Tune's searchers may answer "not now", so trials that share a pretraining wait, 
 CPU or a GPU, until the first of them has done it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -14,7 +15,7 @@ from olivine.sweep_limits import Meter
 from ray_jobs.trial import tune_config
 
 
-class Asked(Searcher):
+class Asked(Searcher, ABC):
     """What every source of trials has: it ends at a limit and forgets itself.
 
     Nothing is restored from Tune's files: which trials are finished is the run store's to say.
@@ -41,9 +42,9 @@ class Asked(Searcher):
         self._meter.starts(trial_id)
         return self.sent(trial)
 
+    @abstractmethod
     def next(self) -> Trial | str | None:
         """Return a trial, None for later, or `Searcher.FINISHED`."""
-        raise NotImplementedError
 
     def sent(self, trial: Trial) -> dict[str, Any]:
         """Return what goes to its process."""
@@ -74,20 +75,30 @@ class Asked(Searcher):
 
 
 class TrialQueue(Asked):
-    """The trials of an ablation, in their order but for those whose shared work is under way."""
+    """The trials of an ablation, in their order but for those whose shared work is under way.
 
-    def __init__(self, trials: Sequence[Trial], shared_work: Callable[[Any], str], meter: Meter):
+    `done` is shared work that nobody need wait for.
+    """
+
+    def __init__(
+        self,
+        trials: Sequence[Trial],
+        shared_work: Callable[[Any], str],
+        meter: Meter,
+        done: Iterable[str] = (),
+    ):
         super().__init__(meter)
         self._waiting = [(trial, shared_work(trial.config)) for trial in trials]
         self._under_way: dict[str, str] = {}  # fingerprint of a running trial -> shared work
+        self._done = {"", *done}
 
     def next(self) -> Trial | str | None:
         """Return the first trial whose shared work nobody is doing now."""
         if not self._waiting:
             return Searcher.FINISHED
-        taken = set(self._under_way.values())
+        taken = set(self._under_way.values()) - self._done
         for place, (trial, work) in enumerate(self._waiting):
-            if not work or work not in taken:
+            if work not in taken:
                 del self._waiting[place]
                 self._under_way[trial.fingerprint] = work
                 return trial
@@ -95,4 +106,6 @@ class TrialQueue(Asked):
 
     def ended(self, trial: Trial, result: Mapping[str, Any], error: bool) -> None:
         """Let others have its shared work; where it failed, the next one tries again."""
-        del self._under_way[trial.fingerprint]
+        work = self._under_way.pop(trial.fingerprint)
+        if not error:
+            self._done.add(work)

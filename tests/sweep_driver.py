@@ -50,6 +50,8 @@ def run_trial(config: Experiment, runtime: Runtime, tracker: Tracker) -> dict[st
         for step in range(config.num_steps):
             run.log_metrics({"loss": 1 / (step + 1)}, step)
             time.sleep(config.step_s)
+        if Path(runtime.out, "broken").exists():
+            raise OSError("This machine is broken.")
         if config.behaviour == "raise":
             raise ValueError("This row cannot work.")
         if config.behaviour == "die":

@@ -95,3 +95,21 @@ def test_at_a_limit_of_time_trials_end_at_their_next_report_and_go_on_later(loca
     assert "RUNNING" not in {run.status for run in tracker.records()}
     rest = run_sweep(question, search_trial, runtime, tracker, say=str)
     assert len(rest.finished) == 1
+
+
+@pytest.mark.slow
+def test_a_forced_trial_that_fails_is_not_taken_for_its_earlier_success(local_ray, tmp_path):
+    wanted = sweep({"work": {}}, seeds=(0,))
+    base = Experiment(num_steps=1, step_s=0)
+    question = Question(wanted, expand(wanted, base), base)
+    runtime = Runtime(out=str(tmp_path), device="cpu")
+    tracker = MlflowTracker(runtime.store_uri())
+    assert len(run_sweep(question, run_trial, runtime, tracker, say=str).finished) == 1
+    (tmp_path / "broken").touch()  # the machine, since settings and data are the same
+
+    outcome = run_sweep(question, run_trial, runtime, tracker, force=True, say=str)
+
+    assert not outcome.finished
+    assert outcome.failures == {"work, seed 0": "OSError: This machine is broken."}
+    # Both the sweep's runs and its trials' belong to the question's own experiment.
+    assert {run.experiment for run in tracker.records()} == {"short"}
