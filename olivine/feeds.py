@@ -5,7 +5,7 @@ streams from the CPUs of a cluster. What a batch is made of is decided before, s
 equal batches.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -35,7 +35,7 @@ class Feed(Protocol):
         places: Places,
         collate: Callable[[Sequence[Sample]], Batch],
         num_processes: int,
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch, None, None]:
         """Yield the batch of each entry of `places`, in order.
 
         `num_processes` make them. Closing the iterator ends them. Raises UserError as the reading
@@ -49,7 +49,7 @@ def load_here(
     places: Places,
     collate: Callable[[Sequence[Sample]], Batch],
     num_processes: int,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield batches made by child processes, which live through all epochs; 0: by this one."""
     loader = DataLoader(
         samples,

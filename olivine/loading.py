@@ -4,7 +4,7 @@ What a frame looks like in an epoch depends on (seed, epoch, frame) alone, and w
 batch on (seed, epoch) alone. So a resumed run, and a run on other hardware, see the same batches.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -195,7 +195,7 @@ def training_batches(
     *,
     feed: Feed = load_here,
     maps: TeacherMaps | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield the batches of every remaining step; loader processes live through all epochs.
 
     Of frames whose maps by the teacher are kept, a batch has those instead of their images.
@@ -211,7 +211,7 @@ def validation_batches(
     num_processes: int,
     *,
     feed: Feed = load_here,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield the batches of `once_over`, in which every point has a voxel."""
     return feed(samples, places, Collate(voxelizer, every_point=True), num_processes)
 

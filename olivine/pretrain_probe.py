@@ -27,7 +27,10 @@ from olivine.worker import Worker, sum_over_workers
 
 PROBE_MIOU = "probe_miou"
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
-BALANCE = 0.5  # between rows and classes that count alike: it ranks best (benchmarks/probe_ranking)
+# Between rows (0) and classes (1) that count alike. Of 0, 0.25, 0.5, 0.75 and 1 it ranked 22 runs,
+# eleven methods in two seeds on a world of seed 101, most like their linear probes: Spearman 0.94,
+# against 0.91, 0.92, 0.89 and 0.89.
+BALANCE = 0.5
 BATCH_FRAMES = 2  # seen by the network at once; without gradients that is little memory
 
 

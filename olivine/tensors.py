@@ -4,6 +4,7 @@ They live apart, so that reading a data set does not wait for torch to be import
 of a batch, M point-pixel pairs, V voxels, D channels, K classes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,7 +69,11 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Move every tensor."""
-        return _moved(self, device)
+        return _changed(self, lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """Move every tensor where a GPU reads without waiting; torch's loader calls it."""
+        return _changed(self, lambda tensor: tensor.pin_memory())
 
 
 @dataclass(frozen=True)
@@ -121,11 +126,12 @@ class Matched:
         return replace(self, **kept)
 
 
-def _moved(record: Any, device: torch.device) -> Any:
+def _changed(record: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Return a record with every tensor in it, and in the records that it holds, changed."""
     changes = {}
     for name, value in vars(record).items():
         if isinstance(value, Tensor):
-            changes[name] = value.to(device, non_blocking=True)
+            changes[name] = change(value)
         elif isinstance(value, Voxels | PairTable):
-            changes[name] = _moved(value, device)
+            changes[name] = _changed(value, change)
     return replace(record, **changes)

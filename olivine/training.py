@@ -4,8 +4,8 @@ import hashlib
 import math
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -65,7 +65,9 @@ class Training:
     settings: Optimiser
     optimiser: torch.optim.Optimizer  # as the settings built it
     schedule: Schedule
-    batches: Callable[[int], Iterator[Batch]]  # every part of every step, from a step on
+    batches: Callable[
+        [int], Generator[Batch, None, None]
+    ]  # every part of every step, from a step on
     worker: Worker
     state_metrics: Callable[[], dict[str, Tensor]] = dict
     end_epoch: Callable[[], None] = lambda: None  # before the state of an epoch is saved
@@ -85,14 +87,25 @@ class Training:
 
     def train(self, checkpoints: Checkpoints, run: Run, report: Report | None = None) -> int:
         """Train from the newest checkpoint to the end; return the number of steps done now."""
-        step = start = self._resume(checkpoints)
+        start = self._resume(checkpoints)
         self.check()
+        if start == self.schedule.steps_per_epoch * self.schedule.num_epochs:
+            return 0
+        report = report or Progress(self.name, "steps")
+        with closing(self.batches(start)) as batches:
+            return self._to_the_end(batches, start, checkpoints, run, report) - start
+
+    def _to_the_end(
+        self,
+        batches: Iterator[Batch],
+        step: int,
+        checkpoints: Checkpoints,
+        run: Run,
+        report: Report,
+    ) -> int:
+        """Train from a step on; return the number of steps that were done at all."""
         schedule = self.schedule
         total_steps = schedule.steps_per_epoch * schedule.num_epochs
-        report = report or Progress(self.name, "steps")
-        if start == total_steps:
-            return 0
-        batches = self.batches(start)
         while step < total_steps:
             epochs = schedule.steps_per_epoch, schedule.num_epochs
             set_rates(self.optimiser, self.settings.rate_share(step, *epochs))
@@ -116,7 +129,7 @@ class Training:
             elif self.save_every and step % self.save_every == 0:
                 run.flush()
                 self._save(step, checkpoints)
-        return step - start
+        return step
 
     def _step(
         self, batches: Iterator[Batch], step: int, checkpoints: Checkpoints
@@ -152,7 +165,7 @@ class Training:
         return losses
 
     def _named(self, losses: dict[str, float], step: int) -> dict[str, float]:
-        rate = self.optimiser.param_groups[0]["lr"]
+        rate, taken = self.optimiser.param_groups[0]["lr"], self._taken()
         epoch = (step - 1) // self.schedule.steps_per_epoch
         states = self.state_metrics()
         watched = (
@@ -162,7 +175,8 @@ class Training:
             **{f"{self.name}/{name}": value for name, value in losses.items()},
             f"{self.name}/lr": rate,
             f"{self.name}/epoch": epoch,
-            **{f"{self.name}/{name}": value for name, value in self._taken().items()},
+            **{f"{self.name}/{name}": value for name, value in taken.items()},
+            f"{self.name}/step_s": taken[WALL_S] / step,  # with loading, over all steps until now
             **self._memory(),
             **{f"{self.name}/{name}": value for name, value in zip(states, watched, strict=True)},
         }

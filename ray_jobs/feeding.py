@@ -10,7 +10,7 @@ batch is one row and one block: what is ready, or being made, is counted in batc
 import io
 import os
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -117,7 +117,7 @@ class RayDataFeed:
         places: Places,
         collate: Collate,
         num_processes: int,
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch, None, None]:
         """Yield the batch of each entry of `places`, made by at least one actor of a CPU each.
 
         The first is made here: it tells how large a batch is, which bounds how many wait; where
@@ -137,7 +137,7 @@ class RayDataFeed:
 
     def _streamed(
         self, shared: Any, source: "BatchPlaces", num_actors: int, num_bytes: int
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch, None, None]:
         with DataContext.current(_context(num_actors, num_bytes)):
             batches = ray.data.read_datasource(
                 source,

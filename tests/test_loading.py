@@ -235,3 +235,15 @@ def test_segments_move_with_their_images():
     for ids, image in zip(moved.segments, moved.images, strict=True):
         np.testing.assert_array_equal(ids, image.pixels()[..., 0])
     assert not np.array_equal(moved.segments, sample.segments)
+
+
+def test_torchs_loader_pins_every_tensor_of_a_batch(monkeypatch):
+    """It pins what has a method for it and leaves all else as it is."""
+    from torch.utils.data._utils.pin_memory import pin_memory
+
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self)
+    batch = next(iter(batches(0)))
+    assert same(pin_memory(batch), batch)
+    ids = {id(tensor) for tensor in pinned}
+    assert {id(batch.images), id(batch.voxels.features), id(batch.pairs.range_m)} <= ids

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from olivine.checkpoint import Checkpoints
 from olivine.config import PretrainConfig, Runtime, label_config, label_configs
 from olivine.datasets.nuscenes import Nuscenes
 from olivine.errors import UserError
+from olivine.feeds import load_here
 from olivine.label import label
 from olivine.loading import Samples, Schedule, make_sample, named, training_batches
 from olivine.pretrain import build_model, loss_function, pretrain, run_key
@@ -164,6 +165,29 @@ def test_a_run_that_stops_within_an_epoch_goes_on_from_its_last_checkpoint(
     assert (whole.num_steps, resumed.num_steps) == (8, 8 - last_saved)
     found = weights(runtime, resumed.weights)
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_feed_is_closed_when_training_ends_or_stops(labelled, stops):
+    """Its processes end with it, not when memory happens to be collected."""
+    config, runtime = labelled
+    closed = []
+
+    def feed(*arguments):
+        try:
+            yield from load_here(*arguments)
+        finally:
+            closed.append(True)
+
+    def report(done, total):
+        if stops:
+            assert not closed
+            raise StoppedError
+
+    with pytest.raises(StoppedError) if stops else nullcontext():
+        worker = LocalWorker(feed=feed)
+        pretrain(config.override({"num_epochs": 1}), runtime, worker, NullTracker(), report)
+    assert closed == [True]
 
 
 def test_half_precision_stays_close_and_keeps_weights_whole(labelled):
