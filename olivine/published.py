@@ -13,34 +13,6 @@ DIFFERENCE = "_difference"  # after a metric's name, where only "A over B" is in
 PRETRAINING = "pretraining"  # protocol of numbers that say nothing of an evaluation, such as hours
 
 
-def published(table: str, protocol: str = "linear_probe") -> pd.DataFrame:
-    """Return the numbers in print for one table: method, metric, value, how, source.
-
-    `how` is "printed", "derived" where only a difference is in print, or "secondary" where
-    somebody's summary of the paper gives it. Empty where nothing is known.
-    """
-    known = _published()
-    chosen = known[(known["table"] == table) & (known["protocol"] == protocol)]
-    return chosen.rename(columns={"row": "method"})[
-        ["method", "metric", "value", "how", "source"]
-    ].reset_index(drop=True)
-
-
-def published_rows(table: str) -> pd.DataFrame:
-    """Return the numbers in print of every protocol, by the labels that a sweep's rows have.
-
-    A linear probe has the method's name, fine-tuning the share of labels behind it ("PPKT, 10 %").
-    """
-    known = _published()
-    parts = [published(table)]
-    for protocol in known.loc[known["table"] == table, "protocol"].unique():
-        name, _, percent = protocol.rpartition("_")
-        if name == "finetune":
-            tuned = published(table, protocol)
-            parts.append(tuned.assign(method=tuned["method"] + f", {percent} %"))
-    return pd.concat(parts, ignore_index=True)
-
-
 def published_tables() -> list[str]:
     """Return the tables of which something is in print."""
     return sorted(_published()["table"].unique())
@@ -48,7 +20,11 @@ def published_tables() -> list[str]:
 
 @functools.lru_cache(maxsize=16)
 def in_print(table: str) -> dict[tuple[str, str, str], InPrint]:
-    """Return what is in print for a table, by method, protocol and metric."""
+    """Return what is in print for a table, by method, protocol and metric.
+
+    `how` is "printed", "derived" where only a difference is in print, or "secondary" where
+    somebody's summary of the paper gives it. Empty where nothing is known.
+    """
     lines = _published()
     lines = lines[lines["table"] == table]
     return {

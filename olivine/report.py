@@ -29,7 +29,7 @@ from olivine.report_trials import (
 from olivine.run_store import shown
 from olivine.sweep import SWEEP_RUN
 from olivine.table_spec import Table, TableSpec
-from olivine.tabulate import find_plan, scene_reader, tabulate
+from olivine.tabulate import find_sweep_run, plan_of, scene_reader, tabulate
 from olivine.tracking import NOTE, RunRecord, Tracker, most_telling
 from olivine.training import device_hours_of
 
@@ -109,8 +109,8 @@ def read_report(
     `baseline` is the row with which a table compares the others, `more` are words that every
     command to repeat a trial needs here. Raises UserError if there is no such sweep or row.
     """
-    plan = find_plan(name, tracker, shown(runtime.store_uri()))
-    sweep = next(run for run in tracker.records("sweep") if run.settings.get("name") == name)
+    sweep = find_sweep_run(name, tracker, shown(runtime.store_uri()))
+    plan = plan_of(sweep, tracker)
     records = tracker.records("trial", fingerprints=list(plan.trials))
     evaluated = tracker.records("evaluate", fingerprints=list(plan.trials))
     pretrained = _pretrained(tracker, sweep, evaluated)

@@ -17,7 +17,15 @@ from olivine.table_csv import long_format
 from olivine.table_layout import lay_out
 from olivine.table_markdown import markdown
 from olivine.table_spec import ROW, Table, TableSpec
-from olivine.tabulate import ALL, FORMATS, find_plan, scene_reader, tabulate, write_table
+from olivine.tabulate import (
+    ALL,
+    FORMATS,
+    find_sweep_run,
+    plan_of,
+    scene_reader,
+    tabulate,
+    write_table,
+)
 from olivine.tracking import Columns, RunRecord, Tracker
 
 MAX_ROWS_DRAWN = 60  # more are no figure
@@ -45,7 +53,9 @@ def write_results(
     A table of a sweep's own rows has figures beside it. Raises UserError if there is no such
     sweep in the store, or nothing of it has finished.
     """
-    plan = None if name == ALL else find_plan(name, tracker, runtime.store_uri())
+    plan = None
+    if name != ALL:
+        plan = plan_of(find_sweep_run(name, tracker, runtime.store_uri()), tracker)
     table = tabulate(plan, spec, tracker, scene_reader(runtime.out))
     files = list(write_table(folder, table, formats).values())
     own_rows = table.spec.by == (ROW,) and not table.spec.columns

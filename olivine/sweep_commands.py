@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 from olivine.buckets import is_bucket
 from olivine.config import EvaluateConfig, Runtime
 from olivine.errors import UserError, nearest
+from olivine.scene_counts import IOU
 from olivine.sweep import Question, Sweep, expand, find_sweep
 from olivine.sweep_limits import Limits
+from olivine.table_spec import TableSpec
 from olivine.tracking import Columns, Tracker
 
 if TYPE_CHECKING:
     from ray_jobs.sweep import SweepOutcome
 
-# The paper's tables that a sweep asks for; 10 has the classes of 1's rows.
+# The paper's tables, and the sweeps that ask for them.
 TABLES = {
     "table1": ("methods", "label_fraction"),
     "table2": ("label_fraction_semantickitti",),
@@ -25,6 +27,7 @@ TABLES = {
     "table9": ("cost",),
     "table10": ("methods",),
 }
+OF_CLASSES = {"table10"}  # tables of which a column is a class, not a metric
 
 
 def sweep(arguments: Namespace) -> int:
@@ -48,7 +51,7 @@ def reproduce(arguments: Namespace) -> int:
         )
     status = 0
     for name in TABLES[arguments.table]:
-        arguments.name = name
+        arguments.name, arguments.of_classes = name, arguments.table in OF_CLASSES
         sys.stdout.write(f"{arguments.table}: olivine sweep {name}\n")
         status = max(status, sweep(arguments))
     return status
@@ -96,7 +99,8 @@ def ask(question: Question, runtime: Runtime, tracker: Tracker, arguments: Names
     _tell_outcome(question, outcome)
     name = question.sweep.name
     if outcome.finished and not question.sweep.search and not is_bucket(runtime.out):
-        _write_table(name, runtime, tracker)
+        spec = _of_classes(outcome) if getattr(arguments, "of_classes", False) else TableSpec()
+        _write_table(name, runtime, tracker, spec)
     following = f"report {name}" if question.sweep.search else f"table {name}"
     words = Namespace(recipe=None, config=arguments.config, set=arguments.set)
     say(f"Runs: {runtime.store_uri()}", following, words)
@@ -116,10 +120,17 @@ def _tell_outcome(question: Question, outcome: "SweepOutcome") -> None:
         _tell(f"It ended before its last trial: {outcome.limit}. The same command goes on.")
 
 
-def _write_table(name: str, runtime: Runtime, tracker: Tracker) -> None:
+def _of_classes(outcome: "SweepOutcome") -> TableSpec:
+    """Return a table of the mean and of every class that the finished trials have a score of."""
+    scores = dict.fromkeys(name for run in outcome.finished.values() for name in run.metrics)
+    return TableSpec(metrics=("miou", *(name for name in scores if name.startswith(IOU))))
+
+
+def _write_table(name: str, runtime: Runtime, tracker: Tracker, spec: TableSpec) -> None:
     from olivine.results import write_results
 
-    results = write_results(name, runtime, tracker, Path(runtime.out, "tables", name))
+    folder = Path(runtime.out, "tables", f"{name}_classes" if spec.metrics else name)
+    results = write_results(name, runtime, tracker, folder, spec=spec)
     _tell(results.table)
     _tell(f"Wrote {', '.join(str(path) for path in results.files)}")
 

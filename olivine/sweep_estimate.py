@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from olivine.label_account import cost_text
 from olivine.spec import Spec
 from olivine.sweep import Question
 from olivine.tracking import RunRecord
@@ -50,9 +51,7 @@ class Estimate:
                 "--max-trials 1 and ask again."
             )
             return lines
-        cost = f", {self.hours * usd_per_gpu_hour:.2f} USD" if usd_per_gpu_hour else ""
-        price = "" if usd_per_gpu_hour else " (a price: --set runtime.usd_per_gpu_hour=PRICE)"
-        lines.append(f"About {_duration(self.hours)} of device time{cost}{price}.")
+        lines.append(f"About {cost_text(self.hours, usd_per_gpu_hour)}.")
         return lines
 
 
@@ -109,9 +108,3 @@ def _rate(record: RunRecord, epochs: str) -> float:
 def _same(one: Mapping[str, str], two: Mapping[str, str], names: Sequence[str]) -> bool:
     chosen = [name for name in one.keys() | two.keys() if name.startswith(tuple(names))]
     return all(one.get(name) == two.get(name) for name in chosen)
-
-
-def _duration(hours: float) -> str:
-    if hours >= 1:
-        return f"{hours:.1f} hours"
-    return f"{max(hours * 60, 0.1):.1f} minutes"

@@ -22,7 +22,7 @@ from olivine.table_layout import lay_out
 from olivine.table_markdown import markdown
 from olivine.table_runs import AskedRuns
 from olivine.table_spec import LABELS, Table, TableSpec
-from olivine.tracking import FAILURE, Columns, Tracker
+from olivine.tracking import FAILURE, Columns, RunRecord, Tracker
 
 FORMATS = ("md", "tex", "csv", "html")
 ALL = "all"  # instead of a sweep's name: every trial of the store
@@ -69,8 +69,8 @@ def tabulate(
     return make_table(asked, spec, title, read_scenes, notes=notes)
 
 
-def find_plan(name: str, tracker: Tracker, store_uri: str) -> SweepPlan:
-    """Return what the newest sweep of that name asked for; raise UserError if there is none."""
+def find_sweep_run(name: str, tracker: Tracker, store_uri: str) -> RunRecord:
+    """Return the run of the newest sweep of that name; raise UserError if there is none."""
     sweeps = tracker.records("sweep")
     named = [record for record in sweeps if record.settings.get("name") == name]
     if not named:
@@ -80,11 +80,16 @@ def find_plan(name: str, tracker: Tracker, store_uri: str) -> SweepPlan:
             f"{nearest(name, [*known, ALL])} Run `olivine sweep {name}` first, or set "
             "runtime.out or runtime.tracking_uri to where it was run."
         )
-    plan = SweepPlan.read(named[0])
+    return named[0]
+
+
+def plan_of(sweep: RunRecord, tracker: Tracker) -> SweepPlan:
+    """Return what the sweep of a run asked for, of a search with the points it came to."""
+    plan = SweepPlan.read(sweep)
     if not plan.searches:
         return plan
     columns = Columns(settings=(), metrics=(), tags=None)
-    return plan.with_found(tracker.records("trial", {SWEEP_RUN: named[0].run_id}, columns=columns))
+    return plan.with_found(tracker.records("trial", {SWEEP_RUN: sweep.run_id}, columns=columns))
 
 
 def write_table(folder: Path, table: Table, formats: Sequence[str] = FORMATS) -> dict[str, Path]:

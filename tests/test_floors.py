@@ -43,11 +43,12 @@ FLOORS: list[set[str]] = [
         "segmentation", "superpoints", "training",
     },
     {"config", "methods"},
-    {"point_search", "recipes", "sweep", "sweep_estimate", "sweep_limits"},
+    {"point_search", "recipes", "sweep", "sweep_limits"},
     {
         "evaluate", "figures", "label", "label_account", "label_batches", "label_outcome",
         "label_page", "label_pictures", "label_plan", "label_report", "pretrain", "pretrain_data",
-        "pretrain_probe", "results", "reuse", "table_cells", "table_comparisons", "table_csv",
+        "pretrain_probe", "results", "reuse", "sweep_estimate",
+        "table_cells", "table_comparisons", "table_csv",
         "table_html", "table_latex", "table_layout", "table_markdown", "table_places", "table_runs",
         "tabulate",
         # what a sweep found, and two runs side by side

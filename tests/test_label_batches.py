@@ -23,6 +23,10 @@ class Watched(Labeller):
     def kind(self) -> str:
         return "watched"
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return ("red",)
+
     def build(self, device: torch.device, frames: Frames) -> ImageLabeller:
         if self.error:
             raise torch.OutOfMemoryError(self.error)

@@ -68,7 +68,8 @@ def test_a_shared_pretraining_counts_once_and_every_evaluation():
     found = estimate(asked, [], *runs())
     assert (found.num_trials, found.num_finished, found.num_pretrainings) == (8, 0, 2)
     assert found.hours == pytest.approx(2 * 8 + 8 * 1)
-    assert any("24.0 hours" in line and "48.00 USD" in line for line in found.lines(2.0))
+    assert "About 24 GPU-hours, 48.00 USD." in found.lines(2.0)
+    assert "About 24 GPU-hours." in found.lines(0.0)
 
 
 def test_what_is_finished_costs_nothing():

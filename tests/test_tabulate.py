@@ -13,7 +13,7 @@ from olivine.spec import Spec
 from olivine.storage import Store
 from olivine.sweep import ROW, SEED, SWEEP, PlannedTrial, SweepPlan
 from olivine.table_spec import TableSpec
-from olivine.tabulate import find_plan, scene_reader, tabulate, write_table
+from olivine.tabulate import find_sweep_run, plan_of, scene_reader, tabulate, write_table
 from olivine.tracking import RunKey
 
 SCORES = {"PPKT": [30.0, 32.0, 34.5], "OLIVINE": [40.0, 41.0, 45.0], "OLIVINE, 10 %": [60.0, 61.5]}
@@ -63,7 +63,7 @@ def nothing(fingerprint):
 
 @pytest.fixture
 def plan(store):
-    return find_plan("small", store, store.uri)
+    return plan_of(find_sweep_run("small", store, store.uri), store)
 
 
 def test_a_sweep_becomes_a_table(store, plan):
@@ -134,7 +134,7 @@ def test_files_are_written_in_the_formats_asked_for(store, plan, tmp_path):
 
 def test_what_there_is_not_is_told(store, plan):
     with pytest.raises(UserError, match=r"No sweep 'smal' in sqlite.*Did you mean 'small'"):
-        find_plan("smal", store, store.uri)
+        find_sweep_run("smal", store, store.uri)
     with pytest.raises(UserError, match=r"Nothing is in print of a table 'method'.*'methods'"):
         tabulate(plan, TableSpec(published="method"), store, nothing)
     with pytest.raises(UserError, match="No run has a metric 'hours'"):

@@ -205,7 +205,8 @@ def test_images_that_differ_by_chance_are_refused_with_the_settings_that_fix_the
 
 def test_an_augmentation_that_does_not_say_what_it_does_is_taken_to_draw() -> None:
     class Blur(Augmentation):
-        pass
+        def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
+            return sample
 
     assert Blur().effect_on_images == "random"
     with pytest.raises(
