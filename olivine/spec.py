@@ -10,6 +10,7 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Iterable, Mapping
+from inspect import isabstract
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -106,7 +107,7 @@ class Part(Spec):
     @classmethod
     def _read_kind(cls, value: Any, read: Any) -> Any:
         if not (isinstance(value, Mapping) and "kind" in value):
-            if isinstance(value, Mapping) and cls.__module__.count(".") == 1:  # a family, no member
+            if isinstance(value, Mapping) and isabstract(cls):  # a family, no member
                 raise ValueError(f"is a part: name its kind, one of {', '.join(kinds(cls.family))}")
             return read(value)
         settings = dict(value)
