@@ -21,7 +21,7 @@ class PointSearch:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._search, self._optuna = search, optuna
         self._spaces = {name: _distribution(optuna, space) for name, space in search.space.items()}
-        sampler = optuna.samplers.TPESampler(seed=seed)
+        sampler = optuna.samplers.TPESampler(n_startup_trials=search.num_random, seed=seed)
         directions: dict[str, Any] = {"max": "maximize", "min": "minimize"}
         self._study = optuna.create_study(
             sampler=sampler, directions=[directions[goal] for goal in search.goals.values()]

@@ -84,6 +84,7 @@ class Search(Spec):
 
     space: dict[str, Real | Whole | Choice] = Field(min_length=1)  # dotted name -> its values
     num_points: int = Field(default=24, ge=1)
+    num_random: int = Field(default=10, ge=1)  # points drawn by chance before any is estimated
     goals: dict[str, Literal["max", "min"]] = Field(
         default={"miou": "max", "hours": "min"}, min_length=1
     )

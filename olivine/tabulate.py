@@ -11,6 +11,7 @@ from olivine.errors import UserError, nearest
 from olivine.evaluate import PRETRAINED, confusions_name
 from olivine.published import published_tables
 from olivine.scene_counts import SceneCounts
+from olivine.search_points import points_of
 from olivine.storage import Store
 from olivine.sweep import ROW, SEED, SWEEP, SWEEP_RUN, SweepPlan
 from olivine.table_cells import make_table
@@ -88,8 +89,7 @@ def plan_of(sweep: RunRecord, tracker: Tracker) -> SweepPlan:
     plan = SweepPlan.read(sweep)
     if not plan.searches:
         return plan
-    columns = Columns(settings=(), metrics=(), tags=None)
-    return plan.with_found(tracker.records("trial", {SWEEP_RUN: sweep.run_id}, columns=columns))
+    return plan.with_found(points_of(sweep.run_id, tracker))
 
 
 def write_table(folder: Path, table: Table, formats: Sequence[str] = FORMATS) -> dict[str, Path]:

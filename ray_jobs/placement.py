@@ -9,6 +9,8 @@ from olivine.config import Runtime
 from olivine.errors import UserError
 from ray_jobs.feeding import decoding_cpus, require_cpus
 
+HEAD, HEAD_SHARE = "node:__internal_head__", 0.001  # a resource that every cluster's head has
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -23,8 +25,9 @@ class Placement:
 def place(runtime: Runtime) -> Placement:
     """Return where trials go on the connected Ray; raise UserError if none could ever run.
 
-    A trial of several workers starts Ray Train, which reserves for them; Tune then reserves a
-    sliver for the process that waits, and so many run at once as their workers fit.
+    A trial of several workers starts Ray Train, which reserves for them; so many run at once as
+    their workers fit. The process that waits for them takes no CPU, or the workers of one that has
+    them all would wait for ever, and stays on the head, which no spot market takes away.
     """
     cluster = ray.cluster_resources()
     grows = bool(runtime.ray_address or os.environ.get("RAY_ADDRESS"))
@@ -41,7 +44,7 @@ def place(runtime: Runtime) -> Placement:
     held = {**needs, "CPU": needs["CPU"] + decoding_cpus(runtime)}  # with what its feed takes
     fitting = [int(cluster.get(name, 0.0) / need) for name, need in held.items() if need]
     concurrent = runtime.max_concurrent_trials or (0 if grows else max(1, min(fitting)))
-    per_trial = {"CPU": 0.01} if workers > 1 else needs
+    per_trial = {"CPU": 0.0, HEAD: HEAD_SHARE} if workers > 1 else needs
     devices = needs["GPU"] if use_gpu else float(workers)
     return Placement(per_trial, concurrent, devices, grows)
 
@@ -54,7 +57,8 @@ def require_state_api() -> None:
     from ray.util.state import list_nodes
 
     try:
-        list_nodes(limit=1, timeout=10)
+        # By name: a machine may run several Rays.
+        list_nodes(address=ray.get_runtime_context().gcs_address, limit=1, timeout=10)
     except Exception as error:  # whatever is between here and the dashboard
         raise UserError(
             "Ray's State API does not answer, which trials of several workers need "

@@ -11,8 +11,10 @@ from olivine.spec import Spec
 from olivine.sweep import GAVE_UP, POINT, Search, Sweep, Trial, point_of
 from olivine.sweep_limits import Meter
 from olivine.tracking import FAILURE, RunRecord
-from ray_jobs.trial import tune_config
+from ray_jobs.trial import TAKEN_OVER, tune_config
 from ray_jobs.trial_queue import Asked
+
+Take = Callable[[Trial, int], None]  # is told of a finished trial that becomes a point
 
 
 class SearchQueue(Asked):
@@ -25,8 +27,11 @@ class SearchQueue(Asked):
         identify: Callable[[Any], str],
         earlier: Sequence[RunRecord],
         meter: Meter,
+        *,
+        take: Take,
     ):
         super().__init__(meter)
+        self._take = take
         assert sweep.search is not None
         self._search = sweep.search
         self._sweep, self._base, self._identify = sweep, base, identify
@@ -72,7 +77,9 @@ class SearchQueue(Asked):
         return tune_config(trial, self._number[trial.fingerprint])
 
     def ended(self, trial: Trial, result: Mapping[str, Any], error: bool) -> None:
-        """Learn the scores of a point that came to its end."""
+        """Learn the scores of a point that came to its end, or that had come to it before."""
+        if result.get(TAKEN_OVER):
+            self._take(trial, self._number[trial.fingerprint])
         goals = self._search.goals
         whole = not error and all(name in result for name in goals)
         scores = {name: float(result[name]) for name in goals} if whole else None

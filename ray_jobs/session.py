@@ -14,6 +14,7 @@ from olivine.errors import UserError
 
 KNOCK_S = 10.0
 LONGEST_SOCKET = 107  # characters of an AF_UNIX path on Linux
+STATE_API = "RAY_API_SERVER_ADDRESS"  # where Ray looks for it before it looks around
 SESSION_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store_12345"
 
 
@@ -38,16 +39,34 @@ def ray_session(
         _join(address, quiet)
     else:
         _own_token(runtime.cache_path())
-        ray.init(
-            address="local",
-            include_dashboard=include_dashboard,
-            _temp_dir=_short_folder(),
-            **quiet,
-        )
+        _start_own(include_dashboard, quiet)
     try:
         yield
     finally:
         ray.shutdown()  # ends our own Ray; of another's cluster it only takes leave
+
+
+def _start_own(include_dashboard: bool, quiet: dict[str, object]) -> None:
+    """Start a Ray of this machine, whose processes find its State API among those of others."""
+    before, dashboard = os.environ.get(STATE_API), dict[str, object]()
+    if include_dashboard:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            dashboard = {"dashboard_host": "127.0.0.1", "dashboard_port": free.getsockname()[1]}
+        os.environ[STATE_API] = f"http://127.0.0.1:{dashboard['dashboard_port']}"
+    try:
+        ray.init(
+            address="local",
+            include_dashboard=include_dashboard,
+            _temp_dir=_short_folder(),
+            **dashboard,
+            **quiet,
+        )
+    finally:  # its processes have it; ours asks by the Ray that it is connected to
+        if include_dashboard:
+            os.environ.pop(STATE_API)
+        if before is not None:
+            os.environ[STATE_API] = before
 
 
 def _join(address: str, quiet: dict[str, object]) -> None:

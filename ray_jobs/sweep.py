@@ -15,7 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,14 @@ from ray import tune
 from olivine.buckets import is_bucket
 from olivine.config import Runtime
 from olivine.errors import UserError
+from olivine.search_points import points_of, taken_tag
 from olivine.sweep import GAVE_UP, SWEEP, SWEEP_RUN, Question, SweepPlan, Trial, check_name
 from olivine.sweep_limits import Limits, Meter
 from olivine.tracking import (
     FAILURE,
     FINGERPRINT,
     NOTE,
+    PARENT,
     Columns,
     Run,
     RunKey,
@@ -114,7 +116,7 @@ def run_sweep(
         say(f"Sweep {plan.name}: {num}.")
         done = None if force else tracker.finished(key)
         if done and not missing:
-            plan = plan.with_found(_points(tracker, done.run_id))
+            plan = plan.with_found(points_of(done.run_id, tracker))
             return _outcome(plan, tracker, runtime, len(before))
         tags = {SWEEP: plan.name, NOTE: sweep.question, LIMIT: ""}
         outcome = None
@@ -127,7 +129,7 @@ def run_sweep(
             with _no_run_left_running(tracker, {SWEEP_RUN: run.run_id}, say):
                 if missing or sweep.search is not None:
                     drive(trial_function, folder)
-            plan = plan.with_found(_points(tracker, run.run_id))
+            plan = plan.with_found(points_of(run.run_id, tracker, drive.taken))
             outcome = _outcome(plan, tracker, runtime, len(before), drive)
             run.log_metrics({"num_trials": float(len(plan.trials))}, step=0)
             run.log_metrics({"num_finished": float(len(outcome.finished))}, step=0)
@@ -154,6 +156,7 @@ class _Drive:
     say: Say
     gpu_hours: float = 0.0
     limit: str = ""  # that was reached
+    taken: dict[str, str] = field(default_factory=dict)  # tags for points finished before
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing of it goes into Tune's own record, from which nothing is restored."""
@@ -195,10 +198,12 @@ class _Drive:
         self.gpu_hours = meter.gpu_hours()
         self.limit = self.limit or self._cut_short(meter, progress)
         for fingerprint, stop in progress.stopped.items():
-            # Most ended by themselves; a process that was quicker gone left its run open.
+            # Most ended by themselves; a process that was quicker gone left its runs open.
             tags = {SWEEP_RUN: self.run.run_id, FINGERPRINT: fingerprint}
             reason = self.limit or f"{GAVE_UP}: {stop}"
             self.tracker.end_stale(tags, "KILLED", reason)
+            for run in self.tracker.records("trial", tags):
+                self.tracker.end_stale({PARENT: run.run_id}, "KILLED", reason)
 
     def _queue(self, meter: Meter) -> Asked:
         question = self.question
@@ -207,8 +212,16 @@ class _Drive:
             pretrained = self.tracker.records("pretrain", columns=none)
             done = _finished(pretrained, self.runtime).keys()
             return TrialQueue(self.missing, question.shared_work, meter, done)
-        earlier = _points(self.tracker, self.run.run_id)
-        return SearchQueue(question.sweep, question.base, question.identify, earlier, meter)
+        earlier = points_of(self.run.run_id, self.tracker)
+        return SearchQueue(
+            question.sweep, question.base, question.identify, earlier, meter, take=self._take
+        )
+
+    def _take(self, trial: Trial, number: int) -> None:
+        """Remember a point that another sweep had finished."""
+        tag = taken_tag(trial, number)
+        self.taken |= tag
+        self.run.set_tags(tag)
 
     def _num_trials(self) -> int:
         search = self.question.sweep.search
@@ -242,7 +255,8 @@ class _Drive:
             num_samples=-1,
             scheduler=_halving(self.question),
             max_concurrent_trials=placement.max_concurrent or None,
-            reuse_actors=True,
+            # A process that is used again would keep the workers of a trial that was stopped.
+            reuse_actors=self.runtime.num_workers == 1,
         )
         trainable = tune.with_resources(body, placement.per_trial)
         tune.Tuner(trainable, tune_config=tune_config, run_config=run_config).fit()
@@ -267,11 +281,6 @@ def _halving(question: Question) -> Any:
         reduction_factor=search.reduction,
         stop_last_trials=False,  # who comes to the last epoch is evaluated
     )
-
-
-def _points(tracker: Tracker, sweep_run: str) -> list[RunRecord]:
-    """Return the trials that a sweep ran itself: all there are of a search."""
-    return tracker.records("trial", {SWEEP_RUN: sweep_run})
 
 
 def _trials(tracker: Tracker, plan: SweepPlan) -> list[RunRecord]:

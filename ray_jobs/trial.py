@@ -15,6 +15,7 @@ from olivine.tracking import RunKey, StoppedError, Tracker
 from olivine.worker import LocalWorker
 
 TrialFunction = Callable[[Any, Runtime, Tracker], Mapping[str, float]]
+TAKEN_OVER = "taken_over"  # what a trial reports that was finished before
 LIMIT = "olivine.limit"  # tag of a sweep's run: what ended it before its last trial
 
 
@@ -53,7 +54,8 @@ def run_trial(sent: Mapping[str, Any], job: TrialJob) -> None:
     # Another sweep may have finished it meanwhile.
     record = done_before(key, job.runtime, job.tracker, files=())
     if record is not None:
-        tune.report({name: record.metrics.get(name, float("nan")) for name in job.metrics})
+        known = {name: record.metrics.get(name, float("nan")) for name in job.metrics}
+        tune.report({**known, TAKEN_OVER: 1.0})
         return
     name = f"{sent['row']}, seed {sent['seed']}"
     with job.tracker.run(key, name, config, tags) as run:
@@ -61,6 +63,8 @@ def run_trial(sent: Mapping[str, Any], job: TrialJob) -> None:
             scores = job.function(config, job.runtime, job.tracker.within(run.run_id, {}))
         except StoppedError as stop:
             raise StoppedError(_limit(job) or f"{GAVE_UP}: {stop}") from None
+        except SystemExit:  # Tune's, where it was Ray Train that reported
+            raise StoppedError(_limit(job) or f"{GAVE_UP}: told to stop") from None
         run.log_metrics(scores, step=0)
     tune.report({name: scores.get(name, float("nan")) for name in job.metrics})
 

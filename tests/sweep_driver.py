@@ -9,11 +9,18 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from ray.tune.integration.ray_train import TuneReportCallback
+
 from olivine.config import Runtime
 from olivine.mlflow_tracker import MlflowTracker
+from olivine.progress import Report
+from olivine.reuse import done_before
 from olivine.spec import Spec
-from olivine.sweep import Question, Sweep, expand
+from olivine.sweep import Question, Real, Search, Sweep, expand
 from olivine.tracking import RunKey, Tracker
+from olivine.worker import Worker
+from ray_jobs.ray_worker import train_on_ray
+from ray_jobs.sweep import run_sweep
 from ray_jobs.trial import TuneWorker
 
 
@@ -46,17 +53,30 @@ def sweep(rows: Mapping[str, Mapping[str, object]], seeds: tuple[int, ...]) -> S
 def run_trial(config: Experiment, runtime: Runtime, tracker: Tracker) -> dict[str, float]:
     with Path(runtime.out, "ledger.txt").open("a") as ledger:
         ledger.write(f"{config.pretrained.rate} {config.seed}\n")
-    with tracker.run(RunKey("pretrain", config.fingerprint()), "steps", config.pretrained) as run:
-        for step in range(config.num_steps):
+    key = RunKey("pretrain", config.fingerprint())
+    if done_before(key, runtime, tracker, files=()) is None:
+        pretrain(key, config, runtime, tracker)
+    return {"miou": 100 * config.pretrained.rate + config.seed}
+
+
+def pretrain(key: RunKey, config: Experiment, runtime: Runtime, tracker: Tracker) -> None:
+    """Take some steps, or the rest of them: a file is the checkpoint."""
+    kept = Path(runtime.out, f"{key.fingerprint}.step")
+    first = int(kept.read_text()) if kept.exists() else 0
+    with tracker.run(key, "steps", config.pretrained) as run:
+        for step in range(first, config.num_steps):
             run.log_metrics({"loss": 1 / (step + 1)}, step)
             time.sleep(config.step_s)
+            run.flush()
+            replaced = kept.with_suffix(".new")
+            replaced.write_text(str(step + 1))
+            replaced.rename(kept)
         if Path(runtime.out, "broken").exists():
             raise OSError("This machine is broken.")
         if config.behaviour == "raise":
             raise ValueError("This row cannot work.")
         if config.behaviour == "die":
             os._exit(1)
-    return {"miou": 100 * config.pretrained.rate + config.seed}
 
 
 def search_trial(config: Experiment, runtime: Runtime, tracker: Tracker) -> dict[str, float]:
@@ -71,12 +91,42 @@ def search_trial(config: Experiment, runtime: Runtime, tracker: Tracker) -> dict
     return {"miou": 100 * config.pretrained.rate, "hours": config.step_s}
 
 
-def main() -> None:
-    runtime = Runtime(out=sys.argv[1], cache_dir=f"{sys.argv[1]}/cache", device="cpu")
-    asked = sweep({f"rate {i}": {"pretrained.rate": i / 10} for i in range(5)}, seeds=(0, 1))
-    tracker = MlflowTracker(runtime.store_uri(), "short")
-    from ray_jobs.sweep import run_sweep
+def workers_trial(config: Experiment, runtime: Runtime, tracker: Tracker) -> dict[str, float]:
+    """Report as `search_trial` does, from two workers of Ray Train."""
 
+    def stage(worker: Worker, tracker: Tracker, report: Report) -> None:
+        with tracker.run(RunKey("pretrain", config.fingerprint()), "steps", config.pretrained):
+            for epoch in range(1, config.pretrained.num_epochs + 1):
+                worker.report({"epoch": epoch, "probe_miou": config.pretrained.rate * epoch})
+
+    train_on_ray(stage, "steps", runtime, tracker, [TuneReportCallback()])
+    return {"miou": 100 * config.pretrained.rate, "hours": 1.0}
+
+
+def search_over_workers() -> None:
+    """Search with trials of two workers each, one trial at a time."""
+    runtime = Runtime(
+        out=sys.argv[1],
+        cache_dir=f"{sys.argv[1]}/cache",
+        device="cpu",
+        num_workers=2,
+        max_concurrent_trials=1,
+    )
+    space = {"pretrained.rate": Real(low=0.1, high=1.0)}
+    search = Search(space=space, num_points=4, stop_on="probe_miou", reduction=2)
+    asked = sweep({}, seeds=(0,)).model_copy(update={"search": search})
+    tracker = MlflowTracker(runtime.store_uri(), "short")
+    outcome = run_sweep(Question(asked, (), Experiment()), workers_trial, runtime, tracker)
+    print(f"finished {len(outcome.finished)} gave up {outcome.gave_up}", flush=True)
+
+
+def main() -> None:
+    """Ask for a sweep whose trials take half a second."""
+    num_rates = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    runtime = Runtime(out=sys.argv[1], cache_dir=f"{sys.argv[1]}/cache", device="cpu")
+    rows = {f"rate {i}": {"pretrained.rate": i / 10} for i in range(num_rates)}
+    asked = sweep(rows, seeds=(0, 1))
+    tracker = MlflowTracker(runtime.store_uri(), "short")
     question = Question(asked, expand(asked, Experiment()), Experiment())
     outcome = run_sweep(
         question, run_trial, runtime, tracker, say=lambda text: print(text, flush=True)

@@ -43,7 +43,7 @@ FLOORS: list[set[str]] = [
         "segmentation", "superpoints", "training",
     },
     {"config", "methods"},
-    {"point_search", "recipes", "sweep", "sweep_limits"},
+    {"point_search", "recipes", "search_points", "sweep", "sweep_limits"},
     {
         "evaluate", "figures", "label", "label_account", "label_batches", "label_outcome",
         "label_page", "label_pictures", "label_plan", "label_report", "pretrain", "pretrain_data",

@@ -1,15 +1,24 @@
 """A search over Ray Tune: hopeless points end early, limits end it cleanly, a restart goes on."""
 
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sweep_driver import Experiment, run_trial, search_trial, sweep
 
 from olivine.config import Runtime
+from olivine.errors import UserError
 from olivine.mlflow_tracker import MlflowTracker
 from olivine.sweep import GAVE_UP, Question, Real, Search, expand
 from olivine.sweep_limits import Limits
+from olivine.tabulate import find_sweep_run, plan_of
 from ray_jobs.sweep import run_sweep
+
+ROOT = Path(__file__).parents[2]
 
 
 def asked(num_points: int, stop_on: str) -> Question:
@@ -47,6 +56,24 @@ def test_a_search_gives_up_the_worse_half_and_keeps_the_best(local_ray, tmp_path
     assert epochs[""] == 8 * 4
     assert epochs["probe_miou"] < epochs[""]
     assert best["probe_miou"] > 70  # the random points alone reach into the best third
+
+
+@pytest.mark.slow
+def test_points_that_another_search_had_finished_are_its_own_too(local_ray, tmp_path):
+    runtime = Runtime(out=str(tmp_path), device="cpu")
+    tracker = MlflowTracker(runtime.store_uri())
+    first = run_sweep(asked(4, ""), search_trial, runtime, tracker, say=str)
+    ledger = (tmp_path / "ledger.txt").read_text()
+    question = asked(4, "")
+    other = replace(question, sweep=question.sweep.model_copy(update={"name": "other"}))
+
+    outcome = run_sweep(other, search_trial, runtime, tracker, say=str)
+
+    assert (tmp_path / "ledger.txt").read_text() == ledger, "nothing ran again"
+    assert outcome.plan.trials == first.plan.trials
+    assert outcome.finished.keys() == first.finished.keys()
+    sweep = find_sweep_run("other", tracker, runtime.store_uri())
+    assert plan_of(sweep, tracker).trials == first.plan.trials  # as a table and a report see it
 
 
 @pytest.mark.slow
@@ -113,3 +140,37 @@ def test_a_forced_trial_that_fails_is_not_taken_for_its_earlier_success(local_ra
     assert outcome.failures == {"work, seed 0": "OSError: This machine is broken."}
     # Both the sweep's runs and its trials' belong to the question's own experiment.
     assert {run.experiment for run in tracker.records()} == {"short"}
+
+
+@pytest.mark.slow
+def test_a_point_given_up_frees_its_workers_for_the_next(tmp_path):
+    """Without Ray's State API they would be held for ever, and the search would hang."""
+    program = "import sweep_driver; sweep_driver.search_over_workers()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "RAY_ADDRESS": ""},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (found,) = re.findall(r"finished (\d+) gave up (\d+)", ended.stdout)
+    finished, gave_up = map(int, found)
+    assert finished + gave_up == 4
+    assert gave_up > 0
+    tracker = MlflowTracker(f"sqlite:///{tmp_path}/mlflow.db")
+    assert "RUNNING" not in {run.status for run in tracker.records()}
+    runs = tracker.records("trial")
+    assert sorted(run.status for run in runs) == ["FINISHED"] * finished + ["KILLED"] * gave_up
+    for run in [*runs, *tracker.records("pretrain")]:
+        assert run.status == "FINISHED" or run.tags["olivine.failure"].startswith(GAVE_UP)
+
+
+def test_trials_of_several_workers_need_the_state_api(local_ray, tmp_path):
+    question = asked(4, "probe_miou")
+    runtime = Runtime(out=str(tmp_path), device="cpu", num_workers=2)
+    tracker = MlflowTracker(runtime.store_uri())
+    with pytest.raises(UserError, match=r"State API does not answer.*runtime.num_workers=1"):
+        run_sweep(question, search_trial, runtime, tracker, say=str)
+    assert not tracker.records("trial")

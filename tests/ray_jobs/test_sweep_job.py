@@ -1,10 +1,14 @@
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sweep_driver import Experiment, run_trial, sweep
@@ -16,15 +20,18 @@ from olivine.sweep import Question, Sweep, expand
 from ray_jobs.sweep import run_sweep
 
 ROOT = Path(__file__).parents[2]
+# Tags and metrics that tell how often a run was opened, and what the last start of a sweep took.
+VARYING = {"olivine.opening", "gpu_hours"}
 
 
 def ask(asked: Sweep, base: Experiment, **changes) -> Question:
     return Question(asked, expand(asked, base), base, **changes)
 
 
-def _start(out: Path) -> subprocess.Popen:
+def _start(out: Path, num_rates: int = 5) -> subprocess.Popen:
+    program = "import sweep_driver; sweep_driver.main()"
     return subprocess.Popen(
-        [sys.executable, "-c", "import sweep_driver; sweep_driver.main()", str(out)],
+        [sys.executable, "-c", program, str(out), str(num_rates)],
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "RAY_ADDRESS": ""},
         stdout=subprocess.PIPE,
         text=True,
@@ -39,10 +46,7 @@ def _runs(out: Path, stage: str):
 @pytest.mark.slow
 def test_killed_sweep_goes_on_and_every_trial_is_there_once(tmp_path):
     first = _start(tmp_path)
-    told = []
-    while not told or not told[-1].startswith("4/10"):
-        told.append(first.stdout.readline())
-        assert told[-1], "".join(told)
+    _until_told(first, "4/10")
     time.sleep(0.2)  # into the middle of a trial
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
@@ -63,6 +67,63 @@ def test_killed_sweep_goes_on_and_every_trial_is_there_once(tmp_path):
     started = (tmp_path / "ledger.txt").read_text().splitlines()
     assert len(set(started)) == 10
     assert len(started) - 10 <= 2, "only what was under way when the kill came runs twice"
+
+
+@pytest.mark.slow
+def test_ten_kills_at_random_moments_leave_what_an_undisturbed_sweep_leaves(tmp_path):
+    moments, num_rates, num_trials = random.Random(6), 20, 40
+    calm, disturbed = tmp_path / "calm", tmp_path / "disturbed"
+    for out in (calm, disturbed):
+        out.mkdir()
+    for _ in range(10):
+        driver = _start(disturbed, num_rates)
+        told = _until_told(driver, "Sweep short")
+        assert f"{num_trials} trials" in told[-1]
+        if moments.random() < 0.3:  # while Ray starts
+            time.sleep(moments.uniform(0, 3))
+        else:  # after some trials, in the middle of others
+            _until_told(driver, f"{moments.randint(1, 2)}/")
+            time.sleep(moments.uniform(0, 0.5))
+        assert driver.poll() is None, "it ended before it was killed"
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.wait()
+    done = {run.key for run in _runs(disturbed, "trial") if run.status == "FINISHED"}
+    assert 0 < len(done) < num_trials
+
+    for out in (disturbed, calm):
+        output, _ = (driver := _start(out, num_rates)).communicate(timeout=300)
+        assert driver.returncode == 0, output
+
+    assert _state(disturbed) == _state(calm)
+    assert len(_state(calm)) == 2 * num_trials + 1
+
+
+def _until_told(driver: subprocess.Popen, start: str) -> list[str]:
+    """Read the driver's lines until one starts so."""
+    told = []
+    while not told or not told[-1].startswith(start):
+        told.append(driver.stdout.readline())
+        assert told[-1], "".join(told)
+    return told
+
+
+def _state(out: Path) -> dict[tuple[str, str], list[object]]:
+    """Return everything that the store tells of each run but times and the ids of runs."""
+    runs = [run for stage in ("sweep", "trial", "pretrain") for run in _runs(out, stage)]
+    stages = {run.run_id: f"the run of {run.key}" for run in runs}
+    times = Counter(run.key for run in runs)
+    assert not [run for run in runs if times[run.key] > 1], "it is there twice"
+
+    def told(values: Mapping[str, Any]) -> dict[str, Any]:
+        kept = {n: v for n, v in values.items() if n not in VARYING and not n.startswith("git.")}
+        return {name: stages.get(value, value) for name, value in kept.items()}
+
+    return {
+        (run.key.stage, run.key.fingerprint): [
+            run.name, run.status, dict(run.settings), told(run.metrics), told(run.tags),
+        ]
+        for run in runs
+    }  # fmt: skip
 
 
 def test_failures_are_told_and_do_not_stop_the_others(tmp_path, local_ray):

@@ -82,7 +82,9 @@ def searched(num_points=6) -> Sweep:
 
 
 def queue_of(asked, earlier=()):
-    return SearchQueue(asked, Experiment(), Experiment.fingerprint, earlier, meter())
+    return SearchQueue(
+        asked, Experiment(), Experiment.fingerprint, earlier, meter(), take=lambda *point: None
+    )
 
 
 def drain(queue, result):
