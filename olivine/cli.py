@@ -87,6 +87,9 @@ def build_parser() -> argparse.ArgumentParser:
         "reproduce", help="run what is missing of a paper's table, and write it"
     )
     reproduce.add_argument("table", help="table1, table2, table6, table7, table9 or table10")
+    reproduce.add_argument(
+        "--semantic-kitti", default="", metavar="FOLDER", help="for the tables that it is part of"
+    )
     _add_sweep(reproduce)
     table = commands.add_parser("table", help="write a sweep's table and figures from MLflow")
     _add_table(table)

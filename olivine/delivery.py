@@ -6,6 +6,8 @@ next one on the same machine. An entry may reach the store twice, when a process
 has noted the answer; senders make that harmless.
 """
 
+import functools
+import gc
 import sys
 import threading
 import time
@@ -74,6 +76,7 @@ class Delivery:
         self._problem = ""
         self._closing, self._ended = threading.Event(), threading.Event()
         self._is_awaited = True
+        _spare_what_stays()
         threading.Thread(target=self._work, name="olivine delivery", daemon=True).start()
 
     def close(self, patience_s: float) -> str:
@@ -236,6 +239,17 @@ class _Courier:
 
     def _keep_all(self) -> None:
         self.outbox.path.rename(self.outbox.path.with_suffix(REFUSED))
+
+
+@functools.cache
+def _spare_what_stays() -> None:
+    """Have garbage collection look past what was imported, once in a process.
+
+    A full collection looks at every object of every imported module, 70 ms of them, and the work
+    waits; the thread's requests make enough short-lived objects to bring several about.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _adopted(folder: Path, run_id: str, sender_of: SenderOf, say: Say) -> Iterator[_Courier]:

@@ -11,6 +11,7 @@ from olivine.errors import UserError
 from olivine.tracking import Columns
 
 REPORTS = "reports"  # folder below `runtime.out`
+KEPT = "report"  # folder among the artifacts of a sweep's run
 
 
 def report(arguments: Namespace) -> int:
@@ -20,10 +21,11 @@ def report(arguments: Namespace) -> int:
 
     _, runtime = resolve(arguments)
     folder = _folder(arguments.folder, runtime)
+    tracker = open_tracker(runtime)
     found = read_report(
         arguments.name,
         runtime,
-        open_tracker(runtime),
+        tracker,
         baseline=arguments.baseline.strip(),
         more=runtime_words(runtime),
     )
@@ -32,6 +34,7 @@ def report(arguments: Namespace) -> int:
         f"{len(found.finished)} of {len(found.trials)} trials of {found.name} are finished.\n"
         f"Wrote {path}\n"
     )
+    tracker.log_files(found.sweep.run_id, [path], KEPT)
     return 0
 
 

@@ -29,6 +29,7 @@ from olivine.tabulate import (
 from olivine.tracking import Columns, RunRecord, Tracker
 
 MAX_ROWS_DRAWN = 60  # more are no figure
+KEPT = "table"  # folder among the artifacts of a sweep's run
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,12 @@ class Results:
 
     table: str
     files: tuple[Path, ...]
+    sweep_run: str  # its run's id; of all trials ""
+
+    def keep(self, tracker: Tracker) -> None:
+        """Leave copies with the sweep's run, where the run store's pages show them."""
+        if self.sweep_run:
+            tracker.log_files(self.sweep_run, self.files, KEPT)
 
 
 def write_results(
@@ -53,9 +60,10 @@ def write_results(
     A table of a sweep's own rows has figures beside it. Raises UserError if there is no such
     sweep in the store, or nothing of it has finished.
     """
-    plan = None
+    plan, sweep_run = None, ""
     if name != ALL:
-        plan = plan_of(find_sweep_run(name, tracker, runtime.store_uri()), tracker)
+        sweep = find_sweep_run(name, tracker, runtime.store_uri())
+        plan, sweep_run = plan_of(sweep, tracker), sweep.run_id
     table = tabulate(plan, spec, tracker, scene_reader(runtime.out))
     files = list(write_table(folder, table, formats).values())
     own_rows = table.spec.by == (ROW,) and not table.spec.columns
@@ -63,7 +71,7 @@ def write_results(
         files.append(_draw_bars(folder, table, plan))
         files += _draw_errors(folder, runtime, table, plan)
         files += _draw_curves(folder, tracker, table, plan)
-    return Results(markdown(lay_out(table)), tuple(files))
+    return Results(markdown(lay_out(table)), tuple(files), sweep_run)
 
 
 def _draw_bars(folder: Path, table: Table, plan: SweepPlan) -> Path:

@@ -40,6 +40,7 @@ def run(arguments: Namespace) -> int:
     sys.stdout.write(f"{results.table}\n")
     for path in results.files:
         sys.stdout.write(f"Wrote {path}\n")
+    results.keep(tracker)
     sys.stdout.write(f"Next: mlflow server --backend-store-uri {runtime.store_uri()}\n")
     return 0
 

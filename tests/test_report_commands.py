@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import mlflow
 import pytest
 from filled_store import write_ablation
+from mlflow import MlflowClient
 
 from olivine import cli
 from olivine.config import Runtime
@@ -18,6 +20,15 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("out")
     write_ablation(folder, {"OLIVINE, seed 1": "out of memory"})
     return folder
+
+
+def artifact(out: Path, name: str) -> str:
+    """Return a file that is kept with the run of the sweep."""
+    store = f"sqlite:///{out}/mlflow.db"
+    (sweep,) = MlflowTracker(store).records("sweep")
+    return mlflow.artifacts.load_text(
+        f"{MlflowClient(store).get_run(sweep.run_id).info.artifact_uri}/{name}"
+    )
 
 
 def ask(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -35,6 +46,7 @@ def test_a_report_is_one_file_where_it_is_asked_for(
     assert status == 0
     assert f"Wrote {page}" in told
     assert "5 of 6 trials" in told
+    assert artifact(out, "report/small.html") == page.read_text()
     assert [path.name for path in page.parent.iterdir()] == ["small.html"]
     text = page.read_text()
     assert "Differences" in text

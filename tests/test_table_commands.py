@@ -1,6 +1,9 @@
 """`olivine table` as a person types it."""
 
+from pathlib import Path
+
 import pytest
+from mlflow import MlflowClient
 
 from olivine import cli
 from olivine.mlflow_tracker import MlflowTracker
@@ -50,6 +53,10 @@ def test_rows_columns_metrics_and_baseline_are_as_typed(out, tmp_path, capsys):
     assert "better over seeds" in written
     assert "Lower is better for cost." in written
     assert {path.name for path in tmp_path.iterdir()} == {"ablation.md", "ablation.tex"}
+    client = MlflowClient(f"sqlite:///{out}/mlflow.db")
+    (sweep,) = MlflowTracker(f"sqlite:///{out}/mlflow.db").records("sweep")
+    kept = {Path(file.path).name for file in client.list_artifacts(sweep.run_id, "table")}
+    assert kept == {"ablation.md", "ablation.tex"}
 
 
 def test_all_trials_are_told_apart_by_sweep_and_row_or_as_asked(out, tmp_path, capsys):
