@@ -131,6 +131,8 @@ def main() -> None:
             flush=True,
         )
 
+    with tempfile.TemporaryDirectory() as folder:
+        store_in(Path(folder))  # imports MLflow
     tell(BARE, lambda _, num: in_this_process(NullTracker(), num, given.work_s))
     tell(TRACKED, lambda folder, num: in_this_process(store_in(folder), num, given.work_s))
     tell(TUNED, lambda folder, num: as_sweep(folder, num, given.work_s, 1))

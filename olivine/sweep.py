@@ -295,8 +295,20 @@ def point_of(
     """Return the trial of one point of a search."""
     seed = sweep.seeds[0]
     config = base.override({**settings, **dict.fromkeys(sweep.seed_names, seed)})
-    row = ", ".join(f"{name}={_short(value)}" for name, value in settings.items())
+    names = _short_names(list(settings))
+    row = ", ".join(f"{names[name]}={_short(value)}" for name, value in settings.items())
     return Trial(row, seed, config, identify(config))
+
+
+def _short_names(names: Sequence[str]) -> dict[str, str]:
+    """Return the shortest end of each dotted name that no other one ends with."""
+    short = {}
+    for name in names:
+        parts = name.split(".")
+        ends = [".".join(parts[place:]) for place in reversed(range(len(parts)))]
+        alone = (e for e in ends if sum(f".{other}".endswith(f".{e}") for other in names) == 1)
+        short[name] = next(alone, name)
+    return short
 
 
 def _short(value: Any) -> str:

@@ -134,13 +134,18 @@ def searched(**changes):
 def test_a_search_has_no_trials_before_it_runs_and_its_points_are_trials():
     assert expand(searched(), Outer()) == ()
     trial = point_of(searched(), Outer(), {"inner.weight": 0.123456, "epochs": 1})
-    assert trial.row == "inner.weight=0.1235, epochs=1"
+    assert trial.row == "weight=0.1235, epochs=1"
     assert (trial.config.inner.weight, trial.config.inner.seed, trial.config.seed) == (
         0.123456,
         3,
         3,
     )
     assert trial.fingerprint == trial.config.fingerprint()
+
+
+def test_a_point_is_called_by_the_shortest_names_that_tell_its_settings_apart():
+    trial = point_of(searched(), Outer(), {"inner.seed": 1, "seed": 2, "inner.weight": 0.5})
+    assert trial.row == "inner.seed=1, seed=2, weight=0.5"
 
 
 @pytest.mark.parametrize(

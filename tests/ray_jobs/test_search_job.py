@@ -157,7 +157,7 @@ def test_a_point_given_up_frees_its_workers_for_the_next(tmp_path):
     assert ended.returncode == 0, ended.stdout + ended.stderr
     (found,) = re.findall(r"finished (\d+) gave up (\d+)", ended.stdout)
     finished, gave_up = map(int, found)
-    assert finished + gave_up == 4
+    assert finished + gave_up == 4, ended.stdout
     assert gave_up > 0
     tracker = MlflowTracker(f"sqlite:///{tmp_path}/mlflow.db")
     assert "RUNNING" not in {run.status for run in tracker.records()}

@@ -20,8 +20,9 @@ from olivine.sweep import Question, Sweep, expand
 from ray_jobs.sweep import run_sweep
 
 ROOT = Path(__file__).parents[2]
-# Tags and metrics that tell how often a run was opened, and what the last start of a sweep took.
-VARYING = {"olivine.opening", "gpu_hours"}
+# Tags and metrics that tell how often a run was opened, what the last start of a sweep took, and
+# the code, on which somebody may be at work.
+VARYING = re.compile(r"olivine\.opening|gpu_hours|(git|sha256|mlflow\.source)\.")
 
 
 def ask(asked: Sweep, base: Experiment, **changes) -> Question:
@@ -94,8 +95,10 @@ def test_ten_kills_at_random_moments_leave_what_an_undisturbed_sweep_leaves(tmp_
         output, _ = (driver := _start(out, num_rates)).communicate(timeout=300)
         assert driver.returncode == 0, output
 
-    assert _state(disturbed) == _state(calm)
-    assert len(_state(calm)) == 2 * num_trials + 1
+    left, wanted = _state(disturbed), _state(calm)
+    assert len(wanted) == 2 * num_trials + 1
+    assert left.keys() == wanted.keys()
+    assert [(left[key], wanted[key]) for key in wanted if left[key] != wanted[key]] == []
 
 
 def _until_told(driver: subprocess.Popen, start: str) -> list[str]:
@@ -115,8 +118,7 @@ def _state(out: Path) -> dict[tuple[str, str], list[object]]:
     assert not [run for run in runs if times[run.key] > 1], "it is there twice"
 
     def told(values: Mapping[str, Any]) -> dict[str, Any]:
-        kept = {n: v for n, v in values.items() if n not in VARYING and not n.startswith("git.")}
-        return {name: stages.get(value, value) for name, value in kept.items()}
+        return {name: stages.get(v, v) for name, v in values.items() if not VARYING.match(name)}
 
     return {
         (run.key.stage, run.key.fingerprint): [
