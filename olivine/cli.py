@@ -162,13 +162,16 @@ def _add_sweep(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="a sweep that was run, or all: every trial of the store")
+    parser.add_argument(
+        "name", help="a sweep that was run, several joined by ',', or all: every trial of the store"
+    )
     parser.add_argument("--rows", default="", metavar="'A;B'", help="only these rows")
     parser.add_argument(
         "--by",
         default="",
         metavar="SETTING,…",
-        help="rows are the values of these settings, or of row, method, sweep, seed (default: row)",
+        help="rows are the values of these settings, or of row, method, sweep, seed, evaluation "
+        "(default: row)",
     )
     parser.add_argument(
         "--columns", default="", metavar="SETTING,…", help="columns are the values of these"

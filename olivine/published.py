@@ -20,13 +20,13 @@ def published_tables() -> list[str]:
 
 @functools.lru_cache(maxsize=16)
 def in_print(table: str) -> dict[tuple[str, str, str], InPrint]:
-    """Return what is in print for a table, by method, protocol and metric.
+    """Return what is in print for a table, or several joined by ",", by method, protocol, metric.
 
     `how` is "printed", "derived" where only a difference is in print, or "secondary" where
     somebody's summary of the paper gives it. Empty where nothing is known.
     """
     lines = _published()
-    lines = lines[lines["table"] == table]
+    lines = lines[lines["table"].isin(table.split(","))]
     return {
         (line["row"], line["protocol"], line["metric"]): InPrint(
             line["value"], line["how"], line["source"]
@@ -64,6 +64,29 @@ def protocol_of(settings: Mapping[str, str]) -> str:
     if settings.get("protocol") == "finetune":
         return f"finetune_{100 / float(settings.get('train.scene_step', 1)):g}"
     return settings.get("protocol", "")
+
+
+def evaluation_called(protocol: str) -> str:
+    """Return what a table's column calls a protocol: "linear probe", "SemanticKITTI 1 %"."""
+    kind, _, share = protocol.rpartition("_")
+    data = _DATA_OF.get(kind)
+    return protocol.replace("_", " ") if data is None else f"{data} {share} %".strip()
+
+
+def protocol_called(evaluation: str) -> str:
+    """Return the protocol that `evaluation_called` calls so."""
+    data, share = share_of(evaluation)
+    kinds = {name: kind for kind, name in _DATA_OF.items()}
+    return evaluation.replace(" ", "_") if share is None else f"{kinds.get(data, data)}_{share:g}"
+
+
+def share_of(evaluation: str) -> tuple[str, float | None]:
+    """Return the data set of an evaluation and the share of its labels in percent, if any."""
+    data, _, share = evaluation.removesuffix(" %").rpartition(" ")
+    return (data, float(share)) if evaluation.endswith(" %") else ("", None)
+
+
+_DATA_OF = {"finetune": "", "semantic_kitti": "SemanticKITTI"}  # nuScenes goes without saying
 
 
 @functools.lru_cache(maxsize=1)

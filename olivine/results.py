@@ -29,21 +29,22 @@ from olivine.tabulate import (
 from olivine.tracking import Columns, RunRecord, Tracker
 
 MAX_ROWS_DRAWN = 60  # more are no figure
-KEPT = "table"  # folder among the artifacts of a sweep's run
+# Folders among the artifacts of a sweep's run: of its own table, and of one with other sweeps.
+KEPT, KEPT_JOINT = "table", "joint_table"
 
 
 @dataclass(frozen=True)
 class Results:
-    """The files of one sweep's results, and the table as text."""
+    """The files of a sweep's results, or of several together, and the table as text."""
 
     table: str
     files: tuple[Path, ...]
-    sweep_run: str  # its run's id; of all trials ""
+    sweep_runs: tuple[str, ...]  # ids of the sweeps' runs; of all trials there are none
 
     def keep(self, tracker: Tracker) -> None:
-        """Leave copies with the sweep's run, where the run store's pages show them."""
-        if self.sweep_run:
-            tracker.log_files(self.sweep_run, self.files, KEPT)
+        """Leave copies with the sweeps' runs, where the run store's pages show them."""
+        for run_id in self.sweep_runs:
+            tracker.log_files(run_id, self.files, KEPT if len(self.sweep_runs) == 1 else KEPT_JOINT)
 
 
 def write_results(
@@ -57,21 +58,23 @@ def write_results(
 ) -> Results:
     """Write the newest sweep of that name, or `ALL` trials, as a table in several formats.
 
-    A table of a sweep's own rows has figures beside it. Raises UserError if there is no such
-    sweep in the store, or nothing of it has finished.
+    Names joined by "," are sweeps in one table. A table of one sweep's own rows has figures beside
+    it. Raises UserError if there is no such sweep in the store, or nothing of it has finished.
     """
-    plan, sweep_run = None, ""
+    plan, sweeps = None, list[RunRecord]()
     if name != ALL:
-        sweep = find_sweep_run(name, tracker, runtime.store_uri())
-        plan, sweep_run = plan_of(sweep, tracker), sweep.run_id
+        names = [one.strip() for one in name.split(",") if one.strip()] or [name]
+        sweeps = [find_sweep_run(one, tracker, runtime.store_uri()) for one in names]
+        plans = [plan_of(sweep, tracker) for sweep in sweeps]
+        plan = plans[0] if len(plans) == 1 else SweepPlan.joined(plans)
     table = tabulate(plan, spec, tracker, scene_reader(runtime.out))
     files = list(write_table(folder, table, formats).values())
-    own_rows = table.spec.by == (ROW,) and not table.spec.columns
+    own_rows = table.spec.by == (ROW,) and not table.spec.columns and len(sweeps) == 1
     if plan is not None and own_rows and len(table.rows) <= MAX_ROWS_DRAWN:
         files.append(_draw_bars(folder, table, plan))
         files += _draw_errors(folder, runtime, table, plan)
         files += _draw_curves(folder, tracker, table, plan)
-    return Results(markdown(lay_out(table)), tuple(files), sweep_run)
+    return Results(markdown(lay_out(table)), tuple(files), tuple(sweep.run_id for sweep in sweeps))
 
 
 def _draw_bars(folder: Path, table: Table, plan: SweepPlan) -> Path:

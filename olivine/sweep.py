@@ -190,6 +190,19 @@ class SweepPlan(Spec):
         settings = {name: record.settings[name] for name in names if name in record.settings}
         return cls.from_dict({**settings, "trials": trials})
 
+    @classmethod
+    def joined(cls, plans: Sequence["SweepPlan"]) -> "SweepPlan":
+        """Return one plan of several sweeps' trials; its metric is the first one's."""
+        trials = {name: trial for plan in reversed(plans) for name, trial in plan.trials.items()}
+        published = dict.fromkeys(plan.published or plan.name for plan in plans)
+        return cls(
+            name=", ".join(plan.name for plan in plans),
+            metric=plans[0].metric,
+            published=",".join(published),
+            searches=",".join(plan.searches for plan in plans if plan.searches),
+            trials={name: trials[name] for plan in plans for name in plan.trials},
+        )
+
     def rows(self) -> dict[str, list[str]]:
         """Return the fingerprints of each row, in the plan's order."""
         rows: dict[str, list[str]] = {}

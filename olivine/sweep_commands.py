@@ -12,7 +12,7 @@ from olivine.errors import UserError, nearest
 from olivine.scene_counts import IOU
 from olivine.sweep import Question, Sweep, expand, find_sweep
 from olivine.sweep_limits import Limits
-from olivine.table_spec import TableSpec
+from olivine.table_spec import EVALUATION, METHOD, TableSpec
 from olivine.tracking import Columns, Tracker
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ TABLES = {
     "table10": ("methods",),
 }
 ONLY = {("table1", SEMANTIC_KITTI): ", 1 %"}  # how the rows end that a table takes of a sweep
+# Tables of several sweeps that are one in print, too.
+JOINT = {"table1": TableSpec(by=(METHOD,), columns=(EVALUATION,), metrics=("miou",))}
 OF_CLASSES = {"table10"}  # tables of which a column is a class, not a metric
 
 
@@ -53,7 +55,7 @@ def reproduce(arguments: Namespace) -> int:
         )
     from olivine.commands import INCOMPLETE
 
-    status, rows, settings = 0, arguments.rows, arguments.set
+    status, rows, settings, asked = 0, arguments.rows, arguments.set, list[str]()
     for name in TABLES[arguments.table]:
         arguments.name, arguments.of_classes = name, arguments.table in OF_CLASSES
         arguments.rows = rows or _only_rows(arguments.table, name)
@@ -67,7 +69,23 @@ def reproduce(arguments: Namespace) -> int:
             continue
         _tell(f"{arguments.table}: olivine sweep {name}")
         status = max(status, sweep(arguments))
+        asked.append(name)
+    arguments.set = settings
+    if arguments.table in JOINT and not arguments.dry_run:
+        _write_joint(arguments, asked)
     return status
+
+
+def _write_joint(arguments: Namespace, names: list[str]) -> None:
+    """Write the sweeps that were asked as the one table that they are in print."""
+    from olivine.commands import open_tracker, resolve
+
+    _, runtime = resolve(arguments)
+    tracker = open_tracker(runtime)
+    there = {run.settings.get("name") for run in tracker.records("sweep")}
+    joint = ",".join(name for name in names if name in there)
+    if joint and not is_bucket(runtime.out):
+        _write_table(joint, runtime, tracker, JOINT[arguments.table], folder=arguments.table)
 
 
 def _only_rows(table: str, name: str) -> str:
@@ -126,7 +144,8 @@ def ask(question: Question, runtime: Runtime, tracker: Tracker, arguments: Names
     name = question.sweep.name
     if outcome.finished and not question.sweep.search and not is_bucket(runtime.out):
         spec = _of_classes(outcome) if getattr(arguments, "of_classes", False) else TableSpec()
-        _write_table(name, runtime, tracker, spec)
+        folder = f"{name}_classes" if spec.metrics else ""
+        _write_table(name, runtime, tracker, spec, folder)
     following = f"report {name}" if question.sweep.search else f"table {name}"
     words = Namespace(recipe=None, config=arguments.config, set=arguments.set)
     say(f"Runs: {runtime.store_uri()}", following, words)
@@ -152,11 +171,13 @@ def _of_classes(outcome: "SweepOutcome") -> TableSpec:
     return TableSpec(metrics=("miou", *(name for name in scores if name.startswith(IOU))))
 
 
-def _write_table(name: str, runtime: Runtime, tracker: Tracker, spec: TableSpec) -> None:
+def _write_table(
+    name: str, runtime: Runtime, tracker: Tracker, spec: TableSpec, folder: str = ""
+) -> None:
     from olivine.results import write_results
 
-    folder = Path(runtime.out, "tables", f"{name}_classes" if spec.metrics else name)
-    results = write_results(name, runtime, tracker, folder, spec=spec)
+    place = Path(runtime.out, "tables", folder or name)
+    results = write_results(name, runtime, tracker, place, spec=spec)
     _tell(results.table)
     _tell(f"Wrote {', '.join(str(path) for path in results.files)}")
     results.keep(tracker)

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from olivine.errors import UserError, nearest
-from olivine.published import protocol_of
+from olivine.published import protocol_called, protocol_of, share_of
 from olivine.table_runs import AskedRun, AskedRuns, differing_settings, in_order, name_of, variants
-from olivine.table_spec import METHOD, ROW, TableSpec
+from olivine.table_spec import EVALUATION, METHOD, ROW, TableSpec
 
 NEVER_ASKED, NEVER_STARTED, NO_METRIC = "never asked", "never started", "no such metric"
 Place = tuple[str | None, str | None]  # row and column; None: a setting not known yet
@@ -43,6 +43,8 @@ class PlacedRuns:
         rows = tuple(row for row in rows if row in spec.rows) if spec.rows else rows
         kept = [i for i, (row, _) in enumerate(places) if row is None or row in set(rows)]
         columns = in_order(across[i] for i in kept)
+        if spec.columns == (EVALUATION,):
+            columns = tuple(sorted(columns, key=_evaluation_order))
         runs = tuple(asked.runs[i] for i in kept)
         return cls(spec, runs, tuple(places[i] for i in kept), rows, columns)
 
@@ -108,6 +110,8 @@ class PlacedRuns:
         found = {protocol_of(run.settings) for run in here if "protocol" in run.settings}
         if len(found) > 1 or self.spec.by not in ((ROW,), (METHOD,)):
             return None
+        if self.spec.by == (METHOD,) and self.spec.columns == (EVALUATION,):
+            return row, protocol_called(column)
         method, share = row, ""
         if self.spec.by == (ROW,):
             method, _, share = row.partition(", ")
@@ -126,6 +130,11 @@ class PlacedRuns:
     def _one_run_per_seed(self) -> bool:
         keys = [(self.places[i], self.runs[i].seed) for i in self._done]
         return len(set(keys)) == len(keys)
+
+
+def _evaluation_order(name: str) -> tuple[str, float]:
+    data, share = share_of(name)
+    return data, share or 0.0
 
 
 def _place_in(order: tuple[str, ...], why: str) -> int:

@@ -12,8 +12,9 @@ import pandas as pd
 
 from olivine import sweep as tags
 from olivine.errors import UserError, nearest
+from olivine.published import evaluation_called, protocol_of
 from olivine.sweep import SweepPlan
-from olivine.table_spec import LABELS, METHOD, ROW, SEED, SWEEP, UNKNOWN
+from olivine.table_spec import EVALUATION, LABELS, METHOD, ROW, SEED, SWEEP, UNKNOWN
 from olivine.tracking import FAILURE, RunRecord, most_telling
 
 FINISHED = "FINISHED"
@@ -41,6 +42,8 @@ class AskedRun:
             return self.row.partition(", ")[0]
         if name in labels:
             return labels[name]
+        if name == EVALUATION and self.has_started:
+            return evaluation_called(protocol_of(self.settings)) or UNKNOWN
         return self.settings.get(name, UNKNOWN) if self.has_started else None
 
 

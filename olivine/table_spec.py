@@ -13,9 +13,10 @@ from olivine.spec import Spec
 from olivine.statistics import PairedTest, Test
 
 # What the rows or columns of a table can be besides a setting: a sweep's row, that row up to its
-# first comma (a method, whatever share of the labels it has), the sweep, the seed.
-ROW, METHOD, SWEEP, SEED = "row", "method", "sweep", "seed"
-LABELS = (ROW, METHOD, SWEEP, SEED)
+# first comma (a method, whatever share of the labels it has), the sweep, the seed, and how it was
+# evaluated (protocol, share of the labels, data set).
+ROW, METHOD, SWEEP, SEED, EVALUATION = "row", "method", "sweep", "seed", "evaluation"
+LABELS = (ROW, METHOD, SWEEP, SEED, EVALUATION)
 UNKNOWN = "–"
 
 ALPHA = 0.05  # of the corrected p below which a difference is called one

@@ -48,12 +48,13 @@ def tabulate(
     and pretrainings behind them. Raises UserError for a row, setting or metric that there is not,
     or if nothing has finished.
     """
-    if spec.published and spec.published not in published_tables():
-        raise UserError(
-            f"Nothing is in print of a table {spec.published!r}."
-            f"{nearest(spec.published, published_tables())} There are: "
-            f"{', '.join(published_tables())}."
-        )
+    for name in filter(None, spec.published.split(",")):
+        if name not in published_tables():
+            raise UserError(
+                f"Nothing is in print of a table {name!r}."
+                f"{nearest(name, published_tables())} There are: "
+                f"{', '.join(published_tables())}."
+            )
     if plan is None:
         trials = tracker.records("trial", columns=Columns(tags=_TAGS))
         asked, title, notes = AskedRuns.of_store(trials), "All trials", tuple[str, ...]()
@@ -62,7 +63,7 @@ def tabulate(
         settings = None if set(spec.by + spec.columns) - set(LABELS) else _FOR_PRINT
         columns = Columns(settings=settings, tags=_TAGS)
         trials = tracker.records("trial", fingerprints=plan.trials, columns=columns)
-        asked, title = AskedRuns.of_sweep(trials, plan), f"Sweep {plan.name}"
+        asked, title = AskedRuns.of_sweep(trials, plan), f"{_title(plan)} {plan.name}"
         notes = (SEARCH_NOTE,) if plan.searches else ()
         spec = _of_sweep(spec, plan)
     if set(spec.metrics) - asked.metric_names():
@@ -122,6 +123,10 @@ def scene_reader(out: str) -> ReadScenes:
         return SceneCounts.from_bytes(store.read(name)) if store.exists(name) else None
 
     return read
+
+
+def _title(plan: SweepPlan) -> str:
+    return "Sweeps" if ", " in plan.name else "Sweep"
 
 
 def _of_sweep(spec: TableSpec, plan: SweepPlan) -> TableSpec:

@@ -5,7 +5,9 @@ import pytest
 
 from olivine.published import (
     difference_in_print,
+    evaluation_called,
     in_print,
+    protocol_called,
     protocol_of,
     published_tables,
 )
@@ -71,3 +73,22 @@ def test_a_difference_in_print_is_read_either_way_round():
 )
 def test_an_experiment_has_the_protocol_that_its_settings_say(settings, protocol):
     assert protocol_of(settings) == protocol
+
+
+@pytest.mark.parametrize(
+    ("protocol", "called"),
+    [
+        ("linear_probe", "linear probe"),
+        ("finetune_1", "1 %"),
+        ("finetune_12.5", "12.5 %"),
+        ("semantic_kitti_100", "SemanticKITTI 100 %"),
+    ],
+)
+def test_a_protocol_has_a_name_for_a_column_and_is_found_by_it(protocol, called):
+    assert evaluation_called(protocol) == called
+    assert protocol_called(called) == protocol
+
+
+def test_every_protocol_in_print_is_found_by_its_name():
+    protocols = {line["protocol"] for line in lines()}
+    assert {protocol_called(evaluation_called(name)) for name in protocols} == protocols

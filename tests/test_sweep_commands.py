@@ -1,6 +1,8 @@
 """What a table's command asks of which sweep; the sweeps themselves run elsewhere."""
 
 from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +10,23 @@ from olivine import sweep_commands
 from olivine.cli import build_parser
 from olivine.commands import INCOMPLETE
 from olivine.errors import UserError
-from olivine.sweep import find_sweep
+from olivine.mlflow_tracker import MlflowTracker
+from olivine.recipes import demo, recipe
+from olivine.spec import Spec
+from olivine.sweep import ROW, SEED, PlannedTrial, SweepPlan, find_sweep
+from olivine.tracking import RunKey
+
+
+def share(scene_step: int) -> dict[str, object]:
+    return {"protocol": "finetune", "train.scene_step": scene_step}
+
+
+def evaluated(settings: dict[str, object]) -> Spec:
+    """Return an experiment on nuScenes or, if it says so, on SemanticKITTI."""
+    settings = dict(settings)
+    kind = settings.pop("train.kind", "")
+    base = demo() if not kind else recipe("random_semantic_kitti")
+    return base.override(settings)
 
 
 @pytest.fixture
@@ -24,25 +42,30 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, list[str]]]:
     return found
 
 
-def reproduce(*words: str) -> int:
-    return sweep_commands.reproduce(build_parser().parse_args(["reproduce", *words]))
+@pytest.fixture
+def reproduce(tmp_path: Path) -> Callable[..., int]:
+    """Run the command over a store without a run."""
+
+    def run(*words: str) -> int:
+        out = ["--set", f"runtime.out={tmp_path}"]
+        return sweep_commands.reproduce(build_parser().parse_args(["reproduce", *words, *out]))
+
+    return run
 
 
-def test_table1_says_what_it_leaves_out_without_semantic_kitti(asked, capsys):
-    assert reproduce("table1", "--set", "runtime.out=o") == INCOMPLETE
-    assert asked == [
-        ("methods", "", ["runtime.out=o"]),
-        ("label_fraction", "", ["runtime.out=o"]),
-    ]
+def test_table1_says_what_it_leaves_out_without_semantic_kitti(asked, reproduce, tmp_path, capsys):
+    assert reproduce("table1") == INCOMPLETE
+    out = [f"runtime.out={tmp_path}"]
+    assert asked == [("methods", "", out), ("label_fraction", "", out)]
     assert "left out is label_fraction_semantickitti" in capsys.readouterr().out
 
 
-def test_table1_takes_its_column_of_semantic_kitti_from_its_own_folder(asked):
-    assert reproduce("table1", "--semantic-kitti", "/kitti", "--set", "runtime.out=o") == 0
+def test_table1_takes_its_column_of_semantic_kitti_from_its_own_folder(asked, reproduce):
+    assert reproduce("table1", "--semantic-kitti", "/kitti") == 0
     nuscenes, last = asked[:2], asked[2]
-    assert all(settings == ["runtime.out=o"] for _, _, settings in nuscenes)
+    assert not any("/kitti" in setting for _, _, settings in nuscenes for setting in settings)
     name, rows, settings = last
-    assert settings == ["runtime.out=o", "train.root=/kitti", "val.root=/kitti"]
+    assert settings[1:] == ["train.root=/kitti", "val.root=/kitti"]
     chosen = find_sweep(name).only(rows.split(";")).rows
     assert list(chosen) == [row for row in find_sweep(name).rows if row.endswith(", 1 %")]
     assert len(chosen) == 11
@@ -53,16 +76,61 @@ def test_table1_takes_its_column_of_semantic_kitti_from_its_own_folder(asked):
     [["--semantic-kitti", "/k"], ["--set", "train.root=/k", "--set", "val.root=/k"]],
     ids=["option", "settings"],
 )
-def test_table2_has_all_shares(asked, words):
+def test_table2_has_all_shares(asked, reproduce, words):
     assert reproduce("table2", *words) == 0
-    assert asked == [("label_fraction_semantickitti", "", ["train.root=/k", "val.root=/k"])]
+    ((name, rows, settings),) = asked
+    assert (name, rows) == ("label_fraction_semantickitti", "")
+    assert {"train.root=/k", "val.root=/k"} <= set(settings)
 
 
-def test_rows_that_are_asked_for_are_taken(asked):
+def test_rows_that_are_asked_for_are_taken(asked, reproduce):
     reproduce("table1", "--semantic-kitti", "/k", "--rows", "random, 1 %")
     assert {rows for _, rows, _ in asked} == {"random, 1 %"}
 
 
-def test_an_unknown_table_is_told_with_the_nearest():
+def test_an_unknown_table_is_told_with_the_nearest(reproduce):
     with pytest.raises(UserError, match=r"No 'table7b' to reproduce. Did you mean 'table7'\?"):
         reproduce("table7b")
+
+
+def test_the_sweeps_of_table1_become_the_one_table_that_they_are_in_print(
+    reproduce, tmp_path, monkeypatch, capsys
+):
+    """Each sweep leaves its runs; the table has a row per method and a column per evaluation."""
+    tracker = MlflowTracker(f"sqlite:///{tmp_path}/mlflow.db", cache=str(tmp_path / "cache"))
+    asked = {
+        "methods": {"PPKT": {}, "PPKT, 10 %": share(10)},
+        "label_fraction": {"PPKT, 1 %": share(100), "PPKT, 10 %": share(10)},
+        "label_fraction_semantickitti": {
+            "PPKT, 1 %": {
+                "protocol": "finetune", "train.kind": "semantic_kitti", "train.frame_step": 100,
+            },
+        },
+    }  # fmt: skip
+
+    def leave_runs(arguments: Namespace) -> int:
+        rows = {row: evaluated(settings) for row, settings in asked[arguments.name].items()}
+        trials = {c.fingerprint(): PlannedTrial(row=row, seed=0) for row, c in rows.items()}
+        plan = SweepPlan.of(find_sweep(arguments.name), ()).model_copy(update={"trials": trials})
+        with tracker.run(RunKey("sweep", arguments.name), arguments.name, plan):
+            pass
+        for row, config in rows.items():
+            key = RunKey("trial", config.fingerprint())
+            if tracker.finished(key) is None:
+                with tracker.run(key, row, config, {ROW: row, SEED: "0"}) as run:
+                    run.log_metrics({"miou": 10.0}, 0)
+        return 0
+
+    monkeypatch.setattr(sweep_commands, "sweep", leave_runs)
+    assert reproduce("table1", "--semantic-kitti", "/kitti") == 0
+    told = capsys.readouterr().out
+    table = (tmp_path / "tables" / "table1" / "ablation.md").read_text()
+    assert table.strip() in told
+    head, _, line = (row for row in table.splitlines() if row.startswith("|"))
+    names = [cell.strip() for cell in head.strip("|").split("|")]
+    cells = dict(zip(names, (cell.strip() for cell in line.strip("|").split("|")), strict=True))
+    assert cells["method"] == "PPKT"
+    asked_names = ["linear probe", "1 %", "10 %", "SemanticKITTI 1 %"]  # in the paper's order
+    assert names == ["method", *asked_names, "n", *(f"{name}, published" for name in asked_names)]
+    published = [cells[f"{name}, published"] for name in asked_names]
+    assert [float(cell) for cell in published] == [35.9, 37.8, 60.25, 44.0]
