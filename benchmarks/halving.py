@@ -23,7 +23,8 @@ from olivine.datasets.synthetic import WorldConfig, holds_world, write_world
 from olivine.evaluate import run_key
 from olivine.label import label
 from olivine.recipes import recipe
-from olivine.sweep import Question, Real
+from olivine.search_space import Real
+from olivine.sweep import Question
 from olivine.tracking import NullTracker
 from olivine.training import device_hours_of
 from olivine.worker import LocalWorker

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from olivine.sweep import Choice, Real, Search, Whole
+from olivine.search_space import Choice, Real, Search, Whole
 
 
 class PointSearch:

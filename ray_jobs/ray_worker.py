@@ -1,6 +1,7 @@
 """One of Ray Train's workers, as a stage sees it, and the launch of a stage on several of them."""
 
 import contextlib
+import os
 import tempfile
 import threading
 import time
@@ -24,6 +25,9 @@ from olivine.worker import Worker
 from ray_jobs.feeding import feed_of, require_cpus
 
 NOTE_PERIOD_S = 2.0
+# Ray Train looks for reports, and for the end, every 2 s, and a report waits for that: at the end
+# of every short epoch.
+LOOK_EVERY, LOOK_EVERY_S = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", 0.5
 
 
 class RayWorker:
@@ -75,6 +79,7 @@ def train_on_ray(
         runtime.device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
     )
     require_cpus(runtime, 0 if use_gpu else runtime.num_workers)
+    os.environ.setdefault(LOOK_EVERY, str(LOOK_EVERY_S))
     # A name used before would silently resume Ray's record of it.
     name = f"olivine-{uuid.uuid4().hex[:8]}"
     notes = Store(f"{runtime.out}/ray")

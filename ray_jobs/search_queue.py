@@ -7,8 +7,9 @@ import yaml
 from ray.tune.search import Searcher
 
 from olivine.point_search import PointSearch
+from olivine.search_space import Search
 from olivine.spec import Spec
-from olivine.sweep import GAVE_UP, POINT, Search, Sweep, Trial, point_of
+from olivine.sweep import GAVE_UP, POINT, Sweep, Trial, point_of
 from olivine.sweep_limits import Meter
 from olivine.tracking import FAILURE, RunRecord
 from ray_jobs.trial import TAKEN_OVER, tune_config

@@ -12,10 +12,11 @@ others, as it sees from above.
 
 from olivine.backbones.voxelnet import VoxelNet
 from olivine.backbones.waffleiron import WaffleIron
+from olivine.demo_scale import DEMO_BACKBONE, at_demo_scale
 from olivine.geometry.voxels import Voxelizer
 from olivine.optimisers.adamw import AdamW
 from olivine.optimisers.sgd import Sgd
-from olivine.recipes import DEMO_BACKBONE, at_demo_scale, demo
+from olivine.recipes import demo
 from olivine.sweep import Sweep
 from sweeps.backbones import Network, rows, waffleiron_share
 from sweeps.demo_methods import ONE_SCENE

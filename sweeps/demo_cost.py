@@ -10,7 +10,7 @@ Expected: PointContrast and DepthContrast least, as they read no images; Seal mo
 scan in every step.
 """
 
-from olivine.recipes import at_demo_scale
+from olivine.demo_scale import at_demo_scale
 from olivine.sweep import Sweep
 from sweeps.cost import rows
 

@@ -10,7 +10,7 @@ scene, are those of `demo_methods`.
 Expected: what pretraining gains shrinks as labels become many.
 """
 
-from olivine.recipes import at_demo_scale
+from olivine.demo_scale import at_demo_scale
 from olivine.sweep import Sweep
 from sweeps.demo_methods import ONE_SCENE
 from sweeps.label_fraction import WITH_MORE_LABELS, rows

@@ -11,7 +11,7 @@ Cost: 11 rows x 2 protocols x 5 seeds, about half a minute each on one CPU.
 Expected: the README's table of methods, where five seeds do not tell all neighbours apart.
 """
 
-from olivine.recipes import at_demo_scale
+from olivine.demo_scale import at_demo_scale
 from olivine.sweep import Sweep
 from sweeps.methods import TEN_PERCENT, rows
 

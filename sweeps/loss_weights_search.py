@@ -14,7 +14,8 @@ Expected: nothing is in print. The best of 24 points with one seed is flattered:
 the recipe by rows and seeds before you believe it.
 """
 
-from olivine.sweep import Real, Search, Sweep
+from olivine.search_space import Real, Search
+from olivine.sweep import Sweep
 
 SWEEP = Sweep(
     name="loss_weights_search",

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from olivine.evaluate import PRETRAINED
 from olivine.mlflow_client import experiment_id, open_client
 from olivine.recipes import recipe
+from olivine.search_space import Choice, Real, Search, Whole
 from olivine.spec import Spec
 from olivine.sweep import (
     GAVE_UP,
@@ -20,13 +21,9 @@ from olivine.sweep import (
     SEED,
     SWEEP,
     SWEEP_RUN,
-    Choice,
-    Real,
-    Search,
     Sweep,
     SweepPlan,
     Trial,
-    Whole,
     expand,
     point_of,
 )

@@ -15,8 +15,9 @@ from olivine.config import Runtime
 from olivine.mlflow_tracker import MlflowTracker
 from olivine.progress import Report
 from olivine.reuse import done_before
+from olivine.search_space import Real, Search
 from olivine.spec import Spec
-from olivine.sweep import Question, Real, Search, Sweep, expand
+from olivine.sweep import Question, Sweep, expand
 from olivine.tracking import RunKey, Tracker
 from olivine.worker import Worker
 from ray_jobs.ray_worker import train_on_ray

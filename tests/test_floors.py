@@ -42,8 +42,8 @@ FLOORS: list[set[str]] = [
         "networks", "objective", "pair_classes", "published_backbones", "ridge_probe",
         "segmentation", "superpoints", "training",
     },
-    {"config", "methods"},
-    {"point_search", "recipes", "search_points", "sweep", "sweep_limits"},
+    {"config", "demo_scale", "methods"},
+    {"point_search", "recipes", "search_points", "search_space", "sweep", "sweep_limits"},
     {
         "evaluate", "figures", "label", "label_account", "label_batches", "label_outcome",
         "label_page", "label_pictures", "label_plan", "label_report", "pretrain", "pretrain_data",

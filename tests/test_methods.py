@@ -9,11 +9,12 @@ from test_pretrain import Metrics, tiny_runtime
 
 from olivine.config import PretrainConfig, label_configs
 from olivine.datasets.nuscenes import Nuscenes
+from olivine.demo_scale import at_demo_scale
 from olivine.errors import UserError
 from olivine.label import label
 from olivine.label_store import LabelStore
 from olivine.pretrain import pretrain
-from olivine.recipes import RECIPES, at_demo_scale, recipe
+from olivine.recipes import RECIPES, recipe
 from olivine.tracking import NullTracker
 from olivine.types import IGNORE
 from olivine.worker import LocalWorker

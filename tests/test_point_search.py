@@ -5,7 +5,7 @@ import math
 import pytest
 
 from olivine.point_search import PointSearch
-from olivine.sweep import Choice, Real, Search, Whole
+from olivine.search_space import Choice, Real, Search, Whole
 
 SPACE = {
     "rate": Real(low=1e-4, high=1.0, log=True),

@@ -17,13 +17,14 @@ from small import SMALL
 from olivine.checkpoint import Checkpoints
 from olivine.config import PretrainConfig, Runtime, label_config, label_configs
 from olivine.datasets.nuscenes import Nuscenes
+from olivine.demo_scale import at_demo_scale
 from olivine.errors import UserError
 from olivine.feeds import load_here
 from olivine.label import label
 from olivine.loading import Samples, Schedule, make_sample, named, training_batches
 from olivine.pretrain import build_model, loss_function, pretrain, run_key
 from olivine.pretrain_data import PretrainData
-from olivine.recipes import at_demo_scale, demo, demo_ppkt, recipe
+from olivine.recipes import demo, demo_ppkt, recipe
 from olivine.storage import Store
 from olivine.tensors import StepPart
 from olivine.tracking import NullTracker

@@ -9,12 +9,13 @@ from test_pretrain import tiny_runtime
 from olivine.backbones.minkunet import MinkUNet
 from olivine.backbones.voxelnet import VoxelNet
 from olivine.backbones.waffleiron import WaffleIron
+from olivine.demo_scale import at_demo_scale
 from olivine.errors import UserError
 from olivine.evaluate import evaluate
 from olivine.geometry.voxels import Voxelizer
 from olivine.pretrain import build_model, pretrain, run_key
 from olivine.published_backbones import load_backbone
-from olivine.recipes import at_demo_scale, recipe
+from olivine.recipes import recipe
 from olivine.tracking import NullTracker
 from olivine.worker import LocalWorker
 

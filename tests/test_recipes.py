@@ -4,10 +4,11 @@ import inspect
 
 import pytest
 
+from olivine.demo_scale import at_demo_scale
 from olivine.errors import UserError
 from olivine.methods import olivine_method
 from olivine.objective import Objective
-from olivine.recipes import RECIPES, at_demo_scale, recipe
+from olivine.recipes import RECIPES, recipe
 from olivine.spec import parse_settings
 
 TERMS = "pretrained.method.terms"

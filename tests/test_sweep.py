@@ -3,17 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from olivine.errors import UserError
+from olivine.search_space import Choice, Real, Search, Whole
 from olivine.spec import Spec
 from olivine.sweep import (
     POINT,
     ROW,
     SEED,
-    Choice,
-    Real,
-    Search,
     Sweep,
     SweepPlan,
-    Whole,
     check_name,
     expand,
     find_sweep,

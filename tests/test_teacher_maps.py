@@ -20,6 +20,7 @@ from olivine.augmentations.rotate_flip import RotateFlip
 from olivine.collation import Collate
 from olivine.config import PretrainConfig, Runtime, label_configs
 from olivine.datasets.nuscenes.frames import NuscenesFrames
+from olivine.demo_scale import at_demo_scale
 from olivine.errors import UserError
 from olivine.geometry.voxels import Voxelizer
 from olivine.images import Encoded, Pixels
@@ -29,7 +30,7 @@ from olivine.labellers.regions import Regions
 from olivine.network_parts import CPU
 from olivine.parts import Augmentation
 from olivine.pretrain import check_labels, pretrain
-from olivine.recipes import at_demo_scale, recipe
+from olivine.recipes import recipe
 from olivine.storage import Store
 from olivine.teacher_maps import TeacherMaps, require_fixed_images
 from olivine.teachers.filter_bank import FilterBank, FilterBankTeacher

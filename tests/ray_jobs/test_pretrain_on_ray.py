@@ -8,11 +8,12 @@ import torch
 from small import SMALL
 
 from olivine.config import PretrainConfig, Runtime, label_configs
+from olivine.demo_scale import at_demo_scale
 from olivine.errors import UserError
 from olivine.label import label
 from olivine.mlflow_tracker import MlflowTracker
 from olivine.pretrain import build_model, pretrain
-from olivine.recipes import at_demo_scale, demo, recipe
+from olivine.recipes import demo, recipe
 from olivine.tracking import NullTracker
 from olivine.worker import LocalWorker
 from ray_jobs.pretrain import pretrain_on_ray

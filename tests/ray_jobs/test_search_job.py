@@ -13,7 +13,8 @@ from sweep_driver import Experiment, run_trial, search_trial, sweep
 from olivine.config import Runtime
 from olivine.errors import UserError
 from olivine.mlflow_tracker import MlflowTracker
-from olivine.sweep import GAVE_UP, Question, Real, Search, expand
+from olivine.search_space import Real, Search
+from olivine.sweep import GAVE_UP, Question, expand
 from olivine.sweep_limits import Limits
 from olivine.tabulate import find_sweep_run, plan_of
 from ray_jobs.sweep import run_sweep

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from ray.tune.search import Searcher
 from sweep_driver import Experiment, sweep
 
-from olivine.sweep import Choice, Real, Search, Sweep, expand
+from olivine.search_space import Choice, Real, Search
+from olivine.sweep import Sweep, expand
 from olivine.sweep_limits import Limits, Meter
 from olivine.tracking import FAILURE, RunKey, RunRecord
 from ray_jobs.search_queue import SearchQueue

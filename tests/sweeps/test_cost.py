@@ -2,7 +2,8 @@
 
 import pytest
 
-from olivine.recipes import RECIPES, at_demo_scale
+from olivine.demo_scale import at_demo_scale
+from olivine.recipes import RECIPES
 from olivine.sweep import expand, find_sweep
 from sweeps.cost import NUM_EPOCHS
 from sweeps.methods import ROWS

@@ -2,8 +2,9 @@
 
 import pytest
 
+from olivine.demo_scale import at_demo_scale
 from olivine.published import in_print, protocol_of
-from olivine.recipes import RECIPES, at_demo_scale
+from olivine.recipes import RECIPES
 from olivine.sweep import expand, find_sweep
 from sweeps.label_fraction import WITH_MORE_LABELS
 from sweeps.methods import ROWS

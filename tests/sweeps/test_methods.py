@@ -1,7 +1,8 @@
 import pytest
 
+from olivine.demo_scale import at_demo_scale
 from olivine.published import in_print
-from olivine.recipes import RECIPES, at_demo_scale
+from olivine.recipes import RECIPES
 from olivine.sweep import expand, find_sweep
 from sweeps.methods import ROWS
 

@@ -10,20 +10,14 @@ from kitti_scans import SmallKitti
 from olivine.config import EvaluateConfig, Runtime, label_config
 from olivine.datasets.semantic_kitti import SemanticKitti
 from olivine.datasets.semantic_kitti.classes import CLASS_NAMES
+from olivine.demo_scale import at_demo_scale
 from olivine.errors import UserError
 from olivine.evaluate import confusions_name, experiment, read_predictions
 from olivine.figures import CLASS_COLOURS, error_figure
 from olivine.label import label
 from olivine.pretrain import pretrain
 from olivine.pretrain_data import PretrainData
-from olivine.recipes import (
-    RECIPES,
-    at_demo_scale,
-    demo,
-    demo_random,
-    on_semantic_kitti,
-    pointcontrast,
-)
+from olivine.recipes import RECIPES, demo, demo_random, on_semantic_kitti, pointcontrast
 from olivine.scene_counts import SceneCounts
 from olivine.storage import Store
 from olivine.tracking import NullTracker
