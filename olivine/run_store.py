@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import re
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from olivine.errors import UserError
 
 SERVER_TIMEOUT_S = 10.0
+NUM_TRIES, HUNG_UP_S = 4, 1.0  # where a server hangs up; seconds in between
 UNDELIVERED = "undelivered"  # folder of what a store has not taken yet
 
 
@@ -43,17 +45,24 @@ def outbox_folder(uri: str, cache: Path) -> Path:
 
 
 def ask_server(uri: str) -> None:
-    """Raise UserError at once if nobody answers; MLflow itself would try for four minutes."""
-    try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_TIMEOUT_S):
-            return
-    except urllib.error.HTTPError:
-        return  # somebody answers; MLflow says better than we what they want
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"No MLflow server answers at {shown(uri)} ({one_line(error)}); start it with "
-            "`mlflow server`, or leave tracking_uri empty for a SQLite file."
-        ) from None
+    """Raise UserError at once if nobody answers; MLflow itself would try for four minutes.
+
+    One that hangs up is asked again: a busy server replaces workers that are slow.
+    """
+    for tries_left in reversed(range(NUM_TRIES)):
+        try:
+            with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_TIMEOUT_S):
+                return
+        except urllib.error.HTTPError:
+            return  # somebody answers; MLflow says better than we what they want
+        except (OSError, ValueError) as error:
+            if isinstance(error, ConnectionResetError) and tries_left:
+                time.sleep(HUNG_UP_S)
+                continue
+            raise UserError(
+                f"No MLflow server answers at {shown(uri)} ({one_line(error)}); start it with "
+                "`mlflow server`, or leave tracking_uri empty for a SQLite file."
+            ) from None
 
 
 @contextlib.contextmanager

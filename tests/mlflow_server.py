@@ -34,6 +34,8 @@ class Server:
             "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", self.port,
             "--backend-store-uri", self.database, "--workers", self._workers,
             "--artifacts-destination", f"{self._folder}/artifacts",
+            # A busy machine's workers are no dead ones: they would be replaced after 5 s.
+            "--uvicorn-opts", "--timeout-worker-healthcheck 240",
         )  # fmt: skip
         with (self._folder / "server.log").open("a") as log:
             self._process = subprocess.Popen(

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,8 @@ def come_back_after(server: Server, seconds: float) -> threading.Thread:
 def test_steps_go_on_while_the_server_is_stopped_and_killed(server, tracker):
     key, num_steps = RunKey("pretrain", "outage"), 400
     call_s, step_s = [], []
-    with tracker.run(key, "outage", Settings()) as run:
+    patient = replace(tracker, patience_s=240.0)  # the server may take long to come back
+    with patient.run(key, "outage", Settings()) as run:
         for step in range(num_steps):
             before_s = time.perf_counter()
             run.log_metrics({"loss": 1 / (step + 1), "lr": 0.1}, step)

@@ -1,11 +1,16 @@
 """Where things lie, and that no password is shown."""
 
+import contextlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from olivine import run_store
 from olivine.errors import UserError
-from olivine.run_store import artifact_folder, outbox_folder, shown
+from olivine.run_store import artifact_folder, ask_server, outbox_folder, shown
 
 
 @pytest.mark.parametrize(
@@ -40,3 +45,35 @@ def test_files_of_runs_never_go_to_the_working_folder():
     with pytest.raises(UserError, match="start `mlflow server` on that database") as caught:
         artifact_folder("postgresql://lab:secret@db/runs", "q")
     assert "secret" not in str(caught.value)
+
+
+@contextlib.contextmanager
+def server_that_hangs_up(times: int) -> Iterator[str]:
+    """Yield the address of a server that hangs up so often before it answers."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            if len(asked) > times:
+                self.send_response(200)
+                self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    asked: list[str] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_a_server_that_hangs_up_is_asked_again(monkeypatch):
+    monkeypatch.setattr(run_store, "HUNG_UP_S", 0.01)
+    with server_that_hangs_up(2) as uri:
+        ask_server(uri)
+    with (
+        server_that_hangs_up(100) as uri,
+        pytest.raises(UserError, match=r"No MLflow server answers at .* \(Remote end closed"),
+    ):
+        ask_server(uri)

@@ -71,6 +71,7 @@ def test_killed_sweep_goes_on_and_every_trial_is_there_once(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # twelve starts of Ray, on a machine that may have other work
 def test_ten_kills_at_random_moments_leave_what_an_undisturbed_sweep_leaves(tmp_path):
     moments, num_rates, num_trials = random.Random(6), 20, 40
     calm, disturbed = tmp_path / "calm", tmp_path / "disturbed"
