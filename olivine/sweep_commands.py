@@ -3,6 +3,7 @@
 import re
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from olivine.buckets import is_bucket
 from olivine.config import EvaluateConfig, Runtime
 from olivine.errors import UserError, nearest
 from olivine.scene_counts import IOU
-from olivine.sweep import Question, Sweep, expand, find_sweep
+from olivine.sweep import Question, Sweep, Trial, expand, find_sweep, point_of
 from olivine.sweep_limits import Limits
 from olivine.table_spec import EVALUATION, METHOD, TableSpec
 from olivine.tracking import Columns, Tracker
@@ -186,12 +187,14 @@ def _write_table(
 def _dry_run(question: Question, runtime: Runtime, tracker: Tracker) -> int:
     from olivine.sweep_estimate import estimate
 
-    if question.sweep.search is not None:
-        search = question.sweep.search
+    search = question.sweep.search
+    if search is not None:
         _tell(f"A search of {search.num_points} points, {' and '.join(search.goals)} as goals:")
         for name, values in search.space.items():
             _tell(f"  {name}: {values.to_dict()}")
-        return 0
+        question = replace(question, trials=first_points(question))
+        num_drawn = min(search.num_random, search.num_points)
+        _tell(f"It begins with the first {num_drawn} of these; scores decide what follows:")
     prints = [trial.fingerprint for trial in question.trials]
     trials = tracker.records("trial", fingerprints=prints, columns=Columns((), (), ()))
     finished = {run.key.fingerprint for run in trials if run.status == "FINISHED"}
@@ -215,7 +218,21 @@ def _dry_run(question: Question, runtime: Runtime, tracker: Tracker) -> int:
         _tell(f"{trial.fingerprint}  {trial.name}{f'  ({note})' if note else ''}")
     for line in estimate(question, finished, *stages).lines(runtime.usd_per_gpu_hour):
         _tell(line)
+    if search is not None and search.stop_on:
+        _tell("That is if every point comes to its end; those that are given up take less.")
     return 0
+
+
+def first_points(question: Question) -> tuple[Trial, ...]:
+    """Return as many points as a search will have, as it draws them before it knows a score."""
+    from olivine.point_search import PointSearch
+
+    sweep, base, identify = question.sweep, question.base, question.identify
+    assert sweep.search is not None
+    points = PointSearch(sweep.search, sweep.seeds[0])
+    drawn = [points.suggest()[1] for _ in range(sweep.search.num_points)]
+    trials = [point_of(sweep, base, settings, identify) for settings in drawn]
+    return tuple({trial.fingerprint: trial for trial in trials}.values())
 
 
 def _named(chosen: Sweep, name: str) -> Sweep:

@@ -8,7 +8,8 @@ from ray.tune.search import Searcher
 from sweep_driver import Experiment, sweep
 
 from olivine.search_space import Choice, Real, Search
-from olivine.sweep import Sweep, expand
+from olivine.sweep import Question, Sweep, expand
+from olivine.sweep_commands import first_points
 from olivine.sweep_limits import Limits, Meter
 from olivine.tracking import FAILURE, RunKey, RunRecord
 from ray_jobs.search_queue import SearchQueue
@@ -108,6 +109,12 @@ def test_a_search_gives_as_many_points_as_it_was_asked_for():
     assert [number for _, number in found] == [1, 2, 3, 4, 5, 6]
     assert len({trial.fingerprint for trial, _ in found}) == 6
     assert all(0.1 <= trial.config.pretrained.rate <= 1 for trial, _ in found)
+
+
+def test_a_dry_run_tells_the_points_that_a_search_begins_with():
+    asked = searched()
+    told = first_points(Question(asked, (), Experiment()))
+    assert list(told) == [trial for trial, _ in drain(queue_of(asked), scores)]
 
 
 def record(trial, number, status, failure=""):
