@@ -96,6 +96,7 @@ def _tabulate(out: Path, runtime: Runtime, tracker: Tracker) -> None:
     _say(results.table)
     for path in results.files:
         _say(f"wrote {path}")
+    results.keep(tracker)
 
 
 @contextmanager
