@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import ray
 from ray import tune
 
 from olivine.config import Runtime
@@ -16,6 +17,7 @@ from olivine.worker import LocalWorker
 
 TrialFunction = Callable[[Any, Runtime, Tracker], Mapping[str, float]]
 TAKEN_OVER = "taken_over"  # what a trial reports that was finished before
+TAKEN_AWAY = "its placement group was removed"  # how Ray says that Tune ended a trial
 LIMIT = "olivine.limit"  # tag of a sweep's run: what ended it before its last trial
 
 
@@ -63,7 +65,11 @@ def run_trial(sent: Mapping[str, Any], job: TrialJob) -> None:
             scores = job.function(config, job.runtime, job.tracker.within(run.run_id, {}))
         except StoppedError as stop:
             raise StoppedError(_limit(job) or f"{GAVE_UP}: {stop}") from None
-        except SystemExit:  # Tune's, where it was Ray Train that reported
+        except (SystemExit, ray.exceptions.ActorDiedError) as stop:
+            # Tune's, where it was Ray Train that reported: the trial hears of it, or sees that what
+            # was reserved for it is gone, whichever is first.
+            if not isinstance(stop, SystemExit) and TAKEN_AWAY not in str(stop):
+                raise
             raise StoppedError(_limit(job) or f"{GAVE_UP}: told to stop") from None
         run.log_metrics(scores, step=0)
     tune.report({name: scores.get(name, float("nan")) for name in job.metrics})
