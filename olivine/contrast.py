@@ -91,7 +91,7 @@ def _tiled(
     queries: Tensor, keys: Tensor, classes: Classes | None, temperature: float
 ) -> tuple[Tensor, Tensor]:
     with full_precision(queries.device):
-        return TiledLogSumExp.apply(  # type: ignore[no-untyped-call]
+        return TiledLogSumExp.apply(  # type: ignore[no-untyped-call] # torch has no hints for apply
             exact(queries), exact(keys), classes, temperature
         )
 

@@ -26,7 +26,7 @@ def gather_rows(rows: Shaped[Tensor, "M ..."]) -> tuple[Shaped[Tensor, "N ..."],
     numbers = [torch.empty_like(number) for _ in range(dist.get_world_size())]
     dist.all_gather(numbers, number)
     counts = torch.cat(numbers).tolist()
-    gathered = _GatherRows.apply(rows, counts)  # type: ignore[no-untyped-call]
+    gathered = _GatherRows.apply(rows, counts)  # type: ignore[no-untyped-call] # torch has no hints for apply
     return gathered, sum(counts[: dist.get_rank()])
 
 

@@ -8,7 +8,7 @@ from olivine.spec import Spec
 
 
 class Real(Spec):
-    """A setting that takes any number between two."""
+    """A setting that takes any number between two, both included."""
 
     low: float
     high: float
@@ -26,23 +26,11 @@ class Real(Spec):
         return self
 
 
-class Whole(Spec):
-    """A setting that takes any whole number between two, both included."""
+class Whole(Real):
+    """The same in whole numbers."""
 
     low: int
     high: int
-    log: bool = False  # drawn evenly by order of magnitude
-
-    @property
-    def extremes(self) -> tuple[Any, ...]:
-        """Values that must all be allowed for every point to be."""
-        return self.low, self.high
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> "Whole":
-        if not self.low < self.high or (self.log and self.low <= 0):
-            raise ValueError(f"a range from {self.low} to {self.high} has no points")
-        return self
 
 
 class Choice(Spec):

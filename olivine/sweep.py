@@ -126,14 +126,17 @@ class SweepPlan(Spec):
     @classmethod
     def joined(cls, plans: Sequence["SweepPlan"]) -> "SweepPlan":
         """Return one plan of several sweeps' trials; its metric is the first one's."""
-        trials = {name: trial for plan in reversed(plans) for name, trial in plan.trials.items()}
+        trials = dict[str, PlannedTrial]()
+        for plan in plans:
+            for fingerprint, trial in plan.trials.items():
+                trials.setdefault(fingerprint, trial)
         published = dict.fromkeys(plan.published or plan.name for plan in plans)
         return cls(
             name=", ".join(plan.name for plan in plans),
             metric=plans[0].metric,
             published=",".join(published),
             searches=",".join(plan.searches for plan in plans if plan.searches),
-            trials={name: trials[name] for plan in plans for name in plan.trials},
+            trials=trials,
         )
 
     def rows(self) -> dict[str, list[str]]:

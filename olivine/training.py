@@ -65,9 +65,8 @@ class Training:
     settings: Optimiser
     optimiser: torch.optim.Optimizer  # as the settings built it
     schedule: Schedule
-    batches: Callable[
-        [int], Generator[Batch, None, None]
-    ]  # every part of every step, from a step on
+    # Every part of every step, from a step on.
+    batches: Callable[[int], Generator[Batch, None, None]]
     worker: Worker
     state_metrics: Callable[[], dict[str, Tensor]] = dict
     end_epoch: Callable[[], None] = lambda: None  # before the state of an epoch is saved

@@ -31,7 +31,7 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     try:
         status = cli.main(arguments)
     except SystemExit as leaving:  # argparse's way out
-        status = leaving.code  # type: ignore[assignment]
+        status = leaving.code
     written = capsys.readouterr()
     assert status == cli.USER_ERROR
     assert written.out == ""

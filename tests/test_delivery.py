@@ -96,7 +96,7 @@ def test_a_store_that_is_away_is_waited_for_and_then_left(tmp_path, told):
 
 def test_a_slow_store_does_not_hold_up_the_one_who_writes(tmp_path, told):
     store, going_on = Store(), threading.Event()
-    store.problem = lambda entries: going_on.wait(30) and None  # type: ignore[assignment]
+    store.problem = lambda entries: going_on.wait(30) and None
     outbox, delivery = opened(tmp_path, store, told)
     outbox.append(number(0))
     assert delivery.close(0.2) == "it is slow"

@@ -45,7 +45,7 @@ class KeyQueue(nn.Module):
         self.register_buffer("queue", torch.zeros(settings.size, num_channels))
         self.register_buffer("num_seen", torch.zeros((), dtype=torch.long))
         self._num_seen = 0  # the same number, without waiting for the device
-        self.register_load_state_dict_post_hook(_recount)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_recount)  # type: ignore[no-untyped-call] # torch: no hints
 
     @torch.no_grad()
     def observe(self, matched: Matched, part: StepPart = WHOLE) -> None:

@@ -52,7 +52,7 @@ class RowBatchNorm(nn.BatchNorm1d):
         if self.track_running_stats:
             self._update(moments)
         weight, bias = self.weight, self.bias
-        return _Normalise.apply(rows, weight, bias, (moments, self.eps))  # type: ignore[no-untyped-call]
+        return _Normalise.apply(rows, weight, bias, (moments, self.eps))  # type: ignore[no-untyped-call] # torch: no hints
 
     @torch.no_grad()
     def _update(self, moments: Moments) -> None:

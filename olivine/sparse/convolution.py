@@ -33,7 +33,7 @@ def convolve(
         features, kernel = features.to(precision), kernel.to(precision)
     if features.shape[1] <= MAX_TABLE_CHANNELS:
         return _convolve_table(features, kernel, kernel_map)
-    return _Convolution.apply(features, kernel, kernel_map)  # type: ignore[no-untyped-call]
+    return _Convolution.apply(features, kernel, kernel_map)  # type: ignore[no-untyped-call] # torch: no hints
 
 
 def _convolve_table(features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:

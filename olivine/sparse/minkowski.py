@@ -20,7 +20,7 @@ from olivine.sparse.coordinates import pack
 def minkowski_engine() -> Any:
     """Return the package; raise UserError where it is not installed or does not load."""
     # It asks for a name that Python 3.10 took away.
-    collections.Sequence = collections.abc.Sequence  # type: ignore[attr-defined]
+    collections.Sequence = collections.abc.Sequence  # type: ignore[attr-defined] # typeshed follows 3.10
     try:
         return importlib.import_module("MinkowskiEngine")
     except ImportError as error:

@@ -124,7 +124,7 @@ class _Runs:
         self.marker = marker
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return (Path.touch, (self.marker,))  # type: ignore[return-value]
+        return (Path.touch, (self.marker,))
 
 
 def test_a_missing_text_encoder_names_its_mend(folder: Path) -> None:

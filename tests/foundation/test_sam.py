@@ -184,9 +184,10 @@ def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
     ]
     new = {}
     for name, value in state.items():
+        renamed = name
         for pattern, replacement in rules:
-            name = re.sub(pattern, replacement, name)  # noqa: PLW2901
-        new[name] = value
+            renamed = re.sub(pattern, replacement, renamed)
+        new[renamed] = value
     shared = new["shared_image_embedding.positional_embedding"]
     return {**new, "prompt_encoder.shared_embedding.positional_embedding": shared}
 

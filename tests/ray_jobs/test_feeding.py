@@ -200,7 +200,7 @@ def test_a_packed_tensor_comes_back_as_it_lay(
     seed = data.draw(st.integers(0, 10))
     values = torch.randint(0, 255, shape, generator=torch.Generator().manual_seed(seed))
     tensor = values.to(dtype).permute(order)
-    (back,) = _unpacked([bytes(part) for part in _packed([tensor])])  # type: ignore[arg-type]
+    (back,) = _unpacked([bytes(part) for part in _packed([tensor])])
     assert (back.dtype, back.shape) == (tensor.dtype, tensor.shape)
     assert torch.equal(back, tensor)
     assert back.is_contiguous() == tensor.is_contiguous()

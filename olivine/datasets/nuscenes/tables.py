@@ -117,6 +117,7 @@ def read_rows(folder: Path, table: str, row_type: type[RowT]) -> Iterator[RowT]:
         with path.open("rb") as stream:
             for piece in _pieces(stream):
                 progress(stream.tell() >> 20, num_mb)
+                # mypy knows no list of a type that is a value
                 for row in msgspec.json.decode(piece, type=list[row_type]):  # type: ignore[valid-type]
                     yield row
                     num_yielded += 1
@@ -136,6 +137,7 @@ def by_token(folder: Path, table: str, row_type: type[RowT]) -> dict[str, RowT]:
 
 def _decode_whole(path: Path, row_type: type[RowT]) -> list[RowT]:
     try:
+        # mypy knows no list of a type that is a value
         return msgspec.json.decode(path.read_bytes(), type=list[row_type])  # type: ignore[valid-type]
     except msgspec.ValidationError as error:
         raise UserError(f"{path} is not a nuScenes table: {error}.") from None

@@ -1,11 +1,12 @@
 """Grounded-SAM at work: a batch of images through both networks, then the rules, image by image."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from olivine.labellers.grounded_sam.rules import choose, paint, suppress
@@ -95,13 +96,18 @@ class GroundedSamLabeller:
             low = self._segmenter.decode(encoded, found.boxes_px, size_px)
             ids = paint(
                 found,
-                lambda some, low=low: self._segmenter.restore(low[some], size_px) > 0,  # type: ignore[misc]
+                partial(self._masks, low, size_px),
                 settings.vocabulary.class_of_prompt,
                 size_px,
                 settings.overlap,
             )
             maps.append(self._with_background(ids).cpu().numpy())
         return maps
+
+    def _masks(
+        self, low: Tensor, size_px: tuple[int, int], some: slice
+    ) -> Bool[Tensor, "some rows columns"]:
+        return self._segmenter.restore(low[some], size_px) > 0
 
     def _with_background(self, ids: UInt8[Tensor, "rows columns"]) -> Tensor:
         if self._settings.uncovered == "ignore":

@@ -38,7 +38,7 @@ class VonMisesFisher(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
         self._step = 0  # the same number, without waiting for the device
         self._sums: list[Tensor] = []  # of the parts of this step that came before
-        self.register_load_state_dict_post_hook(_restep)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_restep)  # type: ignore[no-untyped-call] # torch: no hints
 
     @property
     def is_warm(self) -> bool:
