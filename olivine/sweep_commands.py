@@ -56,10 +56,13 @@ def reproduce(arguments: Namespace) -> int:
         )
     from olivine.commands import INCOMPLETE
 
-    status, rows, settings, asked = 0, arguments.rows, arguments.set, list[str]()
+    status, settings, asked = 0, arguments.set, list[str]()
+    rows = _rows_of(arguments.table, _row_names(arguments.rows))
     for name in TABLES[arguments.table]:
+        if not rows[name]:
+            continue
         arguments.name, arguments.of_classes = name, arguments.table in OF_CLASSES
-        arguments.rows = rows or _only_rows(arguments.table, name)
+        arguments.rows = ";".join(rows[name])
         arguments.set = [*settings, *_roots(name, arguments.semantic_kitti)]
         if name == SEMANTIC_KITTI and not any(s.startswith("val.root=") for s in arguments.set):
             _tell(
@@ -89,10 +92,27 @@ def _write_joint(arguments: Namespace, names: list[str]) -> None:
         _write_table(joint, runtime, tracker, JOINT[arguments.table], folder=arguments.table)
 
 
-def _only_rows(table: str, name: str) -> str:
-    """Return the rows that a table takes of a sweep, joined by ";"; empty: all."""
-    end = ONLY.get((table, name), "")
-    return ";".join(row for row in find_sweep(name).rows if end and row.endswith(end))
+def _rows_of(table: str, wanted: list[str]) -> dict[str, list[str]]:
+    """Return the rows that a table takes of each of its sweeps: all, or those that are wanted.
+
+    Raises UserError for a row that none of them has, before the first of them runs.
+    """
+    rows = {
+        name: [row for row in find_sweep(name).rows if row.endswith(ONLY.get((table, name), ""))]
+        for name in TABLES[table]
+    }
+    known = [row for of_sweep in rows.values() for row in of_sweep]
+    for row in wanted:
+        if row not in known:
+            raise UserError(f"No sweep of {table} has a row {row!r}.{nearest(row, known)}")
+    return {
+        name: [row for row in of_sweep if not wanted or row in wanted]
+        for name, of_sweep in rows.items()
+    }
+
+
+def _row_names(text: str) -> list[str]:
+    return [row.strip() for row in text.split(";") if row.strip()]
 
 
 def _roots(name: str, semantic_kitti: str) -> list[str]:
@@ -108,7 +128,7 @@ def question_of(arguments: Namespace, base: EvaluateConfig, runtime: Runtime) ->
     from olivine.pretrain import check_labels, run_key
 
     chosen = _named(find_sweep(arguments.name), getattr(arguments, "as_name", "")).only(
-        [row.strip() for row in arguments.rows.split(";") if row.strip()],
+        _row_names(arguments.rows),
         _seeds(arguments.seeds),
     )
 

@@ -56,7 +56,8 @@ def reproduce(tmp_path: Path) -> Callable[..., int]:
 def test_table1_says_what_it_leaves_out_without_semantic_kitti(asked, reproduce, tmp_path, capsys):
     assert reproduce("table1") == INCOMPLETE
     out = [f"runtime.out={tmp_path}"]
-    assert asked == [("methods", "", out), ("label_fraction", "", out)]
+    every = [(name, list(find_sweep(name).rows), out) for name in ("methods", "label_fraction")]
+    assert [(name, rows.split(";"), settings) for name, rows, settings in asked] == every
     assert "left out is label_fraction_semantickitti" in capsys.readouterr().out
 
 
@@ -79,13 +80,25 @@ def test_table1_takes_its_column_of_semantic_kitti_from_its_own_folder(asked, re
 def test_table2_has_all_shares(asked, reproduce, words):
     assert reproduce("table2", *words) == 0
     ((name, rows, settings),) = asked
-    assert (name, rows) == ("label_fraction_semantickitti", "")
+    assert (name, rows.split(";")) == (
+        "label_fraction_semantickitti",
+        list(find_sweep("label_fraction_semantickitti").rows),
+    )
     assert {"train.root=/k", "val.root=/k"} <= set(settings)
 
 
-def test_rows_that_are_asked_for_are_taken(asked, reproduce):
-    reproduce("table1", "--semantic-kitti", "/k", "--rows", "random, 1 %")
-    assert {rows for _, rows, _ in asked} == {"random, 1 %"}
+def test_each_sweep_takes_the_rows_that_it_has_and_one_with_none_is_left_out(asked, reproduce):
+    reproduce("table1", "--semantic-kitti", "/k", "--rows", "random, 1 %; PPKT, 5 %")
+    assert [(name, rows) for name, rows, _ in asked] == [
+        ("label_fraction", "random, 1 %;PPKT, 5 %"),
+        ("label_fraction_semantickitti", "random, 1 %"),
+    ]
+
+
+def test_a_row_that_no_sweep_has_is_told_before_one_runs(asked, reproduce):
+    with pytest.raises(UserError, match=r"No sweep of table6 has a row 'PKT'. Did you mean 'PPKT'"):
+        reproduce("table6", "--rows", "OLIVINE; PKT")
+    assert not asked
 
 
 def test_an_unknown_table_is_told_with_the_nearest(reproduce):

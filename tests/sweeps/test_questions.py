@@ -151,6 +151,7 @@ def test_sweeps_of_one_recipe_share_the_recipe_itself() -> None:
 @pytest.mark.parametrize("table", TABLES)
 def test_every_sweep_behind_a_table_exists(table: str) -> None:
     assert set(TABLES[table]) <= set(NAMES)
+    assert all(find_sweep(name).rows for name in TABLES[table])  # what `--rows` chooses from
 
 
 def test_gains_in_print_are_over_rows_of_their_sweep() -> None:
