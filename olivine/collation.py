@@ -1,6 +1,6 @@
 """Samples become one batch: indices unique in it, images and scans side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from olivine.geometry.voxels import Voxelizer
-from olivine.teacher_maps import TeacherMaps
 from olivine.tensors import Batch, PairTable, Voxels
 from olivine.types import IGNORE, Sample
+
+# Of a frame's token and number of images: the maps that were kept of them, or None.
+ReadMaps = Callable[[str, int], Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Collate:
 
     voxelizer: Voxelizer
     every_point: bool = False  # points outside the voxels' range take the nearest voxel
-    maps: TeacherMaps | None = None  # images whose maps are kept are not decoded
+    read_maps: ReadMaps | None = None  # images whose maps are kept are not decoded
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """Return one batch; pairs whose point lies in no voxel are left out."""
@@ -35,7 +37,7 @@ class Collate:
                 for s, n in zip(samples, first_image, strict=False)
             ]
         )
-        maps = [self.maps.read(s.token, len(s.images)) if self.maps else None for s in samples]
+        maps = [self._maps(sample) for sample in samples]
         classes = [s.class_ids for s in samples if s.class_ids is not None]
         segments = [s.segments for s in samples if s.segments is not None]
         views = [s.view for s in samples if s.view is not None]
@@ -73,6 +75,9 @@ class Collate:
             num_images=tuple(len(sample.images) for sample in samples),
             has_maps=tuple(found is not None for found in maps),
         )
+
+    def _maps(self, sample: Sample) -> Tensor | None:
+        return self.read_maps(sample.token, len(sample.images)) if self.read_maps else None
 
     def _voxels(self, samples: Sequence[Sample]) -> Voxels:
         return self.voxelizer.voxelize(

@@ -11,14 +11,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from olivine.collation import Collate
+from olivine.collation import Collate, ReadMaps
 from olivine.errors import UserError
 from olivine.feeds import Feed, Places, load_here
 from olivine.geometry.projection import correspondences
 from olivine.geometry.voxels import Voxelizer
 from olivine.pair_classes import PairClasses, ReadLabels
 from olivine.parts import Augmentation
-from olivine.teacher_maps import TeacherMaps
 from olivine.tensors import Batch
 from olivine.types import IGNORE, Correspondences, Frame, Sample
 
@@ -194,14 +193,14 @@ def training_batches(
     num_processes: int,
     *,
     feed: Feed = load_here,
-    maps: TeacherMaps | None = None,
+    read_maps: ReadMaps | None = None,
 ) -> Generator[Batch, None, None]:
     """Yield the batches of every remaining step; loader processes live through all epochs.
 
-    Of frames whose maps by the teacher are kept, a batch has those instead of their images.
+    Of frames whose maps `read_maps` finds, a batch has those instead of their images.
     """
     places = _Places(schedule, start_step)
-    return feed(samples, places, Collate(voxelizer, maps=maps), num_processes)
+    return feed(samples, places, Collate(voxelizer, read_maps=read_maps), num_processes)
 
 
 def validation_batches(

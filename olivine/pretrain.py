@@ -183,14 +183,16 @@ def save_weights(
 
 def load_weights(store: Store, name: str, backbone: nn.Module, device: torch.device) -> None:
     """Read a backbone's weights; raise UserError if they are another architecture's."""
-    state = load_state(store, name, device)["backbone"]
+    fit_weights(backbone, load_state(store, name, device)["backbone"], store.path(name))
+
+
+def fit_weights(backbone: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Set a backbone's weights; raise UserError, naming their file, if they are another's."""
     try:
-        backbone.load_state_dict(state)
+        backbone.load_state_dict(weights)
     except RuntimeError as error:
         problem = str(error).strip().splitlines()[1].strip()
-        raise UserError(
-            f"The weights {store.path(name)} do not fit this backbone: {problem}"
-        ) from None
+        raise UserError(f"The weights {source} do not fit this backbone: {problem}") from None
 
 
 def _training(
@@ -249,7 +251,7 @@ def _training(
             start,
             runtime.num_loader_workers,
             feed=worker.feed,
-            maps=model.kept_maps,
+            read_maps=model.kept_maps.read if model.kept_maps else None,
         ),
         worker=worker,
         state_metrics=objective.state_metrics,

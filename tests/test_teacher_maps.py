@@ -1,4 +1,9 @@
-"""A teacher's maps, kept: to the last bit what it would say again, and nothing else trusted."""
+"""A teacher's maps, kept: to the last bit what it says of a frame, and nothing else trusted.
+
+A map is a function of its frame's images alone, so cold and warm runs are bit-equal on every
+processor. Without kept maps a teacher sees a whole batch at once, and how a product rounds depends
+on its size: there the two agree within a bound.
+"""
 
 import os
 import tempfile
@@ -102,6 +107,17 @@ def same(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
+def distance(one: dict[str, Tensor], two: dict[str, Tensor]) -> float:
+    """Return how far apart two sets of weights are, in lengths of the first."""
+    assert one.keys() == two.keys()
+    there, here = (torch.cat([w[name].double().flatten() for name in one]) for w in (two, one))
+    return float((there - here).norm() / here.norm())
+
+
+# Of weights after 8 steps. A teacher whose maps are off by 1e-6 moves them by 4e-5 at most.
+ROUNDING = 1e-3
+
+
 def kept_files(runtime: Runtime) -> list[Path]:
     return sorted(Path(runtime.out).glob("teacher_maps/*/*.npz"))
 
@@ -112,16 +128,19 @@ def test_two_epochs_and_another_seed_give_the_weights_they_have_without(
     config = whole_images("scalr")
     other = config.override({"seed": 1, "augmentations.rotate_flip.rotate": False})
     plain, plain_other = trained(config, place, keep=False), trained(other, place, keep=False)
+    assert distance(plain, plain_other) > 10 * ROUNDING
     assert not kept_files(place)
     assert calls.teacher == 2 * 8
     calls.teacher = calls.decoded = 0
 
-    assert same(trained(config, place), plain)
+    cold = trained(config, place)
 
+    assert distance(plain, cold) < ROUNDING
     assert len(kept_files(place)) == calls.teacher == NUM_FRAMES  # one epoch, frame by frame
     assert calls.decoded == 6 * NUM_FRAMES
     calls.teacher = calls.decoded = 0
-    assert same(trained(other, place), plain_other)
+    assert same(trained(config, place), cold)
+    assert distance(plain_other, trained(other, place)) < ROUNDING
     assert calls == Calls(0, 0)
     num_bytes = NUM_FRAMES * 6 * 96 * 11 * 20 * 4
     said = [line for line in capsys.readouterr().err.splitlines() if "teacher's maps" in line]
@@ -141,11 +160,12 @@ def test_poolings_over_a_whole_map_and_loader_processes_change_nothing(
     config = whole_images(method).override({"precision": precision})
     if config.segments:
         config = config.override({"segments": Regions(of=Embedded())})
-        label(label_configs(config)[0], place, LocalWorker(), NullTracker())
+        label(label_configs(config)[0], place, NullTracker())
     plain = trained(config, place, keep=False)
     place = place.override({"num_loader_workers": num_processes})
-    for _ in range(2):
-        assert same(trained(config, place), plain)
+    cold = trained(config, place)
+    assert distance(plain, cold) < ROUNDING
+    assert same(trained(config, place), cold)
     assert len(kept_files(place)) == NUM_FRAMES
 
 
@@ -352,20 +372,24 @@ def test_of_a_mixed_batch_only_what_is_missing_is_asked_for(tmp_path: Path) -> N
         asked.append(len(images))
         return network(images)
 
-    collate = Collate(Voxelizer(), maps=maps)
-    whole = network(Collate(Voxelizer())(samples).images)
+    collate = Collate(Voxelizer(), read_maps=maps.read)
+    plain = Collate(Voxelizer())
+    alone = torch.cat([network(plain([sample]).images) for sample in samples])
     maps.of_batch(teacher, collate(samples[1:2]))
     asked.clear()
 
     batch = collate(samples)
     assert batch.has_maps == (False, True, False)
     assert batch.images.shape == (3, 3, 8, 12)
-    assert torch.equal(maps.of_batch(teacher, batch), whole)
+    assert torch.equal(maps.of_batch(teacher, batch), alone)
     assert asked == [2, 1]
 
     again = collate(samples)
     assert again.images.shape == (0, 3, 8, 12)  # the size is still known
-    assert torch.equal(maps.of_batch(teacher, again), whole)
+    assert torch.equal(maps.of_batch(teacher, again), alone)
+    # All images at once: the same up to how products of another size round.
+    whole = network(plain(samples).images)
+    torch.testing.assert_close(alone, whole, rtol=0, atol=1e-5 * float(whole.abs().max()))
     assert asked == [2, 1]
     assert torch.equal(again.pairs.pixel_index, batch.pairs.pixel_index)
 
