@@ -6,7 +6,8 @@ equal batches.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -51,15 +52,46 @@ def load_here(
     num_processes: int,
 ) -> Generator[Batch, None, None]:
     """Yield batches made by child processes, which live through all epochs; 0: by this one."""
-    loader = DataLoader(
-        samples,
+    loader: DataLoader[Any] = DataLoader(
+        _Mendable(samples),
         batch_sampler=places,
-        collate_fn=collate,
+        collate_fn=_Collated(collate),
         num_workers=num_processes,
         pin_memory=torch.cuda.is_available(),
     )
-    try:
-        yield from loader
-    except UserError as error:
-        # A loader process wraps the sentence in its traceback; the sentence is the last of it.
-        raise UserError(str(error).rpartition("olivine.errors.UserError: ")[2].strip()) from None
+    for batch in loader:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
+
+
+@dataclass(frozen=True)
+class _Mendable(Dataset[Sample | UserError]):
+    """Gives what a user can mend as a value: an exception leaves a loader process as a traceback.
+
+    So the sentence crosses processes as it is, and the parent raises it.
+    """
+
+    samples: Dataset[Sample]
+
+    def __getitem__(self, place: tuple[int, int]) -> Sample | UserError:
+        try:
+            return self.samples[place]
+        except UserError as error:
+            return error
+
+
+@dataclass(frozen=True)
+class _Collated:
+    """Makes a batch, or gives the first thing that is wrong with its samples."""
+
+    collate: Callable[[Sequence[Sample]], Batch]
+
+    def __call__(self, samples: Sequence[Sample | UserError]) -> Batch | UserError:
+        for sample in samples:
+            if isinstance(sample, UserError):
+                return sample
+        try:
+            return self.collate(samples)  # type: ignore[arg-type] # no error is left among them
+        except UserError as error:
+            return error

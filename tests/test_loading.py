@@ -1,5 +1,6 @@
 import pickle
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from olivine.augmentations.drop_cuboid import DropCuboid
 from olivine.augmentations.rotate_flip import RotateFlip
 from olivine.collation import Collate
 from olivine.errors import UserError
+from olivine.feeds import load_here
 from olivine.geometry.voxels import Voxelizer
 from olivine.images import Pixels
 from olivine.loading import (
@@ -21,6 +23,7 @@ from olivine.loading import (
     training_batches,
 )
 from olivine.pair_classes import PairClasses
+from olivine.tensors import Batch
 from olivine.types import IGNORE, Frame, LabelMap, Sample
 
 ROWS, COLUMNS = 60, 100
@@ -160,17 +163,35 @@ def test_samples_that_are_sent_away_leave_behind_what_they_keep():
     assert sent._kept.keys() == samples._kept.keys()
 
 
+SENTENCE = "Scan 3 is truncated (olivine.errors.UserError: no end of file):\n  get it again."
+
+
 def read_broken(index: int) -> Sample:
-    raise UserError(f"Scan {index} is truncated.")
+    raise UserError(SENTENCE)
+
+
+@dataclass(frozen=True)
+class BrokenCollate:
+    def __call__(self, samples: Sequence[Sample]) -> Batch:
+        raise UserError(SENTENCE)
 
 
 @pytest.mark.parametrize("num_processes", [0, 2])
-def test_a_broken_file_is_one_sentence_from_any_loader_process(num_processes):
-    samples = Samples(read_broken, (), seed=0)
+@pytest.mark.parametrize("where", ["read", "collate"])
+def test_a_mistake_keeps_its_words_from_any_loader_process(where, num_processes):
+    """Whatever the sentence holds, and wherever the error class lies."""
+    read, collate = read_broken, Collate(Voxelizer())
+    if where == "collate":
+        read, collate = make_cloud_of, BrokenCollate()
+    batches = load_here(Samples(read, (), seed=0), [[(0, 0), (0, 1)]], collate, num_processes)
     with pytest.raises(UserError) as caught:
-        next(training_batches(samples, SCHEDULE, Voxelizer(), 0, num_processes))
-    assert "is truncated." in str(caught.value)
-    assert "\n" not in str(caught.value)
+        next(batches)
+    assert str(caught.value) == SENTENCE
+    assert caught.value.__cause__ is None
+
+
+def make_cloud_of(index: int) -> Sample:
+    return make_cloud(make_frame(index))
 
 
 @pytest.mark.parametrize(
