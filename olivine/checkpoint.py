@@ -95,9 +95,16 @@ def save_state(store: Store, name: str, state: dict[str, Any]) -> None:
 
 def load_state(store: Store, name: str, device: torch.device | None = None) -> dict[str, Any]:
     """Return tensors and plain values from a file; nothing in it is executed."""
-    data = store.read(name)
+    return parse_state(store.read(name), store.path(name), device)
+
+
+def parse_state(data: bytes, source: str, device: torch.device | None = None) -> dict[str, Any]:
+    """Return tensors and plain values from a file's content; nothing in it is executed.
+
+    Raises UserError, naming the file, where the content cannot be read.
+    """
     try:
         return torch.load(io.BytesIO(data), map_location=device or "cpu", weights_only=True)
     except Exception as error:  # a broken archive raises half a dozen types
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"The checkpoint {store.path(name)} cannot be read: {reason}") from None
+        raise UserError(f"The checkpoint {source} cannot be read: {reason}") from None

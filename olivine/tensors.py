@@ -23,6 +23,10 @@ class Voxels:
     kept_point: Int[Tensor, " V"]  # the point whose feature and label the cell has
     points: Float[Tensor, "N 4"] | None = None  # x, y, z in metres and intensity of every point
 
+    def to(self, device: torch.device) -> "Voxels":
+        """Move every tensor."""
+        return _changed(self, lambda tensor: tensor.to(device, non_blocking=True))
+
 
 @dataclass(frozen=True)
 class PairTable:

@@ -45,7 +45,8 @@ FLOORS: list[set[str]] = [
     {"config", "demo_scale", "methods"},
     {"point_search", "recipes", "search_points", "search_space", "sweep", "sweep_limits"},
     {
-        "evaluate", "figures", "label", "label_account", "label_batches", "label_outcome",
+        "inference", "evaluate", "figures", "label", "label_account", "label_batches",
+        "label_outcome",
         "label_page", "label_pictures", "label_plan", "label_report", "pretrain", "pretrain_data",
         "pretrain_probe", "results", "reuse", "sweep_estimate",
         "table_cells", "table_comparisons", "table_csv",
