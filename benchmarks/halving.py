@@ -27,7 +27,6 @@ from olivine.search_space import Real
 from olivine.sweep import Question
 from olivine.tracking import NullTracker
 from olivine.training import device_hours_of
-from olivine.worker import LocalWorker
 from ray_jobs.evaluate import trial
 from ray_jobs.sweep import run_sweep
 from sweeps.demo_loss_weights_search import SWEEP
@@ -61,7 +60,7 @@ def search(seed: int, way: str, given: argparse.Namespace) -> Outcome:
     base = recipe(SWEEP.recipe)
     assert isinstance(base, EvaluateConfig)
     for job in label_configs(base.pretrained):
-        label(job, runtime, LocalWorker(), NullTracker())
+        label(job, runtime, NullTracker())
     assert SWEEP.search is not None
     changes = {
         "space": SPACE,

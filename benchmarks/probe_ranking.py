@@ -76,7 +76,7 @@ def measure(trial: Trial, runtime: Runtime, tracker: Tracker) -> Outcome:
 def _make_labels(config: EvaluateConfig, runtime: Runtime) -> None:
     if config.pretrained.labels or config.pretrained.segments:
         for job in label_configs(config.pretrained):
-            label(job, runtime, LocalWorker(), NullTracker())
+            label(job, runtime, NullTracker())
 
 
 def _probe(config: EvaluateConfig, runtime: Runtime, worker: LocalWorker) -> PretrainingProbe:

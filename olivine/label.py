@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import torch
+
 from olivine.config import LabelConfig, Runtime
 from olivine.errors import UserError
 from olivine.label_account import Account
@@ -17,11 +19,10 @@ from olivine.label_batches import BatchLabeller, batch_cap
 from olivine.label_outcome import Outcome, read_image, write_labels
 from olivine.label_quality import LabelQuality, survey
 from olivine.label_store import LabelStore, label_name
-from olivine.network_parts import Labeller
+from olivine.network_parts import CPU, Labeller
 from olivine.parts import Frames
 from olivine.progress import Progress, Report, Silence
 from olivine.tracking import FINGERPRINT, Run, RunKey, Tracker
-from olivine.worker import Worker
 
 LOG_PERIOD_S = 60.0  # between two records of rate and cost
 SILENT = (
@@ -131,10 +132,10 @@ LabelImages = Callable[[LabelJob], Iterator[Outcome]]  # labels `job.left`, in a
 def label(
     config: LabelConfig,
     runtime: Runtime,
-    worker: Worker,
     tracker: Tracker,
     report: Report | None = None,
     *,
+    device: torch.device = CPU,
     selection: Selection = EVERY_NEW_IMAGE,
 ) -> LabelResult:
     """Label what is left, in this process. Failures are recorded and do not stop it.
@@ -145,7 +146,7 @@ def label(
 
     def label_images(job: LabelJob) -> Iterator[Outcome]:
         size = runtime.label_batch_size
-        labeller = BatchLabeller(job.labeller, worker.device, job.frames, size)
+        labeller = BatchLabeller(job.labeller, device, job.frames, size)
         for start in range(0, len(job.left), batch_cap(runtime)):
             names = job.left[start : start + batch_cap(runtime)]
             maps = labeller([read_image(job.frames, name) for name in names], names)

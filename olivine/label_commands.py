@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from olivine.commands import (
     INCOMPLETE,
     OK,
-    local_worker,
     open_tracker,
     resolve,
     say,
@@ -44,9 +43,10 @@ def _label(config: LabelConfig, runtime: Runtime, arguments: Namespace) -> int:
     tracker = open_tracker(runtime)
     if runtime.launcher == "process":
         from olivine import label as stage
+        from olivine.training import choose_device
 
-        worker = local_worker(runtime)
-        result = stage.label(config, runtime, worker, tracker, selection=selection)
+        device = choose_device(runtime.device)
+        result = stage.label(config, runtime, tracker, device=device, selection=selection)
     else:
         from ray_jobs.label import label_on_ray
         from ray_jobs.session import ray_session

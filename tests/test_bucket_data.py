@@ -42,9 +42,7 @@ def server(tiny_world: Path) -> Iterator[str]:
 
 def run(root: object, out: object, tmp_path: Path) -> LabelResult:
     runtime = Runtime(data_root=str(root), out=str(out), cache_dir=str(tmp_path / "cache"))
-    return label(
-        LabelConfig(dataset=MINI, labeller=Embedded()), runtime, LocalWorker(), NullTracker()
-    )
+    return label(LabelConfig(dataset=MINI, labeller=Embedded()), runtime, NullTracker())
 
 
 def test_frames_of_a_bucket_are_those_of_the_disk(
@@ -129,7 +127,7 @@ def test_pretraining_from_bucket_to_bucket_gives_the_same_weights(
             data_root=str(root), out=str(out), cache_dir=str(tmp_path), device="cpu",
             num_loader_workers=num_loaders,
         )  # fmt: skip
-        label(label_config(config), runtime, LocalWorker(), NullTracker())
+        label(label_config(config), runtime, NullTracker())
         result = pretrain(config, runtime, LocalWorker(), NullTracker())
         backbone = config.backbone.build(1)
         assert isinstance(backbone, nn.Module)

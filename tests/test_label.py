@@ -21,7 +21,6 @@ from olivine.label_store import LabelStore
 from olivine.labellers.embedded import Embedded
 from olivine.spec import Spec
 from olivine.tracking import NullTracker, Run, RunKey, RunRecord, Tracker
-from olivine.worker import LocalWorker
 
 MAPS = "labels/f01de4-0ddba11"
 
@@ -65,7 +64,6 @@ def run(
     return label(
         config,
         Runtime.from_dict({**places, "label_batch_size": 4, **runtime}),
-        LocalWorker(),
         tracker or NullTracker(),
         selection=selection,
     )
@@ -273,7 +271,7 @@ def test_labels_of_a_synthetic_world_are_compared_with_its_truth(
     config = LabelConfig(dataset=dataset, labeller=Embedded())
     runtime = Runtime(data_root=str(tiny_world), out=str(tmp_path / "out"), cache_dir=str(tmp_path))
 
-    quality = label(config, runtime, LocalWorker(), NullTracker()).quality
+    quality = label(config, runtime, NullTracker()).quality
 
     assert quality.num_images == 2 * 2 * 2
     assert quality.pixels is not None
@@ -291,7 +289,7 @@ def test_real_keyframes_get_maps_of_their_size(shared_data: Path, tmp_path: Path
     config = LabelConfig(dataset=dataset, labeller=Embedded())
     runtime = Runtime(data_root=str(root), out=str(tmp_path / "out"), cache_dir=str(tmp_path))
 
-    result = label(config, runtime, LocalWorker(), NullTracker())
+    result = label(config, runtime, NullTracker())
 
     frame = dataset.open(root, tmp_path).frame(0, images=False)
     fingerprint = dataset.open(root, tmp_path).fingerprint
@@ -317,7 +315,7 @@ while not all(Path(out, f"{name}.ready").exists() for name in ("one", "other")):
 labeller = Threshold(seconds=0.01, refuse_mean=130)
 runtime = Runtime(data_root=root, out=out, label_batch_size=1)
 config = LabelConfig(dataset=Folder(), labeller=labeller)
-result = label(config, runtime, LocalWorker(), NullTracker())
+result = label(config, runtime, NullTracker())
 sys.exit(result.num_failed)
 """
 

@@ -9,7 +9,6 @@ from olivine.label import EVERY_NEW_IMAGE, Selection, label
 from olivine.label_plan import LabelPlan, Measured, measured_before, plan_label_job
 from olivine.mlflow_tracker import MlflowTracker
 from olivine.tracking import NullTracker, RunKey, Tracker
-from olivine.worker import LocalWorker
 
 CONFIG = LabelConfig(dataset=Folder(), labeller=Threshold(seconds=0.01))
 
@@ -49,7 +48,7 @@ def test_a_plan_says_what_is_there_and_writes_nothing(tmp_path: Path) -> None:
 
 def test_a_plan_of_a_finished_job_has_nothing_more_to_say(tmp_path: Path) -> None:
     write_images(tmp_path / "data", 4)
-    label(CONFIG, runtime_of(tmp_path), LocalWorker(), NullTracker())
+    label(CONFIG, runtime_of(tmp_path), NullTracker())
 
     found = plan(tmp_path)
 
@@ -63,7 +62,6 @@ def test_a_plan_after_a_limited_job_knows_time_sizes_and_failures(tmp_path: Path
     label(
         CONFIG,
         runtime_of(tmp_path),
-        LocalWorker(),
         tracker,
         selection=Selection(limit=10),
     )

@@ -20,7 +20,6 @@ from olivine.labellers.slic import Slic
 from olivine.mlflow_client import open_client
 from olivine.mlflow_tracker import MlflowTracker
 from olivine.tracking import NullTracker
-from olivine.worker import LocalWorker
 
 CAMERAS = ("CAM_FRONT", "CAM_BACK")
 NUM_FRAMES = 4  # of mini_val in the tiny world
@@ -262,7 +261,7 @@ def test_real_keyframes_without_truth_say_so(shared_data: Path, tmp_path: Path) 
         out=str(tmp_path / "out"),
         cache_dir=str(tmp_path),
     )
-    label(labels, runtime, LocalWorker(), NullTracker())
+    label(labels, runtime, NullTracker())
 
     result = label_report(ReportConfig(labels=labels), runtime, NullTracker(), command="<b>&")
 

@@ -37,7 +37,7 @@ def losses(config: PretrainConfig, root: Path, out: Path) -> list[float]:
     runtime = tiny_runtime(root, out)
     if config.labels is not None or config.segments is not None:
         for job in label_configs(config):
-            label(job, runtime, LocalWorker(), NullTracker())
+            label(job, runtime, NullTracker())
     tracker = Metrics()
     pretrain(config, runtime, LocalWorker(), tracker)
     return tracker.losses("loss")

@@ -75,7 +75,7 @@ def tiny_runtime(root: Path, out: Path) -> Runtime:
 @pytest.fixture
 def labelled(tiny_world: Path, tmp_path: Path) -> tuple[PretrainConfig, Runtime]:
     config, runtime = demo().override(SMALL).pretrained, tiny_runtime(tiny_world, tmp_path)
-    label(label_config(config), runtime, LocalWorker(), NullTracker())
+    label(label_config(config), runtime, NullTracker())
     return config, runtime
 
 
@@ -116,7 +116,7 @@ def test_killed_after_two_epochs_and_resumed_to_four_gives_the_weights_of_four(
     again = runtime.override({"out": str(tmp_path / "again")})
     if config.labels or config.segments:
         for job, place in itertools.product(label_configs(config), (runtime, again)):
-            label(job, place, LocalWorker(), NullTracker())
+            label(job, place, NullTracker())
     whole = pretrain(config, runtime, LocalWorker(), NullTracker())
     (tmp_path / "config.yaml").write_text(config.to_yaml())
     (tmp_path / "runtime.yaml").write_text(again.to_yaml())
@@ -217,7 +217,7 @@ def test_a_batch_in_parts_has_the_loss_the_gradient_and_the_state_of_the_whole(
         config = config.override({f"{bank}.warmup_steps": 1, f"{bank}.momentum": 0.5})
     runtime = tiny_runtime(tiny_world, tmp_path)
     if config.labels:
-        label(label_config(config), runtime, LocalWorker(), NullTracker())
+        label(label_config(config), runtime, NullTracker())
     found = [steps_of(config.override({"accumulated_parts": n}), runtime) for n in (1, 2)]
     for (loss, gradients, state), (loss_2, gradients_2, state_2) in zip(*found, strict=True):
         assert loss_2 == pytest.approx(loss, rel=1e-5)
@@ -384,7 +384,7 @@ def test_a_real_keyframe_goes_from_labels_to_pairs_to_twenty_falling_steps(
         "pretrained.augmentations.drop_cuboid": None,
     }
     config = demo().override(settings).pretrained
-    result = label(label_config(config), runtime, LocalWorker(), NullTracker())
+    result = label(label_config(config), runtime, NullTracker())
     assert result.num_labelled == 6
     frames = config.data.open(runtime.data_path(), runtime.cache_path())
     sample = make_sample(frames.frame(0), None, frames.camera_names)

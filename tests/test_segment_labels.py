@@ -22,7 +22,6 @@ from olivine.pretrain import check_labels
 from olivine.recipes import demo
 from olivine.spec import Spec
 from olivine.tracking import NullTracker, Run, RunKey
-from olivine.worker import LocalWorker
 
 
 class TagTracker(NullTracker):
@@ -46,7 +45,7 @@ def test_a_job_of_segments_counts_segments_and_coverage(tmp_path: Path) -> None:
     runtime = Runtime(data_root=str(tmp_path / "data"), out=str(tmp_path / "out"))
     tracker = TagTracker()
 
-    result = label(config, runtime, LocalWorker(), tracker)
+    result = label(config, runtime, tracker)
 
     store = LabelStore.open(tmp_path / "out", "f01de4", config.labeller.identity)
     assert (store.makes, store.class_names) == ("segments", ())
@@ -110,7 +109,7 @@ def test_labels_from_the_truth_are_marked(tiny_world: Path, tmp_path: Path) -> N
     runtime = Runtime(data_root=str(tiny_world), out=str(tmp_path / "out"), cache_dir=str(tmp_path))
     tracker = TagTracker()
 
-    result = label(config, runtime, LocalWorker(), tracker)
+    result = label(config, runtime, tracker)
 
     assert tracker.tags["labels.truth"] == "true"
     assert "read from the truth: for an upper bound only" in str(result)

@@ -236,7 +236,7 @@ def test_an_experiment_is_the_same_by_either_feed(
             allow=["fewer_pairs", "absent_classes"],
         )
         for job in label_configs(config.pretrained):
-            label(job, runtime, LocalWorker(), NullTracker())
+            label(job, runtime, NullTracker())
         result = experiment(config, runtime, LocalWorker(feed=feed), NullTracker())
         scores.append(result.scores)
         (weights,) = Path(runtime.out).glob("pretrained/*/backbone.pt")

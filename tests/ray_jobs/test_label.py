@@ -16,7 +16,6 @@ from olivine.errors import UserError
 from olivine.label import label
 from olivine.label_store import LabelStore
 from olivine.tracking import NullTracker
-from olivine.worker import LocalWorker
 from ray_jobs.label import ImageSource, label_on_ray
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -38,9 +37,7 @@ def test_ray_and_one_process_write_the_same_bytes_and_numbers(tmp_path: Path) ->
     broken.write_bytes(broken.read_bytes()[:200])
     config = config_of(refuse_mean=130)
 
-    alone = label(
-        config, runtime_of(root, tmp_path / "alone"), LocalWorker(), NullTracker(), lambda *_: None
-    )
+    alone = label(config, runtime_of(root, tmp_path / "alone"), NullTracker(), lambda *_: None)
     reports: list[tuple[int, int]] = []
     runtime = runtime_of(root, tmp_path / "ray", num_label_actors=2)
     on_ray = label_on_ray(config, runtime, NullTracker(), lambda *a: reports.append(a))
@@ -218,7 +215,7 @@ def test_killed_actors_and_a_killed_driver_lose_nothing(tmp_path: Path, local_ra
     assert 320 <= num_before < 600
     assert {had_map for _, had_map, _ in lines} == {"0"}, "labelled again although it was there"
     assert len(lines) - num_noted == 600 - num_before  # the second start made what was missing
-    label(config_of(), runtime_of(root, tmp_path / "alone"), LocalWorker(), NullTracker())
+    label(config_of(), runtime_of(root, tmp_path / "alone"), NullTracker())
     pictures = {n: b for n, b in files_below(out / "labels").items() if n.endswith(".png")}
     expected = files_below(tmp_path / "alone" / "labels")
     assert len(pictures) == 600

@@ -11,7 +11,6 @@ from olivine.errors import UserError
 from olivine.label import label
 from olivine.labellers.grounded_sam import GroundedSam
 from olivine.tracking import NullTracker
-from olivine.worker import LocalWorker
 from ray_jobs.label import label_on_ray
 
 pytestmark = [pytest.mark.usefixtures("local_ray"), pytest.mark.slow]
@@ -32,9 +31,7 @@ def test_actors_label_as_one_process_does(tmp_path: Path) -> None:
     runtime = Runtime(data_root=str(root), out=str(tmp_path / "ray"), label_batch_size=3)
 
     on_ray = label_on_ray(config, runtime, NullTracker())
-    alone = label(
-        config, runtime.override({"out": str(tmp_path / "alone")}), LocalWorker(), NullTracker()
-    )
+    alone = label(config, runtime.override({"out": str(tmp_path / "alone")}), NullTracker())
 
     assert on_ray.num_labelled == alone.num_labelled == 6
     assert files_below(tmp_path / "ray" / "labels") == files_below(tmp_path / "alone" / "labels")

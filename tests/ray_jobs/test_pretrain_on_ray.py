@@ -40,7 +40,7 @@ def make_runtime(root: Path, out: Path, config: PretrainConfig) -> Runtime:
     )
     if config.labels or config.segments:
         for job in label_configs(config):
-            label(job, runtime, LocalWorker(), NullTracker())
+            label(job, runtime, NullTracker())
     return runtime
 
 
