@@ -1,0 +1,165 @@
+"""What an earlier version left is still of use: its runs are found, reused, tabulated and loaded.
+
+`<version>.tar.xz` is a small store of each released version, made by `make.sh`.
+"""
+
+import re
+import shutil
+import sqlite3
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from olivine import evaluate, pretrain
+from olivine.checkpoint import Checkpoints
+from olivine.config import EvaluateConfig, Runtime
+from olivine.inference import PointEncoder, load_backbone
+from olivine.label_store import LabelStore
+from olivine.mlflow_client import open_client
+from olivine.mlflow_tracker import MlflowTracker
+from olivine.results import write_results
+from olivine.spec import read_yaml
+from olivine.storage import Store
+from olivine.tracking import RunRecord
+
+HERE = Path(__file__).parent
+ARCHIVES = sorted(HERE.glob("*.tar.xz"))
+
+
+@dataclass(frozen=True)
+class OldStore:
+    """A store where a lab has it, and how to ask for its one experiment again."""
+
+    root: Path
+    runtime: Runtime
+    tracker: MlflowTracker
+    config: EvaluateConfig  # of `olivine evaluate`, as the run keeps it
+
+
+@pytest.fixture(scope="module", params=ARCHIVES, ids=lambda path: path.name)
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> OldStore:
+    folder = tmp_path_factory.mktemp("store")
+    with tarfile.open(request.param) as archive:
+        archive.extractall(folder, filter="data")
+    (root,) = folder.iterdir()
+    relocate(root, f"/srv/{root.name}")
+    runtime = Runtime(
+        data_root=str(root / "nuscenes"),
+        out=str(root / "out"),
+        cache_dir=str(root / "cache"),
+        device="cpu",
+    )
+    tracker = MlflowTracker(runtime.store_uri())
+    tracker.ensure_store()
+    run = of_demo(tracker, "evaluate")
+    (path,) = root.glob(f"out/artifacts/*/{run.run_id}/artifacts/config.yaml")
+    config = EvaluateConfig.from_dict(read_yaml(path))
+    return OldStore(root, runtime, tracker, config)
+
+
+def of_demo(tracker: MlflowTracker, stage: str) -> RunRecord:
+    """Return the run that pretrained at all, with seed 0."""
+    wanted = {"pretrained.num_epochs": "2", "pretrained.seed": "0"}
+    (run,) = (run for run in tracker.records(stage) if wanted.items() <= run.settings.items())
+    return run
+
+
+def relocate(root: Path, made_at: str) -> None:
+    """Have a store say that it lies where it was extracted; its version kept whole paths."""
+    for path in root.rglob("*"):
+        if path.suffix in {".yaml", ".json"} or path.name == "MLmodel":
+            path.write_text(path.read_text().replace(made_at, str(root)))
+    with sqlite3.connect(root / "out" / "mlflow.db") as database:
+        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        for (table,) in tables.fetchall():
+            for column in database.execute(f"PRAGMA table_info('{table}')").fetchall():
+                if re.match("VARCHAR|TEXT", column[2]):
+                    name = column[1]
+                    database.execute(
+                        f'UPDATE "{table}" SET "{name}" = REPLACE("{name}", ?, ?) '
+                        f'WHERE "{name}" LIKE ?',
+                        (made_at, str(root), f"%{made_at}%"),
+                    )
+
+
+def test_every_run_is_found_with_its_scores(store: OldStore) -> None:
+    for stage, number in {"sweep": 1, "trial": 4, "pretrain": 4, "evaluate": 4, "label": 1}.items():
+        runs = store.tracker.records(stage)
+        assert [run.status for run in runs] == ["FINISHED"] * number, stage
+    for run in store.tracker.records("trial"):
+        assert 0 < run.metrics["miou"] < 100
+
+
+def test_finished_work_is_reused_and_not_done_again(store: OldStore) -> None:
+    shutil.rmtree(store.root / "cache", ignore_errors=True)  # another machine has none
+    pretrained = pretrain.finished(store.config.pretrained, store.runtime, store.tracker)
+    assert pretrained is not None
+    done = evaluate.finished(store.config, store.runtime, store.tracker)
+    assert done is not None
+    printed = dict(
+        line.split()[:2] for line in (store.root / "evaluated.txt").read_text().splitlines()
+        if line.endswith(" %")
+    )  # fmt: skip
+    assert printed
+    assert {name: f"{score:.2f}" for name, score in done.scores.items()} == printed
+
+
+def test_its_table_is_the_table_of_then(store: OldStore, tmp_path: Path) -> None:
+    write_results("components", store.runtime, store.tracker, tmp_path, formats=["csv"])
+    new = pd.read_csv(tmp_path / "ablation.csv")
+    old = pd.read_csv(store.root / "out" / "tables" / "components" / "ablation.csv")
+    pd.testing.assert_frame_equal(new[old.columns], old)
+
+
+def scan() -> np.ndarray:
+    generator = np.random.default_rng(0)
+    xyz_m = generator.uniform([-20, -20, -2], [20, 20, 2], (500, 3))
+    return np.concatenate([xyz_m, generator.uniform(0, 255, (500, 1))], axis=1).astype(np.float32)
+
+
+def test_its_logged_model_loads_and_gives_the_features_of_its_weights(
+    store: OldStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.tracker.uri)
+    client, points = open_client(store.tracker.uri), scan()
+    pretrainings = store.tracker.records("pretrain")
+    for run in pretrainings:
+        experiment = client.get_run(run.run_id).info.experiment_id
+        (model,) = client.search_logged_models([experiment], f"source_run_id = '{run.run_id}'")
+        features = mlflow.pyfunc.load_model(f"models:/{model.model_id}").predict(points)
+        weights = f"{store.runtime.out}/pretrained/{run.key.fingerprint}/backbone.pt"
+        encoder = PointEncoder(load_backbone(weights), device="cpu")
+        expected = encoder(points[:, :3], points[:, 3])
+        np.testing.assert_array_equal(features, expected)
+        assert np.isfinite(features).all()
+    assert len(pretrainings) == 4
+
+
+def test_its_checkpoints_fit_the_networks_of_now(store: OldStore) -> None:
+    run = of_demo(store.tracker, "pretrain")
+    folder = f"pretrained/{run.key.fingerprint}/checkpoints"
+    state = Checkpoints(Store(store.runtime.out), folder).latest()
+    assert state is not None
+    assert state["step"] == 8
+    pretrain.build_model(store.config.pretrained, 16).load_state_dict(state["module"])
+
+
+def test_its_labels_are_read(store: OldStore) -> None:
+    labeller = store.config.pretrained.labels
+    assert labeller is not None
+    frames = store.config.pretrained.data.open(
+        store.runtime.data_path(), store.runtime.cache_path()
+    )
+    labels = LabelStore.open(store.runtime.out, frames.fingerprint, labeller.identity)
+    assert labels.class_names == labeller.class_names
+    finished, failed = labels.listing()
+    assert len(finished) == 6
+    assert not failed
+    for name in frames.image_names():
+        if Path(name).with_suffix(".png").as_posix() in finished:
+            assert labels.read(name).ids.shape == (90, 160)
