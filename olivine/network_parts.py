@@ -3,7 +3,7 @@
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
@@ -45,10 +45,19 @@ class Labeller(Part):
     """
 
     family: ClassVar[str] = "labellers"
+    built_in: ClassVar[Mapping[str, str]] = {
+        "embedded": "olivine.labellers.embedded:Embedded",
+        "grounded_sam": "olivine.labellers.grounded_sam:GroundedSam",
+        "imported": "olivine.labellers.imported:Imported",
+        "imported_segments": "olivine.labellers.imported_segments:ImportedSegments",
+        "lidarseg_truth": "olivine.labellers.lidarseg_truth:LidarsegTruth",
+        "regions": "olivine.labellers.regions:Regions",
+        "sam_segments": "olivine.labellers.sam_segments:SamSegments",
+        "slic": "olivine.labellers.slic:Slic",
+    }
     makes: ClassVar[Literal["classes", "segments"]] = "classes"
     reads_truth: ClassVar[bool] = False
     note: ClassVar[str] = ""  # what its labels must not be trusted for; shown with them
-    version: ClassVar[int] = 1  # raised by a change of code that changes labels
 
     @property
     def identity(self) -> str:
@@ -60,7 +69,7 @@ class Labeller(Part):
 
     def identity_of(self, *more: str) -> str:
         """Hash the settings, the code's version and whatever else decides the labels."""
-        text = json.dumps([self.what_decides(), self.version, *more], sort_keys=True)
+        text = json.dumps([self.what_decides(), self.code_version, *more], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -81,6 +90,11 @@ class Backbone(Part):
     """
 
     family: ClassVar[str] = "backbones"
+    built_in: ClassVar[Mapping[str, str]] = {
+        "minkunet": "olivine.backbones.minkunet:MinkUNet",
+        "voxelnet": "olivine.backbones.voxelnet:VoxelNet",
+        "waffleiron": "olivine.backbones.waffleiron:WaffleIron",
+    }
     places: ClassVar[frozenset[str]] = frozenset({"weights"})
 
     weights: str = ""
@@ -107,7 +121,11 @@ class Teacher(Part):
     """Builds a frozen image network that gives a map of features at a lower resolution."""
 
     family: ClassVar[str] = "teachers"
-    version: ClassVar[int] = 1  # raised by a change of code that changes maps
+    built_in: ClassVar[Mapping[str, str]] = {
+        "filter_bank": "olivine.teachers.filter_bank:FilterBankTeacher",
+        "resnet50": "olivine.teachers.resnet50:ResNet50Teacher",
+        "vit": "olivine.teachers.vit:VisionTransformerTeacher",
+    }
 
     @property
     def identity(self) -> str:
@@ -204,6 +222,10 @@ class Sampler(Part):
     """Chooses which pairs of one contrast group a term sees: `num_pairs`, or all there are."""
 
     family: ClassVar[str] = "samplers"
+    built_in: ClassVar[Mapping[str, str]] = {
+        "density_category": "olivine.samplers.density_category:DensityCategory",
+        "uniform": "olivine.samplers.uniform:Uniform",
+    }
 
     num_pairs: int = Field(default=4096, ge=1)
 
@@ -267,6 +289,10 @@ class Pooling(Part):
     """Averages features into groups before they are compared."""
 
     family: ClassVar[str] = "poolings"
+    built_in: ClassVar[Mapping[str, str]] = {
+        "cluster": "olivine.poolings.cluster:Cluster",
+        "segment": "olivine.poolings.segment:Segment",
+    }
     match: ClassVar[Literal["pixel", "time"]] = "pixel"  # what it averages on the keys' side
     uses_segments: ClassVar[bool] = False  # True: it needs superpixels
 
@@ -307,6 +333,14 @@ class Loss(Part):
     """Builds a module from matched rows to a scalar."""
 
     family: ClassVar[str] = "losses"
+    built_in: ClassVar[Mapping[str, str]] = {
+        "info_nce": "olivine.losses.info_nce:InfoNCE",
+        "queue_nce": "olivine.losses.queue_nce:QueueNCE",
+        "regression": "olivine.losses.regression:Regression",
+        "semantic_tolerant": "olivine.losses.semantic_tolerant:SemanticTolerant",
+        "sup_con": "olivine.losses.sup_con:SupCon",
+        "vmf": "olivine.losses.vmf:VMF",
+    }
     uses_keys: ClassVar[bool] = True  # False: it looks at the queries alone
     uses_classes: ClassVar[bool] = False  # True: it needs weak labels
     uses_teacher_rows: ClassVar[bool] = False  # True: it compares the teacher's own features

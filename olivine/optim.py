@@ -1,6 +1,7 @@
 """What every optimiser's settings offer, and the numbers that networks compute with."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -15,6 +16,10 @@ class Optimiser(Part):
     """Builds one of torch's optimisers, and says how its rates go over a training."""
 
     family: ClassVar[str] = "optimisers"
+    built_in: ClassVar[Mapping[str, str]] = {
+        "adamw": "olivine.optimisers.adamw:AdamW",
+        "sgd": "olivine.optimisers.sgd:Sgd",
+    }
 
     lr: float = Field(default=0.5, gt=0)
 

@@ -70,6 +70,11 @@ class Dataset(Part):
     """
 
     family: ClassVar[str] = "datasets"
+    built_in: ClassVar[Mapping[str, str]] = {
+        "nuscenes": "olivine.datasets.nuscenes:Nuscenes",
+        "semantic_kitti": "olivine.datasets.semantic_kitti:SemanticKitti",
+        "synthetic": "olivine.datasets.synthetic:Synthetic",
+    }
     places: ClassVar[frozenset[str]] = frozenset({"root"})
 
     root: Place = ""  # a folder or a bucket's URI; empty: runtime.data_root
@@ -93,14 +98,16 @@ class Clustering(Part):
     """
 
     family: ClassVar[str] = "clusterings"
-    version: ClassVar[int] = 1  # raised by a change of code that changes clusters
+    built_in: ClassVar[Mapping[str, str]] = {
+        "hdbscan": "olivine.clusterings.hdbscan:Hdbscan",
+    }
 
     num_keyframes_ahead: int = Field(default=1, ge=0)  # of the scan to compare with; 0: itself
 
     @property
     def identity(self) -> str:
         """Return 12 hex digits: two clusterings of one identity make the same clusters."""
-        text = json.dumps([self.what_decides(), self.version], sort_keys=True)
+        text = json.dumps([self.what_decides(), self.code_version], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @abstractmethod
@@ -115,6 +122,11 @@ class Augmentation(Part):
     """
 
     family: ClassVar[str] = "augmentations"
+    built_in: ClassVar[Mapping[str, str]] = {
+        "crop_images": "olivine.augmentations.crop_images:CropImages",
+        "drop_cuboid": "olivine.augmentations.drop_cuboid:DropCuboid",
+        "rotate_flip": "olivine.augmentations.rotate_flip:RotateFlip",
+    }
     fixes_images: ClassVar[Mapping[str, float]] = {}
 
     @property

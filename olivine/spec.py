@@ -1,14 +1,12 @@
 """Settings as frozen values: one dotted name per setting, one fingerprint per value.
 
 A `Spec` only holds settings. A `Part` is a Spec that builds one replaceable piece (a loss, a
-sampler, a backbone). Its *kind* is the name of the module that defines it, so the file system is
-the registry: adding `losses/my_loss.py` adds the kind "my_loss" and nothing else has to change.
+sampler, a backbone), chosen by its *kind* from its family's table.
 """
 
 import hashlib
 import importlib
 import json
-import pkgutil
 from collections.abc import Iterable, Mapping
 from inspect import isabstract
 from pathlib import Path
@@ -83,61 +81,66 @@ class Spec(BaseModel):
 
 
 class Part(Spec):
-    """Settings that build one replaceable piece; `family` names its sub-package.
+    """Settings that build one replaceable piece: a loss, a sampler, a backbone.
 
-    `places` names the settings that say where something lies on one machine, or who computes it
-    there: they decide no result, so no fingerprint has them.
+    A family is a subclass that names `family` and lists its members in `built_in`; a member names
+    its `kind`. Where a file lies decides nothing. `code_version` is raised by a change of code
+    that changes results; version 1 is in no fingerprint. `places` names the settings that say
+    where something lies on one machine, or who computes it there: they decide no result, so no
+    fingerprint has them.
     """
 
     family: ClassVar[str]
+    built_in: ClassVar[Mapping[str, str]] = {}  # of a family: kind -> "module:Class"
+    kind: ClassVar[str]
+    code_version: ClassVar[int] = 1
     places: ClassVar[frozenset[str]] = frozenset()
-
-    @property
-    def kind(self) -> str:
-        """Name of the module (or package) directly under the family that defines this part."""
-        return type(self).__module__.split(".")[2]
 
     @model_serializer(mode="wrap")
     def _write_kind(self, write: Any, info: Any) -> dict[str, Any]:
-        left_out = self.places if info.context == _WITHOUT_PLACES else ()
-        settings = {name: value for name, value in write(self).items() if name not in left_out}
-        return {"kind": self.kind, **settings}
+        settings: dict[str, Any] = {"kind": self.kind, **write(self)}
+        if info.context != _WITHOUT_PLACES:
+            return settings
+        if self.code_version != 1:
+            settings["code_version"] = self.code_version
+        return {name: value for name, value in settings.items() if name not in self.places}
 
     @model_validator(mode="wrap")
     @classmethod
     def _read_kind(cls, value: Any, read: Any) -> Any:
         if not (isinstance(value, Mapping) and "kind" in value):
             if isinstance(value, Mapping) and isabstract(cls):  # a family, no member
-                raise ValueError(f"is a part: name its kind, one of {', '.join(kinds(cls.family))}")
+                raise ValueError(f"is a part: name its kind, one of {', '.join(kinds(cls))}")
             return read(value)
         settings = dict(value)
-        return part_class(cls.family, settings.pop("kind"))(**settings)
+        return part_class(cls, settings.pop("kind"))(**settings)
 
 
-def kinds(family: str) -> list[str]:
-    """Return every kind of a family: the modules of olivine/<family>/."""
-    package = importlib.import_module(f"olivine.{family}")
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+def family_of(cls: type[Part]) -> type[Part]:
+    """Return the family that a member belongs to; a family's is itself."""
+    return next(base for base in cls.__mro__ if "family" in vars(base))
 
 
-def part_class(family: str, kind: str) -> type[Part]:
-    """Return the one Part defined in olivine/<family>/<kind>, importing only it."""
-    if kind not in kinds(family):
+def kinds(family: type[Part]) -> list[str]:
+    """Return every kind of a family."""
+    return sorted(family_of(family).built_in)
+
+
+def part_class(family: type[Part], kind: str) -> type[Part]:
+    """Return the member of a family that has this kind, importing only its module.
+
+    Raises UserError for a kind that the family does not have.
+    """
+    family = family_of(family)
+    if kind not in family.built_in:
         raise UserError(
-            f"No {kind!r} in olivine/{family}/.{nearest(str(kind), kinds(family))} "
-            f"It has: {', '.join(kinds(family))}."
+            f"No {kind!r} in {family.family}.{nearest(str(kind), kinds(family))} "
+            f"There are: {', '.join(kinds(family))}."
         )
-    name = f"olivine.{family}.{kind}"
-    parts = [
-        thing
-        for thing in vars(importlib.import_module(name)).values()
-        if isinstance(thing, type)
-        and issubclass(thing, Part)
-        and thing.__module__.startswith(name)
-        and thing.family == family
-    ]
-    assert len(parts) == 1, f"olivine/{family}/{kind} must define one Part, it has {len(parts)}"
-    return parts[0]
+    module, _, name = family.built_in[kind].partition(":")
+    part: type[Part] = getattr(importlib.import_module(module), name)
+    assert part.kind == kind, f"{module}:{name} calls itself {part.kind!r}, and is {kind!r}"
+    return part
 
 
 def parse_settings(texts: Iterable[str]) -> dict[str, Any]:

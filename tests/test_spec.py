@@ -9,30 +9,47 @@ from olivine.labellers.embedded import Embedded
 from olivine.labellers.regions import Regions
 from olivine.losses.info_nce import InfoNCE
 from olivine.losses.sup_con import SupCon
+from olivine.network_parts import Backbone, Labeller, Loss, Pooling, Sampler, Teacher
 from olivine.optim import Optimiser
+from olivine.parts import Augmentation, Clustering, Dataset
 from olivine.recipes import RECIPES, demo, recipe
 from olivine.spec import kinds, parse_settings, part_class, read_yaml
 
 FAMILIES = (
-    "datasets",
-    "labellers",
-    "clusterings",
-    "augmentations",
-    "backbones",
-    "teachers",
-    "samplers",
-    "poolings",
-    "losses",
-    "optimisers",
-)
+    Dataset, Labeller, Clustering, Augmentation, Backbone, Teacher, Sampler, Pooling, Loss,
+    Optimiser,
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_module_of_a_family_defines_its_part(family):
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.family)
+def test_every_kind_of_a_familys_table_is_a_member_that_calls_itself_so(family):
+    assert kinds(family)
     for kind in kinds(family):
         part = part_class(family, kind)
-        assert part.family == family
-        assert part.model_construct().kind == kind
+        assert issubclass(part, family)
+        assert part.kind == kind
+        assert part_class(part, kind) is part  # of a member, those of its family
+
+
+class Fixed(Loss):
+    kind = "fixed"
+
+    def build(self, num_channels, num_classes):
+        raise AssertionError
+
+
+class Moved(Fixed):
+    __module__ = "some.other.place"
+
+
+class Changed(Fixed):
+    code_version = 2
+
+
+def test_a_fingerprint_depends_on_kind_and_code_version_and_not_on_where_the_code_lies():
+    assert Moved().fingerprint() == Fixed().fingerprint()
+    assert Changed().fingerprint() != Fixed().fingerprint()
+    assert Changed().to_dict() == Fixed().to_dict() == {"kind": "fixed"}
 
 
 @pytest.mark.parametrize("name", RECIPES)

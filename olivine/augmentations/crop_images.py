@@ -97,6 +97,8 @@ class CropImages(Augmentation):
     sides move by less than a pixel of the output. 1 decodes them in full.
     """
 
+    kind: ClassVar[str] = "crop_images"
+
     rows_px: int = Field(default=224, ge=1)
     columns_px: int = Field(default=416, ge=1)
     min_area: float = Field(default=0.3, gt=0, le=1)

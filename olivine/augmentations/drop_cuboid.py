@@ -1,7 +1,7 @@
 """Cut a random box out of the scan (METHOD §1.4.2)."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -15,6 +15,8 @@ class DropCuboid(Augmentation):
 
     The cut is undone if any image would be left with fewer than `min_pairs` pairs.
     """
+
+    kind: ClassVar[str] = "drop_cuboid"
 
     max_share: float = Field(default=0.2, ge=0, le=1)
     min_pairs: int = Field(default=1024, ge=0)

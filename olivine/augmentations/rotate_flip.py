@@ -1,7 +1,7 @@
 """Turn the scan about the vertical and mirror it (METHOD §1.4.1)."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from olivine.types import Sample
 
 class RotateFlip(Augmentation):
     """Settings: whether to turn by any angle, and the chance to mirror each horizontal axis."""
+
+    kind: ClassVar[str] = "rotate_flip"
 
     rotate: bool = True
     flip_chance: float = 0.5

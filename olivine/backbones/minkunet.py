@@ -28,6 +28,7 @@ class MinkUNet(Backbone):
     rounding, so a checkpoint of one goes on with the other.
     """
 
+    kind: ClassVar[str] = "minkunet"
     places: ClassVar[frozenset[str]] = Backbone.places | {"engine"}
 
     stem_channels: PositiveInt = 32

@@ -7,6 +7,7 @@ checkpoints fit as they are; those of spconv 1 (z, y, x, inputs, outputs) do not
 
 import math
 from collections.abc import Iterator
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +49,8 @@ class VoxelNet(Backbone):
     voxels on top, `spare_cells_z=1`, which leaves two cells in z, the second for what is higher,
     and twice the channels; the weights are the same.
     """
+
+    kind: ClassVar[str] = "voxelnet"
 
     range_m: tuple[float, float, float, float, float, float] = (-51.2, -51.2, -5.0, 51.2, 51.2, 3.0)
     size_m: tuple[float, float, float] = (0.1, 0.1, 0.2)

@@ -7,7 +7,7 @@ carry the names and shapes of the released codes, so their checkpoints fit, with
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +39,8 @@ class WaffleIron(Backbone):
     They take one point per voxel of 0.1 m: `pretrained.voxels` with `coordinates=cartesian` and
     this `range_m`.
     """
+
+    kind: ClassVar[str] = "waffleiron"
 
     width: PositiveInt = 384
     depth: PositiveInt = 48

@@ -5,6 +5,7 @@ HDBSCAN: Campello et al., 2013. Both algorithms are scikit-learn's.
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -24,6 +25,8 @@ class Hdbscan(Clustering):
     counted once per cell of `cell_m`, which bounds the time and makes a thing as dense far as
     near; a superpoint has `min_cells` cells or more.
     """
+
+    kind: ClassVar[str] = "hdbscan"
 
     ground_m: float = Field(default=0.25, gt=0)
     max_range_m: float = Field(default=60.0, gt=0)

@@ -40,7 +40,7 @@ WEIGHTS = Path(__file__).with_suffix(".npz")
 class Embedded(Labeller):
     """Labels images with the package's own weights."""
 
-    version: ClassVar[int] = 1
+    kind: ClassVar[str] = "embedded"
     note: ClassVar[str] = (
         "it was trained on synthetic streets only; on photographs its labels mean little."
     )

@@ -44,7 +44,7 @@ class Imported(Labeller):
     corrected ones, need another `source`.
     """
 
-    version: ClassVar[int] = 1
+    kind: ClassVar[str] = "imported"
     places: ClassVar[frozenset[str]] = frozenset({"folder"})
     source: str = ""
     folder: str = "camseg"  # below the data root, or a path or bucket's URI of its own

@@ -22,8 +22,8 @@ from olivine.parts import Frames
 class ImportedSegments(Labeller):
     """Takes segments from a folder of maps; `source` tells them from others (see `imported`)."""
 
+    kind: ClassVar[str] = "imported_segments"
     makes: ClassVar[Literal["classes", "segments"]] = "segments"
-    version: ClassVar[int] = 1
     places: ClassVar[frozenset[str]] = frozenset({"folder"})
     source: str = ""
     folder: str = "superpixels"  # below the data root, or a path or bucket's URI of its own

@@ -25,6 +25,7 @@ CLASS_NAMES = NUSCENES  # a data set must have these
 class LidarsegTruth(Labeller):
     """Reads the truth, and nothing of the image but its name."""
 
+    kind: ClassVar[str] = "lidarseg_truth"
     reads_truth: ClassVar[bool] = True
     note: ClassVar[str] = "it reads the truth: what learns from it is an upper bound, no method."
 

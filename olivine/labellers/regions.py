@@ -24,8 +24,8 @@ class Regions(Labeller):
     Regions of fewer than `min_px` pixels belong to no segment, nor do pixels without a class.
     """
 
+    kind: ClassVar[str] = "regions"
     makes: ClassVar[Literal["classes", "segments"]] = "segments"
-    version: ClassVar[int] = 1
     of: Labeller
     min_px: int = Field(default=16, ge=1)
     max_segments: int = Field(default=IGNORE, ge=1, le=IGNORE)  # the largest are kept

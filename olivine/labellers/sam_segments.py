@@ -23,8 +23,8 @@ from olivine.weights import identity
 class SamSegments(Labeller):
     """Segments photographs with SAM; pixels under no mask belong to no segment."""
 
+    kind: ClassVar[str] = "sam_segments"
     makes: ClassVar[Literal["classes", "segments"]] = "segments"
-    version: ClassVar[int] = 1
     places: ClassVar[frozenset[str]] = frozenset({"segmenter"})
     segmenter: str = "sam_vit_h"  # published weights by name, or a lab's own file
     points_per_side: int = Field(default=32, ge=1)

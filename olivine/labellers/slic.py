@@ -22,6 +22,7 @@ from olivine.types import IGNORE
 class Slic(Labeller):
     """Cuts every image into about `num_segments` segments that cover it."""
 
+    kind: ClassVar[str] = "slic"
     makes: ClassVar[Literal["classes", "segments"]] = "segments"
     num_segments: int = Field(default=150, ge=1, le=IGNORE)  # asked for; the image decides
     compactness: float = Field(default=6.0, gt=0)  # weight of distance against colour

@@ -64,6 +64,8 @@ class InfoNCE(Loss):
     the same for any number of workers, unlike gathering what each device happens to hold.
     """
 
+    kind: ClassVar[str] = "info_nce"
+
     temperature: float = Field(default=0.07, gt=0)
     gather_keys: bool = False
 

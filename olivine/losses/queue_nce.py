@@ -4,6 +4,8 @@ DepthContrast's loss (Zhang et al. 2021; METHOD §7.1): keys come from a momentu
 are whole scans. The own key may carry a gradient, the queue never does.
 """
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from pydantic import Field
@@ -84,6 +86,8 @@ class QueueNCE(Loss):
 
     The queue starts empty, so the first step has no loss. MoCo's code starts from random rows.
     """
+
+    kind: ClassVar[str] = "queue_nce"
 
     temperature: float = Field(default=0.1, gt=0)
     size: int = Field(default=65_536, ge=1)

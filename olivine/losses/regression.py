@@ -31,6 +31,7 @@ class _Regression(nn.Module):
 class Regression(Loss):
     """It has no settings."""
 
+    kind: ClassVar[str] = "regression"
     shares_keys: ClassVar[bool] = True
 
     def build(self, num_channels: int, num_classes: int) -> nn.Module:

@@ -102,6 +102,8 @@ class SemanticTolerant(Loss):
     its similarity instead. `balanced` counts queries with many look-alikes less.
     """
 
+    kind: ClassVar[str] = "semantic_tolerant"
+
     temperature: float = Field(default=0.07, gt=0)
     min_quantile: float = Field(default=0.01, ge=0, lt=1)
     balanced: bool = True

@@ -85,6 +85,8 @@ class SupCon(Loss):
     workers; the loss stays the same for any number of workers (see `InfoNCE`).
     """
 
+    kind: ClassVar[str] = "sup_con"
+
     temperature: float = Field(default=0.07, gt=0)
     mean_over_positives: bool = False
     gather_keys: bool = False

@@ -5,6 +5,7 @@ Puy et al., "Using a Waffle Iron for Automotive Point Cloud Semantic Segmentatio
 """
 
 import math
+from typing import ClassVar
 
 import torch
 from pydantic import Field, model_validator
@@ -19,6 +20,8 @@ class AdamW(Optimiser):
     Rates rise in a line over `warmup_steps`, then fall in a cosine to `final_lr`; a group with a
     rate of its own falls to the same share of it.
     """
+
+    kind: ClassVar[str] = "adamw"
 
     lr: float = Field(default=2e-3, gt=0)
     beta1: float = Field(default=0.9, ge=0, lt=1)

@@ -1,6 +1,7 @@
 """SGD with a cosine over epochs, as SLidR's family of methods is trained (METHOD §5)."""
 
 import math
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -10,6 +11,8 @@ from olivine.optim import Optimiser, with_first_rates
 
 class Sgd(Optimiser):
     """Settings of torch's SGD; the defaults are SLidR's and OLIVINE's."""
+
+    kind: ClassVar[str] = "sgd"
 
     lr: float = Field(default=0.5, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)

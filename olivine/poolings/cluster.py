@@ -25,6 +25,7 @@ class Cluster(Pooling):
     each of which should find the mean of its own superpoint (its point-to-segment term).
     """
 
+    kind: ClassVar[str] = "cluster"
     match: ClassVar[Literal["pixel", "time"]] = "time"
     queries: Literal["means", "points"] = "means"
 

@@ -21,6 +21,7 @@ from olivine.types import IGNORE
 class Segment(Pooling):
     """Averages by the segment of an image; it has no settings."""
 
+    kind: ClassVar[str] = "segment"
     uses_segments: ClassVar[bool] = True
 
     def __call__(

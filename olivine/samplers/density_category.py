@@ -5,7 +5,7 @@ factor has a temperature: 0 leaves it out, 1 is the paper's.
 """
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -57,6 +57,8 @@ class DensityCategory(Sampler):
     density and class sizes are those of the pair's own scan, and every scan of the group is as
     likely as any other; the published code takes both over the group.
     """
+
+    kind: ClassVar[str] = "density_category"
 
     density_temperature: float = Field(default=1.0, ge=0)
     category_temperature: float = Field(default=1.0, ge=0)

@@ -1,6 +1,6 @@
 """Every pair is as likely as any other (PPKT)."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Int
@@ -13,6 +13,8 @@ from olivine.tensors import PairTable
 
 class Uniform(Sampler):
     """Settings: with `scope` "scan" all scans of a group are as likely, whatever their pairs."""
+
+    kind: ClassVar[str] = "uniform"
 
     scope: Literal["group", "scan"] = "group"
 

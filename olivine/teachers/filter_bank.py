@@ -6,6 +6,7 @@ pixel is its neighbourhood's appearance, never its class.
 """
 
 import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -75,6 +76,8 @@ def _box(x: Float[Tensor, "n k r c"], width: int) -> Float[Tensor, "n k r c"]:
 
 class FilterBankTeacher(Teacher):
     """Settings: `width`, the number of random units."""
+
+    kind: ClassVar[str] = "filter_bank"
 
     width: int = Field(default=96, ge=1)
 

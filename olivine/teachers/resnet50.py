@@ -5,6 +5,7 @@ its authors); SwAV's, DINO's, oBoW's and torchvision's files are read as well.
 """
 
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -19,6 +20,8 @@ class ResNet50Teacher(PretrainedTeacher):
     Dilated its map has a fourth of the image's sides, as SLidR and OLIVINE have it, for 18 times
     the work; without, a thirty-second (PPKT).
     """
+
+    kind: ClassVar[str] = "resnet50"
 
     dilated: bool = True
 

@@ -1,6 +1,7 @@
 """A frozen DINO or DINOv2 transformer: ScaLR's teacher, and one of SLidR's (METHOD 3.4)."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from pydantic import field_validator
@@ -17,6 +18,8 @@ class VisionTransformerTeacher(PretrainedTeacher):
     `normed` takes features behind the last layer norm (DINO's own), otherwise before it (ScaLR).
     Sides of the crops must be multiples of the patch: 224 x 448 for patches of 14.
     """
+
+    kind: ClassVar[str] = "vit"
 
     architecture: str = "dinov2_vitl14"
     normed: bool = False

@@ -6,7 +6,6 @@ from olivine.backbones.minkunet import MinkUNet, num_parameters
 from olivine.errors import UserError
 from olivine.geometry.voxels import Voxelizer
 from olivine.sparse import grid as grid_module
-from olivine.spec import part_class
 from olivine.tensors import Voxels
 
 TINY = MinkUNet(stem_channels=8, planes=(8, 12, 12, 8), blocks=(1, 1, 1, 1))
@@ -35,8 +34,6 @@ def test_minkunet_34_has_the_published_size():
     settings = MinkUNet()
     assert num_parameters(settings.build(1)) == 37_842_976
     assert settings.num_channels == 96
-    assert settings.kind == "minkunet"
-    assert part_class("backbones", "minkunet") is MinkUNet
 
 
 @pytest.mark.parametrize(

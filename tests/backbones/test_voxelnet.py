@@ -18,7 +18,6 @@ from olivine.geometry.voxels import Voxelizer
 from olivine.sparse.coordinates import unpack
 from olivine.sparse.kernel_maps import occupied_cells
 from olivine.sparse.strided import output_shape
-from olivine.spec import part_class
 from olivine.tensors import Voxels
 from olivine.weights import load_state
 
@@ -218,9 +217,7 @@ def test_what_is_high_leaves_no_site_unless_there_is_a_spare_cell(height_m, cell
         assert (network(settings)(source).abs().sum() > 0) == (layers > 0)
 
 
-def test_the_part_is_found_and_its_defaults_survive_a_round_trip():
-    assert part_class("backbones", "voxelnet") is VoxelNet
-    assert VoxelNet().kind == "voxelnet"
+def test_its_defaults_survive_a_round_trip():
     same = VoxelNet.from_dict(VoxelNet().to_dict())
     assert same == VoxelNet()
     assert same.fingerprint() == VoxelNet().fingerprint()

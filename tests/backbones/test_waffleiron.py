@@ -12,7 +12,6 @@ from olivine.backbones.minkunet import num_parameters
 from olivine.backbones.waffleiron import Layers, WaffleIron, project
 from olivine.errors import UserError
 from olivine.geometry.voxels import Voxelizer
-from olivine.spec import part_class
 from olivine.tensors import Voxels
 
 RANGE_M = (-6.0, -4.0, -2.0, 6.0, 5.0, 1.0)
@@ -135,11 +134,6 @@ def test_waffleiron_has_the_published_sizes(width, norm, count):
     layer = (2 + 2 * (9 + 1) + 1) * width + (2 + 2 * (width + 1) + 1) * width
     assert count == embedding + 48 * layer
     assert settings.num_channels == width
-
-
-def test_the_registry_finds_it():
-    assert part_class("backbones", "waffleiron") is WaffleIron
-    assert WaffleIron().kind == "waffleiron"
 
 
 @pytest.mark.parametrize("norm", ["batch", "layer"])

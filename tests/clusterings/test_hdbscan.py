@@ -8,7 +8,6 @@ import pytest
 from olivine.clusterings.hdbscan import Hdbscan, height_above_ground
 from olivine.errors import UserError
 from olivine.parts import Clustering
-from olivine.spec import part_class
 
 GENERATOR = np.random.default_rng(0)
 
@@ -108,7 +107,6 @@ def test_superpoints_of_a_real_pair_of_scans_hold_one_instance_each(shared_data:
 
 
 def test_its_settings_are_its_identity() -> None:
-    assert part_class("clusterings", "hdbscan") is Hdbscan
     assert issubclass(Hdbscan, Clustering)
     assert Hdbscan().identity == Hdbscan().identity != Hdbscan(cell_m=0.3).identity
     with pytest.raises(UserError, match=r"num_keyframes_ahead.*greater than or equal to 0"):

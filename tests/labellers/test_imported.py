@@ -11,10 +11,8 @@ from olivine.errors import UserError
 from olivine.label import label
 from olivine.label_store import LabelStore
 from olivine.labellers.imported import GENERATION_A, GENERATION_B, Imported
-from olivine.spec import part_class
 from olivine.tracking import NullTracker
 from olivine.types import IGNORE
-from olivine.worker import LocalWorker
 
 NAME = "samples/CAM_0/image-000.jpg"  # 9 rows, 16 columns
 MAP = "camseg/CAM_0/image-000.png"
@@ -130,7 +128,7 @@ def test_what_is_missing_or_broken_is_recorded_by_the_job_and_the_rest_is_taken(
     config = LabelConfig(dataset=Folder(), labeller=Imported.from_dict(B))
     runtime = Runtime(data_root=str(tmp_path / "data"), out=str(tmp_path / "out"))
 
-    result = label(config, runtime, LocalWorker(), NullTracker())
+    result = label(config, runtime, NullTracker())
 
     assert result.num_labelled == 2
     assert set(result.failed) == {names[1], names[2]}
@@ -143,7 +141,6 @@ def test_what_is_missing_or_broken_is_recorded_by_the_job_and_the_rest_is_taken(
 def test_identity_is_of_the_labels_and_not_of_their_place() -> None:
     labels = Imported.from_dict(B)
 
-    assert part_class("labellers", "imported") is Imported
     assert labels.identity == labels.override({"folder": "/mnt/camseg"}).identity
     assert labels.fingerprint() == labels.override({"folder": "/mnt/camseg"}).fingerprint()
     changes = {"source": "ours", "generation": "A", "zero": "barrier", "ignored_ids": [40]}

@@ -8,7 +8,6 @@ from PIL import Image
 
 from olivine.errors import UserError
 from olivine.labellers.imported_segments import ImportedSegments
-from olivine.spec import part_class
 
 CPU = torch.device("cpu")
 
@@ -31,7 +30,6 @@ def test_segments_are_taken_as_they_are(tmp_path: Path) -> None:
 
 
 def test_they_have_a_source_and_no_names(tmp_path: Path) -> None:
-    assert part_class("labellers", "imported_segments") is ImportedSegments
     segments = ImportedSegments(source="SEEM")
     assert (segments.makes, segments.class_names) == ("segments", ())
     assert segments.identity == ImportedSegments(source="SEEM", folder="/mnt/seem").identity

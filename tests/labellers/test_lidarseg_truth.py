@@ -16,10 +16,8 @@ from olivine.label_store import LabelStore
 from olivine.labellers.lidarseg_truth import CLASS_NAMES, LidarsegTruth, true_map
 from olivine.loading import make_sample
 from olivine.pair_classes import PairClasses
-from olivine.spec import part_class
 from olivine.tracking import NullTracker
 from olivine.types import IGNORE, Frame
-from olivine.worker import LocalWorker
 
 CPU = torch.device("cpu")
 REAL = {"nuscenes_scene0061_keyframe0": "v1.0-mini", "nuscenes_val_fd842039": "v1.0-trainval"}
@@ -66,7 +64,7 @@ def test_pretraining_reads_the_truth_of_a_labelled_world(tiny_world: Path, tmp_p
     config = LabelConfig(dataset=dataset, labeller=LidarsegTruth())
     runtime = Runtime(data_root=str(tiny_world), out=str(tmp_path / "out"), cache_dir=str(tmp_path))
 
-    result = label(config, runtime, LocalWorker(), NullTracker())
+    result = label(config, runtime, NullTracker())
 
     frames = dataset.open(tiny_world, tmp_path)
     store = LabelStore.open(tmp_path / "out", frames.fingerprint, LidarsegTruth().identity)
@@ -113,6 +111,5 @@ def test_an_image_of_another_split_is_refused(tiny_world: Path, tmp_path: Path) 
 
 
 def test_it_says_that_it_reads_the_truth() -> None:
-    assert part_class("labellers", "lidarseg_truth") is LidarsegTruth
     assert LidarsegTruth.reads_truth
     assert LidarsegTruth().class_names == CLASS_NAMES == TRUE_NAMES

@@ -10,7 +10,6 @@ from skimage.segmentation import slic
 from olivine.errors import UserError
 from olivine.labellers.slic import Slic
 from olivine.network_parts import Labeller
-from olivine.spec import part_class
 from olivine.types import IGNORE
 
 SIZE = (90, 160)
@@ -62,7 +61,6 @@ def test_more_segments_than_a_map_holds_are_refused(image: np.ndarray) -> None:
 
 
 def test_it_makes_segments_without_names_and_sees_no_truth() -> None:
-    assert part_class("labellers", "slic") is Slic
     assert (Slic.makes, Slic().class_names, Slic.reads_truth) == ("segments", (), False)
     assert Labeller.makes == "classes"
     assert Slic().identity != Slic(num_segments=30).identity

@@ -9,7 +9,6 @@ from olivine.foundation.resnet import ResNet50
 from olivine.network_parts import CPU
 from olivine.networks import Frozen, read_map
 from olivine.recipes import recipe
-from olivine.spec import part_class
 from olivine.teachers.filter_bank import FilterBankTeacher
 from olivine.teachers.resnet50 import ResNet50Teacher
 
@@ -85,7 +84,6 @@ def test_weights_are_known_by_their_content_wherever_they_lie(
 
 
 def test_no_weights_and_no_file_are_told(tmp_path: Path) -> None:
-    assert part_class("teachers", "resnet50") is ResNet50Teacher
     for ask in (lambda teacher: teacher.identity, lambda teacher: teacher.build()):
         with pytest.raises(UserError, match=r"--set pretrained.teacher.weights=PATH"):
             ask(ResNet50Teacher())

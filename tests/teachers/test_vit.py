@@ -6,7 +6,6 @@ import torch
 from olivine.errors import UserError
 from olivine.foundation.vit import VisionTransformer
 from olivine.recipes import recipe
-from olivine.spec import part_class
 from olivine.teachers.vit import VisionTransformerTeacher
 
 
@@ -23,7 +22,6 @@ def test_it_gives_the_map_its_settings_promise(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_architecture_and_missing_weights_are_told() -> None:
-    assert part_class("teachers", "vit") is VisionTransformerTeacher
     with pytest.raises(UserError, match=r"Did you mean 'dinov2_vits14'"):
         VisionTransformerTeacher.from_dict({"architecture": "dinov2_vits_14"})
     with pytest.raises(UserError, match=r"authors' file of dinov2_vitl14: --set"):

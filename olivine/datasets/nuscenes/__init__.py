@@ -5,7 +5,7 @@ Scenes come in the order of scene.json and keyframes in the order they were driv
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -22,6 +22,8 @@ class Nuscenes(Dataset):
     counted from 1, those whose number is a multiple of it. Of the 700 scenes of train, steps
     100, 20, 10, 4 and 1 keep 7, 35, 70, 175 and 700.
     """
+
+    kind: ClassVar[str] = "nuscenes"
 
     version: Literal["v1.0-mini", "v1.0-trainval", "v1.0-test"] = "v1.0-trainval"
     split: str = "train"  # official, SLidR's parametrizing (600) and verifying (100), or all

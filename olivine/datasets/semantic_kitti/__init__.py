@@ -9,7 +9,7 @@ An evaluation data set: no images and no poses are read. The LiDAR's x points fo
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -28,6 +28,8 @@ class SemanticKitti(Dataset):
     `intensity_scale` + `intensity_offset`; as in the published codes that is 1 to 2, where nuScenes
     has 0 to 255 (METHOD 8.4).
     """
+
+    kind: ClassVar[str] = "semantic_kitti"
 
     split: Literal["train", "val", "test"] = "train"
     frame_step: int = Field(default=1, ge=1)

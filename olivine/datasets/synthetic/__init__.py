@@ -9,6 +9,7 @@ only: sweeps between them and radars are not written.
 """
 
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -25,6 +26,8 @@ __all__ = ["CLASS_NAMES", "SCENE_NAMES", "Synthetic", "WorldConfig", "read_truth
 
 class Synthetic(Dataset):
     """Which keyframes and cameras of which world; the first three settings are `Nuscenes`'s."""
+
+    kind: ClassVar[str] = "synthetic"
 
     split: str = "mini_train"
     scene_step: int = Field(default=1, ge=1)

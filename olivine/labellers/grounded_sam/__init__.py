@@ -27,7 +27,7 @@ class GroundedSam(Labeller):
     make them a class of their own, `uncovered="background"`, the first of the vocabulary.
     """
 
-    version: ClassVar[int] = 1
+    kind: ClassVar[str] = "grounded_sam"
     places: ClassVar[frozenset[str]] = frozenset({"detector", "segmenter", "text_encoder"})
     engine: Literal["packages", "transformers"] = "packages"
     vocabulary: Vocabulary = Field(

@@ -182,6 +182,8 @@ class VMF(Loss):
     sharp.
     """
 
+    kind: ClassVar[str] = "vmf"
+
     momentum: float = Field(default=0.9999, gt=0, lt=1)
     warmup_steps: int = Field(default=10_001, ge=0)  # the code's global_step <= 10000
     freeze: bool = True

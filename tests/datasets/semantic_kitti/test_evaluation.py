@@ -124,7 +124,7 @@ def test_a_method_of_images_is_refused_scans_alone(small, tmp_path):
     with pytest.raises(UserError, match=r"has no images, .* pretrained\.data\.kind"):
         PretrainData.open(config.pretrained, runtime, frames)
     with pytest.raises(UserError, match="has no images to label"):
-        label(label_config(config.pretrained), runtime, LocalWorker(), NullTracker())
+        label(label_config(config.pretrained), runtime, NullTracker())
 
 
 TINY_PRETRAINING = {

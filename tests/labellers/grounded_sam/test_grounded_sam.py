@@ -14,10 +14,8 @@ from olivine.label import label
 from olivine.label_store import LabelStore
 from olivine.labellers.grounded_sam import GroundedSam
 from olivine.labellers.grounded_sam.labeller import GroundedSamLabeller
-from olivine.spec import part_class
 from olivine.tracking import NullTracker
 from olivine.types import IGNORE
-from olivine.worker import LocalWorker
 
 CPU = torch.device("cpu")
 FRAMES = FolderFrames(Path())
@@ -223,7 +221,7 @@ def test_real_photos_go_through_the_whole_stage(
 
     settings = small["packages"].override({"short_side_px": 160, "max_side_px": 280})
     config = LabelConfig(dataset=Folder(), labeller=settings)
-    result = label(config, runtime, LocalWorker(), NullTracker())
+    result = label(config, runtime, NullTracker())
 
     assert result.num_failed == 0
     assert result.num_labelled == len(list(data.iterdir())) >= 3
@@ -232,7 +230,3 @@ def test_real_photos_go_through_the_whole_stage(
     for photo in data.iterdir():
         with Image.open(photo) as image:
             assert store.read(f"samples/{photo.name}").ids.shape == (image.height, image.width)
-
-
-def test_it_is_a_kind() -> None:
-    assert part_class("labellers", "grounded_sam") is GroundedSam
