@@ -16,12 +16,13 @@ import yaml
 from jaxtyping import Float
 from torch import nn
 
-from olivine.checkpoint import parse_state
-from olivine.config import PretrainConfig
-from olivine.errors import UserError
-from olivine.pretrain import NUM_INPUT_CHANNELS, fit_weights
-from olivine.storage import Store
-from olivine.training import choose_device
+from olivine.core.devices import choose_device
+from olivine.core.errors import UserError
+from olivine.core.storage import Store
+from olivine.data.geometry.voxelization import voxelize
+from olivine.training.checkpoints import parse_state
+from olivine.training.config import PretrainConfig
+from olivine.training.pretrain import NUM_INPUT_CHANNELS, fit_weights
 
 Scan = Float[np.ndarray, "points 3"]
 Values = Float[np.ndarray, " points"]
@@ -114,8 +115,8 @@ class PointEncoder:
         self, xyz_m: Sequence[Scan], intensity: Sequence[Values]
     ) -> list[Float[np.ndarray, "_ channels"]]:
         """Return the features of several scans, in one pass through the network."""
-        voxels = self._voxels.voxelize(
-            list(xyz_m), list(intensity), every_point=self._outside == "nearest"
+        voxels = voxelize(
+            self._voxels, list(xyz_m), list(intensity), every_point=self._outside == "nearest"
         )
         with torch.no_grad():
             rows = self._network(voxels.to(self.device)).float().cpu()

@@ -1,68 +1,8 @@
-"""The evaluation stage on Ray Train, after the pretraining it needs."""
+"""An evaluation, after the pretraining it needs, as a Ray job."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from functools import partial
 
-from ray.train import UserCallback
-from ray.tune.integration.ray_train import TuneReportCallback
-
-from olivine import evaluate as stage
-from olivine.config import EvaluateConfig, Runtime
-from olivine.progress import Report
-from olivine.tracking import Tracker
-from olivine.training import choose_device
-from olivine.worker import Worker
-from ray_jobs.feeding import feed_of, require_cpus
-from ray_jobs.pretrain import pretrain_on_ray
-from ray_jobs.ray_worker import train_on_ray
-from ray_jobs.trial import TuneWorker
-
-
-def evaluate_on_ray(
-    config: EvaluateConfig,
-    runtime: Runtime,
-    tracker: Tracker,
-    callbacks: Sequence[UserCallback] = (),
-) -> stage.EvaluateResult:
-    """Evaluate on the connected Ray cluster, or return what an earlier run found.
-
-    `callbacks` are told of every report.
-    """
-    stage.open_splits(config, runtime)  # what lacks is told before a pretraining of hours
-    pretrain_on_ray(config.pretrained, runtime, tracker, callbacks)
-    done = stage.finished(config, runtime, tracker)
-    if done is None:
-        stage.start_anew(config, runtime, tracker)
-        work = partial(_evaluate, config, runtime)
-        train_on_ray(work, "evaluate", runtime, tracker, callbacks)
-        done = stage.finished(config, runtime, tracker)
-    assert done is not None, "an evaluation that ended has left its scores"
-    return done
-
-
-def trial(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Mapping[str, float]:
-    """Return an experiment's scores and its hours, as a trial of a sweep.
-
-    It runs in this process, or on several workers if asked for; either way the sweep's scheduler
-    hears of every epoch.
-    """
-    if runtime.num_workers > 1:
-        result = evaluate_on_ray(config, runtime, tracker, [TuneReportCallback()])
-    else:
-        require_cpus(runtime, 0)  # its own is reserved
-        worker = TuneWorker(choose_device(runtime.device), feed_of(runtime))
-        result = stage.experiment(config, runtime, worker, tracker)
-    return {**result.scores, "hours": stage.device_hours(config, runtime, tracker)}
-
-
-def _evaluate(
-    config: EvaluateConfig, runtime: Runtime, worker: Worker, tracker: Tracker, report: Report
-) -> None:
-    stage.evaluate(config, runtime, worker, tracker, report=report)
-
+from olivine.cli.main import main
 
 if __name__ == "__main__":
-    from olivine.cli import main
-
     sys.exit(main(["evaluate", *sys.argv[1:]]))

@@ -2,7 +2,7 @@
 
 import sys
 
-if __name__ == "__main__":
-    from olivine.cli import main
+from olivine.cli.main import main
 
+if __name__ == "__main__":
     sys.exit(main(["table", *sys.argv[1:]]))

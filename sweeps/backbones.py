@@ -21,18 +21,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from olivine import recipes
-from olivine.backbones.minkunet import MinkUNet
-from olivine.backbones.voxelnet import VoxelNet
-from olivine.backbones.waffleiron import WaffleIron
-from olivine.config import EvaluateConfig
-from olivine.geometry.voxels import Voxelizer
-from olivine.network_parts import Backbone
-from olivine.optim import Optimiser
-from olivine.optimisers.adamw import AdamW
-from olivine.optimisers.sgd import Sgd
-from olivine.sweep import Sweep
-from sweeps.label_fraction import MORE, ONE_PERCENT
+from olivine.data.geometry.voxels import Voxelizer
+from olivine.experiments import recipes
+from olivine.experiments.sweep import Sweep
+from olivine.models.backbones.base import Backbone
+from olivine.models.backbones.minkunet import MinkUNet
+from olivine.models.backbones.voxelnet import VoxelNet
+from olivine.models.backbones.waffleiron import WaffleIron
+from olivine.training.config import EvaluateConfig
+from olivine.training.optimisers.adamw import AdamW
+from olivine.training.optimisers.base import Optimiser
+from olivine.training.optimisers.sgd import Sgd
+
+from .label_fraction import MORE, ONE_PERCENT
 
 
 @dataclass(frozen=True)

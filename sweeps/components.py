@@ -15,7 +15,7 @@ Expected: every row above random by far; the order of the paper, PPKT < vMF < cl
 and a rare class is seen in full by any sampler.
 """
 
-from olivine.sweep import Sweep
+from olivine.experiments.sweep import Sweep
 
 PIXEL, CLASS, COMPACT = (
     f"pretrained.method.terms.{term}.weight" for term in ("pixel", "class", "compact")

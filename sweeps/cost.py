@@ -21,10 +21,11 @@ they read no images; Seal more, with a second scan in every step.
 from collections.abc import Callable
 from typing import Any
 
-from olivine.config import EvaluateConfig, PretrainConfig
-from olivine.losses.vmf import VMF
-from olivine.sweep import Sweep
-from sweeps.methods import ROWS
+from olivine.experiments.sweep import Sweep
+from olivine.methods.losses.vmf import VMF
+from olivine.training.config import EvaluateConfig, PretrainConfig
+
+from .methods import ROWS
 
 NUM_EPOCHS = 2
 

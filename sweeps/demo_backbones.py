@@ -10,16 +10,17 @@ Expected: a gain for each network with one scene, a smaller one with eight; Voxe
 others, as it sees from above.
 """
 
-from olivine.backbones.voxelnet import VoxelNet
-from olivine.backbones.waffleiron import WaffleIron
-from olivine.demo_scale import DEMO_BACKBONE, at_demo_scale
-from olivine.geometry.voxels import Voxelizer
-from olivine.optimisers.adamw import AdamW
-from olivine.optimisers.sgd import Sgd
-from olivine.recipes import demo
-from olivine.sweep import Sweep
-from sweeps.backbones import Network, rows, waffleiron_share
-from sweeps.demo_methods import ONE_SCENE
+from olivine.data.geometry.voxels import Voxelizer
+from olivine.experiments.demo_scale import DEMO_BACKBONE, at_demo_scale
+from olivine.experiments.recipes import demo
+from olivine.experiments.sweep import Sweep
+from olivine.models.backbones.voxelnet import VoxelNet
+from olivine.models.backbones.waffleiron import WaffleIron
+from olivine.training.optimisers.adamw import AdamW
+from olivine.training.optimisers.sgd import Sgd
+
+from .backbones import Network, rows, waffleiron_share
+from .demo_methods import ONE_SCENE
 
 WAFFLEIRON = WaffleIron(width=32, depth=4, grids=((50, 50), (50, 8), (50, 8)), drop_path=0.0)
 VOXELNET = VoxelNet(size_m=(0.4, 0.4, 0.2))

@@ -10,9 +10,10 @@ Expected: PointContrast and DepthContrast least, as they read no images; Seal mo
 scan in every step.
 """
 
-from olivine.demo_scale import at_demo_scale
-from olivine.sweep import Sweep
-from sweeps.cost import rows
+from olivine.experiments.demo_scale import at_demo_scale
+from olivine.experiments.sweep import Sweep
+
+from .cost import rows
 
 SWEEP = Sweep(
     name="demo_cost",

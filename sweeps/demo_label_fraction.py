@@ -10,10 +10,11 @@ scene, are those of `demo_methods`.
 Expected: what pretraining gains shrinks as labels become many.
 """
 
-from olivine.demo_scale import at_demo_scale
-from olivine.sweep import Sweep
-from sweeps.demo_methods import ONE_SCENE
-from sweeps.label_fraction import WITH_MORE_LABELS, rows
+from olivine.experiments.demo_scale import at_demo_scale
+from olivine.experiments.sweep import Sweep
+
+from .demo_methods import ONE_SCENE
+from .label_fraction import WITH_MORE_LABELS, rows
 
 SWEEP = Sweep(
     name="demo_label_fraction",

@@ -8,7 +8,7 @@ Cost: 24 points, one seed, up to a minute each on one CPU.
 Expected: nothing is in print; on data so small the seed may move the score more than the weights.
 """
 
-from sweeps.loss_weights_search import SWEEP as FULL
+from .loss_weights_search import SWEEP as FULL
 
 assert FULL.search is not None
 SWEEP = FULL.model_copy(

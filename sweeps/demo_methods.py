@@ -11,9 +11,10 @@ Cost: 11 rows x 2 protocols x 5 seeds, about half a minute each on one CPU.
 Expected: the README's table of methods, where five seeds do not tell all neighbours apart.
 """
 
-from olivine.demo_scale import at_demo_scale
-from olivine.sweep import Sweep
-from sweeps.methods import TEN_PERCENT, rows
+from olivine.experiments.demo_scale import at_demo_scale
+from olivine.experiments.sweep import Sweep
+
+from .methods import TEN_PERCENT, rows
 
 ONE_SCENE = {**TEN_PERCENT, "train.scene_step": 8, "optimiser.lr": 0.05, "head_lr": 0.5}
 

@@ -18,8 +18,8 @@ CPU.
 Expected: truth above OLIVINE, all others below, by the gains in print.
 """
 
-from olivine.labellers.lidarseg_truth import LidarsegTruth
-from olivine.sweep import Sweep
+from olivine.experiments.sweep import Sweep
+from olivine.labels.labellers.lidarseg_truth import LidarsegTruth
 
 TERMS = "pretrained.method.terms"
 DENSITY, CATEGORY = (f"{TERMS}.class.sample.{f}_temperature" for f in ("density", "category"))

@@ -21,9 +21,10 @@ points to 2 between OLIVINE and random.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from olivine.config import EvaluateConfig
-from olivine.sweep import Sweep
-from sweeps.methods import ROWS, TEN_PERCENT
+from olivine.experiments.sweep import Sweep
+from olivine.training.config import EvaluateConfig
+
+from .methods import ROWS, TEN_PERCENT
 
 ONE_PERCENT = {"1 %": {**TEN_PERCENT, "train.scene_step": 100, "num_epochs": 100}}
 MORE = {  # one scene in so many

@@ -15,8 +15,9 @@ hours each on four RTX 3090 at the paper's size, unless they are in the store.
 Expected: the paper's order with 1 %; what pretraining gains shrinks as labels become many.
 """
 
-from olivine.sweep import Sweep
-from sweeps.methods import ROWS
+from olivine.experiments.sweep import Sweep
+
+from .methods import ROWS
 
 LONG = {"num_epochs": 50}  # more labels are seen for fewer epochs
 SHARES = {  # SLidR's: one scan in so many

@@ -25,11 +25,11 @@ Expected: embedded far below, then Grounded-SAM, SEEM, truth; 16 prompts above 1
 construction vehicles and other ground then have a class.
 """
 
-from olivine.labellers.embedded import Embedded
-from olivine.labellers.grounded_sam import GroundedSam
-from olivine.labellers.imported import Imported
-from olivine.labellers.lidarseg_truth import LidarsegTruth
-from olivine.sweep import Sweep
+from olivine.experiments.sweep import Sweep
+from olivine.labels.labellers.embedded import Embedded
+from olivine.labels.labellers.grounded_sam import GroundedSam
+from olivine.labels.labellers.imported import Imported
+from olivine.labels.labellers.lidarseg_truth import LidarsegTruth
 
 LABELS, UNLABELLED_AS_CLASS = "pretrained.labels", {"pretrained.method.ignored_as_class": True}
 THIRTEEN = GroundedSam(segmenter="sam_hq_vit_h")

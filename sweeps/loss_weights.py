@@ -13,7 +13,7 @@ Expected: a loss wherever a weight is 0, since in the paper's ablation every ter
 between half and double. How much is not in print.
 """
 
-from olivine.sweep import Sweep
+from olivine.experiments.sweep import Sweep
 
 WEIGHTS = {  # beside the recipe's 0.5, 0.5 and 1
     "pixel": ("pixel", (0.0, 0.25, 1.0)),

@@ -14,8 +14,8 @@ Expected: nothing is in print. The best of 24 points with one seed is flattered:
 the recipe by rows and seeds before you believe it.
 """
 
-from olivine.search_space import Real, Search
-from olivine.sweep import Sweep
+from olivine.experiments.search_space import Real, Search
+from olivine.experiments.sweep import Sweep
 
 SWEEP = Sweep(
     name="loss_weights_search",

@@ -15,9 +15,9 @@ Expected: the paper's order, with the two methods without images between random 
 from collections.abc import Callable
 from typing import Any
 
-from olivine import recipes
-from olivine.config import EvaluateConfig
-from olivine.sweep import Sweep
+from olivine.experiments import recipes
+from olivine.experiments.sweep import Sweep
+from olivine.training.config import EvaluateConfig
 
 ROWS = {
     "random": recipes.random,

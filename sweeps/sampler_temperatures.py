@@ -15,7 +15,7 @@ Expected: the paper's order at the corners, 0.5 beside 1. On small data, where f
 had and a rare class is seen in full by any draw, hardly a difference.
 """
 
-from olivine.sweep import Sweep
+from olivine.experiments.sweep import Sweep
 
 SWEEP = Sweep(
     name="sampler_temperatures",

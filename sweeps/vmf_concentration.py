@@ -19,7 +19,7 @@ Expected: bias correction alone pulls three times as hard, so a loss unless it i
 capped; then a small gain if rare classes were pulled too little.
 """
 
-from olivine.sweep import Sweep
+from olivine.experiments.sweep import Sweep
 
 LOSS = "pretrained.method.terms.compact.loss"
 CORRECTED = {f"{LOSS}.bias_correction": True}

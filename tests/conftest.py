@@ -28,7 +28,8 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the root of a small synthetic world: ten scenes of two keyframes, 160 x 90 images."""
-    from olivine.datasets.synthetic import WorldConfig, write_world
+    from olivine.data.datasets.synthetic.config import WorldConfig
+    from olivine.data.datasets.synthetic.export.writing import write_world
 
     config = WorldConfig(keyframes_per_scene=2, image_width_px=160, num_firings=120)
     return write_world(config, tmp_path_factory.mktemp("world") / "tiny", num_processes=2)

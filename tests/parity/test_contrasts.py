@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from olivine import contrast
-from olivine.losses.info_nce import info_nce
-from olivine.losses.sup_con import sup_con
+from olivine.methods.losses import log_sum_exp as contrast
+from olivine.methods.losses.info_nce.loss import info_nce
+from olivine.methods.losses.sup_con.loss import sup_con
 
 NUM = 50
 GENERATOR = torch.Generator().manual_seed(0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from olivine.samplers.density_category import range_density
+from olivine.methods.samplers.density_category.sampler import range_density
 
 NEAR = 60 * torch.rand(3000, generator=torch.Generator().manual_seed(0)) ** 2
 CASES = {

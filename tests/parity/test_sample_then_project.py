@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from olivine.networks import read_map
+from olivine.methods.features import read_map
 
 GENERATOR = torch.Generator().manual_seed(0)
 MAPS = torch.randn(2, 10, 5, 7, generator=GENERATOR, dtype=torch.double)

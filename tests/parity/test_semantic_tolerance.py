@@ -3,7 +3,11 @@
 import torch
 import torch.nn.functional as F
 
-from olivine.losses.semantic_tolerant import logit_weights, query_weights, semantic_tolerant
+from olivine.methods.losses.semantic_tolerant.loss import (
+    logit_weights,
+    query_weights,
+    semantic_tolerant,
+)
 
 GENERATOR = torch.Generator().manual_seed(0)
 QUERIES, KEYS = (

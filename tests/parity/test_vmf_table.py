@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from olivine.losses.vmf import VMF
-from olivine.losses.vmf.density import concentration, log_bessel, log_normaliser
-from olivine.tensors import Matched
+from olivine.methods.losses.vmf import VMF
+from olivine.methods.losses.vmf.density import concentration, log_bessel, log_normaliser
+from olivine.methods.matched import Matched
 
 TABLE = [  # mean length, kappa, log I_31(kappa), log K_64(kappa), length of an official bank, kappa
     (0.1, 6.46, -41.403, 40.44, 0.063, 4.06),

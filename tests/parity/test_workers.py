@@ -6,13 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from olivine.losses.info_nce import InfoNCE
-from olivine.losses.queue_nce import QueueNCE
-from olivine.losses.sup_con import SupCon
-from olivine.losses.vmf import VMF
-from olivine.network_parts import Stateful
-from olivine.tensors import Matched
-from olivine.types import IGNORE
+from olivine.data.records import IGNORE
+from olivine.methods.losses.info_nce import InfoNCE
+from olivine.methods.losses.queue_nce import QueueNCE
+from olivine.methods.losses.stateful import Stateful
+from olivine.methods.losses.sup_con import SupCon
+from olivine.methods.losses.vmf import VMF
+from olivine.methods.matched import Matched
 
 LOSSES = {
     "info_nce": InfoNCE(gather_keys=True),

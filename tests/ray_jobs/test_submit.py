@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from olivine.mlflow_tracker import MlflowTracker
+from olivine.tracking.mlflow_backend.tracker import MlflowTracker
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 START_S, JOB_S = 60, 150
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

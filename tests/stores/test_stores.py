@@ -15,17 +15,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from olivine import evaluate, pretrain
-from olivine.checkpoint import Checkpoints
-from olivine.config import EvaluateConfig, Runtime
+from olivine.core.runtime import Runtime
+from olivine.core.spec import read_yaml
+from olivine.core.storage import Store
 from olivine.inference import PointEncoder, load_backbone
-from olivine.label_store import LabelStore
-from olivine.mlflow_client import open_client
-from olivine.mlflow_tracker import MlflowTracker
-from olivine.results import write_results
-from olivine.spec import read_yaml
-from olivine.storage import Store
-from olivine.tracking import RunRecord
+from olivine.labels.store import LabelStore
+from olivine.results.tables.write import write_results
+from olivine.tracking.mlflow_backend.client import open_client
+from olivine.tracking.mlflow_backend.tracker import MlflowTracker
+from olivine.tracking.tracker import RunRecord
+from olivine.training import evaluate, pretrain
+from olivine.training.checkpoints import Checkpoints
+from olivine.training.config import EvaluateConfig
 
 HERE = Path(__file__).parent
 ARCHIVES = sorted(HERE.glob("*.tar.xz"))

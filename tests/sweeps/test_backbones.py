@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from olivine.optimisers.adamw import AdamW
-from olivine.recipes import RECIPES
-from olivine.sweep import expand, find_sweep
+from olivine.data.geometry.voxelization import voxelize
+from olivine.experiments.recipes import RECIPES
+from olivine.experiments.sweep import expand
+from olivine.experiments.sweep_files import find_sweep
+from olivine.training.optimisers.adamw import AdamW
 
 STEPS_PER_EPOCH = {  # frames of the labelled scenes over the batch
     "backbones": {"1 %": 17, "10 %": 175, "100 %": 1758},
@@ -56,7 +58,7 @@ def test_the_demos_networks_have_features_of_what_lies_in_their_voxels(tiny_scan
     found = configs("demo_backbones")
     for name in ("WaffleIron", "MinkUNet", "VoxelNet"):
         config = found[f"{name} random, 1 of 8 scenes"].pretrained
-        batch = config.voxels.voxelize([tiny_scan[:, :3].numpy()], [tiny_scan[:, 3].numpy()])
+        batch = voxelize(config.voxels, [tiny_scan[:, :3].numpy()], [tiny_scan[:, 3].numpy()])
         torch.manual_seed(0)
         features = config.backbone.build(config.voxels.num_channels)(batch)
         assert features.shape == (len(batch.coordinates), config.backbone.num_channels)

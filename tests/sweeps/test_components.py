@@ -1,7 +1,8 @@
 import pytest
 
-from olivine.recipes import RECIPES
-from olivine.sweep import expand, find_sweep
+from olivine.experiments.recipes import RECIPES
+from olivine.experiments.sweep import expand
+from olivine.experiments.sweep_files import find_sweep
 
 SWEEP = find_sweep("components")
 

@@ -2,11 +2,13 @@
 
 import pytest
 
-from olivine.demo_scale import at_demo_scale
-from olivine.recipes import RECIPES
-from olivine.sweep import expand, find_sweep
-from sweeps.cost import NUM_EPOCHS
-from sweeps.methods import ROWS
+from olivine.experiments.demo_scale import at_demo_scale
+from olivine.experiments.recipes import RECIPES
+from olivine.experiments.sweep import expand
+from olivine.experiments.sweep_files import find_sweep, sweep_module
+
+NUM_EPOCHS = sweep_module("cost").NUM_EPOCHS
+ROWS = sweep_module("methods").ROWS
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 import pytest
 
-from olivine.demo_scale import at_demo_scale
-from olivine.published import in_print, protocol_of
-from olivine.recipes import RECIPES
-from olivine.sweep import expand, find_sweep
-from sweeps.label_fraction import WITH_MORE_LABELS
-from sweeps.methods import ROWS
+from olivine.experiments.demo_scale import at_demo_scale
+from olivine.experiments.recipes import RECIPES
+from olivine.experiments.sweep import expand
+from olivine.experiments.sweep_files import find_sweep, sweep_module
+from olivine.results.tables.published import in_print, protocol_of
+
+WITH_MORE_LABELS = sweep_module("label_fraction").WITH_MORE_LABELS
+ROWS = sweep_module("methods").ROWS
 
 
 def trials_of(name: str) -> dict:

@@ -2,10 +2,12 @@
 
 import pytest
 
-from olivine.published import in_print, protocol_of
-from olivine.recipes import RECIPES
-from olivine.sweep import expand, find_sweep
-from sweeps.methods import ROWS
+from olivine.experiments.recipes import RECIPES
+from olivine.experiments.sweep import expand
+from olivine.experiments.sweep_files import find_sweep, sweep_module
+from olivine.results.tables.published import in_print, protocol_of
+
+ROWS = sweep_module("methods").ROWS
 
 SWEEP = find_sweep("label_fraction_semantickitti")
 

@@ -1,10 +1,12 @@
 import pytest
 
-from olivine.demo_scale import at_demo_scale
-from olivine.published import in_print
-from olivine.recipes import RECIPES
-from olivine.sweep import expand, find_sweep
-from sweeps.methods import ROWS
+from olivine.experiments.demo_scale import at_demo_scale
+from olivine.experiments.recipes import RECIPES
+from olivine.experiments.sweep import expand
+from olivine.experiments.sweep_files import find_sweep, sweep_module
+from olivine.results.tables.published import in_print
+
+ROWS = sweep_module("methods").ROWS
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ import re
 
 import pytest
 
-from olivine.published import in_print
-from olivine.recipes import RECIPES
-from olivine.sweep import Trial, expand, find_sweep, point_of, sweep_names
-from olivine.sweep_commands import TABLES
+from olivine.experiments.recipes import RECIPES
+from olivine.experiments.sweep import Trial, expand, point_of
+from olivine.experiments.sweep_files import find_sweep, sweep_names
+from olivine.results.paper_tables import TABLES
+from olivine.results.tables.published import in_print
 
 NAMES = sweep_names()
 ABLATIONS = [name for name in NAMES if find_sweep(name).search is None]

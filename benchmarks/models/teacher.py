@@ -1,0 +1,121 @@
+"""What does a frozen teacher cost: as its library calls it, as we do, compiled, and read back?
+
+    python benchmarks/models/teacher.py [--networks resnet50 dinov2_vits14] [--size 112 208] \
+        [--images 2]
+
+Every way is compared with the library's own call in float32. Ours is channels-last; bfloat16 is
+left out where the processor has none; compiled is torch.compile, whose time to compile is that of
+the clock. Reading kept maps back is `olivine.teacher_maps` on a local disk, from the system's
+memory of it. Random weights, processor time, best round; one thread, unless --threads says more.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from olivine.core.devices import has_bfloat16
+from olivine.core.storage import Store
+from olivine.models.foundation.image_input import ImageNetwork
+from olivine.models.foundation.resnet import ResNet50
+from olivine.models.foundation.vit import ARCHITECTURES, VisionTransformer
+from olivine.models.teachers.map_cache import TeacherMaps
+
+RESNETS = {"resnet50": True, "resnet50_stride32": False}  # name -> dilated
+
+
+def network(name: str, dtype: torch.dtype) -> ImageNetwork:
+    """Return one of our teachers' networks, the same weights in any dtype."""
+    torch.manual_seed(0)
+    if name in RESNETS:
+        made: ImageNetwork = ResNet50(dilated=RESNETS[name], dtype=dtype)
+    else:
+        made = VisionTransformer(name, normed=False, dtype=dtype)
+    return made.eval().requires_grad_(False)
+
+
+class Plain(nn.Module):
+    """The library's own call: float32, each channel for itself in memory."""
+
+    def __init__(self, name: str):
+        super().__init__()
+        self.ours = network(name, torch.float32)
+        self.ours.network.to(memory_format=torch.contiguous_format)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the map."""
+        pixels = (images.contiguous() - self.ours.mean) / self.ours.std
+        return self.ours.features(pixels.contiguous())
+
+
+def seconds(call: Callable[[], object], rounds: int) -> float:
+    """Return the processor time of the best round, after one to warm up."""
+    call()
+    best = float("inf")
+    for _ in range(rounds):
+        begin = time.process_time()
+        call()
+        best = min(best, time.process_time() - begin)
+    return best
+
+
+def kept_seconds(maps: Tensor, rounds: int) -> tuple[float, float]:
+    """Return the processor time to write a frame's maps, and to read them back."""
+    with tempfile.TemporaryDirectory() as folder:
+        shape = (maps.shape[1], maps.shape[2], maps.shape[3])
+        kept = TeacherMaps(Store(Path(folder)), "benchmark", shape, maps.dtype)
+        write_s = seconds(lambda: kept.write("frame", maps), rounds)
+        return write_s, seconds(lambda: kept.read("frame", len(maps)), rounds)
+
+
+def compare(name: str, images: Tensor, rounds: int, compiles: bool) -> None:
+    """Print a line for every way to get the maps of some images."""
+    plain = Plain(name)
+    plain_s = seconds(lambda: plain(images), rounds)
+    print(f"{name}, {len(images)} images of {images.shape[2]} x {images.shape[3]}:")
+    print(f"  {'plain call, float32':32} {plain_s:8.3f} s")
+    for dtype in (torch.float32, torch.bfloat16)[: 1 + has_bfloat16()]:
+        ours, short = network(name, dtype), str(dtype).removeprefix("torch.")
+        maps = ours(images)
+        ways = {f"ours, {short}": seconds(lambda ours=ours: ours(images), rounds)}
+        if compiles:
+            ours.compile()
+            begin = time.perf_counter()
+            ours(images)
+            label = f"and compiled, in {time.perf_counter() - begin:.0f} s"
+            ways[label] = seconds(lambda ours=ours: ours(images), rounds)
+        ways[f"kept, {maps.nbytes / 1e6:.1f} MB: written"], ways["read back"] = kept_seconds(
+            maps, rounds
+        )
+        for label, taken_s in ways.items():
+            print(f"  {label:32} {taken_s:8.3f} s  {plain_s / taken_s:7.2f} x", flush=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    known, usual = [*RESNETS, *ARCHITECTURES], [*RESNETS, "dinov2_vits14"]
+    parser.add_argument("--networks", nargs="+", choices=known, default=usual)
+    parser.add_argument("--size", nargs=2, type=int, default=(112, 208), help="rows, columns")
+    parser.add_argument("--images", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--without-compiling", action="store_true")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    for name in given.networks:
+        patch = ARCHITECTURES[name].patch_px if name in ARCHITECTURES else 1
+        rows, columns = (side // patch * patch for side in given.size)
+        generator = torch.Generator().manual_seed(0)
+        size = (given.images, rows, columns, 3)
+        images = torch.randint(0, 256, size, dtype=torch.uint8, generator=generator)
+        with torch.no_grad():
+            compare(name, images.permute(0, 3, 1, 2), given.rounds, not given.without_compiling)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Settings as frozen values: one dotted name per setting, one fingerprint per value.
+
+A `Spec` only holds settings. A `Part` is a Spec that builds one replaceable piece (a loss, a
+sampler, a backbone), chosen by its *kind* from its family's table.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from olivine.core.errors import UserError, nearest
+
+SpecT = TypeVar("SpecT", bound="Spec")
+
+_WITHOUT_PLACES = "without places"
+
+
+class Spec(BaseModel):
+    """Frozen settings; unknown names are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, parts carrying their kind."""
+        return self.model_dump(mode="json", serialize_as_any=True)
+
+    @classmethod
+    def from_dict(cls: type[SpecT], tree: Mapping[str, Any]) -> SpecT:
+        """Return the value `to_dict` wrote; raise UserError naming the setting that is wrong."""
+        try:
+            return cls.model_validate(tree)
+        except ValidationError as error:
+            raise UserError(_explain(error, tree)) from None
+
+    def what_decides(self) -> dict[str, Any]:
+        """Return `to_dict` without the parts' places: equal values give equal results."""
+        return self.model_dump(mode="json", serialize_as_any=True, context=_WITHOUT_PLACES)
+
+    def fingerprint(self) -> str:
+        """Return 12 hex digits that change with any setting but a place, and with nothing else."""
+        text = json.dumps(self.what_decides(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def flatten(self) -> dict[str, Any]:
+        """Return every setting under its dotted name, the grammar of `override`."""
+        return dict(_leaves(self.to_dict(), ""))
+
+    def setting_texts(self) -> dict[str, str]:
+        """Return every setting as its run keeps it, a text that `--set` reads."""
+        return {name: setting_text(value) for name, value in self.flatten().items()}
+
+    def override(self: SpecT, settings: Mapping[str, Any]) -> SpecT:
+        """Return a copy with dotted names set, e.g. {"terms.class.weight": 0.5}.
+
+        Setting a part's `kind` starts it from that kind's defaults, so kinds are set first, a
+        part's before those of the parts in it.
+        """
+        tree = self.to_dict()
+        kinds_first = [name for name in settings if name.endswith(".kind")]
+        if kinds_first:
+            for name in sorted(kinds_first, key=lambda name: name.count(".")):
+                _assign(tree, name, settings[name])
+            # Fill in the new parts' defaults, so that their settings have names.
+            tree = type(self).from_dict(tree).to_dict()
+        for name, value in settings.items():
+            if name in kinds_first:
+                continue
+            _assign(tree, name, value.to_dict() if isinstance(value, Spec) else value)
+        return type(self).from_dict(tree)
+
+    def to_yaml(self) -> str:
+        """Return the resolved settings as YAML that `read_yaml` takes back."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+
+def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
+    """Return {"a.b": value} for texts like "a.b=0.5"; values are YAML scalars, lists or maps."""
+    settings = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise UserError(f"--set takes name=value, for example seed=1; it was given {text!r}.")
+        try:
+            settings[name.strip()] = _number(yaml.safe_load(value))
+        except yaml.YAMLError:
+            raise UserError(f"--set {name}: {value!r} is not a YAML value; quote it.") from None
+    return settings
+
+
+def setting_text(value: Any) -> str:
+    """Write a value as `parse_settings` reads it: text as it is, the rest as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file; raise UserError if there is none."""
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"Cannot read the settings file {path}: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{path} must hold settings as name: value, not a {type(tree).__name__}.")
+    return tree
+
+
+def _number(value: Any) -> Any:
+    """Read 1e-4 as people mean it; YAML 1.1 wants 1.0e-4 and calls the rest text."""
+    if isinstance(value, str):
+        try:
+            return float(value) if value[:1] in "+-.0123456789" else value
+        except ValueError:
+            return value
+    return value
+
+
+def _leaves(node: Any, name: str) -> Iterable[tuple[str, Any]]:
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            yield from _leaves(value, f"{name}.{key}" if name else key)
+    else:
+        yield name, node
+
+
+def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
+    *parents, leaf = name.split(".")
+    node: Any = tree
+    if leaf == "kind":  # names the part itself, which may be off
+        _replace_part(tree, parents, name, value)
+        return
+    for depth, key in enumerate([*parents, leaf]):
+        if not isinstance(node, dict):
+            raise UserError(
+                f"No setting {name!r}: {'.'.join(name.split('.')[:depth])!r} is {node!r} "
+                "and has no settings of its own."
+            )
+        if key not in node:
+            raise UserError(
+                f"No setting {name!r}: {key!r} is not one of {', '.join(sorted(node))}."
+                f"{nearest(key, node)}"
+            )
+        if depth < len(parents):
+            node = node[key]
+    node[leaf] = value
+
+
+def _replace_part(tree: dict[str, Any], place: list[str], name: str, kind: Any) -> None:
+    node: Any = tree
+    parent: Any = None
+    for key in place:
+        parent, node = node, node.get(key) if isinstance(node, dict) else None
+    if isinstance(parent, dict) and set(parent) == {"kind"}:
+        parent[place[-1]] = {"kind": kind}  # a part within one that was chosen just before it
+        return
+    if isinstance(node, dict) and node.get("kind") == kind:
+        return
+    if node is not None and not (isinstance(node, dict) and "kind" in node):
+        raise UserError(f"No setting {name!r}: {'.'.join(place)!r} is not a part with a kind.")
+    _assign(tree, ".".join(place), {"kind": kind})
+
+
+def _explain(error: ValidationError, tree: Mapping[str, Any]) -> str:
+    """Say the first thing wrong: which setting, what was given, what is allowed."""
+    problem = error.errors(include_url=False)[0]
+    where = ".".join(str(step) for step in problem["loc"]) or "settings"
+    if problem["type"] == "extra_forbidden":
+        return f"No setting {where!r}; see `olivine show` for all names."
+    if problem["type"] == "missing":
+        return f"Setting {where!r} must be set; a part is chosen by its name and .kind."
+    text = problem["msg"].removeprefix("Value error, ")
+    given = problem["input"]
+    if isinstance(given, Mapping | Spec):  # settings that do not fit together: they are many
+        return f"Setting {where!r}: {text}."
+    return f"Setting {where!r}: {text}; it was given {given!r}."

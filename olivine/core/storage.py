@@ -1,0 +1,170 @@
+"""Files below one root, on a local disk or in a bucket, written whole or not at all."""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pyarrow import fs
+from pydantic import AfterValidator, Field
+
+from olivine.core.buckets import check_uri, connect, explain, is_bucket
+from olivine.core.errors import UserError
+
+_PIECE_BYTES = 8 << 20
+
+
+def absolute(place: str | Path) -> str | Path:
+    """Return a bucket's URI as it is, and a path or a file:// URI as an absolute path."""
+    return str(place) if is_bucket(place) else _local_folder(str(place))
+
+
+def _absolute_text(place: str) -> str:
+    return str(absolute(place)) if place else place
+
+
+# A setting that names a folder or a bucket, absolute where it is set: a worker may have another
+# working folder.
+Place = Annotated[str, AfterValidator(_absolute_text), Field(validate_default=True)]
+
+
+class Store:
+    """Named byte strings below a root: a path, `s3://bucket/prefix` or `gs://bucket/prefix`.
+
+    Names are relative, with "/" between folders. A local write goes to a hidden file beside its
+    target, is flushed to disk and renamed, so a reader sees the old bytes or the new, never half;
+    an object store's upload becomes visible whole by itself. A store can be sent to another
+    process, which connects anew. Every error is a UserError that names the file.
+    """
+
+    def __init__(self, root: str | Path):
+        self.root = str(root)
+        if "://" in self.root:
+            check_uri(self.root)
+        self._local = None if is_bucket(root) else _local_folder(self.root)
+        self._connection: tuple[int, Any, str] | None = None  # process, file system, base
+
+    def __reduce__(self) -> tuple[type["Store"], tuple[str]]:
+        return Store, (self.root,)
+
+    def path(self, name: str) -> str:
+        """Return where a name lies, to be shown to people."""
+        return f"{self.root.rstrip('/')}/{name}".rstrip("/")
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write or replace one file."""
+        with self._telling("write", name):
+            if self._local is not None:
+                _write_local(self._local / name, data)
+                return
+            files, base = self._files()
+            with files.open_output_stream(f"{base}/{name}") as stream:
+                stream.write(data)
+
+    def read(self, name: str) -> bytes:
+        """Return one file's bytes."""
+        with self._telling("read", name):
+            if self._local is not None:
+                return (self._local / name).read_bytes()
+            files, base = self._files()
+            with files.open_input_file(f"{base}/{name}") as stream:  # one request for all bytes
+                return stream.read()
+
+    def copy(self, name: str, target: Path) -> None:
+        """Copy one file to a local path, a piece at a time; it may be larger than the memory."""
+        with self._telling("read", name):
+            files, base = self._files()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with (
+                files.open_input_stream(f"{base}/{name}", compression=None) as source,
+                target.open("wb") as stream,
+            ):
+                shutil.copyfileobj(source, stream, _PIECE_BYTES)
+
+    def exists(self, name: str) -> bool:
+        """Say whether a file of that name is there."""
+        with self._telling("look up", name):
+            files, base = self._files()
+            return files.get_file_info(f"{base}/{name}").type == fs.FileType.File
+
+    def names(self, folder: str = "") -> set[str]:
+        """Return every finished file below a folder, by one recursive listing."""
+        return set(self.sizes_and_times(folder, recursive=True))
+
+    def sizes_and_times(
+        self, folder: str = "", *, recursive: bool = False
+    ) -> dict[str, tuple[int, int]]:
+        """Return bytes and time of change in nanoseconds of every finished file in a folder."""
+        return {
+            name: (info.size, info.mtime_ns)
+            for name, info in self._listing(folder, recursive)
+            if info.type == fs.FileType.File and not info.base_name.startswith(".")
+        }
+
+    def folders(self, folder: str = "") -> set[str]:
+        """Return the folders directly in a folder."""
+        listing = self._listing(folder, False)
+        return {name for name, info in listing if info.type == fs.FileType.Directory}
+
+    def delete(self, name: str) -> None:
+        """Remove one file if it is there."""
+        with self._telling("delete", name), contextlib.suppress(FileNotFoundError):
+            files, base = self._files()
+            files.delete_file(f"{base}/{name}")
+
+    def _listing(self, folder: str, recursive: bool) -> list[tuple[str, Any]]:
+        with self._telling("list", folder):
+            files, base = self._files()
+            place = f"{base}/{folder}".rstrip("/")
+            selector = fs.FileSelector(place, recursive=recursive, allow_not_found=True)
+            return [(info.path[len(base) + 1 :], info) for info in files.get_file_info(selector)]
+
+    def _files(self) -> tuple[Any, str]:
+        """Return the file system and the root in it, connected by this process.
+
+        A forked loader process must not share its parent's connections.
+        """
+        if self._connection is None or self._connection[0] != os.getpid():
+            if self._local is not None:
+                files, base = fs.LocalFileSystem(), str(self._local)
+            else:
+                files, base = connect(self.root)
+            self._connection = (os.getpid(), files, base)
+        return self._connection[1:]
+
+    @contextlib.contextmanager
+    def _telling(self, action: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, FileNotFoundError):
+                reason = "No such file or directory"
+            elif self._local is None:
+                reason = explain(error, self.root)
+            else:
+                reason = error.strerror or " ".join(str(error).split())
+            raise UserError(f"Cannot {action} {self.path(name)}: {reason}.") from None
+
+
+def _local_folder(root: str) -> Path:
+    if not root.startswith("file://"):
+        return Path(root).absolute()
+    return Path(fs.FileSystem.from_uri(root)[1])
+
+
+def _write_local(target: Path, data: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    hidden = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}"
+    try:
+        with hidden.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        hidden.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            hidden.unlink()
+        raise

@@ -1,0 +1,1 @@
+"""Frames, samples and batches: from files on disk to what networks take."""

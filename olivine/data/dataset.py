@@ -1,0 +1,88 @@
+"""The families of parts that read and change data, and the one thing each of them does.
+
+Families with networks are in `olivine.network_parts`: reading must not wait for torch.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from olivine.core.parts import Part
+from olivine.core.storage import Place, absolute
+from olivine.data.records import Frame
+
+
+@runtime_checkable
+class Frames(Protocol):
+    """An opened data set: the frames of one split, in a fixed order."""
+
+    class_names: tuple[str, ...]  # names of the true classes; ids are positions here
+    camera_names: tuple[str, ...]
+    fingerprint: str  # of the data set's content, the same wherever it lies
+
+    @property
+    def root(self) -> str | Path:
+        """Where the data set lies: a folder, or a bucket's URI."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def tokens(self) -> Sequence[str]:
+        """Return the identity of every frame."""
+        ...
+
+    def scenes(self) -> Sequence[str]:
+        """Return the name of the scene that each frame belongs to."""
+        ...
+
+    def image_names(self) -> Sequence[str]:
+        """Return every image of the split, as paths below the root, frame by frame."""
+        ...
+
+    def read_image(self, name: str) -> UInt8[np.ndarray, "rows columns 3"]:
+        """Return one image as RGB; raise UserError naming the file if it cannot be read."""
+        ...
+
+    def later(self, index: int, num_keyframes: int) -> int:
+        """Return the keyframe of the same scene that lies so many ahead.
+
+        Towards the end of a scene it is the one that lies as many behind. Raises UserError for a
+        scene that is too short.
+        """
+        ...
+
+    def frame(self, index: int, *, images: bool = True, classes: bool = True) -> Frame:
+        """Read one frame; `images=False` and `classes=False` skip what is not needed."""
+        ...
+
+
+class Dataset(Part):
+    """Opens a data set.
+
+    `root` is for an experiment on more than one data set, each of which lies elsewhere.
+    """
+
+    family: ClassVar[str] = "datasets"
+    built_in: ClassVar[Mapping[str, str]] = {
+        "nuscenes": "olivine.data.datasets.nuscenes:Nuscenes",
+        "semantic_kitti": "olivine.data.datasets.semantic_kitti:SemanticKitti",
+        "synthetic": "olivine.data.datasets.synthetic:Synthetic",
+    }
+    places: ClassVar[frozenset[str]] = frozenset({"root"})
+
+    root: Place = ""  # a folder or a bucket's URI; empty: runtime.data_root
+
+    def open(self, root: str | Path, cache_dir: Path) -> Frames:
+        """Return the frames at the data set's own root or, where it names none, at the given one.
+
+        Raises UserError if the root or the split is not there.
+        """
+        return self.open_at(absolute(self.root or root), Path(cache_dir).absolute())
+
+    @abstractmethod
+    def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
+        """Return the frames in a folder or at a bucket's URI; paths are absolute."""

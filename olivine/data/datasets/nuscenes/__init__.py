@@ -1,0 +1,89 @@
+"""nuScenes (Caesar et al., CVPR 2020) with lidarseg labels, read without its devkit.
+
+Keyframes only: one LiDAR scan, six images and, where the version has them, a class per point.
+Scenes come in the order of scene.json and keyframes in the order they were driven.
+"""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from olivine.core.errors import UserError, nearest
+from olivine.data.dataset import Dataset, Frames
+from olivine.data.datasets.nuscenes.splits import SPLITS, every_kth, scenes_in_split
+from olivine.data.datasets.nuscenes.tables import CAMERAS
+
+
+class Nuscenes(Dataset):
+    """Which keyframes and cameras of which version.
+
+    `scene_step` is SLidR's label fraction: of the split's scenes in the order of scene.json,
+    counted from 1, those whose number is a multiple of it. Of the 700 scenes of train, steps
+    100, 20, 10, 4 and 1 keep 7, 35, 70, 175 and 700.
+    """
+
+    kind: ClassVar[str] = "nuscenes"
+
+    version: Literal["v1.0-mini", "v1.0-trainval", "v1.0-test"] = "v1.0-trainval"
+    split: str = "train"  # official, SLidR's parametrizing (600) and verifying (100), or all
+    scene_step: int = Field(default=1, ge=1)
+    cameras: tuple[str, ...] = CAMERAS
+
+    @field_validator("split")
+    @classmethod
+    def _known_split(cls, split: str) -> str:
+        if split not in SPLITS:
+            raise ValueError(_one_of(split, SPLITS))
+        return split
+
+    @field_validator("cameras")
+    @classmethod
+    def _known_cameras(cls, cameras: tuple[str, ...]) -> tuple[str, ...]:
+        for name in cameras:
+            if name not in CAMERAS:
+                raise ValueError("each " + _one_of(name, CAMERAS))
+        if not cameras or len(set(cameras)) < len(cameras):
+            raise ValueError("name at least one camera and none of them twice")
+        return cameras
+
+    def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
+        """Return the keyframes; the first time, the tables are indexed below `cache_dir`.
+
+        Raises UserError if the root, the version or a table is missing or broken, if the split
+        has no scene here, or if a keyframe lacks its scan or an image of a chosen camera.
+        """
+        from olivine.data.datasets.nuscenes.frames import NuscenesFrames
+        from olivine.data.datasets.nuscenes.index import open_index
+
+        index = open_index(root, self.version, cache_dir)
+        names = [name for name, _, _ in index.scenes]
+        positions = scenes_in_split(names, self.split)
+        kept = every_kth(positions, self.scene_step)
+        ranges = tuple(index.scenes[position] for position in kept)
+        if not sum(last - first for _, first, last in ranges):
+            raise UserError(self._nothing(root, names, len(positions)))
+        frames = NuscenesFrames(
+            root, self.version, cache_dir, self.cameras, index.fingerprint, ranges
+        )
+        frames.require_files()
+        return frames
+
+    def _nothing(self, root: str | Path, names: list[str], num_scenes: int) -> str:
+        """Say why no keyframe is left."""
+        tables = f"{root}/{self.version}"
+        if num_scenes:
+            return (
+                f"Split {self.split!r} has {num_scenes} scenes in {tables}, so "
+                f"scene_step={self.scene_step} leaves none: set scene_step to {num_scenes} or less."
+            )
+        held = [f"{split} ({n})" for split in SPLITS if (n := len(scenes_in_split(names, split)))]
+        return (
+            f"Split {self.split!r} is empty: none of the {len(names)} scenes in "
+            f"{tables} belongs to it. Splits with scenes: {', '.join(held) or 'none'}."
+        )
+
+
+def _one_of(given: str, allowed: tuple[str, ...]) -> str:
+    hint = nearest(given, allowed).strip()
+    return f"must be one of {', '.join(allowed)}" + (f" ({hint})" if hint else "")

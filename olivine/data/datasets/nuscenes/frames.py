@@ -1,0 +1,205 @@
+"""The keyframes of a split, read from their files when asked for."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from jaxtyping import Float, UInt8
+
+from olivine.core.errors import UserError
+from olivine.core.storage import Store
+from olivine.data.datasets.nuscenes.classes import CLASS_NAMES, UNKNOWN
+from olivine.data.datasets.nuscenes.index import Index, open_index
+from olivine.data.images import Encoded
+from olivine.data.records import Frame
+
+_SCAN_COLUMNS = 5  # x, y, z, intensity, ring
+SCAN_ROW_BYTES = 4 * _SCAN_COLUMNS
+
+
+@dataclass(eq=False)
+class NuscenesFrames:
+    """A split of an indexed nuScenes data set.
+
+    Pickling carries paths and ranges alone; the copy maps the index when it is first used, so
+    loader workers share its pages.
+    """
+
+    root: str | Path  # a folder, or a bucket's URI
+    version: str
+    cache_dir: Path
+    camera_names: tuple[str, ...]
+    fingerprint: str
+    ranges: tuple[tuple[str, int, int], ...]  # scene, first keyframe, one past the last
+    class_names: tuple[str, ...] = CLASS_NAMES
+
+    def __getstate__(self) -> dict[str, Any]:
+        fields = type(self).__dataclass_fields__
+        return {name: getattr(self, name) for name in fields}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def tokens(self) -> Sequence[str]:
+        """Return the sample token of every keyframe."""
+        return self._index.table["token"].take(self._rows).to_pylist()
+
+    def scenes(self) -> Sequence[str]:
+        """Return the scene name of every keyframe."""
+        return [name for name, first, last in self.ranges for _ in range(first, last)]
+
+    def image_names(self) -> Sequence[str]:
+        """Return every image as its path below the root, keyframe by keyframe."""
+        places = self._rows[:, None] * len(self._index.cameras) + self._cameras
+        return self._index.image_names.take(places.ravel()).to_pylist()
+
+    def read_image(self, name: str) -> UInt8[np.ndarray, "rows columns 3"]:
+        """Return one image as RGB, raising UserError if it cannot be read or has another size."""
+        place = pc.index(self._index.image_names, name).as_py()
+        if place < 0:
+            raise UserError(f"{name!r} is not an image of {self._tables}.")
+        frame, camera = divmod(place, len(self._index.cameras))
+        return self._picture(name, self._index.image_size_px[frame, camera]).pixels()
+
+    def later(self, index: int, num_keyframes: int) -> int:
+        """Return the keyframe of the same scene so many ahead, near its end so many behind.
+
+        Raises UserError for a scene that is too short.
+        """
+        begins = np.cumsum([0, *(end - begin for _, begin, end in self.ranges)])
+        scene = int(np.searchsorted(begins, index, side="right")) - 1
+        first, last = begins[scene], begins[scene + 1]
+        for chosen in (index + num_keyframes, index - num_keyframes):
+            if first <= chosen < last:
+                return chosen
+        raise UserError(
+            f"Scene {self.ranges[scene][0]} of {self._tables} has {last - first} keyframes, so "
+            f"none lies {num_keyframes} from number {index - first + 1}: choose fewer by --set "
+            "pretrained.clusters.num_keyframes_ahead, 0 compares a scan with itself."
+        )
+
+    def frame(self, index: int, *, images: bool = True, classes: bool = True) -> Frame:
+        """Read one keyframe; `images=False` and `classes=False` skip what is not needed.
+
+        Raises UserError naming the file that is missing or damaged.
+        """
+        row, table = int(self._rows[index]), self._index
+        names = tuple(table.image_name(row, camera) or "" for camera in self._cameras)
+        sizes = table.image_size_px[row, self._cameras]
+        scan = _read_scan(self._store, table.text("scan_name", row) or "")
+        return Frame(
+            token=table.text("token", row) or "",
+            scene=self._scene(row),
+            time_ns=int(table.time_ns[row]),
+            xyz_m=np.ascontiguousarray(scan[:, :3]),
+            intensity=np.ascontiguousarray(scan[:, 3]),
+            images=tuple(
+                self._picture(name, size)
+                for name, size in zip(names if images else (), sizes, strict=False)
+            ),
+            image_names=names,
+            cam_SE3_lidar=table.cam_SE3_lidar[row, self._cameras],
+            intrinsics_px=table.intrinsics_px[row, self._cameras],
+            image_size_px=sizes,
+            class_ids=self._class_ids(row, len(scan)) if classes else None,
+            global_SE3_lidar=table.global_SE3_lidar[row],
+        )
+
+    def _picture(self, name: str, size_px: np.ndarray) -> Encoded:
+        size = int(size_px[0]), int(size_px[1])
+        data = _read_bytes(self._store, name)
+        return Encoded(data, str(self._store.path(name)), size, "sample_data.json")
+
+    def require_files(self) -> None:
+        """Raise UserError if the tables lack the scan or a chosen image of a keyframe."""
+        table = self._index
+        places = self._rows[:, None] * len(table.cameras) + self._cameras
+        scans = table.table["scan_name"].take(self._rows).is_null().to_numpy()
+        images = table.image_names.take(places.ravel()).is_null().to_numpy(zero_copy_only=False)
+        lacks = np.concatenate([scans[:, None], images.reshape(len(self), -1)], axis=1)
+        if lacks.any():
+            frame, channel = np.argwhere(lacks)[0]
+            name = ("LIDAR_TOP", *self.camera_names)[channel]
+            token = table.text("token", int(self._rows[frame]))
+            raise UserError(
+                f"sample_data.json of {self._tables} has no {name} keyframe for "
+                f"sample {token!r} ({int(lacks.sum())} files lack); "
+                f"`olivine data check {self.root}` lists all such faults."
+            )
+
+    def _class_ids(self, row: int, num_points: int) -> UInt8[np.ndarray, " N"] | None:
+        if self._index.class_lookup is None:
+            return None
+        name = self._index.text("label_name", row)
+        if name is None:
+            token = self._index.text("token", row)
+            raise UserError(
+                f"lidarseg.json of {self._tables} has no row for the scan of sample "
+                f"{token!r}; `olivine data check {self.root}` lists all such faults."
+            )
+        path = self._store.path(name)
+        raw = np.frombuffer(_read_bytes(self._store, name), np.uint8)
+        if len(raw) != num_points:
+            raise UserError(
+                f"The label file {path} has {len(raw)} labels for a scan of {num_points} points; "
+                "unpack it and its scan again."
+            )
+        class_ids = np.array(self._index.class_lookup, np.uint8)[raw]
+        if (class_ids == UNKNOWN).any():
+            worst = int(raw[class_ids == UNKNOWN][0])
+            raise UserError(
+                f"The label file {path} has the class {worst}, which category.json does not."
+            )
+        return class_ids
+
+    @property
+    def _tables(self) -> str:
+        return f"{self.root}/{self.version}"
+
+    @functools.cached_property
+    def _store(self) -> Store:
+        return Store(self.root)
+
+    @functools.cached_property
+    def _index(self) -> Index:
+        index = open_index(self.root, self.version, self.cache_dir)
+        if index.fingerprint != self.fingerprint:
+            raise UserError(
+                f"The tables of {self._tables} changed after the data set was opened; start again."
+            )
+        return index
+
+    @functools.cached_property
+    def _rows(self) -> np.ndarray:
+        """Row of the index of each keyframe."""
+        return np.concatenate([np.arange(first, last) for _, first, last in self.ranges])
+
+    @functools.cached_property
+    def _cameras(self) -> list[int]:
+        return [self._index.cameras.index(name) for name in self.camera_names]
+
+    def _scene(self, row: int) -> str:
+        return next(name for name, first, last in self.ranges if first <= row < last)
+
+
+def _read_scan(store: Store, name: str) -> Float[np.ndarray, "N 5"]:
+    """Return x, y, z in metres, intensity 0 to 255 and ring of every return, float32."""
+    data = _read_bytes(store, name)
+    if not data or len(data) % SCAN_ROW_BYTES:
+        raise UserError(
+            f"The scan {store.path(name)} is truncated: {len(data)} bytes is not a number of "
+            f"points of {SCAN_ROW_BYTES} bytes each; unpack it again."
+        )
+    return np.frombuffer(data, "<f4").reshape(-1, _SCAN_COLUMNS)
+
+
+def _read_bytes(store: Store, name: str) -> bytes:
+    try:
+        return store.read(name)
+    except UserError as error:
+        said = str(error).rstrip(".")
+        raise UserError(f"{said}; `olivine data check` lists every such file.") from None

@@ -1,0 +1,55 @@
+"""A synthetic world of city streets, written as a true nuScenes v1.0-mini data set.
+
+It exists so that the whole chain runs anywhere: real tables, JPEGs, 32-ring scans with missed
+beams, point labels, ego poses per sensor. Images and scans are ray-cast from the same triangles
+at each sensor's own time, and the true class of every pixel is kept below `truth/`. Keyframes
+only: sweeps between them and radars are not written.
+
+`export.writing.write_world` makes it; `Synthetic` opens it through the nuScenes reader.
+"""
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from olivine.core.buckets import is_bucket
+from olivine.core.errors import UserError
+from olivine.data.dataset import Dataset, Frames
+from olivine.data.datasets.synthetic.config import WorldConfig
+from olivine.data.datasets.synthetic.export.writing import holds_world
+from olivine.data.datasets.synthetic.rig import CAMERA_NAMES
+
+
+class Synthetic(Dataset):
+    """Which keyframes and cameras of which world; the first three settings are `Nuscenes`'s."""
+
+    kind: ClassVar[str] = "synthetic"
+
+    split: str = "mini_train"
+    scene_step: int = Field(default=1, ge=1)
+    cameras: tuple[str, ...] = CAMERA_NAMES
+    world: WorldConfig = WorldConfig()
+
+    def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
+        """Return the frames; raise UserError if root does not hold this world."""
+        from olivine.data.datasets.nuscenes import Nuscenes
+
+        if not holds_world(self.world, root):
+            changed = WorldConfig().flatten()
+            wanted = [f"{k}={v}" for k, v in self.world.flatten().items() if changed[k] != v]
+            settings = "".join(f" --set {setting}" for setting in wanted)
+            raise UserError(
+                f"{root} does not hold the synthetic world asked for; "
+                f"make it: olivine data synth {'FOLDER' if is_bucket(root) else root}{settings}"
+                + (f" and copy the folder to {root}" if is_bucket(root) else "")
+            )
+        reader = Nuscenes.from_dict(
+            {
+                "version": "v1.0-mini",
+                "split": self.split,
+                "scene_step": self.scene_step,
+                "cameras": self.cameras,
+            }
+        )
+        return reader.open(root, cache_dir)

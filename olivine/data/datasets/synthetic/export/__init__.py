@@ -1,0 +1,1 @@
+"""A recorded world as files in the format of nuScenes."""

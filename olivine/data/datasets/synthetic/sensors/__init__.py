@@ -1,0 +1,1 @@
+"""What the cameras and the LiDAR see of a scene."""

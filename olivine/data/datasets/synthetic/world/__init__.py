@@ -1,0 +1,1 @@
+"""The world itself: streets, houses, traffic and people, as meshes with materials."""

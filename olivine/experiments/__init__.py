@@ -1,0 +1,1 @@
+"""What to run: recipes, sweeps, their plans, searches, limits and estimates."""

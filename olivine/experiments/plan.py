@@ -1,0 +1,118 @@
+"""What a sweep was asked for, as its run remembers it."""
+
+from collections.abc import Iterable, Sequence
+
+from olivine.core.errors import UserError
+from olivine.core.spec import Spec
+from olivine.experiments.sweep import Sweep, Trial
+from olivine.tracking.tracker import RunRecord
+
+# Tags of the runs below a sweep's: its name and run, and what a trial is in it.
+SWEEP, SWEEP_RUN = "olivine.experiments.sweep", "olivine.sweep_run"
+
+
+ROW, SEED, POINT = "olivine.row", "olivine.seed", "olivine.point"
+
+
+GAVE_UP = "The search gave it up"  # how the reason of a trial begins that is not run again
+
+
+class PlannedTrial(Spec):
+    """A trial as its sweep's run remembers it."""
+
+    row: str
+    seed: int
+
+
+class SweepPlan(Spec):
+    """What a sweep was asked for, in the run of the sweep: a table is made from it alone.
+
+    The trials of a search are not known before it runs: its plan says what it searches, from which
+    configuration, and `with_found` adds what was tried.
+    """
+
+    name: str
+    metric: str
+    published: str = ""  # the table in print beside which it is shown
+    searches: str = ""  # of a search: fingerprint of what it searches, and from where
+    trials: dict[str, PlannedTrial]  # fingerprint -> row and seed
+
+    @classmethod
+    def of(cls, sweep: Sweep, trials: Sequence[Trial], base: Spec | None = None) -> "SweepPlan":
+        """Return the plan of expanded trials, or of a search that starts from `base`."""
+        searches = ""
+        if sweep.search is not None:
+            assert base is not None, "a search starts from a configuration"
+            searches = f"{sweep.search.fingerprint()}/{base.fingerprint()}/{sweep.seeds[0]}"
+        return cls(
+            name=sweep.name,
+            metric=sweep.metric,
+            published=sweep.published or sweep.name,
+            searches=searches,
+            trials={t.fingerprint: PlannedTrial(row=t.row, seed=t.seed) for t in trials},
+        )
+
+    def with_found(self, trials: Iterable[RunRecord]) -> "SweepPlan":
+        """Return the plan with the trials of its runs, oldest first; of an ablation itself."""
+        if not self.searches:
+            return self
+        found = {
+            run.key.fingerprint: PlannedTrial(row=run.tags[ROW], seed=int(run.tags[SEED]))
+            for run in sorted(trials, key=lambda run: int(run.tags.get(POINT, 0)))
+        }
+        return self.model_copy(update={"trials": found})
+
+    @classmethod
+    def read(cls, record: RunRecord) -> "SweepPlan":
+        """Return the plan that a sweep's run holds in its settings."""
+        trials: dict[str, dict[str, str]] = {}
+        for name, text in record.settings.items():
+            if name.startswith("trials."):
+                _, fingerprint, setting = name.split(".")
+                trials.setdefault(fingerprint, {})[setting] = text
+        names = ("name", "metric", "published", "searches")
+        settings = {name: record.settings[name] for name in names if name in record.settings}
+        return cls.from_dict({**settings, "trials": trials})
+
+    @classmethod
+    def joined(cls, plans: Sequence["SweepPlan"]) -> "SweepPlan":
+        """Return one plan of several sweeps' trials; its metric is the first one's."""
+        trials = dict[str, PlannedTrial]()
+        for plan in plans:
+            for fingerprint, trial in plan.trials.items():
+                trials.setdefault(fingerprint, trial)
+        published = dict.fromkeys(plan.published or plan.name for plan in plans)
+        return cls(
+            name=", ".join(plan.name for plan in plans),
+            metric=plans[0].metric,
+            published=",".join(published),
+            searches=",".join(plan.searches for plan in plans if plan.searches),
+            trials=trials,
+        )
+
+    def rows(self) -> dict[str, list[str]]:
+        """Return the fingerprints of each row, in the plan's order."""
+        rows: dict[str, list[str]] = {}
+        for fingerprint, trial in self.trials.items():
+            rows.setdefault(trial.row, []).append(fingerprint)
+        return rows
+
+
+def check_name(plan: SweepPlan, earlier: Iterable[SweepPlan]) -> None:
+    """Raise UserError if a sweep of this name asked something else of the same row and seed."""
+    mine = {(trial.row, trial.seed): fingerprint for fingerprint, trial in plan.trials.items()}
+    for other in earlier:
+        if other.name != plan.name or other == plan:
+            continue
+        what = "it searches something else or from other settings"
+        differs = bool(plan.searches or other.searches)
+        for fingerprint, trial in other.trials.items():
+            if mine.get((trial.row, trial.seed), fingerprint) != fingerprint:
+                what, differs = f"its row {trial.row!r}, seed {trial.seed}, was another", True
+                break
+        if differs:
+            raise UserError(
+                f"There is a sweep {plan.name!r} in this store with other contents ({what}: other "
+                "settings, data, labels or another version of this code): give this one a name of "
+                "its own by --as NAME, so that no table mixes them."
+            )

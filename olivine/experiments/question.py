@@ -1,0 +1,93 @@
+"""A sweep ready to be asked: found by its name, its rows chosen, its trials expanded."""
+
+import re
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from olivine.core.errors import UserError
+from olivine.core.runtime import Runtime
+from olivine.core.spec import Spec
+from olivine.experiments.plan import SweepPlan
+from olivine.experiments.sweep import Sweep, Trial, expand, point_of
+from olivine.experiments.sweep_files import find_sweep
+from olivine.training.config import EvaluateConfig
+
+
+@dataclass(frozen=True)
+class Question:
+    """A sweep ready to be asked: its trials, or what a search starts from.
+
+    `identify` gives a configuration's fingerprint, `shared_work` that of the part of it that other
+    trials may share, empty where nothing is shared.
+    """
+
+    sweep: Sweep
+    trials: Sequence[Trial]
+    base: Spec
+    identify: Callable[[Any], str] = Spec.fingerprint
+    shared_work: Callable[[Any], str] = lambda config: ""
+
+    @property
+    def plan(self) -> SweepPlan:
+        """What the sweep's run will remember."""
+        return SweepPlan.of(self.sweep, self.trials, self.base)
+
+
+def _row_names(text: str) -> list[str]:
+    return [row.strip() for row in text.split(";") if row.strip()]
+
+
+def question_of(arguments: Namespace, base: EvaluateConfig, runtime: Runtime) -> Question:
+    """Return a sweep's trials; raise UserError for a bad point or labels that are missing."""
+    from olivine.training import evaluate
+    from olivine.training.pretrain import check_labels, run_key
+
+    chosen = _named(find_sweep(arguments.name), getattr(arguments, "as_name", "")).only(
+        _row_names(arguments.rows),
+        _seeds(arguments.seeds),
+    )
+
+    def identify(config: EvaluateConfig) -> str:
+        return evaluate.run_key(config, runtime).fingerprint
+
+    def shared_work(config: EvaluateConfig) -> str:
+        frames = config.pretrained.data.open(runtime.data_path(), runtime.cache_path())
+        return run_key(config.pretrained, frames).fingerprint
+
+    trials = expand(chosen, base, identify)
+    for config in [trial.config for trial in trials] or [base]:
+        assert isinstance(config, EvaluateConfig)
+        check_labels(config.pretrained, runtime)
+    return Question(chosen, trials, base, identify, shared_work)
+
+
+def first_points(question: Question) -> tuple[Trial, ...]:
+    """Return as many points as a search will have, as it draws them before it knows a score."""
+    from olivine.experiments.point_search import PointSearch
+
+    sweep, base, identify = question.sweep, question.base, question.identify
+    assert sweep.search is not None
+    points = PointSearch(sweep.search, sweep.seeds[0])
+    drawn = [points.suggest()[1] for _ in range(sweep.search.num_points)]
+    trials = [point_of(sweep, base, settings, identify) for settings in drawn]
+    return tuple({trial.fingerprint: trial for trial in trials}.values())
+
+
+def _named(chosen: Sweep, name: str) -> Sweep:
+    if not name:
+        return chosen
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise UserError(f"--as takes letters, digits, _ and -; it was given {name!r}.")
+    changes = {"name": name, "published": chosen.published or chosen.name}
+    return chosen.model_copy(update=changes)
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(seed) for seed in text.split(",") if seed.strip()]
+    except ValueError:
+        raise UserError(
+            f"--seeds takes whole numbers such as 0,1,2; it was given {text!r}."
+        ) from None

@@ -1,0 +1,175 @@
+"""The command that repeats a run: the nearest recipe, and the settings in which the run differs.
+
+A command is told only if the settings it gives are the run's to the last one; where no command
+does that (a setting was renamed since), there is none.
+"""
+
+import functools
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from olivine.core.errors import UserError
+from olivine.core.spec import Spec, parse_settings
+from olivine.experiments.recipes import RECIPES, recipe
+from olivine.training.config import EvaluateConfig
+
+SEED = "seed"  # the last part of every setting that takes a seed
+CUT_SHORT = "config.yaml has all)"  # how a run's setting ends that was too long for the store
+NUM_RECIPES_TRIED = 3  # the nearest ones
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What repeats a run: a recipe and what `--set` must change in it."""
+
+    recipe: str
+    settings: Mapping[str, str]  # dotted name -> value as `--set` reads it
+    seeds: Mapping[str, str]  # the same, of the settings that take a seed
+
+    def words(self) -> list[str]:
+        """Return the words of the command."""
+        words = ["olivine", "evaluate", self.recipe]
+        for name, value in {**self.settings, **self.seeds}.items():
+            words += ["--set", f"{name}={value}"]
+        return words
+
+
+def replay(settings: Mapping[str, str]) -> Replay | None:
+    """Return what gives exactly these settings of a run, or None if nothing short does.
+
+    The recipe is the one from which the least differs; seeds are always named.
+    """
+    if not {"protocol", "pretrained.seed"} <= settings.keys():
+        return None  # not an experiment
+    if any(text.endswith(CUT_SHORT) for text in settings.values()):
+        return None
+    nearest = sorted(RECIPES, key=lambda name: _distance(name, settings))[:NUM_RECIPES_TRIED]
+    for name in nearest:
+        base = recipe(name)
+        changes = _changes(base, settings)
+        words = [f"{name}={value}" for name, value in changes.items()]
+        try:
+            config = base.override(parse_settings(words))
+        except UserError:
+            continue
+        if config.setting_texts() == dict(settings):
+            seeds = {key: text for key, text in settings.items() if _takes_seed(key)}
+            rest = {key: text for key, text in changes.items() if not _takes_seed(key)}
+            return Replay(name, rest, seeds)
+    return None
+
+
+def shell_command(replays: Sequence[Replay], seeds: Sequence[int], more: Sequence[str] = ()) -> str:
+    """Return shell that repeats runs of one row: in a loop if they differ in their seed alone.
+
+    `seeds` are those of the runs, `more` further words for the end of every command.
+    """
+    first = replays[0]
+    looped = {
+        name
+        for name in first.seeds
+        if all(one.seeds.get(name) == str(n) for one, n in zip(replays, seeds, strict=True))
+    }
+    fixed = [
+        (one.recipe, one.settings, {k: v for k, v in one.seeds.items() if k not in looped})
+        for one in replays
+    ]
+    if len(replays) == 1 or not looped or any(one != fixed[0] for one in fixed):
+        return "\n".join(_lines(one.words() + list(more), "") for one in replays)
+    words = Replay(*fixed[0]).words() + list(more)
+    loop = "".join(f" \\\n    --set {name}=$seed" for name in first.seeds if name in looped)
+    return f"for seed in {' '.join(map(str, seeds))}; do\n{_lines(words, '  ')}{loop}\ndone"
+
+
+def _lines(words: Sequence[str], before: str) -> str:
+    """Write a command over several lines, an option on each."""
+    text = before
+    for place, word in enumerate(words):
+        space = f" \\\n{before}  " if word == "--set" else " " if place else ""
+        text += f"{space}{shlex.quote(word)}"
+    return text
+
+
+def _changes(base: EvaluateConfig, settings: Mapping[str, str]) -> dict[str, str]:
+    """Return what to set in a configuration: parts' kinds, then what differs from their defaults.
+
+    A part or a map with other names in it is set as a whole.
+    """
+    known = base.setting_texts()
+    kinds = {
+        name: text
+        for name, text in settings.items()
+        if name.endswith(".kind") and known.get(name) != text
+    }
+    try:
+        start = base.override(kinds)
+    except UserError:  # such a part cannot be had by its kind alone
+        start, kinds = base, {}
+    found = dict(_differences(start.to_dict(), _tree(settings, start), ""))
+    # A part that is set as a whole brings its kind, and those within it.
+    kinds = {
+        name: text
+        for name, text in kinds.items()
+        if not any(name.startswith(f"{whole}.") for whole in found)
+    }
+    return {**kinds, **{name: _word(value) for name, value in found.items()}}
+
+
+def _differences(mine: Any, theirs: Any, name: str) -> Iterator[tuple[str, Any]]:
+    maps = isinstance(mine, dict) and isinstance(theirs, dict)
+    if maps and mine.keys() == theirs.keys() and mine.get("kind") == theirs.get("kind"):
+        for key, value in theirs.items():
+            yield from _differences(mine[key], value, f"{name}.{key}" if name else key)
+    elif mine != theirs:
+        yield name, theirs
+
+
+def _tree(settings: Mapping[str, str], like: Spec) -> dict[str, Any]:
+    """Return settings as `to_dict` has them; a text stays one where the configuration has text."""
+    known = like.flatten()
+    tree: dict[str, Any] = {}
+    for name, text in settings.items():
+        *parents, leaf = name.split(".")
+        node = tree
+        for key in parents:
+            node = node.setdefault(key, {})
+        node[leaf] = text if isinstance(known.get(name), str) else _value(text)
+    return tree
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _word(value: Any) -> str:
+    """Write a value so that `--set` reads it again."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    try:
+        read = parse_settings([f"x={value}"])["x"]
+    except UserError:
+        read = None
+    return value if read == value else json.dumps(value)
+
+
+def _distance(name: str, settings: Mapping[str, str]) -> int:
+    """Return how many characters differ, as long as a command would be."""
+    known = _recipe_texts(name)
+    differing = settings.items() - known.items()
+    gone = known.keys() - settings.keys()
+    return sum(len(key) + len(text) for key, text in differing) + sum(map(len, gone))
+
+
+@functools.lru_cache(maxsize=64)
+def _recipe_texts(name: str) -> dict[str, str]:
+    return recipe(name).setting_texts()
+
+
+def _takes_seed(name: str) -> bool:
+    return name.rpartition(".")[2] == SEED

@@ -1,0 +1,43 @@
+"""The points that a search came to: its own trials, and those that another sweep had finished.
+
+A trial that is finished anywhere in the store is not run again, so it has no run of this search's
+own. That the search came to it is a tag of the search's run.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+from olivine.experiments.plan import POINT, ROW, SEED, SWEEP_RUN
+from olivine.experiments.sweep import Trial
+from olivine.tracking.tracker import RunRecord, Tracker, most_telling
+
+TAKEN = "olivine.taken."  # and a fingerprint: tag of a search's run
+
+
+def taken_tag(trial: Trial, number: int) -> dict[str, str]:
+    """Return the tag that says: as this point, the search took over a finished trial."""
+    own = {POINT: str(number), ROW: trial.row, SEED: str(trial.seed)}
+    return {f"{TAKEN}{trial.fingerprint}": json.dumps(own)}
+
+
+def points_of(
+    sweep_run: str, tracker: Tracker, also: Mapping[str, str] | None = None
+) -> list[RunRecord]:
+    """Return the trials of a sweep's run; those taken over have its number, row and seed.
+
+    `also` are tags that say so and may not have reached the store yet.
+    """
+    own = tracker.records("trial", {SWEEP_RUN: sweep_run})
+    tags = next((run.tags for run in tracker.records("sweep") if run.run_id == sweep_run), {})
+    taken = {
+        name.removeprefix(TAKEN): json.loads(text)
+        for name, text in {**tags, **(also or {})}.items()
+        if name.startswith(TAKEN)
+    }
+    for run in own:
+        taken.pop(run.key.fingerprint, None)
+    if not taken:
+        return own
+    found = most_telling(tracker.records("trial", fingerprints=list(taken)))
+    return own + [replace(run, tags={**run.tags, **taken[name]}) for name, run in found.items()]

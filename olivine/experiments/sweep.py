@@ -1,0 +1,164 @@
+"""A question as a value: which configurations, over which seeds, compared by which number.
+
+Pure: every point is expanded and checked here, before anything is started. A sweep lives in
+`sweeps/<name>.py` as `SWEEP`; the folder is the registry. There are two kinds, never mixed: one
+*ablates*, so every point has all seeds and the whole budget, or it *searches*, so points follow
+from earlier ones and hopeless ones stop early. Only the first makes a table.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from olivine.core.errors import UserError, nearest
+from olivine.core.spec import Spec
+from olivine.experiments.search_space import Search
+
+
+class Sweep(Spec):
+    """Rows or a grid of settings, all repeated over seeds, or a search; names as `--set` has them.
+
+    `published` names the table in `published.csv` whose rows stand beside this one's.
+    """
+
+    name: str
+    question: str  # the docstring of its file
+    metric: str  # what the table is about
+    recipe: str  # the configuration that rows and grid change
+    rows: dict[str, dict[str, Any]] = Field(default_factory=dict)  # label -> {dotted name: value}
+    grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)  # dotted name -> values
+    search: Search | None = None
+    seeds: tuple[int, ...] = (0, 1, 2)
+    seed_names: tuple[str, ...] = ("seed",)  # the settings that take the seed
+    published: str = ""  # empty: its own name
+
+    def only(self, rows: Iterable[str] = (), seeds: Iterable[int] = ()) -> "Sweep":
+        """Keep some rows and replace the seeds; an empty choice keeps all."""
+        chosen = {label: self.rows[_known(label, self.rows, self.name)] for label in rows}
+        return self.model_copy(
+            update={"rows": chosen or self.rows, "seeds": tuple(seeds) or self.seeds}
+        )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration with one seed."""
+
+    row: str
+    seed: int
+    config: Spec
+    fingerprint: str  # the trial's only identity
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.row}, seed {self.seed}"
+
+
+def expand(
+    sweep: Sweep, base: Spec, identify: Callable[[Any], str] = Spec.fingerprint
+) -> tuple[Trial, ...]:
+    """Return every trial, each configuration checked; all rows of one seed come together.
+
+    `identify` gives a trial's fingerprint; one that also covers the data and labels that a
+    configuration reads makes trials on other data other trials. Raises UserError that names the
+    row of a misspelt setting, a bad value or a repeated point.
+    """
+    if sweep.search is not None:
+        _check_search(sweep, base)
+        return ()
+    points = _points(sweep)
+    trials: dict[str, Trial] = {}
+    for seed, (row, settings) in itertools.product(sweep.seeds, points.items()):
+        try:
+            config = base.override({**settings, **dict.fromkeys(sweep.seed_names, seed)})
+        except UserError as error:
+            raise UserError(f"Sweep {sweep.name!r}, row {row!r}: {error}") from None
+        trial = Trial(row, seed, config, identify(config))
+        twin = trials.setdefault(trial.fingerprint, trial)
+        if twin is not trial:
+            raise UserError(
+                f"Sweep {sweep.name!r} asks the same twice: {twin.name!r} and {trial.name!r} "
+                "have equal settings; remove one."
+            )
+    return tuple(trials.values())
+
+
+def point_of(
+    sweep: Sweep,
+    base: Spec,
+    settings: Mapping[str, Any],
+    identify: Callable[[Any], str] = Spec.fingerprint,
+) -> Trial:
+    """Return the trial of one point of a search."""
+    seed = sweep.seeds[0]
+    config = base.override({**settings, **dict.fromkeys(sweep.seed_names, seed)})
+    names = _short_names(list(settings))
+    row = ", ".join(f"{names[name]}={_short(value)}" for name, value in settings.items())
+    return Trial(row, seed, config, identify(config))
+
+
+def _short_names(names: Sequence[str]) -> dict[str, str]:
+    """Return the shortest end of each dotted name that no other one ends with."""
+    short = {}
+    for name in names:
+        parts = name.split(".")
+        ends = [".".join(parts[place:]) for place in reversed(range(len(parts)))]
+        alone = (e for e in ends if sum(f".{other}".endswith(f".{e}") for other in names) == 1)
+        short[name] = next(alone, name)
+    return short
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _check_search(sweep: Sweep, base: Spec) -> None:
+    """Raise UserError for a range that leaves what a setting takes; each is tried by itself."""
+    search = sweep.search
+    assert search is not None
+    if sweep.rows or sweep.grid:
+        raise UserError(
+            f"Sweep {sweep.name!r} has a search beside rows or a grid: an ablation gives every "
+            "point the whole budget and a search does not, so make them two sweeps."
+        )
+    if len(sweep.seeds) != 1:
+        raise UserError(
+            f"Sweep {sweep.name!r} searches with one seed, and {len(sweep.seeds)} were given: "
+            "compare the best points by a sweep with rows."
+        )
+    for name, values in search.space.items():
+        for value in values.extremes:
+            try:
+                base.override({name: value, **dict.fromkeys(sweep.seed_names, sweep.seeds[0])})
+            except UserError as error:
+                raise UserError(f"Sweep {sweep.name!r}, search over {name!r}: {error}") from None
+
+
+def _points(sweep: Sweep) -> dict[str, dict[str, Any]]:
+    if not (sweep.rows or sweep.grid):
+        raise UserError(f"Sweep {sweep.name!r} has neither rows nor a grid nor a search.")
+    if not sweep.seeds:
+        raise UserError(f"Sweep {sweep.name!r} has no seeds; give it one at least.")
+    for name, values in sweep.grid.items():
+        if not values:
+            raise UserError(f"Sweep {sweep.name!r}: the grid of {name!r} is empty.")
+    points = {}
+    for values in itertools.product(*sweep.grid.values()):
+        chosen = dict(zip(sweep.grid, values, strict=True))
+        text = ", ".join(f"{name}={value}" for name, value in chosen.items())
+        for row, settings in (sweep.rows or {"": {}}).items():
+            points[", ".join(filter(None, (row, text)))] = {**settings, **chosen}
+    return points
+
+
+def _known(label: str, rows: Mapping[str, Any], sweep: str) -> str:
+    if label not in rows:
+        raise UserError(
+            f"Sweep {sweep!r} has no row {label!r}.{nearest(label, rows)} "
+            f"It has: {', '.join(rows)}."
+        )
+    return label

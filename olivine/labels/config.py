@@ -1,0 +1,25 @@
+"""What a labelling is, and which of the images it takes."""
+
+from dataclasses import dataclass
+
+from olivine.core.spec import Spec
+from olivine.data.dataset import Dataset
+from olivine.labels.labeller import Labeller
+
+
+class LabelConfig(Spec):
+    """One labelling: which images, by whom."""
+
+    dataset: Dataset
+    labeller: Labeller
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which of the images without a map are taken."""
+
+    limit: int | None = None  # only so many, the first ones
+    retry_failed: bool = False  # those that failed before, and no others
+
+
+EVERY_NEW_IMAGE = Selection()

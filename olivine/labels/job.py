@@ -1,0 +1,290 @@
+"""The labelling stage: weak labels for every image of a data set, each made once.
+
+The pieces here know nothing of where they run. `label` puts them together in one process,
+`ray_jobs.label` spreads the same pieces over a cluster; both write the same bytes.
+"""
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from olivine.core.errors import UserError
+from olivine.core.progress import Progress, Report, Silence
+from olivine.core.runtime import Runtime
+from olivine.data.dataset import Frames
+from olivine.labels.batches import BatchLabeller, batch_cap
+from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
+from olivine.labels.cost import Account
+from olivine.labels.labeller import Labeller
+from olivine.labels.outcome import Outcome, read_image, write_labels
+from olivine.labels.quality import LabelQuality, survey
+from olivine.labels.store import LabelStore, label_name
+from olivine.tracking.tracker import FINGERPRINT, Run, RunKey, Tracker
+
+LOG_PERIOD_S = 60.0  # between two records of rate and cost
+SILENT = (
+    "label: no image has finished for a while. Do the actors get their CPUs and GPUs (`ray "
+    "status`)? A labeller that hangs can be stopped: the same command goes on from here."
+)
+
+
+@dataclass(frozen=True)
+class LabelJob:
+    """What is to be labelled, by whom and where to."""
+
+    frames: Frames
+    labeller: Labeller
+    store: LabelStore
+    image_names: tuple[str, ...]  # all of the data set
+    left: tuple[str, ...]  # without a map yet, sorted; neighbours in time are neighbours here
+    failed_before: frozenset[str]  # of all without a map, those with a recorded failure
+    left_out: tuple[str, ...] = ()  # without a map, but not to be labelled by this job
+    retries: bool = False  # all that is left failed before
+
+    def choose(self, selection: Selection) -> "LabelJob":
+        """Return the job of the images that are taken; the others are left out."""
+        if selection.limit is not None and selection.limit < 1:
+            raise UserError(f"--limit takes a number of at least 1; it was {selection.limit}.")
+        taken = [n for n in self.left if (n in self.failed_before) == selection.retry_failed]
+        taken = taken[: selection.limit]
+        rest = set(self.left).difference(taken)
+        return replace(
+            self,
+            left=tuple(taken),
+            left_out=tuple(sorted(rest)),
+            retries=selection.retry_failed,
+        )
+
+    @property
+    def num_finished(self) -> int:
+        """Images that had a map when the job was opened."""
+        return len(self.image_names) - len(self.left) - len(self.left_out)
+
+    @property
+    def num_failed_left_out(self) -> int:
+        """Images that are left out because they failed before."""
+        return len(self.failed_before.intersection(self.left_out))
+
+
+@dataclass(frozen=True)
+class LabelResult:
+    """What the stage leaves."""
+
+    path: str  # of the maps
+    fingerprint: str  # of the run
+    num_images: int  # of the data set
+    num_done_before: int
+    num_labelled: int  # by this run
+    failed: Mapping[str, str]  # image -> reason, of this run
+    failure_path: str  # of the records of all failures
+    num_failed_before: int  # left out, because they failed before
+    num_postponed: int  # left out for another reason: a limit, or failures were retried
+    class_pixels: Mapping[str, int]  # of the images labelled by this run; "" is no class
+    quality: LabelQuality  # of a sample of all maps that are there
+    reads_truth: bool = False
+
+    @property
+    def num_failed(self) -> int:
+        """Images without a map; the command's exit status says whether there are any."""
+        return len(self.failed) + self.num_failed_before
+
+    def __str__(self) -> str:
+        parts = [
+            f"{self.num_done_before + self.num_labelled} of {self.num_images} images have labels "
+            f"in {self.path}: {self.num_done_before} had them before, {self.num_labelled} are new"
+        ]
+        if self.failed:
+            name, reason = next(iter(self.failed.items()))
+            parts.append(
+                f"{len(self.failed)} failed, the first is {name}: {reason.rstrip('.')} (all are "
+                f"recorded in {self.failure_path})"
+            )
+        if self.num_failed_before:
+            parts.append(
+                f"{self.num_failed_before} failed before and were left out, --retry-failed takes "
+                "them again"
+            )
+        if self.num_postponed:
+            parts.append(f"{self.num_postponed} are left for another time")
+        truth = ["These labels were read from the truth: for an upper bound only."]
+        return "\n".join(
+            ["; ".join(parts) + ".", *(truth if self.reads_truth else []), *self.quality.lines()]
+        )
+
+
+LabelImages = Callable[[LabelJob], Iterator[Outcome]]  # labels `job.left`, in any order
+
+
+def label(
+    config: LabelConfig,
+    runtime: Runtime,
+    tracker: Tracker,
+    report: Report | None = None,
+    *,
+    device: torch.device | None = None,
+    selection: Selection = EVERY_NEW_IMAGE,
+) -> LabelResult:
+    """Label what is left, in this process, on a device (None: the CPU).
+
+    Failures are recorded and do not stop it.
+
+    Raises UserError for a data set that cannot be opened, a labeller that cannot be loaded, a
+    folder that cannot be written, and where more images fail than `runtime.max_failed_share`.
+    """
+
+    def label_images(job: LabelJob) -> Iterator[Outcome]:
+        size = runtime.label_batch_size
+        labeller = BatchLabeller(job.labeller, device or torch.device("cpu"), job.frames, size)
+        for start in range(0, len(job.left), batch_cap(runtime)):
+            names = job.left[start : start + batch_cap(runtime)]
+            maps = labeller([read_image(job.frames, name) for name in names], names)
+            for name, ids in zip(names, maps, strict=True):
+                yield write_labels(job.store, name, ids, labeller.usage, job.retries)
+
+    return run_label_job(config, runtime, tracker, label_images, report, selection=selection)
+
+
+def run_label_job(
+    config: LabelConfig,
+    runtime: Runtime,
+    tracker: Tracker,
+    label_images: LabelImages,
+    report: Report | None = None,
+    *,
+    selection: Selection = EVERY_NEW_IMAGE,
+) -> LabelResult:
+    """Open the job, label what is left, record it as a run and sum it up.
+
+    A run that leaves images without labels ends as FAILED; the next start opens it again. A
+    finished job opens no run.
+    """
+    job = open_job(config, runtime).choose(selection)
+    job.store.begin(job.labeller)
+    key = RunKey("label", run_fingerprint(config, job))
+    account = Account(
+        len(job.labeller.class_names),
+        max_failed_share=1.0 if job.retries else runtime.max_failed_share,
+        usd_per_gpu_hour=runtime.usd_per_gpu_hour,
+        gpu_hours_before=_gpu_hours_before(tracker, key),
+    )
+    if not job.left and tracker.finished(key):
+        return _result(job, key, account)
+    tags = {"dataset": job.frames.fingerprint, "labels": job.labeller.identity}
+    if job.labeller.reads_truth:
+        tags["labels.truth"] = "true"
+    result = None
+    with (
+        contextlib.suppress(_IncompleteError),
+        tracker.run(key, f"label {job.labeller.kind}", config, tags) as run,
+    ):
+        if job.left:
+            report = report or Progress("label", "images", account.spent)
+            _consume(job, label_images(job), account, run, report)
+        result = _result(job, key, account)
+        run.log_metrics({**_metrics(result), **account.metrics()}, _step(job, account))
+        run.set_tags({"path": result.path})
+        if result.num_failed or result.num_postponed:
+            raise _IncompleteError(str(result).splitlines()[0])
+    assert result is not None
+    return result
+
+
+def open_job(config: LabelConfig, runtime: Runtime) -> LabelJob:
+    """Open the data set and find, by one listing, which images have no map yet."""
+    frames = config.dataset.open(runtime.data_path(), runtime.cache_path())
+    names = tuple(frames.image_names())
+    if not names:
+        raise UserError(
+            f"The data set at {frames.root} has no images to label; choose a split and "
+            "cameras that have some."
+        )
+    store = LabelStore(runtime.out, frames.fingerprint, config.labeller.identity)
+    if len({label_name(name) for name in names}) < len(names):
+        raise UserError(f"Two images below {frames.root} differ by their suffix alone.")
+    finished, failed = store.listing()
+    left = tuple(sorted(name for name in names if label_name(name) not in finished))
+    return LabelJob(
+        frames, config.labeller, store, names, left, frozenset(failed.intersection(left))
+    )
+
+
+def run_fingerprint(config: LabelConfig, job: LabelJob) -> str:
+    """Return 12 hex digits of everything that decides the labels, and nothing else."""
+    parts = (config.fingerprint(), job.frames.fingerprint, job.labeller.identity)
+    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:12]
+
+
+class _IncompleteError(Exception):
+    """Ends a run as FAILED although its job went to the end."""
+
+
+def _consume(
+    job: LabelJob, outcomes: Iterator[Outcome], account: Account, run: Run, report: Report
+) -> None:
+    logged_s = time.monotonic()
+    with _closing(outcomes), Silence(SILENT) as silence:
+        for outcome in outcomes:
+            account.add(outcome)
+            silence.heard()
+            report(account.num_tried, len(job.left))
+            if time.monotonic() - logged_s > LOG_PERIOD_S:
+                logged_s = time.monotonic()
+                run.log_metrics(account.metrics(), _step(job, account))
+    assert account.num_tried == len(job.left), "images were lost on the way"
+
+
+@contextlib.contextmanager
+def _closing(outcomes: Iterator[Outcome]) -> Iterator[None]:
+    """End what labels when its outcomes are no longer wanted, and not when memory is cleaned."""
+    try:
+        yield
+    finally:
+        if close := getattr(outcomes, "close", None):
+            close()
+
+
+def _step(job: LabelJob, account: Account) -> int:
+    """Return the step of a metric: images that are settled, over all starts of a job."""
+    return job.num_finished + account.num_tried
+
+
+def _gpu_hours_before(tracker: Tracker, key: RunKey) -> float:
+    """Return what earlier starts of an unfinished run have cost."""
+    for record in tracker.records(key.stage, {FINGERPRINT: key.fingerprint}):
+        if record.status != "FINISHED":
+            return record.metrics.get("gpu_hours", 0.0)
+    return 0.0
+
+
+def _result(job: LabelJob, key: RunKey, account: Account) -> LabelResult:
+    counts = account.class_pixels.tolist()
+    unlabelled = {*job.left_out, *account.failed}
+    return LabelResult(
+        path=job.store.path,
+        fingerprint=key.fingerprint,
+        num_images=len(job.image_names),
+        num_done_before=job.num_finished,
+        num_labelled=account.num_done,
+        failed=dict(sorted(account.failed.items())),
+        failure_path=job.store.failure_path(),
+        num_failed_before=job.num_failed_left_out,
+        num_postponed=len(job.left_out) - job.num_failed_left_out,
+        class_pixels=dict(zip((*job.labeller.class_names, ""), counts, strict=True)),
+        quality=survey(job.frames, job.store, [n for n in job.image_names if n not in unlabelled]),
+        reads_truth=job.labeller.reads_truth,
+    )
+
+
+def _metrics(result: LabelResult) -> dict[str, float]:
+    metrics = {
+        "num_images": float(result.num_images),
+        "num_done_before": float(result.num_done_before),
+        "num_labelled": float(result.num_labelled),
+        "num_failed": float(result.num_failed),
+        "num_postponed": float(result.num_postponed),
+    }
+    return {**metrics, **result.quality.metrics()}

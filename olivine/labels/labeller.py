@@ -1,0 +1,76 @@
+"""The family of labellers, and what each of them does."""
+
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from olivine.core.parts import Part
+from olivine.data.dataset import Frames
+
+if TYPE_CHECKING:
+    import torch
+
+
+@runtime_checkable
+class ImageLabeller(Protocol):
+    """A loaded labeller."""
+
+    def __call__(
+        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], names: Sequence[str]
+    ) -> list[UInt8[np.ndarray, "_ _"]]:
+        """Return one map of ids per image, of the image's size; `names` are the images' own.
+
+        Raises UserError where an image cannot be labelled; the job then tries the batch's images
+        one by one.
+        """
+        ...
+
+
+class Labeller(Part):
+    """Writes an integer per pixel: weak classes, or segments without a name.
+
+    Most see images alone. One that reads the truth (`reads_truth`) is for a table's upper bound,
+    and is marked wherever its labels are shown.
+    """
+
+    family: ClassVar[str] = "labellers"
+    built_in: ClassVar[Mapping[str, str]] = {
+        "embedded": "olivine.labels.labellers.embedded:Embedded",
+        "grounded_sam": "olivine.labels.labellers.grounded_sam:GroundedSam",
+        "imported": "olivine.labels.labellers.imported:Imported",
+        "imported_segments": "olivine.labels.labellers.imported_segments:ImportedSegments",
+        "lidarseg_truth": "olivine.labels.labellers.lidarseg_truth:LidarsegTruth",
+        "regions": "olivine.labels.labellers.regions:Regions",
+        "sam_segments": "olivine.labels.labellers.sam_segments:SamSegments",
+        "slic": "olivine.labels.labellers.slic:Slic",
+    }
+    makes: ClassVar[Literal["classes", "segments"]] = "classes"
+    reads_truth: ClassVar[bool] = False
+    note: ClassVar[str] = ""  # what its labels must not be trusted for; shown with them
+
+    @property
+    def identity(self) -> str:
+        """Return 12 hex digits: two labellers of one identity write the same labels.
+
+        A labeller with weights overrides it with `identity_of` and the weights' own hash.
+        """
+        return self.identity_of()
+
+    def identity_of(self, *more: str) -> str:
+        """Hash the settings, the code's version and whatever else decides the labels."""
+        text = json.dumps([self.what_decides(), self.code_version, *more], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    @abstractmethod
+    def class_names(self) -> tuple[str, ...]:
+        """The vocabulary; ids are positions here. Segments have none: it is empty."""
+
+    @abstractmethod
+    def build(self, device: "torch.device", frames: Frames) -> ImageLabeller:
+        """Load the model; `frames` is for labellers that find their labels by the image's name."""

@@ -1,0 +1,91 @@
+"""Grounded-SAM: boxes for a list of prompts, a mask for every box, one class per pixel.
+
+Ren et al., "Grounded SAM", 2024; the paper's first labels are of this kind (METHOD 2.2). Two
+engines give the same answer to the same rules: `packages` reads the original checkpoints with
+groundingdino-py and segment-anything, `transformers` reads model folders with transformers.
+"""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import model_validator
+
+from olivine.data.dataset import Frames
+from olivine.labels.labeller import ImageLabeller, Labeller
+from olivine.labels.labellers.grounded_sam.detection_rules import DetectionRules
+from olivine.models.weights import identity
+
+if TYPE_CHECKING:
+    import torch
+
+BACKGROUND = "background"
+
+
+class GroundedSam(DetectionRules, Labeller):
+    """Labels photographs with GroundingDINO and SAM.
+
+    `detector`, `segmenter` and `text_encoder` are published weights by name (`olivine weights
+    list`) or a lab's own file or folder. What makes labels of their answers is `DetectionRules`.
+    """
+
+    kind: ClassVar[str] = "grounded_sam"
+    places: ClassVar[frozenset[str]] = frozenset({"detector", "segmenter", "text_encoder"})
+    engine: Literal["packages", "transformers"] = "packages"
+    detector: str = "groundingdino_swint_ogc"
+    segmenter: str = "sam_vit_h"
+    text_encoder: str = "bert-base-uncased"  # the engine `transformers` has it in the detector
+    precision: Literal["float16", "bfloat16", "float32"] = "float16"  # on CPUs always float32
+
+    @model_validator(mode="after")
+    def _has_room(self) -> "GroundedSam":
+        if self.uncovered == "background" and BACKGROUND in self.vocabulary.class_names:
+            raise ValueError("uncovered='background' needs a vocabulary without that class")
+        return self
+
+    @property
+    def identity(self) -> str:
+        """Settings, version and weights together, wherever the weights lie.
+
+        Published weights are known without reading them, so a machine that only trains needs
+        none. The text encoder is part of the detector where the engine is `transformers`.
+        """
+        weights = [identity(self.detector), identity(self.segmenter)]
+        if self.engine == "packages":
+            weights.append(identity(self.text_encoder))
+        return self.identity_of(*weights)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes that prompts mean; before them the background if it is one."""
+        names = self.vocabulary.class_names
+        return (BACKGROUND, *names) if self.uncovered == "background" else names
+
+    def build(self, device: "torch.device", frames: Frames) -> ImageLabeller:
+        """Load both networks; raise UserError for packages or weights that are not there."""
+        import torch
+
+        from olivine.labels.labellers.grounded_sam.labeller import GroundedSamLabeller
+        from olivine.models.foundation.torchvision_ops import ensure_torchvision
+
+        ensure_torchvision()
+        # No half precision on CPUs: few have the instructions, and some operators are missing.
+        dtype = torch.float32 if device.type == "cpu" else getattr(torch, self.precision)
+        texts = self.vocabulary.texts
+        if self.engine == "packages":
+            from olivine.models.foundation.grounding_dino import (
+                GroundingDinoDetector,
+                load_grounding_dino,
+            )
+            from olivine.models.foundation.sam import SamSegmenter, load_sam
+
+            model = load_grounding_dino(self.detector, self.text_encoder)
+            detector = GroundingDinoDetector(model, texts, device, dtype)
+            segmenter = SamSegmenter(load_sam(self.segmenter), device, dtype)
+            return GroundedSamLabeller(self, detector, segmenter, device)
+        from olivine.models.foundation.hugging_face import HuggingFaceDetector, HuggingFaceSegmenter
+
+        return GroundedSamLabeller(
+            self,
+            HuggingFaceDetector(self.detector, texts, device, dtype),
+            HuggingFaceSegmenter(self.segmenter, device, dtype),
+            device,
+        )

@@ -1,0 +1,94 @@
+"""Which prompts are asked for, and which class each one means.
+
+The two vocabularies of the authors' labels (METHOD 2.1) are files beside this module; any other
+comes from a file of the same form:
+
+    prompts:
+      - {prompt: traffic cone, means: traffic_cone}
+      - {prompt: man, means: pedestrian}
+      - {prompt: woman, means: pedestrian}
+
+A class is one of the 16 of nuScenes-lidarseg, unless the file names its own under `classes`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import model_validator
+
+from olivine.core.errors import UserError, nearest
+from olivine.core.spec import Spec, read_yaml
+from olivine.data.class_names import NUSCENES
+from olivine.data.records import IGNORE
+
+FOLDER = Path(__file__).with_name("vocabularies")
+
+
+class Prompt(Spec):
+    """One phrase and the class that its boxes get."""
+
+    prompt: str
+    means: str
+
+
+class Vocabulary(Spec):
+    """Prompts in the order in which the model reads them."""
+
+    prompts: tuple[Prompt, ...]
+    classes: tuple[str, ...] = NUSCENES
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        """Take the name of a vocabulary of ours, or the path of a file, for its content."""
+        return _read_vocabulary(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Vocabulary":
+        if not self.prompts:
+            raise ValueError("a vocabulary needs at least one prompt")
+        seen = set()
+        for prompt in self.prompts:
+            text = prompt.prompt.strip().lower()
+            if not text or "." in text or "?" in text:
+                raise ValueError(f"the prompt {prompt.prompt!r} must be words, without '.' or '?'")
+            if text in seen:
+                raise ValueError(f"the prompt {prompt.prompt!r} is there twice")
+            seen.add(text)
+            if prompt.means not in self.classes:
+                raise ValueError(
+                    f"the prompt {prompt.prompt!r} means the unknown class "
+                    f"{prompt.means!r}.{nearest(prompt.means, self.classes)} Allowed "
+                    f"are {', '.join(self.classes)}; a file may name others under `classes`"
+                )
+        if len(self.class_names) >= IGNORE:
+            raise ValueError(f"at most {IGNORE - 1} classes fit a label map")
+        return self
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The prompts as they are asked."""
+        return tuple(prompt.prompt.strip().lower() for prompt in self.prompts)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Every class that a prompt means, in the order of its first prompt."""
+        return tuple(dict.fromkeys(prompt.means for prompt in self.prompts))
+
+    @property
+    def class_of_prompt(self) -> tuple[int, ...]:
+        """The position in `class_names` that each prompt means."""
+        names = self.class_names
+        return tuple(names.index(prompt.means) for prompt in self.prompts)
+
+
+def _read_vocabulary(name: str) -> Mapping[str, Any]:
+    ours = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    path = FOLDER / f"{name}.yaml" if name in ours else Path(name).expanduser()
+    if not path.is_file():
+        raise UserError(
+            f"No vocabulary {name!r}: neither one of {', '.join(ours)} nor a file."
+            f"{nearest(name, ours)}"
+        )
+    return read_yaml(path)

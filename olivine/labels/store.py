@@ -1,0 +1,229 @@
+"""Label maps on disk: one PNG per image, below a folder that names the data and the labeller.
+
+<root>/labels/<data set>-<labeller>/labeller.json          who wrote them, with which vocabulary
+<root>/labels/<data set>-<labeller>/<image's path>.png     one channel of uint8; 255 is no class
+<root>/labels/<data set>-<labeller>/failed/<image's path>.txt     why an image has no map
+
+The folder's name holds two fingerprints, so labels of another data set or another labeller can
+never be mistaken for these, and a map that is there never has to be made again.
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from olivine.core.array_cache import KeptArrays
+from olivine.core.errors import UserError
+from olivine.core.storage import Store, absolute
+from olivine.data.records import IGNORE, LabelMap
+from olivine.labels.labeller import Labeller
+
+FORMAT = 1  # of labeller.json and of the maps
+_ABOUT = "labeller.json"
+_FAILED = "failed/"  # folder of the records of failures
+
+
+class LabelStore:
+    """Label maps of one data set by one labeller, below a local root or a bucket's URI."""
+
+    def __init__(self, root: str | Path, dataset_fingerprint: str, labeller_identity: str):
+        self.dataset_fingerprint = dataset_fingerprint
+        self.labeller_identity = labeller_identity
+        # Absolute, because another process may have another working folder.
+        self._store = Store(absolute(root))
+        self._folder = f"labels/{dataset_fingerprint}-{labeller_identity}"
+
+    @classmethod
+    def open(
+        cls, root: str | Path, dataset_fingerprint: str, labeller_identity: str
+    ) -> "LabelStore":
+        """Return a store that has labels; raise UserError if none were written there."""
+        store = cls(root, dataset_fingerprint, labeller_identity)
+        _ = store.class_names
+        return store
+
+    @property
+    def path(self) -> str:
+        """Where the maps lie, to be shown to people."""
+        return self._store.path(self._folder)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The vocabulary of the maps: ids are positions here; segments have none."""
+        return self._about[1]
+
+    @property
+    def makes(self) -> str:
+        """What the ids are: "classes", or "segments" from 0 to 254 that mean nothing elsewhere."""
+        return self._about[0]
+
+    @cached_property
+    def _about(self) -> tuple[str, tuple[str, ...]]:
+        if not self._store.exists(self._name(_ABOUT)):
+            raise UserError(
+                f"No labels at {self.path}; run `olivine label` with the same dataset, labeller "
+                "and out first."
+            )
+        about = self._read_json(_ABOUT)
+        given = (about.get("format"), about.get("dataset"), about.get("identity"))
+        wanted = (FORMAT, self.dataset_fingerprint, self.labeller_identity)
+        makes, names = about.get("makes", "classes"), about.get("class_names")
+        allowed = {"classes": range(1, IGNORE), "segments": range(1)}.get(str(makes), range(0))
+        if given != wanted or not isinstance(names, list) or len(names) not in allowed:
+            raise UserError(
+                f"{self._store.path(self._name(_ABOUT))} does not describe the labels beside it; "
+                "remove the folder and run `olivine label` again."
+            )
+        return str(makes), tuple(str(name) for name in names)
+
+    def begin(self, labeller: Labeller) -> None:
+        """Write who labels, unless it stands there already; maps may be written afterwards."""
+        if not self._store.exists(self._name(_ABOUT)):
+            about = {
+                "format": FORMAT,
+                "dataset": self.dataset_fingerprint,
+                "identity": self.labeller_identity,
+                "makes": labeller.makes,
+                "class_names": list(labeller.class_names),
+                "ignore_id": IGNORE,
+                "labeller": labeller.to_dict(),
+            }
+            self._write_json(_ABOUT, about)
+        _ = self.class_names  # checked once, and known wherever this store is sent
+
+    def listing(self) -> tuple[set[str], set[str]]:
+        """Return the label files and the images with a recorded failure, by one listing.
+
+        `label_name` gives an image's file.
+        """
+        skip = len(self._folder) + 1
+        finished, failed = set(), set()
+        for path in self._store.names(self._folder):
+            name = path[skip:]
+            if name.endswith(".png"):
+                finished.add(name)
+            elif name.startswith(_FAILED) and name.endswith(".txt"):
+                failed.add(name[len(_FAILED) : -len(".txt")])
+        return finished, failed
+
+    def write(self, image_name: str, ids: UInt8[np.ndarray, "rows columns"]) -> None:
+        """Write one map whole; equal maps give equal bytes."""
+        stream = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(ids)).save(stream, format="PNG", compress_level=6)
+        self._store.write(self._name(label_name(image_name)), stream.getvalue())
+
+    def read(self, image_name: str, size_px: tuple[int, int] | None = None) -> LabelMap:
+        """Return the labels of one image of (rows, columns); None takes any size.
+
+        Raises UserError for a map that is missing, unreadable, of another size, or that has a
+        class the vocabulary does not know.
+        """
+        name = self._name(label_name(image_name))
+        where = self._store.path(name)
+        if not self._store.exists(name):
+            raise UserError(
+                f"No label map of {image_name}: {where} is missing; run `olivine label` with the "
+                "same dataset, labeller and out, it makes only what is missing."
+            )
+        ids = _decode(self._store.read(name), where)
+        if size_px is not None and ids.shape != tuple(size_px):
+            raise UserError(
+                f"Label map {where} has {ids.shape[0]} rows and {ids.shape[1]} columns, its image "
+                f"{size_px[0]} and {size_px[1]}; remove the map and run `olivine label` again."
+            )
+        self._check_classes(ids, where)
+        return LabelMap(ids, self.class_names, self.labeller_identity)
+
+    def kept_classes(self) -> KeptArrays:
+        """Return where the classes of pairs are kept: in the folder, so they go when it goes."""
+        return KeptArrays(self._store, self._name("pairs"))
+
+    def num_bytes(self, image_name: str) -> int:
+        """Return the size of one map as it is stored."""
+        return len(self._store.read(self._name(label_name(image_name))))
+
+    def record_failure(self, image_name: str, reason: str) -> None:
+        """Record why an image could not be labelled: a small file of its own, for whoever fails.
+
+        So nothing is lost when a job is killed, and two jobs at once do not overwrite each other.
+        """
+        label_name(image_name)  # raises for a name outside
+        self._store.write(self._name(_failure_name(image_name)), (reason + "\n").encode())
+
+    def forget_failure(self, image_name: str) -> None:
+        """Remove the record of an image that has labels now."""
+        self._store.delete(self._name(_failure_name(image_name)))
+
+    def failed(self) -> dict[str, str]:
+        """Return the recorded reasons of images that could not be labelled; reads a file each."""
+        return {
+            name: self._store.read(self._name(_failure_name(name))).decode().strip()
+            for name in sorted(self.listing()[1])
+        }
+
+    def failure_path(self) -> str:
+        """Where the records lie, to be shown to people."""
+        return self._store.path(self._name(_FAILED))
+
+    def _name(self, name: str) -> str:
+        return f"{self._folder}/{name}"
+
+    def _check_classes(self, ids: np.ndarray, where: str) -> None:
+        if self.makes == "segments":
+            return
+        num_classes = len(self.class_names)
+        used = np.bincount(ids.ravel(), minlength=256).nonzero()[0]
+        unknown = used[(used >= num_classes) & (used != IGNORE)]
+        if len(unknown):
+            raise UserError(
+                f"Label map {where} has the unknown class {unknown[0]}; allowed are 0 to "
+                f"{num_classes - 1} and {IGNORE} for none: remove it and run `olivine label` again."
+            )
+
+    def _write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        self._store.write(self._name(name), (json.dumps(value, indent=1) + "\n").encode())
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        try:
+            value = json.loads(self._store.read(self._name(name)))
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            where = self._store.path(self._name(name))
+            raise UserError(f"{where} is not a JSON object; remove it and run `olivine label`.")
+        return value
+
+
+def label_name(image_name: str) -> str:
+    """Return the name of an image's label map: the image's, ending in .png."""
+    path = PurePosixPath(image_name)
+    if path.is_absolute() or ".." in path.parts or not path.name:
+        raise UserError(f"Image name {image_name!r} must be a path below the data root.")
+    return str(path.with_suffix(".png"))
+
+
+def _failure_name(image_name: str) -> str:
+    return f"{_FAILED}{image_name}.txt"
+
+
+def _decode(data: bytes, where: str) -> UInt8[np.ndarray, "rows columns"]:
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            mode, ids = image.mode, np.asarray(image)
+    except (OSError, SyntaxError, ValueError):
+        raise UserError(
+            f"Label map {where} is not a readable PNG; remove it and run `olivine label` again."
+        ) from None
+    if mode != "L":
+        raise UserError(
+            f"Label map {where} must have one channel of 8 bits, it has PNG mode {mode}; remove "
+            "it and run `olivine label` again."
+        )
+    return ids

@@ -1,0 +1,57 @@
+"""Matched rows, and the part of a step that they are of."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class StepPart:
+    """Which part of a step a batch is, where a step takes its batch in parts."""
+
+    index: int = 0
+    count: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the step begins with it."""
+        return self.index == 0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the weights move after it."""
+        return self.index == self.count - 1
+
+
+WHOLE = StepPart()  # a step in one part
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Matched rows: queries[i] should resemble keys[i], or keys[key_of[i]] where keys are shared.
+
+    Rows are unit length, or means of such rows.
+    """
+
+    queries: Float[Tensor, "M D"]
+    keys: Float[Tensor, "N D"] | None  # None where a loss looks at the queries alone
+    class_ids: Int[Tensor, " M"]  # weak class, or IGNORE
+    group_ids: Int[Tensor, " M"]  # contrast group: only rows of one group compete
+    teacher_rows: Float[Tensor, "M T"] | None = None  # the teacher's own features, where asked for
+    key_of: Int[Tensor, " M"] | None = None  # None: every query has a key of its own
+
+    def take(self, chosen: Tensor | slice) -> "Matched":
+        """Keep the rows of an index or a mask; of shared keys those that are still asked for."""
+        shared = self.key_of is not None
+        kept = {
+            name: value[chosen]
+            for name, value in vars(self).items()
+            if value is not None and not (shared and name == "keys")
+        }
+        if shared:
+            assert self.keys is not None
+            used, kept["key_of"] = torch.unique(kept["key_of"], return_inverse=True)
+            kept["keys"] = self.keys[used]
+        return replace(self, **kept)

@@ -1,0 +1,151 @@
+"""A method as a value: its terms and what they need."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from olivine.core.spec import Spec
+from olivine.methods.losses.base import Loss
+from olivine.methods.poolings.base import Pooling
+from olivine.methods.samplers.base import Sampler
+
+
+class Term(Spec):
+    """One contrast. A weight of 0 removes it.
+
+    `match` says what is compared: a point with the pixel that sees it ("pixel"), a point with
+    itself in the scan's second view ("view"), a whole scan with its second view as a slowly
+    moving copy of the student sees it ("scan"), or a superpoint with itself in a later scan
+    ("time").
+    """
+
+    loss: Loss
+    match: Literal["pixel", "view", "scan", "time"] = "pixel"
+    sample: Sampler | None = None  # None: every pair
+    pool: Pooling | None = None
+    head: str = "pixel"  # projection heads, one per side, shared by the terms that name them
+    project_pixels: bool = True  # False: no head for pixels, points are brought to the teacher's
+    weight: float = Field(default=1.0, ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Term":
+        if self.match != "pixel" and (self.uses_classes or self.loss.uses_teacher_rows):
+            raise ValueError(
+                f"match={self.match!r} compares scans with scans: it takes no sampler or loss that "
+                "needs weak labels or the teacher"
+            )
+        if self.pool is not None and self.pool.match != self.match:
+            raise ValueError(
+                f"pool.kind={self.pool.kind} is for match={self.pool.match!r}, not {self.match!r}"
+            )
+        if self.match == "time" and self.pool is None:
+            raise ValueError("match='time' compares superpoints: set pool.kind=cluster")
+        if self.pool is not None and self.pool.shares_keys and not self.loss.shares_keys:
+            raise ValueError(
+                f"loss.kind={self.loss.kind} wants a key for every query, and pool.kind="
+                f"{self.pool.kind} gives one to many: choose info_nce, or average the queries too"
+            )
+        if not self.project_pixels and (self.match != "pixel" or self.pool is not None):
+            raise ValueError("project_pixels=False compares points with the teacher's pixels")
+        if self.match == "scan" and self.sample is not None:
+            raise ValueError("match='scan' compares every scan: it takes no sampler")
+        return self
+
+    @property
+    def uses_pixels(self) -> bool:
+        """Whether it needs a teacher."""
+        return self.match == "pixel" and (
+            self.loss.uses_keys or self.loss.uses_teacher_rows or self.pool is not None
+        )
+
+    @property
+    def uses_classes(self) -> bool:
+        """Whether it needs weak labels."""
+        return self.loss.uses_classes or (self.sample is not None and self.sample.uses_classes)
+
+
+class Method(Spec):
+    """A pretraining method: its terms, by name.
+
+    `student_momentum` is the share of the slowly moving copy of the student kept per step, where a
+    term needs one. `ignored_as_class` treats pixels without a label as one more class, as the
+    official code does (METHOD §2.5); otherwise they take part in no term that looks at classes.
+    """
+
+    terms: dict[str, Term]
+    ignored_as_class: bool = False
+    student_momentum: float = Field(default=0.999, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _has_one_second_scan(self) -> "Method":
+        if self.uses_clusters and self.uses_second_view:
+            raise ValueError(
+                "terms with match='view' or 'scan' compare with a second view of the scan and "
+                "those with match='time' with a later scan: a method has one or the other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _heads_agree(self) -> "Method":
+        for head in self.heads:
+            sides = {t.project_pixels for t in self.active().values() if t.head == head}
+            if len(sides) > 1:
+                raise ValueError(
+                    f"terms that share the head {head!r} must agree on project_pixels; give one "
+                    "of them a head of its own"
+                )
+        return self
+
+    def active(self) -> dict[str, Term]:
+        """Return the terms that count."""
+        return {name: term for name, term in self.terms.items() if term.weight > 0}
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Projection heads the networks must provide."""
+        return tuple(sorted({term.head for term in self.active().values()}))
+
+    @property
+    def frozen_heads(self) -> frozenset[str]:
+        """Heads whose points are brought to the teacher's own features."""
+        return frozenset(t.head for t in self.active().values() if not t.project_pixels)
+
+    @property
+    def uses_classes(self) -> bool:
+        """Whether any term needs weak labels."""
+        return any(term.uses_classes for term in self.active().values())
+
+    @property
+    def uses_images(self) -> bool:
+        """Whether any term looks at point-pixel pairs, be it for their labels alone."""
+        return any(term.match == "pixel" for term in self.active().values())
+
+    @property
+    def uses_pixels(self) -> bool:
+        """Whether any term needs a teacher."""
+        return any(term.uses_pixels for term in self.active().values())
+
+    @property
+    def uses_segments(self) -> bool:
+        """Whether any term pools by superpixels."""
+        return any(term.pool and term.pool.uses_segments for term in self.active().values())
+
+    @property
+    def uses_second_view(self) -> bool:
+        """Whether any term compares two views of a scan."""
+        return any(term.match in ("view", "scan") for term in self.active().values())
+
+    @property
+    def uses_clusters(self) -> bool:
+        """Whether any term compares superpoints over time."""
+        return any(term.match == "time" for term in self.active().values())
+
+    @property
+    def uses_view_points(self) -> bool:
+        """Whether any term looks at points of the second scan, not at the whole scan alone."""
+        return any(term.match in ("view", "time") for term in self.active().values())
+
+    @property
+    def uses_momentum(self) -> bool:
+        """Whether any term needs the slowly moving copy of the student."""
+        return any(term.match == "scan" for term in self.active().values())

@@ -1,0 +1,173 @@
+"""A method is a named set of terms; each term is match -> sample -> loss.
+
+Pairs compete within a *contrast group*: a fixed number of frames, whatever the number of
+workers. The published codes compare the frames of one GPU; a group of that size gives their loss
+on any number of devices, and the same value and gradient in one process as in many.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from olivine.data.batch import PairTable
+from olivine.data.records import IGNORE
+from olivine.methods.class_counts import Census
+from olivine.methods.features import Projected
+from olivine.methods.losses.stateful import Stateful
+from olivine.methods.matched import WHOLE, Matched, StepPart
+from olivine.methods.method import Method, Term
+
+
+class Objective(nn.Module):
+    """Turns features into one scalar and the value of every term."""
+
+    def __init__(
+        self, method: Method, num_channels: int, num_classes: int, num_teacher_channels: int = 1
+    ):
+        super().__init__()
+        self.method = method
+        self.ignored_id = num_classes if method.ignored_as_class else IGNORE
+        total = num_classes + method.ignored_as_class
+        width = {True: num_channels, False: num_teacher_channels}
+        self.census = Census()
+        self.num_drawn: dict[str, list[int]] = {}  # of the last step, by term and contrast group
+        terms = method.active().items()
+        self._samplers = {name: term.sample.build() for name, term in terms if term.sample}
+        self._poolings = {name: term.pool.build() for name, term in terms if term.pool}
+        self.losses = nn.ModuleDict(
+            {name: term.loss.build(width[term.project_pixels], total) for name, term in terms}
+        )
+
+    def forward(
+        self,
+        features: Projected,
+        tables: Mapping[str, PairTable],
+        group_of_frame: Callable[[Tensor], Tensor],
+        generators: Callable[[int, int], torch.Generator],
+        part: StepPart = WHOLE,
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
+        """Return the weighted sum of the terms, and each term's mean over the contrast groups.
+
+        `tables` holds the pairs of every kind of match that a term names. `group_of_frame` gives
+        the group of each frame index; `generators(term, group)` the random
+        numbers of one draw, so that a draw does not depend on who makes it.
+        """
+        values = {}
+        if self.training and self.method.uses_classes:
+            self.census.see(tables["pixel"].class_ids)
+        tables = {match: _relabelled(pairs, self.ignored_id) for match, pairs in tables.items()}
+        for position, (name, term) in enumerate(self.method.active().items()):
+            pairs = tables[term.match]
+            group_ids = group_of_frame(pairs.frame_index)
+            chosen = [
+                self._draw(
+                    name,
+                    pairs,
+                    (group_ids == group).nonzero()[:, 0],
+                    generators(position, int(group)),
+                )
+                for group in torch.unique(group_ids)
+            ]
+            earlier = [] if part.is_first else self.num_drawn[name]
+            self.num_drawn[name] = earlier + [len(rows) for rows in chosen]
+            rows = torch.cat(chosen) if chosen else group_ids
+            matched = self._matched(name, features, pairs.take(rows), group_ids[rows])
+            values[name] = self._value(name, matched, part)
+        total = sum((term.weight * values[name] for name, term in self.method.active().items()))
+        assert isinstance(total, Tensor), "a method without terms has nothing to train"
+        return total, values
+
+    def _draw(
+        self, name: str, pairs: PairTable, rows: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        sampler = self._samplers.get(name)
+        return rows if sampler is None else rows[sampler(pairs.take(rows), generator)]
+
+    def _matched(
+        self, name: str, features: Projected, pairs: PairTable, group_ids: Tensor
+    ) -> Matched:
+        term, pool = self.method.active()[name], self._poolings.get(name)
+        if pool is None:
+            return _unpooled(term, features, pairs, group_ids)
+        wants = term.loss.uses_teacher_rows
+        return pool(features, term.head, pairs, group_ids, teacher_rows=wants)
+
+    def _value(self, name: str, matched: Matched, part: StepPart) -> Tensor:
+        loss = self.losses[name]
+        if isinstance(loss, Stateful):
+            loss.observe(matched, part)
+        groups = torch.unique(matched.group_ids)
+        if len(groups) == 0:
+            # Nothing to learn here, but every head takes part, and so does a loss that gathers
+            # the keys of other workers: they wait for this one.
+            return loss(matched)
+        values = [loss(matched.take(matched.group_ids == group)) for group in groups]
+        return torch.stack(values).mean()
+
+    def draws(self) -> dict[str, tuple[int, int]]:
+        """Return, by term that draws, the pairs it asks for and the least of the last step."""
+        return {
+            name: (term.sample.num_pairs, min(self.num_drawn[name], default=0))
+            for name, term in self.method.active().items()
+            if term.sample is not None and name in self.num_drawn
+        }
+
+    def state_metrics(self) -> dict[str, Tensor]:
+        """Return what is worth watching, named term/quantity.
+
+        Of every term the mean number of pairs per contrast group, of stateful losses their own.
+        """
+        device = self.census.num_pairs.device
+        numbers = {
+            f"{name}/num_pairs": torch.tensor(sum(drawn) / max(len(drawn), 1), device=device)
+            for name, drawn in self.num_drawn.items()
+        }
+        return numbers | {
+            f"{name}/{key}": value
+            for name, loss in self.losses.items()
+            if isinstance(loss, Stateful)
+            for key, value in loss.state_metrics().items()
+        }
+
+
+def _unpooled(term: Term, features: Projected, pairs: PairTable, group_ids: Tensor) -> Matched:
+    if term.match == "scan":
+        scans, others = features.scans(term.head), features.scan_keys(term.head)
+        return Matched(scans, others, pairs.class_ids, group_ids)
+    keys: Tensor | None = None
+    if term.loss.uses_keys:
+        read = features.pixels if term.match == "pixel" else features.views
+        keys = read(term.head, pairs) if term.project_pixels else _unit(features, pairs)
+    return Matched(
+        queries=features.points(term.head, pairs),
+        keys=keys,
+        class_ids=pairs.class_ids,
+        group_ids=group_ids,
+        teacher_rows=features.teacher_rows(pairs) if term.loss.uses_teacher_rows else None,
+    )
+
+
+def _unit(features: Projected, pairs: PairTable) -> Tensor:
+    return F.normalize(features.teacher_rows(pairs), dim=1)
+
+
+def _relabelled(pairs: PairTable, ignored_id: int) -> PairTable:
+    class_ids = torch.where(pairs.class_ids == IGNORE, ignored_id, pairs.class_ids)
+    return replace(pairs, class_ids=class_ids)
+
+
+def shown_term(metrics: Mapping[str, float]) -> str | None:
+    """Return the term that stands for a pretraining's curves: that of pixels, else the first.
+
+    `metrics` are those its run logged, as `state_metrics` names them. One term is drawn because
+    they differ in scale and a class term joins in later; over its median, since the first value
+    of a loss with an empty queue is zero.
+    """
+    counted = [re.fullmatch(r"pretrain/([^/]+)/num_pairs", name) for name in sorted(metrics)]
+    terms = [found[1] for found in counted if found and f"pretrain/{found[1]}" in metrics]
+    return min(terms, key=lambda term: term != "pixel", default=None)

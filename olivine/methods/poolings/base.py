@@ -1,0 +1,31 @@
+"""The family of poolings, and what each of them does."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from olivine.core.parts import Part
+
+if TYPE_CHECKING:
+    from olivine.methods.features import RowPooling
+
+
+class Pooling(Part):
+    """Averages features into groups before they are compared."""
+
+    family: ClassVar[str] = "poolings"
+    built_in: ClassVar[Mapping[str, str]] = {
+        "cluster": "olivine.methods.poolings.cluster:Cluster",
+        "segment": "olivine.methods.poolings.segment:Segment",
+    }
+    match: ClassVar[Literal["pixel", "time"]] = "pixel"  # what it averages on the keys' side
+    uses_segments: ClassVar[bool] = False  # True: it needs superpixels
+
+    @property
+    def shares_keys(self) -> bool:
+        """Whether several queries have one key."""
+        return False
+
+    @abstractmethod
+    def build(self) -> "RowPooling":
+        """Return what averages the rows of pairs into one row per group."""

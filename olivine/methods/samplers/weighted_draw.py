@@ -1,0 +1,72 @@
+"""Weighted draws without replacement, and what samplers count per scan."""
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from olivine.data.batch import PairTable
+
+
+@runtime_checkable
+class PairSampler(Protocol):
+    """Chooses which pairs of one contrast group a term sees."""
+
+    def __call__(self, pairs: PairTable, generator: torch.Generator) -> Int[Tensor, " chosen"]:
+        """Return rows of `pairs`, none twice."""
+        ...
+
+
+def choose_uniform(
+    pairs: PairTable, generator: torch.Generator, *, num_chosen: int, equal_scans: bool
+) -> Int[Tensor, " chosen"]:
+    """Return rows of `pairs`, none twice, each as likely as any other.
+
+    With `equal_scans` every scan is as likely as any other, whatever its number of pairs.
+    """
+    if equal_scans:
+        log_weight = share_equally(torch.zeros_like(pairs.range_m), *scan_ids(pairs))
+        return choose_weighted(log_weight, num_chosen, generator, excludes=False)
+    device = pairs.voxel_index.device
+    order = torch.randperm(len(pairs), generator=generator, device=device)
+    return order[:num_chosen]
+
+
+def choose_weighted(
+    log_weight: Float[Tensor, " M"],
+    num_chosen: int,
+    generator: torch.Generator,
+    *,
+    excludes: bool = True,
+) -> Int[Tensor, " chosen"]:
+    """Return rows drawn without replacement, chances as exp(log_weight); -inf is never drawn.
+
+    Adding Gumbel noise and keeping the largest is the same draw as taking one row after another
+    (Kool et al. 2019), in one pass on any device. `excludes=False` says that no weight is -inf:
+    then nothing waits for the device.
+    """
+    uniform = torch.rand(
+        len(log_weight), generator=generator, device=log_weight.device, dtype=torch.double
+    )
+    noisy = log_weight.double() - (-uniform.clamp(min=1e-300).log()).log()
+    possible = int(log_weight.isfinite().sum()) if excludes else len(log_weight)
+    return noisy.topk(min(num_chosen, possible)).indices
+
+
+def scan_ids(pairs: PairTable) -> tuple[Int[Tensor, " M"], int]:
+    """Return the number of each pair's scan, counted from 0, and how many scans there are."""
+    found, ids = pairs.frame_index.unique(return_inverse=True)
+    return ids, len(found)
+
+
+def share_equally(
+    log_weight: Float[Tensor, " M"], ids: Int[Tensor, " M"], num_scans: int
+) -> Float[Tensor, " M"]:
+    """Return log weights whose exponentials sum to one in each scan."""
+    largest = log_weight.new_full((num_scans,), -torch.inf)
+    largest = largest.scatter_reduce(0, ids, log_weight, "amax")
+    largest = largest.masked_fill(largest.isinf(), 0.0)
+    shifted = log_weight - largest[ids]
+    total = torch.zeros_like(largest).index_add_(0, ids, shifted.exp())
+    return shifted - total.log()[ids].nan_to_num(neginf=0.0)

@@ -1,0 +1,46 @@
+"""The family of 3D networks, and what each of them does."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from olivine.core.parts import Part
+from olivine.models.weights import identity
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Backbone(Part):
+    """Builds a 3D network from voxels to one feature row per voxel.
+
+    With `weights`, the path of a published checkpoint, it starts from there instead of at random;
+    a pretraining of no epochs then is that checkpoint.
+    """
+
+    family: ClassVar[str] = "backbones"
+    built_in: ClassVar[Mapping[str, str]] = {
+        "minkunet": "olivine.models.backbones.minkunet:MinkUNet",
+        "voxelnet": "olivine.models.backbones.voxelnet:VoxelNet",
+        "waffleiron": "olivine.models.backbones.waffleiron:WaffleIron",
+    }
+    places: ClassVar[frozenset[str]] = frozenset({"weights"})
+
+    weights: str = ""
+
+    @property
+    def identity(self) -> str:
+        """The SHA-256 of the weights it starts from; empty for random ones."""
+        return identity(self.weights) if self.weights else ""
+
+    @property
+    @abstractmethod
+    def num_channels(self) -> int:
+        """Channels of the features it returns."""
+
+    @abstractmethod
+    def build(self, num_input_channels: int) -> "torch.nn.Module":
+        """Return a network from `Voxels` to one row of `num_channels` per voxel.
+
+        Its weights come from torch's global generator.
+        """

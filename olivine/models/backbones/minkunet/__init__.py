@@ -1,0 +1,37 @@
+"""MinkUNet, the sparse U-Net of Choy et al. (CVPR 2019), as SLidR's family pretrains it."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from olivine.models.backbones.base import Backbone
+from olivine.models.backbones.minkunet.shape import UNetShape
+
+if TYPE_CHECKING:
+    import torch
+
+
+class MinkUNet(UNetShape, Backbone):
+    """Settings: the network's shape, see `UNetShape`, and who convolves on this machine.
+
+    Results of the engines are equal up to rounding, so a checkpoint of one goes on with the other.
+    """
+
+    kind: ClassVar[str] = "minkunet"
+    places: ClassVar[frozenset[str]] = Backbone.places | {"engine"}
+
+    engine: Literal["torch", "minkowski"] = "torch"
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of a voxel's feature: the last stage's."""
+        return self.planes[-1]
+
+    def build(self, num_input_channels: int) -> "torch.nn.Module":
+        """Return the network; raise UserError for an engine that is not installed."""
+        from olivine.models.backbones.minkunet.network import SparseUNet
+        from olivine.models.sparse.grid import TorchGrid
+        from olivine.models.sparse.minkowski import MinkowskiGrid, minkowski_engine
+
+        if self.engine == "minkowski":
+            minkowski_engine()
+            return SparseUNet(self, num_input_channels, MinkowskiGrid)
+        return SparseUNet(self, num_input_channels, TorchGrid)

@@ -1,0 +1,86 @@
+"""Checkpoints of 3D networks that others published, or that an earlier run left.
+
+The codes of SLidR, ST-SLidR and OLIVINE write {"model_points", "model_images", "epoch", "config"};
+their trainers' own checkpoints hold "state_dict" with the same names below "model_points.".
+OpenPCDet's detectors have "model_state", with the encoder below "backbone_3d." beside other parts.
+WaffleIron's hold "net", ScaLR's "model_point", with a last layer "classif.".
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from olivine.core.errors import UserError
+from olivine.data.geometry.voxels import Voxelizer
+from olivine.models.weights import load_state, read_state
+
+PLACES = (
+    "model_points",
+    "model_point",
+    "backbone",
+    "state_dict",
+    "model_state",
+    "net",
+)  # where files keep the network
+PREFIXES = ("model.", "model_points.", "module.", "encoder.")  # of its names, in this order
+OTHERS = ("model_images.", "criterion.")  # whose names a trainer's checkpoint holds too
+ENCODER = "backbone_3d."  # in a whole detector, whose other parts are left out
+HEADS = ("final.", "final_class_level.", "classif.")  # projections, which training begins anew
+
+
+def load_backbone(backbone: nn.Module, path: Path, voxels: Voxelizer, architecture: str) -> None:
+    """Give a network the weights of a file, to the last one.
+
+    Raises UserError for weights that are missing, unknown or of another shape, and where the file
+    says that it was trained on other voxels.
+    """
+    state = read_state(path)
+    if architecture != "voxelnet":  # its voxels are fixed in the code, and the config says others
+        _check_voxels(state.get("config"), path, voxels)
+    load_state(backbone, backbone_tensors(state), path, architecture)
+
+
+def backbone_tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the network's tensors by its own names, without projection heads."""
+    found: Mapping[str, Any] = state
+    for place in PLACES:
+        if isinstance(state.get(place), Mapping):
+            found = state[place]
+            break
+    tensors = {
+        name: tensor
+        for name, tensor in found.items()
+        if isinstance(tensor, Tensor) and not name.startswith(OTHERS)
+    }
+    if any(name.startswith(ENCODER) for name in tensors):
+        tensors = {
+            name.removeprefix(ENCODER): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(ENCODER)
+        }
+    for prefix in PREFIXES:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(HEADS)}
+
+
+def _check_voxels(config: Any, path: Path, voxels: Voxelizer) -> None:
+    if not isinstance(config, Mapping) or "cylindrical_coordinates" not in config:
+        return
+    theirs = "cylindrical" if config["cylindrical_coordinates"] else "cartesian"
+    size = _sizes(config.get("voxel_size", voxels.cell_size), theirs)
+    if (theirs, size) != (voxels.coordinates, tuple(voxels.cell_size)):
+        raise UserError(
+            f"{path} was trained on {theirs} voxels of {size}, and pretrained.voxels has "
+            f"{voxels.coordinates} ones of {tuple(voxels.cell_size)}: --set "
+            f"pretrained.voxels.coordinates={theirs} --set pretrained.voxels.size={list(size)}."
+        )
+
+
+def _sizes(given: Any, coordinates: str) -> tuple[float, ...]:
+    """Return the three sizes of a config, whose one number means metres; azimuth is in degrees."""
+    if isinstance(given, int | float):
+        return (given, 1.0 if coordinates == "cylindrical" else given, given)
+    return tuple(float(side) for side in given)

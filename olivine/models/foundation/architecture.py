@@ -1,0 +1,28 @@
+"""The architecture of a lab's own checkpoint, from a file beside it.
+
+Published weights name their architecture. Other weights say theirs in `<checkpoint>.yaml`, as
+settings; a checkpoint file itself holds tensors alone.
+"""
+
+from pathlib import Path
+from typing import TypeVar
+
+from olivine.core.errors import UserError
+from olivine.core.spec import Spec, read_yaml
+
+SpecT = TypeVar("SpecT", bound=Spec)
+
+
+def read_architecture(path: Path, spec: type[SpecT]) -> SpecT:
+    """Return what `<path>.yaml` says; raise UserError if it is not there or says something else."""
+    about = path.with_name(path.name + ".yaml")
+    if not about.is_file():
+        raise UserError(
+            f"{path} is not among the published weights, so its architecture must stand in "
+            f"{about}, with the settings {', '.join(spec.model_fields)}; or name published weights "
+            "(`olivine weights list`)."
+        )
+    try:
+        return spec.from_dict(read_yaml(about))
+    except UserError as error:
+        raise UserError(f"{about}: {error}") from None

@@ -1,0 +1,44 @@
+"""Prompts as one caption, and where each prompt's tokens stand in it.
+
+GroundingDINO reads a caption of phrases, each ended by a dot; a phrase attends to itself alone.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from olivine.core.errors import UserError
+
+MAX_TOKENS = 256  # the published models' text length
+
+
+def caption_of(prompts: Sequence[str]) -> str:
+    """Return "barrier . traffic cone ." for ("barrier", "traffic cone")."""
+    return " ".join(f"{prompt.strip().lower()} ." for prompt in prompts)
+
+
+def prompt_tokens(tokenizer: Any, prompts: Sequence[str]) -> list[list[int]]:
+    """Return the positions of every prompt's tokens in the tokenized caption.
+
+    Raises UserError for a prompt without a known word, and for more tokens than a model reads.
+    """
+    ids = tokenizer(caption_of(prompts))["input_ids"]
+    if len(ids) > MAX_TOKENS:
+        raise UserError(
+            f"The {len(prompts)} prompts make a caption of {len(ids)} tokens; the model reads "
+            f"{MAX_TOKENS}: use fewer or shorter prompts."
+        )
+    dot, unknown = tokenizer.convert_tokens_to_ids("."), tokenizer.unk_token_id
+    places: list[list[int]] = [[]]
+    for place, token in enumerate(ids):
+        if token == dot:
+            places.append([])
+        elif token not in (tokenizer.cls_token_id, tokenizer.sep_token_id):
+            places[-1].append(place)
+    places.pop()  # after the last dot
+    assert len(places) == len(prompts), "a prompt holds a dot"
+    for prompt, some in zip(prompts, places, strict=True):
+        if not some or all(ids[place] == unknown for place in some):
+            raise UserError(
+                f"The text encoder's vocabulary has no word of the prompt {prompt!r}; use another."
+            )
+    return places

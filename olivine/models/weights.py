@@ -1,0 +1,276 @@
+"""Published weights: where they come from, whether a copy is whole, and where it lies.
+
+Every file is known by its SHA-256 (`weights.csv`), so a label's identity holds for the same
+weights wherever they lie, and a wrong file is found before it labels anything. A machine without
+a network needs nothing but the folder.
+"""
+
+import csv
+import hashlib
+import os
+import pickle
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from olivine.core.errors import UserError, nearest
+from olivine.core.progress import Report
+
+MANIFEST = Path(__file__).with_name("weights.csv")
+ENVIRONMENT = "OLIVINE_WEIGHTS"
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One published file."""
+
+    name: str  # relative to the folder of weights
+    url: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What one model needs: a file, or a folder of them."""
+
+    name: str
+    files: tuple[WeightFile, ...]
+    licence: str
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files."""
+        return sum(file.size_bytes for file in self.files)
+
+    @property
+    def sha256(self) -> str:
+        """The file's hash; of a folder, the hash of its files' hashes."""
+        hashes = [file.sha256 for file in self.files]
+        return _join(hashes)
+
+    def path(self, folder: Path) -> Path:
+        """Return the file, or the folder of the files, below the folder of weights."""
+        first = folder / self.files[0].name
+        return first if len(self.files) == 1 else first.parent
+
+
+@cache
+def published() -> Mapping[str, Weights]:
+    """Return all weights in the manifest by name."""
+    files: dict[str, list[WeightFile]] = {}
+    licences = {}
+    with MANIFEST.open(newline="") as rows:
+        for row in csv.DictReader(rows):
+            file = WeightFile(row["file"], row["url"], int(row["size_bytes"]), row["sha256"])
+            files.setdefault(row["name"], []).append(file)
+            licences[row["name"]] = row["licence"]
+    return {name: Weights(name, tuple(some), licences[name]) for name, some in files.items()}
+
+
+def weights_folder(given: str = "") -> Path:
+    """Return the folder: the one given, else $OLIVINE_WEIGHTS, else in the user's cache."""
+    place = given or os.environ.get(ENVIRONMENT, "")
+    return Path(place).absolute() if place else Path.home() / ".cache" / "olivine" / "weights"
+
+
+def find(name: str) -> Weights:
+    """Return published weights by name; raise UserError with the nearest."""
+    if name not in published():
+        raise UserError(
+            f"No weights {name!r}.{nearest(name, published())} There are "
+            f"{', '.join(published())}; see `olivine weights list`."
+        )
+    return published()[name]
+
+
+def locate(name: str) -> Path:
+    """Return where weights lie: published ones by name, a lab's own by the path of their file.
+
+    Raises UserError for a name that is neither, and for a file that is missing or of another
+    size, with the command that mends it.
+    """
+    if name not in published():
+        path = Path(name).expanduser().absolute()
+        if not path.exists():
+            raise UserError(
+                f"No weights {name!r}: neither a file or folder, nor one of "
+                f"{', '.join(published())}.{nearest(name, published())}"
+            )
+        return path
+    weights, folder = published()[name], weights_folder()
+    for file in weights.files:
+        problem = _glance(file, folder)
+        if problem:
+            raise UserError(f"{problem}; {_mend(name, folder)}")
+    return weights.path(folder)
+
+
+def identity(name: str) -> str:
+    """Return the SHA-256 that tells weights apart; of published ones without reading them.
+
+    Raises UserError where a lab's own file is not there.
+    """
+    if name in published():
+        return published()[name].sha256
+    path = locate(name)
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    hashes = [_hash_of(str(file), *_stamp(file)) for file in files if file.is_file()]
+    return _join(hashes)
+
+
+def verify(name: str) -> Path:
+    """Return where weights lie, having read and hashed every file of published ones.
+
+    Raises UserError for a file that is missing or is another.
+    """
+    path = locate(name)
+    for problem in problems(published()[name], weights_folder()) if name in published() else ():
+        raise UserError(f"{problem}; {_mend(name, weights_folder())}")
+    return path
+
+
+def problems(weights: Weights, folder: Path, *, read: bool = True) -> Iterator[str]:
+    """Yield what is wrong with a copy; `read=False` looks at names and sizes alone."""
+    for file in weights.files:
+        path = folder / file.name
+        problem = _glance(file, folder)
+        if problem:
+            yield problem
+        elif read and _hash_of(str(path), *_stamp(path)) != file.sha256:
+            yield f"{path} is another file than published: its SHA-256 differs"
+
+
+def fetch(weights: Weights, folder: Path, report: Report | None = None) -> None:
+    """Download what is missing or wrong, going on where an earlier try stopped.
+
+    A file gets its name only when its hash is right. Raises UserError where the network or the
+    disk refuses, or the server's file is another.
+    """
+    for file in weights.files:
+        path = folder / file.name
+        if not _glance(file, folder) and _hash_of(str(path), *_stamp(path)) == file.sha256:
+            continue
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _download(file, partial, report)
+            found = _hash_of(str(partial), *_stamp(partial))
+            if found != file.sha256:
+                partial.unlink()
+                raise UserError(
+                    f"{file.url} gave another file than published (SHA-256 {found[:12]}…, not "
+                    f"{file.sha256[:12]}…); nothing was kept. Try again, or copy the file to "
+                    f"{path} yourself."
+                )
+            partial.replace(path)
+        except OSError as error:
+            raise UserError(
+                f"Cannot fetch {file.url}: {error}. What has come is kept; the same command goes "
+                f"on. On a machine without a network copy the file to {path}."
+            ) from None
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """Return the tensors of a .pth file; code in it is never run.
+
+    Raises UserError for a file that is not one, or that holds more than tensors.
+    """
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path} is not a file of weights that can be read without running code from it: "
+            f"{reason}"
+        ) from None
+    if not isinstance(state, dict):
+        raise UserError(f"{path} holds a {type(state).__name__}, not named weights.")
+    return state
+
+
+def load_state(module: Any, state: Mapping[str, Any], path: Path, architecture: str) -> None:
+    """Put weights into a module, all of them or none.
+
+    Raises UserError if names or shapes are another architecture's.
+    """
+    own = module.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    unexpected = sorted(state.keys() - own.keys())
+    shapes = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
+    if missing or unexpected or shapes:
+        facts = [
+            f"{len(keys)} {what} (such as {keys[0]})"
+            for keys, what in (
+                (missing, "are missing"),
+                (unexpected, "are not known"),
+                (shapes, "have another shape"),
+            )
+            if keys
+        ]
+        raise UserError(
+            f"{path} does not hold weights of {architecture}: of {len(own)} tensors "
+            f"{', '.join(facts)}. Name the architecture it was made with."
+        )
+    module.load_state_dict(state)
+
+
+def _download(file: WeightFile, partial: Path, report: Report | None) -> None:
+    have = partial.stat().st_size if partial.exists() else 0
+    if have >= file.size_bytes:
+        partial.unlink()
+        have = 0
+    request = urllib.request.Request(file.url, headers={"Range": f"bytes={have}-"} if have else {})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        going_on = have and answer.status == 206  # a server may ignore the range and send all
+        with partial.open("ab" if going_on else "wb") as stream:
+            num_bytes = have if going_on else 0
+            while chunk := answer.read(_CHUNK_BYTES):
+                stream.write(chunk)
+                num_bytes += len(chunk)
+                if report:
+                    report(num_bytes, max(file.size_bytes, num_bytes))
+    if num_bytes < file.size_bytes:
+        raise urllib.error.URLError("the connection ended early")
+
+
+def _glance(file: WeightFile, folder: Path) -> str:
+    """Return what is wrong with a file without reading it."""
+    path = folder / file.name
+    if not path.is_file():
+        return f"{path} is missing"
+    size = path.stat().st_size
+    return "" if size == file.size_bytes else f"{path} has {size} bytes, not {file.size_bytes}"
+
+
+def _mend(name: str, folder: Path) -> str:
+    return (
+        f"run `olivine weights fetch {name} --folder {folder}`, or set ${ENVIRONMENT} to the "
+        "folder that has it."
+    )
+
+
+def _join(hashes: list[str]) -> str:
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    about = path.stat()
+    return about.st_size, about.st_mtime_ns
+
+
+@lru_cache(maxsize=256)
+def _hash_of(path: str, _size: int, _time: int) -> str:
+    """Return a file's SHA-256, read once while its size and time stay."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""What people read: tables, reports, figures, two runs side by side."""

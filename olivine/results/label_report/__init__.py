@@ -1,0 +1,1 @@
+"""How far weak labels can be trusted: counts, pictures, one page."""

@@ -1,0 +1,305 @@
+"""Can the labels be trusted? Numbers, pictures and one page about the labels that are there.
+
+Reads label maps, never makes them. The truth, where a data set has it, is read only here and in
+`label_quality`: to say how wrong the labels are.
+"""
+
+import hashlib
+import json
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import UInt8
+from pydantic import Field
+
+from olivine.core.buckets import is_bucket
+from olivine.core.errors import UserError, nearest
+from olivine.core.progress import Progress, Report
+from olivine.core.runtime import Runtime
+from olivine.core.spec import Spec
+from olivine.core.storage import Store
+from olivine.data.records import Frame
+from olivine.labels.config import LabelConfig
+from olivine.labels.job import LabelJob, open_job, run_fingerprint
+from olivine.labels.quality import evenly, pixel_truth, points_by_camera, read_maps, true_ids
+from olivine.results.label_report import pictures
+from olivine.results.label_report.page import Page, write_page
+from olivine.results.label_report.tally import (
+    ALL,
+    LabelTally,
+    class_table,
+    group_table,
+    largest_confusions,
+)
+from olivine.tracking.provenance import provenance
+from olivine.tracking.tracker import RunKey, Tracker
+
+STAGE = "label_report"
+VERSION = 1  # raised whenever the same labels give other numbers
+PICTURES = "frames"  # folder of the run's artifacts
+NUM_PICTURES = 3  # frames drawn unless some are named
+
+
+class ReportConfig(Spec):
+    """Which labels are looked at, in how many frames, and which of these are drawn."""
+
+    labels: LabelConfig
+    max_frames: int = Field(default=40, ge=0)  # evenly spaced over those with labels; 0: all
+    frames: tuple[str, ...] = ()  # drawn, by token; none: a few, evenly spaced
+
+
+@dataclass(frozen=True)
+class ReportResult:
+    """What the stage leaves."""
+
+    key: RunKey
+    files: tuple[Path, ...]  # the page first
+    lines: tuple[str, ...]  # one sentence per fact
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """What is looked at."""
+
+    counted: tuple[int, ...]  # frames whose numbers count
+    drawn: tuple[int, ...]
+    have: frozenset[str]  # images with a map
+    num_missing: int  # images without one
+    num_frames: int  # of the data set
+
+    def fingerprint(self, job: LabelJob, labels: str) -> str:
+        """Return 12 hex digits of the labels and of what is looked at."""
+        tokens = job.frames.tokens()
+        looked_at = [[tokens[i] for i in chosen] for chosen in (self.counted, self.drawn)]
+        missing = sorted(set(job.image_names) - self.have)
+        text = json.dumps([VERSION, labels, looked_at, missing])
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def label_report(
+    config: ReportConfig,
+    runtime: Runtime,
+    tracker: Tracker,
+    *,
+    folder: Path | None = None,
+    command: str = "",
+    report: Report | None = None,
+) -> ReportResult:
+    """Write page, tables and pictures to a folder and keep them with a run.
+
+    Labels of the same data, by the same labeller, looked at in the same frames are one run.
+    Raises UserError if there are no labels, for an unknown frame and a folder that cannot be
+    written.
+    """
+    labeller = config.labels.labeller
+    if labeller.makes == "segments":
+        raise UserError(
+            f"The labeller {labeller.kind!r} writes segments without a class, so there is nothing "
+            "to compare; name one that writes classes by --set pretrained.labels.kind=KIND."
+        )
+    job = open_job(config.labels, runtime)
+    sample = _choose(job, config)
+    folder = folder or _default_folder(job, runtime)
+    _require_writable(folder)
+    labels = run_fingerprint(config.labels, job)
+    key = RunKey(STAGE, sample.fingerprint(job, labels))
+    tally = _count(job, sample, report or Progress("label report", "frames"))
+    tables = {
+        "classes": class_table(tally),
+        "cameras": group_table(tally, "camera"),
+        "ranges": group_table(tally, "range"),
+    }
+    files = [_write_table(folder / f"{name}.csv", table) for name, table in tables.items()]
+    drawn = _draw_frames(job, sample, folder)
+    figures = _draw_figures(tally, tables, folder)
+    page = Page(
+        labeller=labeller,
+        dataset=config.labels.dataset,
+        dataset_fingerprint=job.frames.fingerprint,
+        labels_fingerprint=labels,
+        num_missing=sample.num_missing,
+        num_images=len(job.image_names),
+        num_frames=sample.num_frames,
+        tally=tally,
+        tables=tables,
+        confusions=largest_confusions(tally),
+        figures=figures,
+        pictures=drawn,
+        command=command,
+        provenance=provenance(),
+    )
+    files = [write_page(folder / "index.html", page), *files, *figures.values()]
+    files += [path for cameras in drawn.values() for path in cameras.values()]
+    result = ReportResult(key, tuple(files), tuple(page.sentences()), _metrics(tally, tables))
+    if not tracker.finished(key):
+        tags = {"dataset": job.frames.fingerprint, "labels": labeller.identity, "label_run": labels}
+        _record(config, tracker, result, tags)
+    return result
+
+
+def _choose(job: LabelJob, config: ReportConfig) -> _Sample:
+    """Take frames at equal distances among those that have a label map."""
+    _ = job.store.class_names  # raises where nothing was ever labelled
+    have = frozenset(job.image_names) - set(job.left)
+    if not have:
+        raise UserError(
+            f"None of the {len(job.image_names)} images has labels in {job.store.path}; run "
+            "`olivine label` with the same settings first."
+        )
+    cameras = len(job.frames.camera_names)
+    places = [i for i, name in enumerate(job.image_names) if name in have]
+    labelled = sorted({place // cameras for place in places})
+    counted = evenly(labelled, config.max_frames or len(labelled))
+    drawn = _named(job, config.frames, labelled) or evenly(labelled, NUM_PICTURES)
+    return _Sample(tuple(counted), tuple(drawn), have, len(job.left), len(job.frames))
+
+
+def _named(job: LabelJob, wanted: Sequence[str], labelled: Sequence[int]) -> list[int]:
+    """Return the frames of these tokens, which must be there and have labels."""
+    if not wanted:
+        return []
+    tokens = job.frames.tokens()
+    place = {token: index for index, token in enumerate(tokens)}
+    for token in wanted:
+        if token not in place:
+            raise UserError(
+                f"No frame {token!r} in the {len(tokens)} of the data set, whose first is "
+                f"{tokens[0]!r}.{nearest(token, tokens)}"
+            )
+        if place[token] not in set(labelled):
+            raise UserError(
+                f"Frame {token!r} has no labels in {job.store.path}; run `olivine label` with "
+                "the same settings, it makes only what is missing."
+            )
+    return [place[token] for token in dict.fromkeys(wanted)]
+
+
+def _count(job: LabelJob, sample: _Sample, report: Report) -> LabelTally:
+    frames = job.frames
+    tally = LabelTally(frames.camera_names, job.store.class_names, frames.class_names)
+    read_truth = pixel_truth(frames)
+    for done, index in enumerate(sample.counted, 1):
+        frame = frames.frame(index, images=False)
+        tally.add(frame, read_maps(frame, job.store, sample.have), read_truth)
+        report(done, len(sample.counted))
+    return tally
+
+
+def _draw_frames(job: LabelJob, sample: _Sample, folder: Path) -> dict[str, dict[str, Path]]:
+    """Draw every camera that has labels; return files by the frame's name and the camera."""
+    drawn: dict[str, dict[str, Path]] = {}
+    for index in sample.drawn:
+        frame = job.frames.frame(index)
+        maps = read_maps(frame, job.store, sample.have)
+        drawn[f"{frame.scene}, {frame.token}"] = {
+            job.frames.camera_names[camera]: _draw_camera(job, frame, camera, ids, folder)
+            for camera, ids in maps.items()
+        }
+    return drawn
+
+
+def _draw_camera(
+    job: LabelJob, frame: Frame, camera: int, ids: UInt8[np.ndarray, "_ _"], folder: Path
+) -> Path:
+    points = points_by_camera(frame, {camera: ids})[camera]
+    labelled = pictures.LabelledImage(
+        image=frame.images[camera].pixels(),
+        ids=ids,
+        points=points,
+        point_truth=None if frame.class_ids is None else frame.class_ids[points.point_index],
+        true_id=true_ids(job.store.class_names, job.frames.class_names),
+        label_names=job.store.class_names,
+        true_names=job.frames.class_names,
+    )
+    name = job.frames.camera_names[camera]
+    title = f"{name}, {frame.scene}, labelled by {job.labeller.kind}"
+    title += ", WHICH READS THE TRUTH" if job.labeller.reads_truth else ""
+    return pictures.camera_picture(folder / f"frame-{frame.token}-{name}.png", labelled, title)
+
+
+def _draw_figures(
+    tally: LabelTally, tables: Mapping[str, pd.DataFrame], folder: Path
+) -> dict[str, Path]:
+    drawn = {
+        "histogram": pictures.class_histogram(folder / "histogram.png", tables["classes"]),
+        "ranges": pictures.range_scores(folder / "ranges.png", tables["ranges"]),
+    }
+    if tally.points:
+        miou_percent = 100 * tally.points.miou
+        drawn["iou"] = pictures.class_scores(folder / "iou.png", tables["classes"], miou_percent)
+    return drawn
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> Path:
+    Store(path.parent).write(path.name, table.to_csv(index=False, float_format="%.4f").encode())
+    return path
+
+
+def _default_folder(job: LabelJob, runtime: Runtime) -> Path:
+    """Return a folder of these labels alone; a report stays on this machine."""
+    if is_bucket(runtime.out):
+        raise UserError(
+            f"runtime.out={runtime.out} is no folder of this machine, and a report needs one: "
+            "name it by --folder."
+        )
+    return runtime.out_path("label_report", job.store.path.rsplit("/", maxsplit=1)[-1])
+
+
+def _require_writable(folder: Path) -> None:
+    """Find out before the work, not after it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to the folder {folder}: {error.strerror}; name another by --folder."
+        ) from None
+
+
+def _metrics(tally: LabelTally, tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+    """Return numbers for the run's record, without those that have nothing to divide."""
+    metrics = {
+        "num_frames": float(tally.num_frames),
+        "num_images": float(tally.num_images),
+        "pixel_coverage_percent": 100 * tally.pixel_coverage,
+        "point_coverage_percent": 100 * tally.point_coverage,
+    }
+    for what, agreement in (("pixel", tally.pixels), ("point", tally.points)):
+        if agreement:
+            metrics[f"{what}_accuracy_percent"] = 100 * agreement.accuracy
+            metrics[f"{what}_miou_percent"] = 100 * agreement.miou
+    classes = tables["classes"]
+    for name, *shares in classes[["label", "pixels_percent", "points_percent"]].itertuples(
+        index=False
+    ):
+        if name:
+            metrics[f"pixels_percent/{name}"], metrics[f"points_percent/{name}"] = shares
+    scores = classes.drop_duplicates("true_class").set_index("true_class")
+    for what in ("precision", "recall", "iou"):
+        column = scores[f"{what}_percent"]
+        metrics |= {f"point_{what}_percent/{name}": value for name, value in column.items() if name}
+    for by in ("camera", "range"):
+        lines = tables[f"{by}s"]
+        for line in lines[lines["class"] == ALL].to_dict("records"):
+            name = str(line[by]).replace("–", "-")
+            metrics[f"{by}_coverage_percent/{name}"] = line["coverage_percent"]
+            metrics[f"{by}_miou_percent/{name}"] = line["iou_percent"]
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _record(
+    config: ReportConfig, tracker: Tracker, result: ReportResult, tags: Mapping[str, str]
+) -> None:
+    """Keep numbers and files with the run."""
+    name = f"label report {config.labels.labeller.kind}"
+    with tracker.run(result.key, name, config, tags) as run:
+        run.log_metrics(result.metrics, 0)
+        for path in result.files:
+            run.log_file(path, PICTURES if path.name.startswith("frame-") else "")

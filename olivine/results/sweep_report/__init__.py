@@ -1,0 +1,1 @@
+"""All that a sweep found, as one page."""

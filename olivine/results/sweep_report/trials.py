@@ -1,0 +1,126 @@
+"""The trials of a sweep as its report tells them: status, score and cost of each."""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from olivine.experiments.plan import GAVE_UP, POINT, SweepPlan
+from olivine.results.sweep_report.charts import ScoreAtCost
+from olivine.tracking.tracker import FAILURE, RunRecord, most_telling
+
+PROVENANCE = ("git.", "version.", "hardware.", "sha256.")  # how the names of such tags begin
+HOURS = "hours"  # the metric of a trial: of devices, its pretraining in full
+DEVICE_HOURS_TEXT, CLOCK_HOURS_TEXT = "hours of devices", "hours by the clock"
+FINISHED, NEVER_STARTED, GIVEN_UP = "finished", "never started", "given up"
+
+
+@dataclass(frozen=True)
+class TrialFacts:
+    """One configuration with one seed, and what came of it."""
+
+    fingerprint: str
+    row: str
+    seed: int
+    number: int  # of a search's point; 0: not of one
+    status: str  # finished, running, failed, killed, given up or never started
+    reason: str  # why it did not finish, if that is known
+    score: float  # NaN: none
+    hours: float  # NaN: unknown
+    record: RunRecord | None  # None: never started
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"#{self.number}" if self.number else f"{self.row}, seed {self.seed}"
+
+    @property
+    def has_score(self) -> bool:
+        """Say whether it finished with the sweep's metric."""
+        return not math.isnan(self.score)
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """Its settings as its run keeps them."""
+        return self.record.settings if self.record else {}
+
+
+def trial_facts(plan: SweepPlan, records: Sequence[RunRecord]) -> tuple[TrialFacts, ...]:
+    """Return every trial of a plan, in its order; records are newest first."""
+    best = most_telling(records)
+    measured = has_hours(records)
+    trials = []
+    for fingerprint, asked in plan.trials.items():
+        record = best.get(fingerprint)
+        status, reason, score, hours = NEVER_STARTED, "", math.nan, math.nan
+        if record is not None:
+            reason = record.tags.get(FAILURE, "")
+            gave_up = reason.startswith(GAVE_UP)
+            status = GIVEN_UP if gave_up else record.status.lower()
+        if record is not None and status == FINISHED:
+            score = record.metrics.get(plan.metric, math.nan)
+            hours = record.metrics.get(HOURS, math.nan) if measured else _clock_hours(record)
+            reason = f"It has no metric {plan.metric!r}." if math.isnan(score) else ""
+        number = int(record.tags.get(POINT, 0)) if record and plan.searches else 0
+        trials.append(
+            TrialFacts(
+                fingerprint, asked.row, asked.seed, number, status, reason, score, hours, record
+            )
+        )
+    return tuple(trials)
+
+
+def score_at_cost(
+    trials: Sequence[TrialFacts], is_search: bool, lower_is_better: bool
+) -> tuple[ScoreAtCost, ...]:
+    """Return a point per row (means over seeds), or per trial of a search, the cheapest first.
+
+    One whose cost is not known comes last and is on no front.
+    """
+    groups: dict[str, list[TrialFacts]] = {}
+    for trial in trials:
+        if trial.has_score:
+            groups.setdefault(trial.name if is_search else trial.row, []).append(trial)
+    sign, best = (1 if lower_is_better else -1), math.inf
+    points = []
+    for name, group in groups.items():
+        scores, hours = [t.score for t in group], [t.hours for t in group]
+        deviation = statistics.stdev(scores) if len(group) > 1 else math.nan
+        means = statistics.fmean(scores), deviation, statistics.fmean(hours)
+        points.append(ScoreAtCost(name, *means, num_seeds=len(group), on_front=False))
+    points.sort(key=lambda point: (math.isnan(point.hours), point.hours, sign * point.score))
+    for place, point in enumerate(points):
+        if not math.isnan(point.hours) and sign * point.score < best:
+            best = sign * point.score
+            points[place] = replace(point, on_front=True)
+    return tuple(points)
+
+
+def environment(trials: Iterable[TrialFacts]) -> dict[str, dict[str, int]]:
+    """Return what made the trials: tag -> value -> how many trials have it."""
+    found: dict[str, Counter[str]] = {}
+    for trial in trials:
+        for name, value in (trial.record.tags if trial.record else {}).items():
+            if name.startswith(PROVENANCE):
+                found.setdefault(name, Counter())[value] += 1
+    return {name: dict(found[name].most_common()) for name in sorted(found)}
+
+
+def in_order(
+    trials: Sequence[TrialFacts], is_search: bool, lower_is_better: bool
+) -> tuple[TrialFacts, ...]:
+    """Return a search's trials by score, the best in front; an ablation's as they were asked."""
+    if not is_search:
+        return tuple(trials)
+    sign = 1 if lower_is_better else -1
+    return tuple(sorted(trials, key=lambda trial: (math.isnan(trial.score), sign * trial.score)))
+
+
+def has_hours(records: Iterable[RunRecord]) -> bool:
+    """Say whether the trials measured what they took."""
+    return any(HOURS in record.metrics for record in records)
+
+
+def _clock_hours(record: RunRecord) -> float:
+    return math.nan if record.end_s is None else (record.end_s - record.start_s) / 3600

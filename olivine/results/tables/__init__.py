@@ -1,0 +1,1 @@
+"""Tables of a sweep, beside the numbers in print."""

@@ -1,0 +1,152 @@
+"""The tabulation stage: finished runs become a table with error bars, published numbers beside it.
+
+What is missing is shown with its reason, never filled in, and a published number is never part of
+a mean.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from olivine.core.errors import UserError, nearest
+from olivine.core.storage import Store
+from olivine.experiments.plan import ROW, SEED, SWEEP, SWEEP_RUN, SweepPlan
+from olivine.experiments.search_points import points_of
+from olivine.results.tables.cells import make_table
+from olivine.results.tables.comparisons import ReadScenes
+from olivine.results.tables.csv_format import csv
+from olivine.results.tables.html_format import html
+from olivine.results.tables.latex_format import latex
+from olivine.results.tables.markdown_format import markdown
+from olivine.results.tables.published import published_tables
+from olivine.results.tables.runs import AskedRuns
+from olivine.results.tables.spec import LABELS, Table, TableSpec
+from olivine.results.tables.text import lay_out
+from olivine.tracking.tracker import FAILURE, Columns, RunRecord, Tracker
+from olivine.training.evaluate import PRETRAINED, confusions_name
+from olivine.training.scene_counts import SceneCounts
+
+FORMATS = ("md", "tex", "csv", "html")
+ALL = "all"  # instead of a sweep's name: every trial of the store
+SCORES = ("miou", "accuracy")  # shown together where nothing else is asked for
+FILE = "ablation"  # name of a table's files, before the format
+
+_TAGS = (FAILURE, ROW, SEED, SWEEP, SWEEP_RUN, PRETRAINED)
+# What published numbers need
+_FOR_PRINT = ("protocol", "train.kind", "train.scene_step", "train.frame_step", "seed")
+SEARCH_NOTE = (
+    "This was a search: later points follow from earlier ones and some were given up early, so the "
+    "best of them is flattered. Compare a few of them by a sweep with rows and seeds."
+)
+
+
+def tabulate(
+    plan: SweepPlan | None, spec: TableSpec, tracker: Tracker, read_scenes: ReadScenes
+) -> Table:
+    """Return the table of a sweep, or without a plan of all trials of the store.
+
+    Metrics are those of the trials; one that none of them has is looked for in the evaluations
+    and pretrainings behind them. Raises UserError for a row, setting or metric that there is not,
+    or if nothing has finished.
+    """
+    for name in filter(None, spec.published.split(",")):
+        if name not in published_tables():
+            raise UserError(
+                f"Nothing is in print of a table {name!r}."
+                f"{nearest(name, published_tables())} There are: "
+                f"{', '.join(published_tables())}."
+            )
+    if plan is None:
+        trials = tracker.records("trial", columns=Columns(tags=_TAGS))
+        asked, title, notes = AskedRuns.of_store(trials), "All trials", tuple[str, ...]()
+        spec = spec.model_copy(update={"metrics": spec.metrics or SCORES})
+    else:
+        settings = None if set(spec.by + spec.columns) - set(LABELS) else _FOR_PRINT
+        columns = Columns(settings=settings, tags=_TAGS)
+        trials = tracker.records("trial", fingerprints=plan.trials, columns=columns)
+        asked, title = AskedRuns.of_sweep(trials, plan), f"{_title(plan)} {plan.name}"
+        notes = (SEARCH_NOTE,) if plan.searches else ()
+        spec = _of_sweep(spec, plan)
+    if set(spec.metrics) - asked.metric_names():
+        asked = asked.with_metrics(_metrics_behind(asked, tracker))
+    return make_table(asked, spec, title, read_scenes, notes=notes)
+
+
+def find_sweep_run(name: str, tracker: Tracker, store_uri: str) -> RunRecord:
+    """Return the run of the newest sweep of that name; raise UserError if there is none."""
+    sweeps = tracker.records("sweep")
+    named = [record for record in sweeps if record.settings.get("name") == name]
+    if not named:
+        known = sorted({record.settings.get("name", "") for record in sweeps})
+        raise UserError(
+            f"No sweep {name!r} in {store_uri}; it has {', '.join(known) or 'none'}."
+            f"{nearest(name, [*known, ALL])} Run `olivine sweep {name}` first, or set "
+            "runtime.out or runtime.tracking_uri to where it was run."
+        )
+    return named[0]
+
+
+def plan_of(sweep: RunRecord, tracker: Tracker) -> SweepPlan:
+    """Return what the sweep of a run asked for, of a search with the points it came to."""
+    plan = SweepPlan.read(sweep)
+    if not plan.searches:
+        return plan
+    return plan.with_found(points_of(sweep.run_id, tracker))
+
+
+def write_table(folder: Path, table: Table, formats: Sequence[str] = FORMATS) -> dict[str, Path]:
+    """Write a table in some of `FORMATS`; return the file of each."""
+    layout, store = lay_out(table), Store(folder)
+    writers = {
+        "md": lambda: markdown(layout),
+        "tex": lambda: latex(layout),
+        "csv": lambda: csv(table),
+        "html": lambda: html(layout),
+    }
+    for name in formats:
+        if name not in writers:
+            raise UserError(
+                f"--format takes {', '.join(FORMATS)}; it was given {name!r}."
+                f"{nearest(name, FORMATS)}"
+            )
+    files = {name: folder / f"{FILE}.{name}" for name in formats}
+    for name, path in files.items():
+        store.write(path.name, writers[name]().encode())
+    return files
+
+
+def scene_reader(out: str) -> ReadScenes:
+    """Return what reads the counts per scene that evaluations left below `runtime.out`."""
+    store = Store(out)
+
+    def read(fingerprint: str) -> SceneCounts | None:
+        name = confusions_name(fingerprint)
+        return SceneCounts.from_bytes(store.read(name)) if store.exists(name) else None
+
+    return read
+
+
+def _title(plan: SweepPlan) -> str:
+    return "Sweeps" if ", " in plan.name else "Sweep"
+
+
+def _of_sweep(spec: TableSpec, plan: SweepPlan) -> TableSpec:
+    metrics = spec.metrics or (SCORES if plan.metric in SCORES else (plan.metric,))
+    published = spec.published or plan.published or plan.name
+    return spec.model_copy(update={"metrics": metrics, "published": published})
+
+
+def _metrics_behind(asked: AskedRuns, tracker: Tracker) -> dict[str, dict[str, float]]:
+    """Return the metrics of each trial's evaluation and pretraining."""
+    columns = Columns(settings=(), tags=(PRETRAINED,))
+    prints = {run.fingerprint for run in asked.finished}
+    evaluated = tracker.records("evaluate", fingerprints=prints, columns=columns)
+    behind = {run.key.fingerprint: run for run in reversed(evaluated) if run.status == "FINISHED"}
+    pretrained = {
+        run.key.fingerprint: run.metrics
+        for run in reversed(tracker.records("pretrain", columns=columns))
+        if run.status == "FINISHED"
+    }
+    return {
+        fingerprint: {**pretrained.get(run.tags.get(PRETRAINED, ""), {}), **run.metrics}
+        for fingerprint, run in behind.items()
+    }

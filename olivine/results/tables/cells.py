@@ -1,0 +1,116 @@
+"""From runs to a table: means over seeds, the best, what is missing, and what a difference means.
+
+Pure: the same runs and the same counts per scene give the same table.
+"""
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from olivine.results.tables.comparisons import ReadScenes, compare
+from olivine.results.tables.places import PlacedRuns
+from olivine.results.tables.published import PRETRAINING, difference_in_print, in_print
+from olivine.results.tables.runs import AskedRuns
+from olivine.results.tables.spec import Cell, Comparison, MissingRun, Table, TableSpec, num_decimals
+
+NOTHING = (math.nan, math.nan, 0.0)  # mean, std and n of a cell without a finished run
+NUM_NAMED = 6  # settings that a note names before it counts the rest
+Key = tuple[str, str, str]  # row, column, metric
+
+
+def make_table(
+    asked: AskedRuns,
+    spec: TableSpec,
+    title: str,
+    read_scenes: ReadScenes = lambda _: None,
+    notes: Sequence[str] = (),
+) -> Table:
+    """Return every cell of a table.
+
+    A mean is over seeds and the deviation the sample's; runs of one cell and seed are averaged
+    first, and a note says in what they differ. `read_scenes` gives the counts per scene of the
+    runs of rows that are compared. Raises UserError for a row, setting or metric that there is
+    not, and where nothing has finished.
+    """
+    placed = PlacedRuns.of(asked, spec)
+    asked.check_metrics(spec.metrics)
+    cells = _ranked(_plain_cells(placed), spec)
+    compared = compare(placed, read_scenes) if spec.baseline else {}
+    cells = {key: _with_print(placed, cell, compared.get(key)) for key, cell in cells.items()}
+    missing = [MissingRun(run.row, run.seed, run.why) for run in placed.runs if run.why]
+    notes = (*notes, *_notes(placed))
+    return Table(title, spec, placed.rows, placed.columns, cells, tuple(missing), notes)
+
+
+def _plain_cells(placed: PlacedRuns) -> dict[Key, Cell]:
+    metrics = list(placed.spec.metrics)
+    by_seed = placed.lines.groupby(["row", "column", "seed"])[metrics].mean()
+    over_seeds = by_seed.groupby(level=["row", "column"]).agg(["mean", "std", "count"])
+    places = over_seeds.index.tolist()
+    numbers = over_seeds.to_numpy().reshape(-1, len(metrics), 3).tolist()
+    known = {
+        (row, column, metric): numbers[i][j]
+        for i, (row, column) in enumerate(places)
+        for j, metric in enumerate(metrics)
+    }
+    return {
+        key: _plain_cell(placed, key, known.get(key, NOTHING))
+        for key in itertools.product(placed.rows, placed.columns, metrics)
+    }
+
+
+def _plain_cell(placed: PlacedRuns, key: Key, numbers: Sequence[float]) -> Cell:
+    mean, std, count = numbers
+    missing = placed.why_missing(*key[:2]) if math.isnan(mean) else ""
+    return Cell(*key, mean, std, int(count), 0, missing, None, None)
+
+
+def _ranked(cells: Mapping[Key, Cell], spec: TableSpec) -> dict[Key, Cell]:
+    """Mark the best and the second best of every column and metric; equal as written is equal."""
+    written: dict[tuple[str, str], dict[Key, float]] = defaultdict(dict)
+    for metric in spec.metrics:
+        of_metric = {key: cell.mean for key, cell in cells.items() if key[2] == metric}
+        decimals = num_decimals(of_metric.values())
+        for key, mean in of_metric.items():
+            if not math.isnan(mean):
+                written[key[1], metric][key] = round(mean, decimals)
+    ranked = dict(cells)
+    for (_, metric), values in written.items():
+        best = sorted(set(values.values()), reverse=not spec.prefers_lower(metric))[:2]
+        for key, value in values.items():
+            if value in best:
+                ranked[key] = replace(cells[key], rank=1 + best.index(value))
+    return ranked
+
+
+def _with_print(placed: PlacedRuns, cell: Cell, compared: Comparison | None) -> Cell:
+    """Put beside a cell, and beside its difference to the baseline, what is in print."""
+    named = placed.in_print_as(cell.row, cell.column)
+    known = in_print(placed.spec.published)
+    if named is None or not known:
+        return replace(cell, compared=compared)
+    method, protocol = named
+    if compared is not None:
+        baseline = placed.spec.baseline.partition(", ")[0]
+        gain = difference_in_print(known, method, baseline, (protocol, cell.metric))
+        compared = replace(compared, published=gain)
+    beside = (known.get((method, name, cell.metric)) for name in (protocol, PRETRAINING))
+    return replace(cell, compared=compared, published=next(filter(None, beside), None))
+
+
+def _notes(placed: PlacedRuns) -> Iterator[str]:
+    mixed = sorted(placed.mixed)
+    if mixed:
+        named = ", ".join(mixed[:NUM_NAMED])
+        rest = f" and {len(mixed) - NUM_NAMED} more" if len(mixed) > NUM_NAMED else ""
+        yield (
+            f"Runs within a cell also differ in {named}{rest}; those of one seed are averaged. "
+            "Give such a setting to --by or --columns to tell them apart."
+        )
+    if placed.has_twins:
+        yield (
+            "Some runs of one cell and seed have equal settings but other data, labels or code; "
+            "they are averaged."
+        )

@@ -1,0 +1,149 @@
+"""Which cell of a table each run belongs to."""
+
+import functools
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from olivine.core.errors import UserError, nearest
+from olivine.results.tables.published import protocol_called, protocol_of, share_of
+from olivine.results.tables.runs import (
+    AskedRun,
+    AskedRuns,
+    differing_settings,
+    in_order,
+    name_of,
+    variants,
+)
+from olivine.results.tables.spec import EVALUATION, METHOD, ROW, TableSpec
+
+NEVER_ASKED, NEVER_STARTED, NO_METRIC = "never asked", "never started", "no such metric"
+Place = tuple[str | None, str | None]  # row and column; None: a setting not known yet
+
+
+@dataclass(frozen=True)
+class PlacedRuns:
+    """The runs of a table's rows, each with its row and column."""
+
+    spec: TableSpec
+    runs: tuple[AskedRun, ...]
+    places: tuple[Place, ...]  # of each run
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    @classmethod
+    def of(cls, asked: AskedRuns, spec: TableSpec) -> "PlacedRuns":
+        """Place every run; raise UserError for a setting or a row that there is not."""
+        asked.check_settings((*spec.by, *spec.columns))
+        by, across = asked.groups(spec.by), asked.groups(spec.columns)
+        places = list(zip(map(name_of, by), map(name_of, across), strict=True))
+        rows = in_order(by)
+        for name in (*spec.rows, *([spec.baseline] if spec.baseline else [])):
+            shown = spec.rows or rows if name == spec.baseline else rows
+            if name not in shown:
+                raise UserError(
+                    f"No row {name!r} in this table.{nearest(name, shown)} "
+                    f"It has: {'; '.join(shown)}."
+                )
+        rows = tuple(row for row in rows if row in spec.rows) if spec.rows else rows
+        kept = [i for i, (row, _) in enumerate(places) if row is None or row in set(rows)]
+        columns = in_order(across[i] for i in kept)
+        if spec.columns == (EVALUATION,):
+            columns = tuple(sorted(columns, key=_evaluation_order))
+        runs = tuple(asked.runs[i] for i in kept)
+        return cls(spec, runs, tuple(places[i] for i in kept), rows, columns)
+
+    @functools.cached_property
+    def by_place(self) -> dict[Place, list[AskedRun]]:
+        """The runs of every place."""
+        found: dict[Place, list[AskedRun]] = defaultdict(list)
+        for place, run in zip(self.places, self.runs, strict=True):
+            found[place].append(run)
+        return dict(found)
+
+    @functools.cached_property
+    def mixed(self) -> dict[str, np.ndarray]:
+        """The settings that differ between finished runs of one cell, with a code per run."""
+        if self.spec.by == (ROW,) and not self.spec.columns and self._one_run_per_seed:
+            return {}  # a sweep's row is one configuration
+        done = self._done
+        cells = [f"{self.places[i]}" for i in done]
+        return differing_settings([self.runs[i] for i in done], cells)
+
+    @functools.cached_property
+    def lines(self) -> pd.DataFrame:
+        """A line per finished run: row, column, seed, variant, fingerprint and the metrics.
+
+        Runs of one variant have equal settings but for the seed and what decides their cell.
+        """
+        done = [self.runs[i] for i in self._done]
+        lines = {
+            "row": [self.places[i][0] for i in self._done],
+            "column": [self.places[i][1] for i in self._done],
+            "seed": [run.seed for run in done],
+            "variant": variants(self.mixed, len(done)),
+            "fingerprint": [run.fingerprint for run in done],
+        }
+        scores = {name: [run.metrics.get(name) for run in done] for name in self.spec.metrics}
+        return pd.DataFrame(lines).assign(
+            **{name: pd.Series(values, dtype=float) for name, values in scores.items()}
+        )
+
+    @property
+    def has_twins(self) -> bool:
+        """Say whether runs of one cell and seed have equal settings: they read other data."""
+        return bool(self.lines.duplicated(["row", "column", "seed", "variant"]).any())
+
+    def why_missing(self, row: str, column: str) -> str:
+        """Return why a cell has no number; what may still come is said first."""
+        here = self.by_place.get((row, column), [])
+        if any(not run.why for run in here):
+            return NO_METRIC
+        if here:
+            order = ("running", "failed", "killed")
+            return min((run.why for run in here), key=lambda why: _place_in(order, why))
+        unknown = ((row, None), (None, column), (None, None))
+        return NEVER_STARTED if any(place in self.by_place for place in unknown) else NEVER_ASKED
+
+    def in_print_as(self, row: str, column: str) -> tuple[str, str] | None:
+        """Return the method and the protocol by which a cell's number may be in print.
+
+        A row's label tells the share of labels behind its method ("PPKT, 10 %"); its runs tell
+        whether that is so.
+        """
+        here = [run for run in self.by_place.get((row, column), []) if run.has_started]
+        found = {protocol_of(run.settings) for run in here if "protocol" in run.settings}
+        if len(found) > 1 or self.spec.by not in ((ROW,), (METHOD,)):
+            return None
+        if self.spec.by == (METHOD,) and self.spec.columns == (EVALUATION,):
+            return row, protocol_called(column)
+        method, share = row, ""
+        if self.spec.by == (ROW,):
+            method, _, share = row.partition(", ")
+        if share and not share.endswith(" %"):
+            return None
+        told = share.removesuffix(" %")
+        protocol = found.pop() if found else f"finetune_{told}" if told else "linear_probe"
+        return None if told and told != protocol.rpartition("_")[2] else (method, protocol)
+
+    @property
+    def _done(self) -> list[int]:
+        known = ((i, run) for i, run in enumerate(self.runs) if None not in self.places[i])
+        return [i for i, run in known if not run.why]
+
+    @property
+    def _one_run_per_seed(self) -> bool:
+        keys = [(self.places[i], self.runs[i].seed) for i in self._done]
+        return len(set(keys)) == len(keys)
+
+
+def _evaluation_order(name: str) -> tuple[str, float]:
+    data, share = share_of(name)
+    return data, share or 0.0
+
+
+def _place_in(order: tuple[str, ...], why: str) -> int:
+    status = why.partition(":")[0]
+    return order.index(status) if status in order else len(order)

@@ -1,0 +1,231 @@
+"""A table as people read it: its numbers as text, in two grids, with what must be said below.
+
+Every format for people is written from this, so that none says more or less than another.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from olivine.results.statistics import MIN_SCENES, MIN_SEEDS, NUM_RESAMPLES
+from olivine.results.tables.spec import (
+    ALPHA,
+    ROW,
+    UNKNOWN,
+    Cell,
+    Comparison,
+    InPrint,
+    Table,
+    num_decimals,
+)
+
+NUM_MISSING_SHOWN = 50
+VERDICT = "verdict"
+TESTS = {"t": "paired t-test", "wilcoxon": "Wilcoxon's signed-rank test"}
+
+
+@dataclass(frozen=True)
+class Text:
+    """What one place of a grid says, and how."""
+
+    text: str
+    is_best: bool = False
+    is_second: bool = False
+    is_missing: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Lines of texts under a header; the first `num_labels` columns say what a line is."""
+
+    header: tuple[str, ...]
+    lines: tuple[tuple[Text, ...], ...]
+    num_labels: int = 1
+
+    def is_text(self, place: int) -> bool:
+        """Say whether a column holds words, which begin at its left."""
+        return place < self.num_labels or self.header[place] == VERDICT
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All that a page about a table says, in its order."""
+
+    title: str
+    scores: Grid
+    remarks: tuple[str, ...]  # sentences
+    differences: Grid | None
+    difference_remarks: tuple[str, ...]
+    sources: tuple[str, ...]  # of the numbers in print, an item each
+    missing: tuple[str, ...]  # an item each
+
+
+def lay_out(table: Table) -> Layout:
+    """Return a table's texts."""
+    spec = table.spec
+    lower = [metric for metric in spec.metrics if spec.prefers_lower(metric)]
+    remarks = [
+        "Mean ± standard deviation over n seeds; the best of a column is bold, the second best "
+        "underlined."
+    ]
+    remarks += [f"Lower is better for {', '.join(lower)}."] if lower else []
+    if _heads(spec.by) != ", ".join(spec.by):
+        remarks.append(f"Rows: {', '.join(spec.by)}.")
+    if spec.columns:
+        remarks.append(f"Columns: {', '.join(spec.columns)}.")
+    return Layout(
+        table.title,
+        _scores(table),
+        (*remarks, *table.notes),
+        _differences(table) if spec.baseline else None,
+        _difference_remarks(table) if spec.baseline else (),
+        tuple(_sources(table)),
+        tuple(_missing(table)),
+    )
+
+
+def _scores(table: Table) -> Grid:
+    blocks = list(itertools.product(table.columns, table.spec.metrics))
+    printed = [
+        block
+        for block in blocks
+        if any(table.cell(row, *block).published is not None for row in table.rows)
+    ]
+    heads = [_head(table, *block) for block in blocks]
+    header = [_row_head(table), *heads, "n"]
+    header += [f"{_head(table, *block)}, published" for block in printed]
+    decimals = _decimals(table)
+    lines = []
+    for row in table.rows:
+        cells = [table.cell(row, *block) for block in blocks]
+        beside = [table.cell(row, *block).published for block in printed]
+        counts = {cell.n for cell in cells}
+        shown = sorted(counts - {0} or {0})
+        lines.append(
+            (
+                Text(row),
+                *(_score(cell, decimals[cell.metric]) for cell in cells),
+                Text("/".join(map(str, shown))),
+                *(Text(print_text(number)) for number in beside),
+            )
+        )
+    return Grid(tuple(header), tuple(lines))
+
+
+def _score(cell: Cell, decimals: int) -> Text:
+    if not cell.has_value:
+        return Text(cell.missing.partition(":")[0], is_missing=True)  # the list below has all of it
+    spread = UNKNOWN if math.isnan(cell.std) else f"{cell.std:.{decimals}f}"
+    star = "*" if cell.compared is not None and cell.compared.is_significant else ""
+    text = f"{cell.mean:.{decimals}f} ± {spread}{star}"
+    return Text(text, is_best=cell.rank == 1, is_second=cell.rank == 2)
+
+
+def _differences(table: Table) -> Grid:
+    """Return a line per row, column and metric that is compared."""
+    several = {"column": len(table.columns) > 1, "metric": len(table.spec.metrics) > 1}
+    lines, decimals = [], _decimals(table)
+    has_print = any(cell.compared and cell.compared.published for cell in table.cells.values())
+    for cell in table.cells.values():
+        if cell.compared is None:
+            continue
+        labels = [cell.row]
+        labels += [cell.column] if several["column"] else []
+        labels += [cell.metric] if several["metric"] else []
+        texts = labels + _compared(cell.compared, decimals[cell.metric])
+        texts += [print_text(cell.compared.published, signed=True)] if has_print else []
+        lines.append(tuple(Text(text) for text in texts))
+    header = [_row_head(table)]
+    header += [_heads(table.spec.columns)] if several["column"] else []
+    header += ["metric"] if several["metric"] else []
+    num_labels = len(header)
+    header += ["difference", VERDICT, "p (Holm)", "n", "95 % over seeds", "95 % over scenes", "p"]
+    header += ["published"] if has_print else []
+    return Grid(tuple(header), tuple(lines), num_labels)
+
+
+def _compared(compared: Comparison, decimals: int) -> list[str]:
+    seeds = compared.seeds
+    known = not math.isnan(seeds.difference)
+    over_seeds = None if math.isnan(seeds.low) else (seeds.low, seeds.high)
+    return [
+        f"{seeds.difference:+.{decimals}f}" if known else UNKNOWN,
+        compared.verdict,
+        _p(compared.p_holm),
+        str(seeds.num_seeds),
+        _interval(over_seeds, decimals) or UNKNOWN,
+        _interval(compared.scenes, decimals) or compared.no_scenes,
+        _p(seeds.p),
+    ]
+
+
+def _difference_remarks(table: Table) -> tuple[str, ...]:
+    spec = table.spec
+    return (
+        f"Differences to `{spec.baseline}`, seed by seed: {TESTS[spec.test]}, p corrected by Holm "
+        f"over the rows of a column; * marks a corrected p below {ALPHA:g}. Fewer than "
+        f"{MIN_SEEDS[spec.test]} seeds give no verdict. The interval over seeds is Student's, of "
+        "this row alone.",
+        f"Over scenes: expanded percentiles of {NUM_RESAMPLES:,} bootstrap draws of the validation "
+        f"scenes, the same draws for both rows; fewer than {MIN_SCENES} scenes give none. It says "
+        "what other scenes would change, not what other seeds would.",
+    )
+
+
+def _sources(table: Table) -> Iterator[str]:
+    for cell in table.cells.values():
+        where = f"`{cell.row}`{f', {cell.column}' if cell.column else ''}, {cell.metric}"
+        for what, number in (
+            (where, cell.published),
+            (f"{where}, difference", cell.compared and cell.compared.published),
+        ):
+            if number:
+                yield f"{what}: {number.value:g}, {number.how}; {number.source}"
+
+
+def _missing(table: Table) -> Iterator[str]:
+    for run in table.missing[:NUM_MISSING_SHOWN]:
+        yield f"`{run.name}`, seed {run.seed}: {run.why}"
+    if len(table.missing) > NUM_MISSING_SHOWN:
+        yield f"and {len(table.missing) - NUM_MISSING_SHOWN} more"
+
+
+def print_text(number: InPrint | None, *, signed: bool = False) -> str:
+    """Write a number in print; ≈ marks one that is not printed as such."""
+    if number is None:
+        return UNKNOWN
+    mark = "" if number.how == "printed" else "≈ "
+    return f"{mark}{number.value:+g}" if signed else f"{mark}{number.value:g}"
+
+
+def _row_head(table: Table) -> str:
+    return "method" if table.spec.by == (ROW,) else _heads(table.spec.by)
+
+
+def _heads(names: Sequence[str]) -> str:
+    """Return settings by the ends of their names; a remark has all of them."""
+    return ", ".join(".".join(name.split(".")[-2:]) for name in names)
+
+
+def _head(table: Table, column: str, metric: str) -> str:
+    if not table.spec.columns:
+        return metric
+    return column if len(table.spec.metrics) == 1 else f"{column}: {metric}"
+
+
+def _decimals(table: Table) -> dict[str, int]:
+    return {
+        metric: num_decimals(c.mean for c in table.cells.values() if c.metric == metric)
+        for metric in table.spec.metrics
+    }
+
+
+def _interval(interval: tuple[float, float] | None, decimals: int) -> str:
+    return "" if interval is None else "[" + ", ".join(f"{x:+.{decimals}f}" for x in interval) + "]"
+
+
+def _p(value: float) -> str:
+    if math.isnan(value):
+        return UNKNOWN
+    return f"{value:.3f}" if value >= 0.0005 else "< 0.001"

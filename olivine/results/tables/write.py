@@ -1,0 +1,142 @@
+"""What a sweep found, for people: its table, its figures and where they lie."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from olivine.core.runtime import Runtime
+from olivine.core.storage import Store
+from olivine.experiments.plan import SweepPlan
+from olivine.methods.objective import shown_term
+from olivine.results import figures
+from olivine.results.tables.build import (
+    ALL,
+    FORMATS,
+    find_sweep_run,
+    plan_of,
+    scene_reader,
+    tabulate,
+    write_table,
+)
+from olivine.results.tables.csv_format import long_format
+from olivine.results.tables.markdown_format import markdown
+from olivine.results.tables.spec import ROW, Table, TableSpec
+from olivine.results.tables.text import lay_out
+from olivine.tracking.tracker import Columns, RunRecord, Tracker
+from olivine.training.evaluate import PRETRAINED, predictions_name, read_predictions
+
+MAX_ROWS_DRAWN = 60  # more are no figure
+# Folders among the artifacts of a sweep's run: of its own table, and of one with other sweeps.
+KEPT, KEPT_JOINT = "table", "joint_table"
+
+
+@dataclass(frozen=True)
+class Results:
+    """The files of a sweep's results, or of several together, and the table as text."""
+
+    table: str
+    files: tuple[Path, ...]
+    sweep_runs: tuple[str, ...]  # ids of the sweeps' runs; of all trials there are none
+
+    def keep(self, tracker: Tracker) -> None:
+        """Leave copies with the sweeps' runs, where the run store's pages show them."""
+        for run_id in self.sweep_runs:
+            tracker.log_files(run_id, self.files, KEPT if len(self.sweep_runs) == 1 else KEPT_JOINT)
+
+
+def write_results(
+    name: str,
+    runtime: Runtime,
+    tracker: Tracker,
+    folder: Path,
+    *,
+    spec: TableSpec = TableSpec(),  # noqa: B008, it is frozen
+    formats: Sequence[str] = FORMATS,
+) -> Results:
+    """Write the newest sweep of that name, or `ALL` trials, as a table in several formats.
+
+    Names joined by "," are sweeps in one table. A table of one sweep's own rows has figures beside
+    it. Raises UserError if there is no such sweep in the store, or nothing of it has finished.
+    """
+    plan, sweeps = None, list[RunRecord]()
+    if name != ALL:
+        names = [one.strip() for one in name.split(",") if one.strip()] or [name]
+        sweeps = [find_sweep_run(one, tracker, runtime.store_uri()) for one in names]
+        plans = [plan_of(sweep, tracker) for sweep in sweeps]
+        plan = plans[0] if len(plans) == 1 else SweepPlan.joined(plans)
+    table = tabulate(plan, spec, tracker, scene_reader(runtime.out))
+    files = list(write_table(folder, table, formats).values())
+    own_rows = table.spec.by == (ROW,) and not table.spec.columns and len(sweeps) == 1
+    if plan is not None and own_rows and len(table.rows) <= MAX_ROWS_DRAWN:
+        files.append(_draw_bars(folder, table, plan))
+        files += _draw_errors(folder, runtime, table, plan)
+        files += _draw_curves(folder, tracker, table, plan)
+    return Results(markdown(lay_out(table)), tuple(files), tuple(sweep.run_id for sweep in sweeps))
+
+
+def _draw_bars(folder: Path, table: Table, plan: SweepPlan) -> Path:
+    metrics = table.spec.metrics
+    metric = plan.metric if plan.metric in metrics else metrics[0]
+    label = {"miou": "mIoU of the validation split (%)"}.get(metric, metric)
+    path, lines = folder / "scores.png", long_format(table)
+    return figures.score_bars(path, lines, metric, label=label, baseline=table.spec.baseline)
+
+
+def _draw_errors(folder: Path, runtime: Runtime, table: Table, plan: SweepPlan) -> list[Path]:
+    """Draw the same frame under the first row and the last, the table's two ends, in one seed."""
+    store, rows = Store(runtime.out), plan.rows()
+    chosen: dict[str, Mapping[str, np.ndarray]] = {}
+    for row in (table.rows[0], table.rows[-1]):
+        names = [predictions_name(fingerprint) for fingerprint in rows[row]]
+        found = next((name for name in names if store.exists(name)), None)
+        if found is not None:
+            chosen[row] = read_predictions(store, found)
+    if not chosen:
+        return []
+    first = next(iter(chosen.values()))
+    points, truth, names = first["xyz_m"], first["truth"], first["class_names"].tolist()
+    predictions = {
+        row: arrays["predicted"]
+        for row, arrays in chosen.items()
+        if np.array_equal(arrays["xyz_m"], points)  # the two ends may be of two data sets
+    }
+    return [figures.error_figure(folder / "errors.png", points, truth, predictions, names)]
+
+
+def _draw_curves(folder: Path, tracker: Tracker, table: Table, plan: SweepPlan) -> list[Path]:
+    """Draw a loss of every pretraining over seeds, under the first row that used it."""
+    pretrained = {run.key.fingerprint: run for run in _runs(tracker, "pretrain")}
+    evaluated = {
+        run.key.fingerprint: run.tags.get(PRETRAINED, "") for run in _runs(tracker, "evaluate")
+    }
+    used: dict[str, tuple[str, int]] = {}
+    for row in table.rows:
+        for fingerprint in plan.rows()[row]:
+            used.setdefault(evaluated.get(fingerprint, ""), (row, plan.trials[fingerprint].seed))
+    shown = {
+        fingerprint: term
+        for fingerprint in used.keys() & pretrained.keys()
+        if (term := shown_term(pretrained[fingerprint].metrics)) is not None
+    }
+    histories: dict[str, dict[int, float]] = {}
+    for term in set(shown.values()):
+        run_ids = [pretrained[name].run_id for name in shown if shown[name] == term]
+        histories |= tracker.histories(run_ids, f"pretrain/{term}")
+    lines: list[tuple[str, int, int, float]] = []
+    for fingerprint, (row, seed) in used.items():
+        if fingerprint in shown:
+            history = sorted(histories[pretrained[fingerprint].run_id].items())
+            usual = abs(float(np.median([value for _, value in history]))) or 1.0
+            name = f"{row}: {shown[fingerprint]}"
+            lines += [(name, seed, step, value / usual) for step, value in history]
+    if not lines:
+        return []
+    curves = pd.DataFrame(lines, columns=["method", "seed", "step", "value"])
+    return [figures.learning_curves(folder / "learning.png", curves, "loss / its median")]
+
+
+def _runs(tracker: Tracker, stage: str) -> list[RunRecord]:
+    return tracker.records(stage, columns=Columns(settings=(), tags=(PRETRAINED,)))

@@ -1,0 +1,62 @@
+"""The evaluation stage on Ray Train, after the pretraining it needs."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from ray.train import UserCallback
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from olivine.core.devices import choose_device
+from olivine.core.progress import Report
+from olivine.core.runtime import Runtime
+from olivine.runners.on_ray.feed import feed_of, require_cpus
+from olivine.runners.on_ray.pretrain import pretrain_on_ray
+from olivine.runners.on_ray.train import train_on_ray
+from olivine.runners.on_ray.trial import TuneWorker
+from olivine.tracking.tracker import Tracker
+from olivine.training import evaluate as stage
+from olivine.training.config import EvaluateConfig
+from olivine.training.worker import Worker
+
+
+def evaluate_on_ray(
+    config: EvaluateConfig,
+    runtime: Runtime,
+    tracker: Tracker,
+    callbacks: Sequence[UserCallback] = (),
+) -> stage.EvaluateResult:
+    """Evaluate on the connected Ray cluster, or return what an earlier run found.
+
+    `callbacks` are told of every report.
+    """
+    stage.open_splits(config, runtime)  # what lacks is told before a pretraining of hours
+    pretrain_on_ray(config.pretrained, runtime, tracker, callbacks)
+    done = stage.finished(config, runtime, tracker)
+    if done is None:
+        stage.start_anew(config, runtime, tracker)
+        work = partial(_evaluate, config, runtime)
+        train_on_ray(work, "evaluate", runtime, tracker, callbacks)
+        done = stage.finished(config, runtime, tracker)
+    assert done is not None, "an evaluation that ended has left its scores"
+    return done
+
+
+def trial(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Mapping[str, float]:
+    """Return an experiment's scores and its hours, as a trial of a sweep.
+
+    It runs in this process, or on several workers if asked for; either way the sweep's scheduler
+    hears of every epoch.
+    """
+    if runtime.num_workers > 1:
+        result = evaluate_on_ray(config, runtime, tracker, [TuneReportCallback()])
+    else:
+        require_cpus(runtime, 0)  # its own is reserved
+        worker = TuneWorker(choose_device(runtime.device), feed_of(runtime))
+        result = stage.experiment(config, runtime, worker, tracker)
+    return {**result.scores, "hours": stage.device_hours(config, runtime, tracker)}
+
+
+def _evaluate(
+    config: EvaluateConfig, runtime: Runtime, worker: Worker, tracker: Tracker, report: Report
+) -> None:
+    stage.evaluate(config, runtime, worker, tracker, report=report)

@@ -1,0 +1,296 @@
+"""The labelling stage as a Ray Data job: the same pieces as in one process, on many.
+
+    read and decode on CPUs  ->  label on actors (a GPU each, or a part of one)  ->  write on CPUs
+
+Images on their way are the only large thing; the driver sees one small row per image. What is
+finished is decided before the job starts, by one listing of the store, and not by Ray's own
+checkpoints. Run as a script it is the command `olivine label`.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
+from ray.data.block import BlockMetadata
+
+from olivine.core.errors import UserError
+from olivine.core.progress import Report
+from olivine.core.runtime import Runtime
+from olivine.data.dataset import Frames
+from olivine.labels.batches import BatchLabeller, Usage, batch_cap, block_sizes
+from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
+from olivine.labels.job import LabelJob, LabelResult, run_label_job
+from olivine.labels.labeller import Labeller
+from olivine.labels.outcome import Outcome, read_image, write_labels
+from olivine.labels.store import LabelStore
+from olivine.tracking.tracker import Tracker
+
+# Blocks sent to an actor before it has finished one: it never waits for the next, and a killed
+# actor loses little.
+_TASKS_IN_FLIGHT = 2
+
+# CPUs of a reading and of a writing task. Whole ones would let reading take the last CPU of a small
+# machine until all is read, and no map would be written before.
+_READ_CPUS, _WRITE_CPUS = 0.75, 0.25
+
+# An image, or a map, is its bytes and its shape: Arrow hands them on without a copy, and images
+# of different sizes share a column. `reason` is empty unless something failed.
+_IMAGES = pa.schema(
+    [
+        ("image_name", pa.string()),
+        ("reason", pa.string()),
+        ("shape", pa.list_(pa.int32())),
+        ("data", pa.large_binary()),
+    ]
+)
+_USAGE = pa.struct(
+    [
+        ("actor", pa.string()),
+        ("held_s", pa.float64()),
+        ("busy_s", pa.float64()),
+        ("num_gpus", pa.float64()),
+    ]
+)
+# A map comes with what its actor has cost so far; without an actor, `reason` stops the job.
+_MAPS = pa.schema([*_IMAGES, ("usage", _USAGE)])
+_OUTCOMES = pa.schema(
+    [
+        ("image_name", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("class_pixels", pa.list_(pa.int64())),
+        ("usage", _USAGE),
+    ]
+)
+
+
+def label_on_ray(
+    config: LabelConfig,
+    runtime: Runtime,
+    tracker: Tracker,
+    report: Report | None = None,
+    *,
+    selection: Selection = EVERY_NEW_IMAGE,
+) -> LabelResult:
+    """Label what is left on the connected Ray cluster; byte for byte what `olivine.label` does.
+
+    Raises UserError as the stage does. Killed processes are restarted by Ray and their images
+    labelled again; a job that is killed itself goes on where it stopped.
+    """
+    return run_label_job(
+        config, runtime, tracker, lambda job: _stream(job, runtime), report, selection=selection
+    )
+
+
+class ImageSource(Datasource):
+    """Images that are left, one read task per block.
+
+    `from_items` would put all names into the object store in one block per CPU, and forgets on a
+    retry what was done.
+    """
+
+    def __init__(self, frames: Frames, names: Sequence[str], blocks: Sequence[int], batch: int):
+        super().__init__()
+        self._frames, self._names, self._blocks, self._batch = frames, names, blocks, batch
+
+    def estimate_inmemory_data_size(self) -> int | None:
+        """Unknown before the images are decoded."""
+        return None
+
+    def get_read_tasks(
+        self,
+        parallelism: int,
+        per_task_row_limit: int | None = None,
+        data_context: DataContext | None = None,
+    ) -> list[ReadTask]:
+        """Return the tasks; their number follows from the blocks, not from `parallelism`."""
+        starts = accumulate(self._blocks, initial=0)
+        return [
+            _read_task(_Reading(*self._shared, start, size, self._batch))
+            for start, size in zip(starts, self._blocks, strict=False)
+        ]
+
+    @cached_property
+    def _shared(self) -> tuple[Any, Any]:
+        """Frames and names in the object store, once: Ray asks for the tasks several times.
+
+        An Arrow array is read where it lies.
+        """
+        return ray.put(self._frames), ray.put(pa.array(self._names, pa.string()))
+
+
+class LabelImages:
+    """An actor that holds the loaded labeller.
+
+    A labeller that cannot be loaded is said where its first images are expected: an error here
+    would reach the driver as a dead actor.
+    """
+
+    def __init__(
+        self,
+        labeller: Labeller,
+        device: str,
+        frames: Frames,
+        *,
+        size: int,
+        gpu_share: float,
+        num_neighbours: int,
+    ):
+        import torch
+
+        self._broken = ""
+        try:
+            self._label = BatchLabeller(
+                labeller,
+                torch.device(device),
+                frames,
+                size,
+                gpu_share=gpu_share,
+                num_neighbours=num_neighbours,
+            )
+        except UserError as error:
+            self._broken = str(error)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Replace images by their maps."""
+        names = table["image_name"].to_pylist()
+        if self._broken:
+            return _table(names, [self._broken] * len(names), _MAPS)
+        maps = self._label(list(_arrays(table)), names)
+        return _table(names, maps, _MAPS, usage=vars(self._label.usage))
+
+
+def _write_table(table: pa.Table, store: LabelStore, retries: bool) -> pa.Table:
+    """Write maps through the store and leave one small row for each."""
+    rows = []
+    for name, ids, usage in zip(
+        table["image_name"].to_pylist(), _arrays(table), table["usage"].to_pylist(), strict=True
+    ):
+        if usage is None:
+            assert isinstance(ids, str)
+            rows.append({"image_name": name, "status": "fatal", "reason": ids, "class_pixels": []})
+            continue
+        outcome = write_labels(store, name, ids, Usage(**usage), retries)
+        rows.append({**vars(outcome), "usage": outcome.usage and vars(outcome.usage)})
+    return pa.Table.from_pylist(rows, schema=_OUTCOMES)
+
+
+def _stream(job: LabelJob, runtime: Runtime) -> Iterator[Outcome]:
+    """Run the job and yield what became of each image, in the order in which they finish."""
+    _let_the_stage_speak()
+    batch, most = batch_cap(runtime), runtime.num_label_actors
+    device, resources = _actor_resources(runtime)
+    blocks = block_sizes(len(job.left), batch, most)
+    # Told how many blocks there are, Ray does not split them to reach 200 of its own.
+    images = ray.data.read_datasource(
+        ImageSource(job.frames, job.left, blocks, batch),
+        override_num_blocks=len(blocks),
+        num_cpus=_READ_CPUS,
+    )
+    outcomes = images.map_batches(
+        LabelImages,
+        fn_constructor_kwargs={
+            "labeller": job.labeller,
+            "device": device,
+            "frames": job.frames,
+            "size": runtime.label_batch_size,
+            "gpu_share": runtime.gpus_per_label_actor,
+            "num_neighbours": most,
+        },
+        batch_size=batch,
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(
+            min_size=runtime.min_label_actors,
+            max_size=most,
+            max_tasks_in_flight_per_actor=_TASKS_IN_FLIGHT,
+        ),
+        **resources,
+    ).map_batches(
+        _write_table,
+        fn_kwargs={"store": job.store, "retries": job.retries},
+        batch_size=batch,
+        batch_format="pyarrow",
+        num_cpus=_WRITE_CPUS,
+    )
+    for table in outcomes.iter_batches(batch_size=None, batch_format="pyarrow"):
+        for row in table.to_pylist():
+            usage = row["usage"] and Usage(**row["usage"])
+            yield Outcome(**{**row, "class_pixels": tuple(row["class_pixels"]), "usage": usage})
+
+
+def _let_the_stage_speak() -> None:
+    """Keep Ray Data's plan and progress off the console; its log files have them, and errors."""
+    DataContext.get_current().enable_progress_bars = False
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.ERROR)
+
+
+def _actor_resources(runtime: Runtime) -> tuple[str, dict[str, float]]:
+    """Return the actors' device and what each reserves.
+
+    Actors on CPUs leave one to the reading and writing tasks: a pool that takes them all waits
+    for images that nobody can read.
+    """
+    available = ray.cluster_resources()
+    if runtime.device == "cuda" or (runtime.device == "auto" and available.get("GPU", 0) > 0):
+        return "cuda", {"num_gpus": runtime.gpus_per_label_actor, "num_cpus": 0}
+    num_cpus = available.get("CPU", 0)
+    if not num_cpus:  # a head without workers yet: they come when asked
+        return "cpu", {"num_cpus": 1}
+    free = num_cpus - 1 if num_cpus > 1 else 0.5
+    return "cpu", {"num_cpus": min(1.0, free / runtime.num_label_actors)}
+
+
+class _Reading:
+    """Reads and decodes the images of one block, a batch at a time."""
+
+    def __init__(self, frames: Any, names: Any, start: int, size: int, batch: int):
+        self._frames, self._names, self._batch = frames, names, batch
+        self.start, self.size = start, size
+
+    def __call__(self) -> Iterable[pa.Table]:
+        frames, names = ray.get([self._frames, self._names])
+        mine = names.slice(self.start, self.size).to_pylist()
+        for start in range(0, len(mine), self._batch):
+            batch = mine[start : start + self._batch]
+            yield _table(batch, [read_image(frames, name) for name in batch], _IMAGES)
+
+
+def _read_task(reading: _Reading) -> ReadTask:
+    metadata = BlockMetadata(
+        num_rows=reading.size, size_bytes=None, input_files=None, exec_stats=None
+    )
+    return ReadTask(reading, metadata)
+
+
+def _table(
+    names: Sequence[str], arrays: Sequence[np.ndarray | str], schema: pa.Schema, **more: object
+) -> pa.Table:
+    """Return images or maps, or the reasons why there are none, as rows."""
+    rows = [
+        {"image_name": name, "reason": array, "shape": [], "data": b"", **more}
+        if isinstance(array, str)
+        else {
+            "image_name": name,
+            "reason": "",
+            "shape": array.shape,
+            "data": array.tobytes(),
+            **more,
+        }
+        for name, array in zip(names, arrays, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _arrays(table: pa.Table) -> Iterator[np.ndarray | str]:
+    """Give back what `_table` was given; arrays are views that cannot be written."""
+    shapes, reasons = table["shape"].to_pylist(), table["reason"].to_pylist()
+    for shape, reason, data in zip(shapes, reasons, table["data"], strict=True):
+        yield reason or np.frombuffer(data.as_buffer(), dtype=np.uint8).reshape(shape)

@@ -1,0 +1,49 @@
+"""The pretraining stage on Ray Train: data-parallel workers, restarted where they stopped."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from ray.train import UserCallback
+
+from olivine.core.progress import Report
+from olivine.core.runtime import Runtime
+from olivine.runners.on_ray.train import train_on_ray
+from olivine.tracking.tracker import Tracker
+from olivine.training import pretrain as stage
+from olivine.training.config import PretrainConfig
+from olivine.training.finished_runs import one_at_a_time
+from olivine.training.worker import Worker
+
+
+def pretrain_on_ray(
+    config: PretrainConfig,
+    runtime: Runtime,
+    tracker: Tracker,
+    callbacks: Sequence[UserCallback] = (),
+) -> stage.PretrainResult:
+    """Pretrain on the connected Ray cluster, or return what an earlier run left."""
+    frames = config.data.open(runtime.data_path(), runtime.cache_path())
+    with one_at_a_time(stage.run_key(config, frames), runtime):
+        return _pretrain_or_find(config, runtime, tracker, callbacks)
+
+
+def _pretrain_or_find(
+    config: PretrainConfig,
+    runtime: Runtime,
+    tracker: Tracker,
+    callbacks: Sequence[UserCallback],
+) -> stage.PretrainResult:
+    done = stage.finished(config, runtime, tracker)
+    if done is None:
+        stage.start_anew(config, runtime, tracker)
+        work = partial(_pretrain, config, runtime)
+        train_on_ray(work, "pretrain", runtime, tracker, callbacks)
+        done = stage.finished(config, runtime, tracker)
+    assert done is not None, "a pretraining that ended has left its weights"
+    return done
+
+
+def _pretrain(
+    config: PretrainConfig, runtime: Runtime, worker: Worker, tracker: Tracker, report: Report
+) -> None:
+    stage.pretrain(config, runtime, worker, tracker, report)

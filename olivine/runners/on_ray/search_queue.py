@@ -1,0 +1,106 @@
+"""Which trial Ray Tune starts next: those of a search, suggested from the ones before."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import yaml
+from ray.tune.search import Searcher
+
+from olivine.core.spec import Spec
+from olivine.experiments.limits import Meter
+from olivine.experiments.plan import GAVE_UP, POINT
+from olivine.experiments.point_search import PointSearch
+from olivine.experiments.search_space import Search
+from olivine.experiments.sweep import Sweep, Trial, point_of
+from olivine.runners.on_ray.trial import TAKEN_OVER, tune_config
+from olivine.runners.on_ray.trial_queue import Asked
+from olivine.tracking.tracker import FAILURE, RunRecord
+
+Take = Callable[[Trial, int], None]  # is told of a finished trial that becomes a point
+
+
+class SearchQueue(Asked):
+    """New points until there are enough; first the ones that an earlier start left unfinished."""
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        base: Spec,
+        identify: Callable[[Any], str],
+        earlier: Sequence[RunRecord],
+        meter: Meter,
+        *,
+        take: Take,
+    ):
+        super().__init__(meter)
+        self._take = take
+        assert sweep.search is not None
+        self._search = sweep.search
+        self._sweep, self._base, self._identify = sweep, base, identify
+        # Another seed, or the first points would be drawn once more.
+        seed = sweep.seeds[0] + 1000 * len(earlier)
+        self._points = PointSearch(self._search, seed)
+        self._again: list[tuple[Trial, int]] = []
+        self._numbers: dict[str, int] = {}  # fingerprint -> point of this start's study
+        self._scores: dict[str, Mapping[str, float] | None] = {}
+        self._number: dict[str, int] = {}  # fingerprint -> number in the store
+        for run in sorted(earlier, key=_number):
+            settings = settings_of(run, self._search)
+            gave_up = run.tags.get(FAILURE, "").startswith(GAVE_UP)
+            if run.status == "FINISHED" or gave_up:
+                scores = None if gave_up else run.metrics
+                self._points.remember(settings, scores)
+                self._scores[run.key.fingerprint] = scores
+            else:
+                self._again.append((point_of(sweep, base, settings, identify), _number(run)))
+        self._next_number = max(map(_number, earlier), default=0) + 1
+
+    def next(self) -> Trial | str | None:
+        """Return a point that was not tried before; one that was costs nothing and teaches."""
+        if self._again:
+            trial, number = self._again.pop(0)
+            self._number[trial.fingerprint] = number
+            return trial
+        while self._points.num_points + self._num_again() < self._search.num_points:
+            number, settings = self._points.suggest()
+            trial = point_of(self._sweep, self._base, settings, self._identify)
+            if trial.fingerprint in self._scores:
+                self._points.tell(number, self._scores[trial.fingerprint])
+                continue
+            self._numbers[trial.fingerprint] = number
+            self._scores[trial.fingerprint] = None
+            self._number[trial.fingerprint] = self._next_number
+            self._next_number += 1
+            return trial
+        return Searcher.FINISHED
+
+    def sent(self, trial: Trial) -> dict[str, Any]:
+        """Return what goes to its process."""
+        return tune_config(trial, self._number[trial.fingerprint])
+
+    def ended(self, trial: Trial, result: Mapping[str, Any], error: bool) -> None:
+        """Learn the scores of a point that came to its end, or that had come to it before."""
+        if result.get(TAKEN_OVER):
+            self._take(trial, self._number[trial.fingerprint])
+        goals = self._search.goals
+        whole = not error and all(name in result for name in goals)
+        scores = {name: float(result[name]) for name in goals} if whole else None
+        self._scores[trial.fingerprint] = scores
+        if trial.fingerprint in self._numbers:
+            self._points.tell(self._numbers.pop(trial.fingerprint), scores)
+        else:
+            flat = trial.config.flatten()
+            self._points.remember({name: flat[name] for name in self._search.space}, scores)
+
+    def _num_again(self) -> int:
+        """Return how many points run that an earlier start suggested."""
+        return sum(trial.fingerprint not in self._numbers for trial in self.running.values())
+
+
+def settings_of(run: RunRecord, search: Search) -> dict[str, Any]:
+    """Return a point's settings as the store has them."""
+    return {name: yaml.safe_load(run.settings[name]) for name in search.space}
+
+
+def _number(run: RunRecord) -> int:
+    return int(run.tags.get(POINT, 0))

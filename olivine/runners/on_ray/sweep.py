@@ -1,0 +1,363 @@
+"""A sweep's trials over Ray Tune: what is finished is kept, what is missing is run.
+
+Tune only places trials. Which there are was decided by `olivine.sweep`, which are done by the
+store of runs, and both know a trial by its fingerprint: Tune's own ids change when an experiment
+is restored, and its MLflow callback would then write trials twice. So a sweep that was killed goes
+on by the same command, without Tune's restore.
+"""
+
+import contextlib
+import fcntl
+import functools
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from olivine.core.buckets import is_bucket
+from olivine.core.errors import UserError
+from olivine.core.runtime import Runtime
+from olivine.experiments.limits import Limits, Meter
+from olivine.experiments.plan import GAVE_UP, SWEEP, SWEEP_RUN, SweepPlan, check_name
+from olivine.experiments.question import Question
+from olivine.experiments.search_points import points_of, taken_tag
+from olivine.experiments.sweep import Trial
+from olivine.runners.on_ray.placement import Placement, place, require_state_api
+from olivine.runners.on_ray.search_queue import SearchQueue
+from olivine.runners.on_ray.session import ray_session
+from olivine.runners.on_ray.trial import LIMIT, TrialFunction, TrialJob, run_trial
+from olivine.runners.on_ray.trial_progress import EPOCH, TrialProgress
+from olivine.runners.on_ray.trial_queue import Asked, TrialQueue
+from olivine.tracking.tracker import (
+    FAILURE,
+    FINGERPRINT,
+    NOTE,
+    PARENT,
+    Columns,
+    Run,
+    RunKey,
+    RunRecord,
+    Tracker,
+    most_telling,
+)
+
+Say = Callable[[str], None]
+
+# Tune's files are not our record, nothing is restored from them; an interrupt is ours to handle.
+TUNE_SETTINGS = {
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints a box even where it is told to be quiet
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a last report has scores, no probe
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+}
+# They repeat at length what our lines and the store say: what failed, and that no file is kept.
+QUIET_LOGGERS = tuple(
+    f"ray.tune.{name}"
+    for name in ("tune", "execution.tune_controller", "analysis.experiment_analysis")
+)
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """What a sweep left in the store."""
+
+    plan: SweepPlan
+    finished: Mapping[str, RunRecord]  # fingerprint -> run
+    failures: Mapping[str, str]  # name of the trial -> reason
+    num_reused: int  # of `finished`, how many were there before
+    gave_up: int = 0  # trials that a search ended early
+    limit: str = ""  # what ended it before its last trial
+    gpu_hours: float = 0.0  # taken now
+
+
+class _UnfinishedError(UserError):
+    """Ends the sweep's run as FAILED, so that the next start opens it again."""
+
+
+def run_sweep(
+    question: Question,
+    trial_function: TrialFunction,
+    runtime: Runtime,
+    tracker: Tracker,
+    *,
+    limits: Limits = NO_LIMITS,
+    force: bool = False,
+    say: Say = print,
+) -> SweepOutcome:
+    """Run the trials that the store does not hold as finished; return all of them.
+
+    `trial_function(config, runtime, tracker)` returns the scores; it runs in a process of its own
+    and must be importable there. Runs that it opens by its tracker are children of the trial's,
+    which is a child of the sweep's. A failing trial is recorded and does not stop the others.
+    `force` runs what is finished, too. Raises UserError if the same sweep is running already, if
+    one of its name asked something else, or if no trial could ever be placed.
+    """
+    sweep, plan = question.sweep, question.plan
+    key = RunKey("sweep", plan.fingerprint())
+    tracker = tracker.within("", {}, experiment=plan.name)
+    if force:
+        runtime = runtime.override({"not_before_s": time.time()})
+    with _only_driver(runtime, f"{plan.name}-{key.fingerprint}") as folder:
+        sweeps = [run for run in tracker.records("sweep") if run.settings.get("name") == plan.name]
+        check_name(plan, [SweepPlan.read(run) for run in sweeps])
+        before = _finished(_trials(tracker, plan), runtime)
+        missing = [trial for trial in question.trials if trial.fingerprint not in before]
+        if sweep.search is None:
+            num = f"{len(question.trials)} trials, {len(before)} of them finished before"
+        else:
+            num = f"a search of {sweep.search.num_points} points"
+        say(f"Sweep {plan.name}: {num}.")
+        done = None if force else tracker.finished(key)
+        if done and not missing:
+            plan = plan.with_found(points_of(done.run_id, tracker))
+            return _outcome(plan, tracker, runtime, len(before))
+        tags = {SWEEP: plan.name, NOTE: sweep.question, LIMIT: ""}
+        outcome = None
+        with (
+            contextlib.suppress(_UnfinishedError),
+            tracker.run(key, plan.name, plan, tags) as run,
+        ):
+            inside = tracker.within(run.run_id, {SWEEP: plan.name, SWEEP_RUN: run.run_id})
+            drive = _Drive(question, missing, runtime, inside, run, limits, say)
+            with _no_run_left_running(tracker, {SWEEP_RUN: run.run_id}, say):
+                if missing or sweep.search is not None:
+                    drive(trial_function, folder)
+            plan = plan.with_found(points_of(run.run_id, tracker, drive.taken))
+            outcome = _outcome(plan, tracker, runtime, len(before), drive)
+            run.log_metrics({"num_trials": float(len(plan.trials))}, step=0)
+            run.log_metrics({"num_finished": float(len(outcome.finished))}, step=0)
+            run.log_metrics({"gpu_hours": outcome.gpu_hours}, step=0)
+            if outcome.limit:
+                raise _UnfinishedError(f"It ended before its last trial: {outcome.limit}.")
+            if outcome.failures:
+                num_failed = f"{len(outcome.failures)} of {len(plan.trials)}"
+                raise _UnfinishedError(f"{num_failed} trials failed.")
+    assert outcome is not None
+    return outcome
+
+
+@dataclass
+class _Drive:
+    """Runs the trials of one sweep that are missing."""
+
+    question: Question
+    missing: Sequence[Trial]
+    runtime: Runtime
+    tracker: Tracker  # its runs are the sweep's
+    run: Run  # the sweep's
+    limits: Limits
+    say: Say
+    gpu_hours: float = 0.0
+    limit: str = ""  # that was reached
+    taken: dict[str, str] = field(default_factory=dict)  # tags for points finished before
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing of it goes into Tune's own record, from which nothing is restored."""
+        return {}
+
+    def __call__(self, function: TrialFunction, folder: str) -> None:
+        """Run them; a limit that is reached ends those that run at their next report."""
+        os.environ.update(TUNE_SETTINGS)
+        for logger in QUIET_LOGGERS:
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
+        search, runtime = self.question.sweep.search, self.runtime
+        if search is not None and search.stop_on and not runtime.probe_every_epochs:
+            runtime = runtime.override({"probe_every_epochs": 1})
+        # A trial that itself starts Ray Train needs the State API, or a stopped one blocks the
+        # next for ever.
+        with ray_session(runtime, include_dashboard=runtime.num_workers > 1):
+            placement = place(runtime)
+            if runtime.num_workers > 1:
+                require_state_api()
+            meter = Meter(self.limits, placement.devices_per_trial, runtime.usd_per_gpu_hour)
+            queue = self._queue(meter)
+            metrics = (*(search.goals if search else ()), self.question.sweep.metric)
+            job = TrialJob(
+                function, type(self.question.base), runtime, self.tracker,
+                tuple(dict.fromkeys(metrics)), self.run.run_id,
+            )  # fmt: skip
+            progress = TrialProgress(
+                self._num_trials(), self.question.sweep, self.say, self._failure_of
+            )
+            root, _, name = folder.rpartition("/")
+            run_config = tune.RunConfig(
+                name=name,
+                storage_path=root,
+                verbose=0,
+                callbacks=[progress],
+                stop=functools.partial(self._must_stop, meter),
+            )
+            self._fit(functools.partial(run_trial, job=job), queue, placement, run_config)
+        self.gpu_hours = meter.gpu_hours()
+        self.limit = self.limit or self._cut_short(meter, progress)
+        for fingerprint, stop in progress.stopped.items():
+            # Most ended by themselves; a process that was quicker gone left its runs open.
+            tags = {SWEEP_RUN: self.run.run_id, FINGERPRINT: fingerprint}
+            reason = self.limit or f"{GAVE_UP}: {stop}"
+            self.tracker.end_stale(tags, "KILLED", reason)
+            for run in self.tracker.records("trial", tags):
+                self.tracker.end_stale({PARENT: run.run_id}, "KILLED", reason)
+
+    def _queue(self, meter: Meter) -> Asked:
+        question = self.question
+        if question.sweep.search is None:
+            none = Columns(settings=(), metrics=(), tags=())
+            pretrained = self.tracker.records("pretrain", columns=none)
+            done = _finished(pretrained, self.runtime).keys()
+            return TrialQueue(self.missing, question.shared_work, meter, done)
+        earlier = points_of(self.run.run_id, self.tracker)
+        return SearchQueue(
+            question.sweep, question.base, question.identify, earlier, meter, take=self._take
+        )
+
+    def _take(self, trial: Trial, number: int) -> None:
+        """Remember a point that another sweep had finished."""
+        tag = taken_tag(trial, number)
+        self.taken |= tag
+        self.run.set_tags(tag)
+
+    def _num_trials(self) -> int:
+        search = self.question.sweep.search
+        return len(self.missing) if search is None else search.num_points
+
+    def _cut_short(self, meter: Meter, progress: TrialProgress) -> str:
+        """Return the limit that kept trials from starting, if any is left."""
+        reason = meter.no_more_trials()
+        return reason if reason and progress.done < self._num_trials() else ""
+
+    def _must_stop(self, meter: Meter, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Say whether a trial that reports must end; the first time say why, to all."""
+        reason = meter.must_stop()
+        if reason and not self.limit:
+            self.limit = reason
+            self.run.set_tags({LIMIT: reason})
+            self.say(f"{reason}: trials end at their next report.")
+        return bool(reason)
+
+    def _fit(
+        self,
+        body: Callable[[Any], None],
+        queue: Asked,
+        placement: Placement,
+        run_config: tune.RunConfig,
+    ) -> None:
+        if placement.grows:  # ask for more than one trial at a time, so that the cluster grows
+            os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(placement.max_concurrent or 64)
+        tune_config = tune.TuneConfig(
+            search_alg=queue,
+            num_samples=-1,
+            scheduler=_halving(self.question),
+            max_concurrent_trials=placement.max_concurrent or None,
+            # A process that is used again would keep the workers of a trial that was stopped.
+            reuse_actors=self.runtime.num_workers == 1,
+        )
+        trainable = tune.with_resources(body, placement.per_trial)
+        tune.Tuner(trainable, tune_config=tune_config, run_config=run_config).fit()
+
+    def _failure_of(self, fingerprint: str) -> str:
+        runs = self.tracker.records("trial", {FINGERPRINT: fingerprint})
+        return runs[0].tags.get(FAILURE, "") if runs else ""  # Tune itself knows it only later
+
+
+def _halving(question: Question) -> Any:
+    """Return asynchronous successive halving over a search's epochs, or None."""
+    search = question.sweep.search
+    if search is None or not search.stop_on:
+        return None
+    num_epochs = int(question.base.flatten().get("pretrained.num_epochs", 1))
+    return tune.schedulers.ASHAScheduler(
+        time_attr=EPOCH,
+        metric=search.stop_on,
+        mode="max",
+        max_t=max(num_epochs, search.min_epochs + 1),
+        grace_period=search.min_epochs,
+        reduction_factor=search.reduction,
+        stop_last_trials=False,  # who comes to the last epoch is evaluated
+    )
+
+
+def _trials(tracker: Tracker, plan: SweepPlan) -> list[RunRecord]:
+    """Return the runs of a plan's trials, whoever ran them."""
+    return tracker.records("trial", fingerprints=list(plan.trials))
+
+
+def _finished(records: Iterable[RunRecord], runtime: Runtime) -> dict[str, RunRecord]:
+    """Return a finished run of each fingerprint, of those that are not to be run again."""
+    return {
+        fingerprint: run
+        for fingerprint, run in most_telling(records).items()
+        if run.status == "FINISHED" and (run.end_s or 0.0) >= runtime.not_before_s
+    }
+
+
+def _outcome(
+    plan: SweepPlan,
+    tracker: Tracker,
+    runtime: Runtime,
+    num_reused: int,
+    drive: _Drive | None = None,
+) -> SweepOutcome:
+    """Return what the store holds of a plan's trials."""
+    records = _trials(tracker, plan)
+    found = _finished(records, runtime)
+    finished = {
+        fingerprint: found[fingerprint] for fingerprint in plan.trials if fingerprint in found
+    }
+    reasons: dict[str, str] = {}
+    for run in records:  # newest first
+        reasons.setdefault(run.key.fingerprint, run.tags.get(FAILURE, ""))
+    failures, gave_up = {}, 0
+    for fingerprint, trial in plan.trials.items():
+        if fingerprint in finished:
+            continue
+        reason = reasons.get(fingerprint, "")
+        if reason.startswith(GAVE_UP):
+            gave_up += 1
+        elif not (drive and drive.limit):
+            failures[f"{trial.row}, seed {trial.seed}"] = reason or "It could not be started."
+    hours, limit = (drive.gpu_hours, drive.limit) if drive else (0.0, "")
+    return SweepOutcome(plan, finished, failures, num_reused, gave_up, limit, hours)
+
+
+@contextlib.contextmanager
+def _no_run_left_running(tracker: Tracker, tags: Mapping[str, str], say: Say) -> Iterator[None]:
+    """End the runs whose processes died: of an earlier start, of an interrupt, of a crash."""
+    for name in tracker.end_stale(tags, "KILLED", "The sweep was killed."):
+        say(f"Run {name!r} was left RUNNING by a killed sweep; it is KILLED and runs again.")
+    try:
+        yield
+    except BaseException:
+        tracker.end_stale(tags, "KILLED", "The sweep was interrupted.")
+        raise
+    tracker.end_stale(tags, "FAILED", "Its process died, for example for want of memory.")
+
+
+@contextlib.contextmanager
+def _only_driver(runtime: Runtime, name: str) -> Iterator[str]:
+    """Yield an empty folder for Tune; let one driver at a time run a sweep below a local `out`.
+
+    The lock ends with its process, however that ends. A bucket has no locks.
+    """
+    if is_bucket(runtime.out):
+        yield f"{runtime.out.rstrip('/')}/sweeps/{name}"
+        return
+    folder = runtime.out_path("sweeps", name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with Path(f"{folder}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"The sweep {name} is running already (its lock is {folder}.lock); wait for it, "
+                "or end that process."
+            ) from None
+        shutil.rmtree(folder, ignore_errors=True)
+        yield str(folder)

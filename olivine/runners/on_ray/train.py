@@ -1,0 +1,167 @@
+"""One of Ray Train's workers, as a stage sees it, and the launch of a stage on several of them."""
+
+import contextlib
+import os
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch
+from torch import nn
+
+from olivine.core.buckets import is_bucket
+from olivine.core.errors import UserError
+from olivine.core.progress import Progress, Report
+from olivine.core.runtime import Runtime
+from olivine.core.storage import Store
+from olivine.data.loader import Feed
+from olivine.runners.on_ray.feed import feed_of, require_cpus
+from olivine.tracking.tracker import NullTracker, Tracker
+from olivine.training.worker import Worker
+
+NOTE_PERIOD_S = 2.0
+# Ray Train looks for reports, and for the end, every 2 s, and a report waits for that: at the end
+# of every short epoch.
+LOOK_EVERY, LOOK_EVERY_S = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", 0.5
+
+
+class RayWorker:
+    """A process of a Ray Train run."""
+
+    def __init__(self, feed: Feed) -> None:
+        context = ray.train.get_context()
+        self.rank: int = context.get_world_rank()
+        self.world_size: int = context.get_world_size()
+        self.device: torch.device = ray.train.torch.get_device()
+        self.feed = feed
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Move the module to the device and average its gradients over the workers.
+
+        Batch norms of dense layers are synchronised on GPUs; the sparse ones do it themselves.
+        Buffers are not broadcast: every worker computes the same ones.
+        """
+        if self.device.type == "cuda":
+            module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        if self.world_size == 1:
+            return module.to(self.device)
+        return ray.train.torch.prepare_model(
+            module, parallel_strategy_kwargs={"broadcast_buffers": False}
+        )
+
+    def report(self, metrics: Mapping[str, float]) -> None:
+        """Tell Ray Train how far the run is; every worker calls it equally often."""
+        ray.train.report(dict(metrics))
+
+
+Stage = Callable[[Worker, Tracker, Report], None]
+
+
+def train_on_ray(
+    stage: Stage,
+    label: str,
+    runtime: Runtime,
+    tracker: Tracker,
+    callbacks: Sequence[ray.train.UserCallback] = (),
+) -> None:
+    """Run a stage on `runtime.num_workers` workers and wait for it.
+
+    The first worker is given the tracker, the others one that forgets. Ray's own record
+    of the run is thrown away: state lies in the stage's checkpoints, so a restart goes on from
+    there whether Ray restarts it or a person does.
+    """
+    use_gpu = runtime.device == "cuda" or (
+        runtime.device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
+    )
+    require_cpus(runtime, 0 if use_gpu else runtime.num_workers)
+    os.environ.setdefault(LOOK_EVERY, str(LOOK_EVERY_S))
+    # A name used before would silently resume Ray's record of it.
+    name = f"olivine-{uuid.uuid4().hex[:8]}"
+    notes = Store(f"{runtime.out}/ray")
+    mistake, progress = f"{name}.mistake", f"{name}.progress"
+
+    def loop(_: Mapping[str, Any]) -> None:
+        # A user's mistake would be repeated by every restart: once it is written down, restarted
+        # workers return. Raising it ends the others, which may wait in an all-reduce.
+        if notes.exists(mistake):
+            return
+        worker = RayWorker(feed_of(runtime))
+        first = worker.rank == 0
+        report = _Note(notes, progress) if first else lambda done, total: None
+        try:
+            stage(worker, tracker if first else NullTracker(), report)
+        except UserError as error:
+            notes.write(mistake, str(error).encode())
+            raise
+
+    with tempfile.TemporaryDirectory() as local:
+        trainer = ray.train.torch.TorchTrainer(
+            loop,
+            train_loop_config={},
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=runtime.num_workers, use_gpu=use_gpu
+            ),
+            run_config=ray.train.RunConfig(
+                name=name,
+                storage_path=_storage(runtime, local),
+                failure_config=ray.train.FailureConfig(max_failures=runtime.max_failures),
+                callbacks=list(callbacks),
+            ),
+        )
+        failure = None
+        with _told(notes, progress, Progress(label, "steps")):
+            try:
+                trainer.fit()
+            except ray.train.TrainingFailedError as error:
+                failure = error
+    notes.delete(progress)
+    if notes.exists(mistake):
+        text = notes.read(mistake).decode()
+        notes.delete(mistake)
+        raise UserError(text)
+    if failure is not None:
+        raise failure
+
+
+class _Note:
+    """Writes how far a run is where the driver finds it; workers' own output stays in logs."""
+
+    def __init__(self, store: Store, name: str):
+        self._store, self._name, self._last_s = store, name, 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        now_s = time.monotonic()
+        if now_s - self._last_s > NOTE_PERIOD_S:
+            self._last_s = now_s
+            self._store.write(self._name, f"{done} {total}".encode())
+
+
+@contextlib.contextmanager
+def _told(store: Store, name: str, progress: Progress) -> Iterator[None]:
+    """Show the notes of a run while the block waits for it."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        while not ended.wait(NOTE_PERIOD_S):
+            with contextlib.suppress(UserError, ValueError):
+                if store.exists(name):
+                    done, total = store.read(name).split()
+                    progress(int(done), int(total))
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _storage(runtime: Runtime, local: str) -> str:
+    """Return where Ray may keep its own record: on several machines, where all can reach it."""
+    return f"{runtime.out.rstrip('/')}/ray" if is_bucket(runtime.out) else local

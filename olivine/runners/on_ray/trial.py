@@ -1,0 +1,93 @@
+"""One trial of a sweep, in the process that Ray Tune gives it."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray import tune
+
+from olivine.core.runtime import Runtime
+from olivine.core.spec import Spec
+from olivine.experiments.plan import GAVE_UP, POINT, ROW, SEED
+from olivine.experiments.sweep import Trial
+from olivine.tracking.tracker import RunKey, StoppedError, Tracker
+from olivine.training.finished_runs import done_before
+from olivine.training.worker import LocalWorker
+
+TrialFunction = Callable[[Any, Runtime, Tracker], Mapping[str, float]]
+TAKEN_OVER = "taken_over"  # what a trial reports that was finished before
+TAKEN_AWAY = "its placement group was removed"  # how Ray says that Tune ended a trial
+LIMIT = "olivine.limit"  # tag of a sweep's run: what ended it before its last trial
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """What every trial's process is sent."""
+
+    function: TrialFunction
+    config_type: type[Spec]
+    runtime: Runtime
+    tracker: Tracker  # its runs are the sweep's
+    metrics: tuple[str, ...]  # what Tune is told of the scores
+    sweep_run: str
+
+
+def tune_config(trial: Trial, point: int = 0) -> dict[str, Any]:
+    """Return a trial as Ray Tune carries it to its process."""
+    return {
+        "fingerprint": trial.fingerprint,
+        "row": trial.row,
+        "seed": trial.seed,
+        "point": point,
+        "config": json.dumps(trial.config.to_dict()),
+    }
+
+
+def run_trial(sent: Mapping[str, Any], job: TrialJob) -> None:
+    """Run one trial and leave its scores in the store.
+
+    A trial that is told to stop is KILLED; it says whether the search gave it up, or the sweep
+    came to a limit, after which it goes on.
+    """
+    config = job.config_type.from_dict(json.loads(sent["config"]))
+    key = RunKey("trial", sent["fingerprint"])
+    tags = {ROW: sent["row"], SEED: str(sent["seed"]), POINT: str(sent["point"])}
+    # Another sweep may have finished it meanwhile.
+    record = done_before(key, job.runtime, job.tracker, files=())
+    if record is not None:
+        known = {name: record.metrics.get(name, float("nan")) for name in job.metrics}
+        tune.report({**known, TAKEN_OVER: 1.0})
+        return
+    name = f"{sent['row']}, seed {sent['seed']}"
+    with job.tracker.run(key, name, config, tags) as run:
+        try:
+            scores = job.function(config, job.runtime, job.tracker.within(run.run_id, {}))
+        except StoppedError as stop:
+            raise StoppedError(_limit(job) or f"{GAVE_UP}: {stop}") from None
+        except (SystemExit, ray.exceptions.ActorDiedError) as stop:
+            # Tune's, where it was Ray Train that reported: the trial hears of it, or sees that what
+            # was reserved for it is gone, whichever is first.
+            if not isinstance(stop, SystemExit) and TAKEN_AWAY not in str(stop):
+                raise
+            raise StoppedError(_limit(job) or f"{GAVE_UP}: told to stop") from None
+        run.log_metrics(scores, step=0)
+    tune.report({name: scores.get(name, float("nan")) for name in job.metrics})
+
+
+def _limit(job: TrialJob) -> str:
+    sweeps = job.tracker.records("sweep")
+    return next((run.tags.get(LIMIT, "") for run in sweeps if run.run_id == job.sweep_run), "")
+
+
+class TuneWorker(LocalWorker):
+    """A trial's own process, whose reports reach the sweep's scheduler."""
+
+    def report(self, metrics: Mapping[str, float]) -> None:
+        """Tell Tune how far the run is; raise StoppedError if that is far enough."""
+        try:
+            tune.report({"alive": 1.0, **metrics})
+        except SystemExit:  # how Tune ends the thread of a trial that it stops
+            found = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+            raise StoppedError(found) from None

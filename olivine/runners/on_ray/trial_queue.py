@@ -1,0 +1,111 @@
+"""Which trial Ray Tune starts next: those of an ablation, sharing what they have in common.
+
+Tune's searchers may answer "not now", so trials that share a pretraining wait, without holding a
+CPU or a GPU, until the first of them has done it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from olivine.experiments.limits import Meter
+from olivine.experiments.sweep import Trial
+from olivine.runners.on_ray.trial import tune_config
+
+
+class Asked(Searcher, ABC):
+    """What every source of trials has: it ends at a limit and forgets itself.
+
+    Nothing is restored from Tune's files: which trials are finished is the run store's to say.
+    """
+
+    def __init__(self, meter: Meter):
+        super().__init__()
+        self._meter = meter
+        self.running: dict[str, Trial] = {}  # by Tune's id
+        self.failed: set[str] = set()  # fingerprints
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing of it goes into Tune's own record, from which nothing is restored."""
+        return {}
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the next trial, None to be asked again later, or that there is no more."""
+        if self._meter.no_more_trials():
+            return Searcher.FINISHED
+        trial = self.next()
+        if not isinstance(trial, Trial):
+            return trial
+        self.running[trial_id] = trial
+        self._meter.starts(trial_id)
+        return self.sent(trial)
+
+    @abstractmethod
+    def next(self) -> Trial | str | None:
+        """Return a trial, None for later, or `Searcher.FINISHED`."""
+
+    def sent(self, trial: Trial) -> dict[str, Any]:
+        """Return what goes to its process."""
+        return tune_config(trial)
+
+    def ended(self, trial: Trial, result: Mapping[str, Any], error: bool) -> None:
+        """Learn from a trial that is over."""
+
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """Nothing is learnt before the end."""
+
+    def on_trial_complete(
+        self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Note that a trial is over."""
+        self._meter.ends(trial_id)
+        trial = self.running.pop(trial_id, None)
+        if trial is not None:
+            if error:
+                self.failed.add(trial.fingerprint)
+            self.ended(trial, result or {}, error)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing is kept."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing was kept."""
+
+
+class TrialQueue(Asked):
+    """The trials of an ablation, in their order but for those whose shared work is under way.
+
+    `done` is shared work that nobody need wait for.
+    """
+
+    def __init__(
+        self,
+        trials: Sequence[Trial],
+        shared_work: Callable[[Any], str],
+        meter: Meter,
+        done: Iterable[str] = (),
+    ):
+        super().__init__(meter)
+        self._waiting = [(trial, shared_work(trial.config)) for trial in trials]
+        self._under_way: dict[str, str] = {}  # fingerprint of a running trial -> shared work
+        self._done = {"", *done}
+
+    def next(self) -> Trial | str | None:
+        """Return the first trial whose shared work nobody is doing now."""
+        if not self._waiting:
+            return Searcher.FINISHED
+        taken = set(self._under_way.values()) - self._done
+        for place, (trial, work) in enumerate(self._waiting):
+            if work not in taken:
+                del self._waiting[place]
+                self._under_way[trial.fingerprint] = work
+                return trial
+        return None
+
+    def ended(self, trial: Trial, result: Mapping[str, Any], error: bool) -> None:
+        """Let others have its shared work; where it failed, the next one tries again."""
+        work = self._under_way.pop(trial.fingerprint)
+        if not error:
+            self._done.add(work)

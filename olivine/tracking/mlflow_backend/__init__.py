@@ -1,0 +1,1 @@
+"""The store of runs in MLflow; the only package that imports it."""

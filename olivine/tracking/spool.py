@@ -1,0 +1,234 @@
+"""What a run has to say, kept on the local disk until its store has taken it.
+
+One file per opening of a run: how much of it was taken, whose it is, then one JSON line per entry.
+A line is in the file when `append` returns, so a killed process loses none; `sync` makes it outlive
+the machine. A file is locked by the process that writes or delivers it: a lock ends with its
+process, however that ends, and what is found unlocked was left behind.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from olivine.core.errors import UserError
+
+Entry = dict[str, Any]  # its "kind", and what that kind needs
+
+SUFFIX, REFUSED = ".outbox", ".refused"
+NUM_DIGITS = 20  # of the first line, which says where the entries begin that nobody took yet
+READ_BYTES = 1 << 16  # that one look at the file reads, unless an entry is larger
+COMPACT_BYTES = 4 << 20  # a file that was taken whole and is larger starts anew
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An entry that the store has not taken yet."""
+
+    entry: Entry
+    end: int  # of its line in the file
+
+
+class Outbox:
+    """The file of one opening of a run. Threads of one process may share it."""
+
+    def __init__(self, path: Path, descriptor: int):
+        self.path = path
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+        head = os.pread(descriptor, READ_BYTES, 0).split(b"\n", 2)
+        self.header: dict[str, Any] = json.loads(head[1])
+        self._start = len(head[0]) + len(head[1]) + 2
+        size = os.fstat(descriptor).st_size
+        torn = size - _whole_lines(descriptor, size)  # a machine that lost its power wrote half
+        self._size = size - torn
+        self._taken = min(int(head[0]), self._size)
+        _OPEN.add(self)
+
+    @classmethod
+    def create(cls, folder: Path, run_id: str, header: Mapping[str, Any]) -> "Outbox":
+        """Return a new, locked file; raise UserError if the folder cannot be written.
+
+        The header is whatever the one who delivers it must know.
+        """
+        name = f"{time.time_ns():0{NUM_DIGITS}d}-{run_id}"
+        hidden = folder / f"{name}.new"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            second = json.dumps({**header, "run_id": run_id})
+            start = NUM_DIGITS + len(second.encode()) + 2
+            os.write(descriptor, f"{start:0{NUM_DIGITS}d}\n{second}\n".encode())
+            os.fsync(descriptor)
+            hidden.rename(folder / f"{name}{SUFFIX}")
+        except OSError as error:
+            raise UserError(
+                f"Cannot write {hidden}: {error.strerror}. What a run has to say is kept there "
+                "until its store has taken it; set runtime.cache_dir to a local folder."
+            ) from None
+        return cls(folder / f"{name}{SUFFIX}", descriptor)
+
+    @classmethod
+    def adopt(cls, path: Path) -> "Outbox | None":
+        """Return a file that a process left behind; None if it lives, or if another took it."""
+        try:
+            descriptor = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        if os.fstat(descriptor).st_nlink == 0:  # delivered and removed since we looked
+            os.close(descriptor)
+            return None
+        return cls(path, descriptor)
+
+    @property
+    def num_waiting_bytes(self) -> int:
+        """How much the store has not taken yet."""
+        return self._size - self._taken
+
+    @property
+    def end(self) -> int:
+        """Where the file ends now: entries up to here are older than those to come."""
+        return self._size
+
+    def append(self, entry: Entry) -> None:
+        """Write an entry; it survives the process. Raises UserError for a full disk."""
+        line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+        with self._lock:
+            assert self._descriptor >= 0, "a run that has ended, or its copy in a forked process"
+            try:
+                written = os.pwrite(self._descriptor, line, self._size)
+                while written < len(line):
+                    written += os.pwrite(self._descriptor, line[written:], self._size + written)
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._descriptor, self._size)
+                raise UserError(f"Cannot write {self.path}: {error.strerror}.") from None
+            self._size += len(line)
+
+    def sync(self) -> None:
+        """Return once everything so far would survive a loss of power."""
+        os.fsync(self._descriptor)
+
+    def pending(self) -> list[Pending]:
+        """Return the oldest entries that the store has not taken, or some if there are many."""
+        with self._lock:
+            first, waiting = self._taken, self._size - self._taken
+        num_bytes, data = READ_BYTES, b""
+        while waiting and b"\n" not in data:
+            data = os.pread(self._descriptor, min(waiting, num_bytes), first)
+            num_bytes *= 4
+        found, end = [], first
+        for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True):
+            end += len(line)
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                entry = {"kind": "unreadable", "line": line.decode(errors="replace")}
+            found.append(Pending(entry, end))
+        return found
+
+    def taken(self, end: int) -> None:
+        """Remember that the store has all entries up to there."""
+        with self._lock:
+            if end == self._size and end > COMPACT_BYTES:
+                os.ftruncate(self._descriptor, self._start)
+                end = self._size = self._start
+            os.pwrite(self._descriptor, f"{end:0{NUM_DIGITS}d}".encode(), 0)
+            self._taken = end
+
+    def keep_file(self, path: Path) -> str:
+        """Copy a file to be delivered; return the name by which `file` finds it."""
+        return self._keep(path.name, lambda target: shutil.copyfile(path, target))
+
+    def keep_text(self, name: str, text: str) -> str:
+        """Write a text to be delivered as a file of that name."""
+        return self._keep(name, lambda target: target.write_text(text))
+
+    def file(self, name: str) -> Path:
+        """Return where a kept file lies."""
+        return self._folder / name
+
+    def drop_file(self, name: str) -> None:
+        """Remove a kept file that was delivered."""
+        shutil.rmtree(self.file(name).parent, ignore_errors=True)
+
+    def put_aside(self, entry: Entry, reason: str) -> Path:
+        """Write an entry that nobody will take to a file beside this one; return the file."""
+        path = self.path.with_suffix(REFUSED)
+        with path.open("a") as stream:
+            stream.write(json.dumps({**entry, "reason": reason}) + "\n")
+        return path
+
+    def close(self) -> None:
+        """Leave the file for whoever delivers the rest."""
+        with self._lock:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+            self._descriptor = -1
+
+    def remove(self) -> None:
+        """Remove the file, and the kept ones unless some of them were put aside."""
+        self.path.unlink(missing_ok=True)
+        if not self.path.with_suffix(REFUSED).exists():
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self.close()
+
+    @property
+    def _folder(self) -> Path:
+        return self.path.with_suffix(".files")
+
+    def _keep(self, name: str, write: Any) -> str:
+        kept = f"{uuid.uuid4().hex[:8]}/{name}"
+        target = self.file(kept)
+        try:
+            target.parent.mkdir(parents=True)
+            write(target)
+        except OSError as error:
+            raise UserError(f"Cannot keep a copy of {name}: {error.strerror}.") from None
+        return kept
+
+
+def left_behind(folder: Path, run_id: str = "*") -> list[Path]:
+    """Return the files in a folder, oldest first: of all runs or of one; some may be in use."""
+    return sorted(folder.glob(f"*-{run_id}{SUFFIX}"))
+
+
+def _whole_lines(descriptor: int, size: int) -> int:
+    """Return how many bytes end with a line's end."""
+    end = size
+    while end > 0:
+        begin = max(0, end - READ_BYTES)
+        found = os.pread(descriptor, end - begin, begin).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        end = begin
+    return 0
+
+
+_OPEN: "weakref.WeakSet[Outbox]" = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """Give up the copies that a forked process has: they would keep the locks after its parent."""
+    for outbox in list(_OPEN):
+        if outbox._descriptor >= 0:
+            os.close(outbox._descriptor)
+            outbox._descriptor = -1
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

@@ -1,0 +1,1 @@
+"""The stages that train: pretraining, and evaluation by linear probe or fine-tuning."""

@@ -1,0 +1,110 @@
+"""Checkpoints that are there whole or not at all, read without running their code."""
+
+import io
+import json
+import re
+import warnings
+from typing import Any
+
+import torch
+
+from olivine.core.errors import UserError
+from olivine.core.storage import Store
+
+
+class Checkpoints:
+    """The checkpoints of one run, newest last, named by the steps they have seen."""
+
+    def __init__(self, store: Store, folder: str, num_kept: int = 2):
+        self._store, self._folder, self._num_kept = store, folder, num_kept
+
+    def save(self, step: int, state: dict[str, Any], score: float | None = None) -> None:
+        """Write a checkpoint and drop the oldest beyond `num_kept`, but not the best by score."""
+        if score is not None:  # before the state: alone it does no harm, and no state lacks it
+            self.note_score(step, score)
+        save_state(self._store, self._name(step), state)
+        best = self._ranked()[:1]
+        for old in self.steps()[: -self._num_kept]:
+            if old not in best:
+                self._store.delete(self._name(old))
+
+    def clear(self) -> None:
+        """Forget all, so that a run starts from its beginning."""
+        for step in self.steps():
+            self._store.delete(self._name(step))
+        if self._store.exists(self._scores_name):
+            self._store.delete(self._scores_name)
+
+    def note_score(self, step: int, score: float) -> None:
+        """Keep how good the state at a step is, the higher the better."""
+        scores = {**self.scores(), step: score}
+        self._store.write(self._scores_name, json.dumps(scores, indent=1).encode())
+
+    def scores(self) -> dict[int, float]:
+        """Return the score of every step that has one, also of those whose state is gone."""
+        if not self._store.exists(self._scores_name):
+            return {}
+        scores = json.loads(self._store.read(self._scores_name))
+        return {int(step): float(score) for step, score in scores.items()}
+
+    def steps(self) -> list[int]:
+        """Return the steps of all checkpoints, rising."""
+        found = (re.search(r"step_(\d+)\.pt$", name) for name in self._store.names(self._folder))
+        return sorted(int(match.group(1)) for match in found if match)
+
+    def latest(self, device: torch.device | None = None) -> dict[str, Any] | None:
+        """Return the newest state that can be read; warn of one that cannot."""
+        for step in reversed(self.steps()):
+            try:
+                return load_state(self._store, self._name(step), device)
+            except UserError as error:
+                warnings.warn(f"{error} The checkpoint before it is used.", stacklevel=2)
+        return None
+
+    def best(self, device: torch.device | None = None) -> dict[str, Any] | None:
+        """Return the state of the highest score, of equal ones the first; None without a score.
+
+        A state that cannot be read is passed over with a warning.
+        """
+        for step in self._ranked():
+            try:
+                return load_state(self._store, self._name(step), device)
+            except UserError as error:
+                warnings.warn(f"{error} The next best checkpoint is used.", stacklevel=2)
+        return None
+
+    def _ranked(self) -> list[int]:
+        """Return the steps of the checkpoints that have a score, the best first."""
+        scores = self.scores()
+        return sorted(scores.keys() & set(self.steps()), key=lambda step: (-scores[step], step))
+
+    @property
+    def _scores_name(self) -> str:
+        return f"{self._folder}/scores.json"
+
+    def _name(self, step: int) -> str:
+        return f"{self._folder}/step_{step:08d}.pt"
+
+
+def save_state(store: Store, name: str, state: dict[str, Any]) -> None:
+    """Write tensors and plain values to one file."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    store.write(name, buffer.getvalue())
+
+
+def load_state(store: Store, name: str, device: torch.device | None = None) -> dict[str, Any]:
+    """Return tensors and plain values from a file; nothing in it is executed."""
+    return parse_state(store.read(name), store.path(name), device)
+
+
+def parse_state(data: bytes, source: str, device: torch.device | None = None) -> dict[str, Any]:
+    """Return tensors and plain values from a file's content; nothing in it is executed.
+
+    Raises UserError, naming the file, where the content cannot be read.
+    """
+    try:
+        return torch.load(io.BytesIO(data), map_location=device or "cpu", weights_only=True)
+    except Exception as error:  # a broken archive raises half a dozen types
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"The checkpoint {source} cannot be read: {reason}") from None

@@ -1,0 +1,384 @@
+"""The evaluation stage: linear probe and fine-tuning with few labels (METHOD §8)."""
+
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from olivine.core.collectives import sum_over_workers
+from olivine.core.devices import autocast
+from olivine.core.errors import UserError
+from olivine.core.hashing import identity, seeded
+from olivine.core.progress import Progress, Report
+from olivine.core.runtime import Runtime
+from olivine.core.storage import Store
+from olivine.data.batch import Batch, Voxels
+from olivine.data.class_names import NUSCENES
+from olivine.data.dataset import Frames
+from olivine.data.loader import training_batches, validation_batches
+from olivine.data.records import Sample
+from olivine.data.samples import Samples, make_cloud, named
+from olivine.data.schedule import Schedule, once_over
+from olivine.methods.matched import StepPart
+from olivine.models.activation_checkpointing import recompute_activations
+from olivine.tracking.tracker import RunKey, Tracker
+from olivine.training import pretrain as pretraining
+from olivine.training.checkpoints import Checkpoints
+from olivine.training.config import EvaluateConfig
+from olivine.training.finished_runs import OUT, done_before, one_at_a_time
+from olivine.training.loop import Training, device_hours_of
+from olivine.training.scene_counts import SceneCounts
+from olivine.training.segmentation import (
+    class_iou,
+    cross_entropy,
+    lovasz_softmax,
+    mean_iou,
+    scene_confusion,
+)
+from olivine.training.worker import Worker
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """Scores of one experiment."""
+
+    key: RunKey
+    scores: Mapping[str, float]  # miou, accuracy and iou/<class>, in percent
+    predictions: str  # name of the first validation frame's predictions below `runtime.out`
+
+
+class Segmenter(nn.Module):
+    """A backbone and one linear layer per voxel."""
+
+    def __init__(self, backbone: nn.Module, num_channels: int, num_classes: int, frozen: bool):
+        super().__init__()
+        self.backbone = backbone.requires_grad_(not frozen)
+        self.head = nn.Linear(num_channels, num_classes)
+        self.frozen = frozen
+
+    def train(self, mode: bool = True) -> "Segmenter":
+        """Train what is trained: a frozen backbone keeps its running statistics."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    def forward(self, voxels: Voxels) -> Tensor:
+        """Return logits (V, classes)."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            rows = self.backbone(voxels)
+        return self.head(rows)
+
+
+def finished(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> EvaluateResult | None:
+    """Return what an earlier run of the same experiment found, if it finished."""
+    key = run_key(config, runtime)
+    record = done_before(key, runtime, tracker, [predictions_name(key.fingerprint)])
+    if record is None:
+        return None
+    names = [name for name in record.metrics if name.startswith(SCORE)]
+    scores = {name.removeprefix(SCORE): record.metrics[name] for name in names}
+    return EvaluateResult(key, scores, predictions_name(key.fingerprint))
+
+
+def start_anew(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> None:
+    """Forget the checkpoints of a finished run that is to be run again (`not_before_s`)."""
+    key = run_key(config, runtime)
+    if runtime.not_before_s and tracker.finished(key):
+        _checkpoints(key, runtime).clear()
+
+
+def _checkpoints(key: RunKey, runtime: Runtime) -> Checkpoints:
+    folder = f"evaluated/{key.fingerprint}/checkpoints"
+    return Checkpoints(Store(runtime.out), folder, num_kept=1)
+
+
+PRETRAINED = "olivine.pretrained"  # tag: fingerprint of the pretraining
+SCORE = "val/"  # before the name of a score among a run's metrics
+
+
+def run_key(config: EvaluateConfig, runtime: Runtime) -> RunKey:
+    """Return what identifies this experiment: its settings, data and labels."""
+    root, cache = runtime.data_path(), runtime.cache_path()
+    prints = [dataset.open(root, cache).fingerprint for dataset in (config.train, config.val)]
+    pretrained = pretraining.run_key(config.pretrained, config.pretrained.data.open(root, cache))
+    return RunKey("evaluate", identity(config.fingerprint(), pretrained.fingerprint, *prints))
+
+
+def evaluate(
+    config: EvaluateConfig,
+    runtime: Runtime,
+    worker: Worker,
+    tracker: Tracker,
+    *,
+    report: Report | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> EvaluateResult:
+    """Train the head (or everything) on few labels and score all points of the validation split.
+
+    The pretraining must have left its weights below `runtime.out`. Scores are those of the last
+    epoch: none is chosen by its score.
+    """
+    root, cache = runtime.data_path(), runtime.cache_path()
+    train, val = open_splits(config, runtime)
+    pretrained_key = pretraining.run_key(
+        config.pretrained, config.pretrained.data.open(root, cache)
+    )
+    key = run_key(config, runtime)
+    store = Store(runtime.out)
+    model = _build(config, len(train.class_names), store, pretrained_key, worker)
+    tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **(tags or {})}
+    with tracker.run(key, _run_name(config), config, tags) as run:
+        run.log_dataset(config.train.kind, train.fingerprint, str(train.root), "train")
+        run.log_dataset(config.val.kind, val.fingerprint, str(val.root), "val")
+        training = _training(config, runtime, worker, model, train)
+        training.train(_checkpoints(key, runtime), run, report)
+        counts, first = _validate(config, runtime, worker, model.eval(), val)
+        scores = named_scores(counts.sum(0), val.class_names, config.absent)
+        run.log_metrics({f"{SCORE}{name}": value for name, value in scores.items()}, 0)
+        if worker.rank == 0:
+            scenes = tuple(dict.fromkeys(val.scenes()))
+            by_scene = SceneCounts(scenes, counts.cpu().numpy(), val.class_names, config.absent)
+            store.write(confusions_name(key.fingerprint), by_scene.to_bytes())
+            store.write(predictions_name(key.fingerprint), first)
+    return EvaluateResult(key, scores, predictions_name(key.fingerprint))
+
+
+def named_scores(counts: Tensor, class_names: tuple[str, ...], absent: str) -> dict[str, float]:
+    """Return mIoU, accuracy and each class's IoU in percent; absent classes have none."""
+    iou = class_iou(counts)
+    scores = {
+        "miou": 100 * mean_iou(iou, absent),
+        "accuracy": 100 * float(counts.diagonal().sum() / counts.sum().clamp(min=1)),
+    }
+    per_class = zip(class_names, iou.tolist(), strict=True)
+    return scores | {
+        f"iou/{name}": 100 * value for name, value in per_class if not math.isnan(value)
+    }
+
+
+def read_predictions(store: Store, name: str) -> dict[str, np.ndarray]:
+    """Return `xyz_m`, `truth`, `predicted` and `class_names` of the first validation frame."""
+    with np.load(io.BytesIO(store.read(name)), allow_pickle=False) as arrays:
+        return {"class_names": np.array(NUSCENES), **arrays}  # older files are all of nuScenes
+
+
+def _build(
+    config: EvaluateConfig, num_classes: int, store: Store, pretrained: RunKey, worker: Worker
+) -> Segmenter:
+    # Without epochs no teacher is loaded, or compiled; the weights are read below.
+    model = pretraining.build_model(config.pretrained.override({"num_epochs": 0}), 1)
+    name = pretraining.weights_name(pretrained)
+    if not store.exists(name):
+        raise UserError(
+            f"No pretrained weights at {store.path(name)}; run `olivine pretrain` with the same "
+            "settings first."
+        )
+    pretraining.load_weights(store, name, model.backbone, torch.device("cpu"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeded(config.seed, "head"))
+        frozen = config.protocol == "linear_probe"
+        return Segmenter(
+            model.backbone, config.pretrained.backbone.num_channels, num_classes, frozen
+        )
+
+
+def _training(
+    config: EvaluateConfig, runtime: Runtime, worker: Worker, model: Segmenter, train: Frames
+) -> Training:
+    schedule = Schedule(
+        len(train),
+        config.batch_frames,
+        config.num_epochs,
+        config.seed,
+        worker.rank,
+        worker.world_size,
+    )
+    samples = Samples(
+        _CloudReader(train),
+        named(config.augmentations),
+        config.seed,
+        runtime.loader_cache_mb * 1_000_000,
+    )
+    if runtime.recompute_activations and not model.frozen:
+        recompute_activations(model.backbone, config.pretrained.backbone.kind)
+    wrapped = worker.wrap(model.train())
+    groups = [
+        {"params": list(model.head.parameters()), "lr": config.head_lr or config.optimiser.lr}
+    ]
+    if not model.frozen:
+        groups.append({"params": list(model.backbone.parameters()), "lr": config.optimiser.lr})
+
+    def loss_of(batch: Batch, step: int, part: StepPart) -> tuple[Tensor, dict[str, Tensor]]:
+        logits, truth = wrapped(batch.voxels), _voxel_classes(batch)
+        values = {"cross_entropy": cross_entropy(logits, truth)}
+        if config.lovasz_weight:
+            values["lovasz"] = config.lovasz_weight * lovasz_softmax(logits, truth)
+        return torch.stack(list(values.values())).sum(), values
+
+    return Training(
+        save_every=runtime.save_every_steps,
+        name="probe" if model.frozen else "finetune",
+        module=model,
+        wrapped=wrapped,
+        loss_of=loss_of,
+        settings=config.optimiser,
+        precision=config.precision,
+        optimiser=config.optimiser.build(groups),
+        schedule=schedule,
+        batches=lambda start: training_batches(
+            samples,
+            schedule,
+            config.pretrained.voxels,
+            start,
+            runtime.num_loader_workers,
+            feed=worker.feed,
+        ),
+        worker=worker,
+    )
+
+
+def open_splits(config: EvaluateConfig, runtime: Runtime) -> tuple[Frames, Frames]:
+    """Return the labelled frames to train on and those to score.
+
+    Raises UserError where there are none, or labels lack or are of two vocabularies.
+    """
+    root, cache = runtime.data_path(), runtime.cache_path()
+    train, val = config.train.open(root, cache), config.val.open(root, cache)
+    if train.class_names != val.class_names:
+        raise UserError(
+            f"train has {len(train.class_names)} classes ({train.class_names[0]}, ...) and val has "
+            f"{len(val.class_names)} ({val.class_names[0]}, ...): set train.kind and val.kind to "
+            "one data set."
+        )
+    for name, frames in (("train", train), ("val", val)):
+        if frames.frame(0, images=False).class_ids is None:
+            raise UserError(
+                f"Frame {frames.tokens()[0]} of {frames.root} has no point labels, and {name} "
+                f"needs them: set {name}.split to one that has them (of nuScenes, unpack lidarseg)."
+            )
+    return train, val
+
+
+def _voxel_classes(batch: Batch) -> Tensor:
+    """Return each voxel's class, that of the point it kept."""
+    if batch.class_ids is None:
+        raise UserError(
+            f"Frame {batch.tokens[0]} has no point labels: evaluation needs the data set's "
+            "lidarseg files."
+        )
+    return batch.class_ids[batch.voxels.kept_point]
+
+
+@torch.no_grad()
+def _validate(
+    config: EvaluateConfig, runtime: Runtime, worker: Worker, model: Segmenter, val: Frames
+) -> tuple[Tensor, bytes]:
+    """Return each scene's confusion matrix over all workers, and the first frame's predictions.
+
+    Scenes are in the order in which the split first shows them.
+    """
+    names, num_classes = val.scenes(), len(val.class_names)
+    place_of = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    shape = len(place_of), num_classes, num_classes
+    counts = torch.zeros(shape, dtype=torch.long, device=worker.device)
+    places = once_over(len(val), config.batch_frames, worker.rank, worker.world_size)
+    batches = validation_batches(
+        Samples(_CloudReader(val), [], config.seed),
+        places,
+        config.pretrained.voxels,
+        runtime.num_loader_workers,
+        feed=worker.feed,
+    )
+    report, first = Progress("validation", "batches"), b""
+    for done, (batch, frames) in enumerate(zip(batches, places, strict=True), start=1):
+        here = batch.to(worker.device)
+        with autocast(worker.device, config.precision):
+            predicted = predict(model, here)
+        assert here.class_ids is not None
+        scenes = torch.tensor([place_of[names[frame]] for _, frame in frames]).to(worker.device)
+        of_point = scenes[here.voxels.coordinates[here.voxels.voxel_of_point, 0].long()]
+        counts += scene_confusion(here.class_ids, predicted, of_point, *shape[:2])
+        if not first:
+            first = _first_frame(val, predicted)
+        report(done, len(places))
+    return sum_over_workers(counts), first
+
+
+def predict(model: Segmenter, batch: Batch) -> Tensor:
+    """Return the class of every point of the batch, its voxel's; none is left out."""
+    _voxel_classes(batch)
+    logits = model(batch.voxels)
+    return logits.argmax(dim=1)[batch.voxels.voxel_of_point]
+
+
+def _first_frame(val: Frames, predicted: Tensor) -> bytes:
+    frame = val.frame(0, images=False)
+    assert frame.class_ids is not None
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        xyz_m=frame.xyz_m,
+        truth=frame.class_ids,
+        predicted=predicted[: len(frame.xyz_m)].cpu().numpy().astype(np.uint8),
+        class_names=np.array(val.class_names),
+    )
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class _CloudReader:
+    """Reads one scan with its true classes; picklable, for loader processes."""
+
+    frames: Frames
+
+    def __call__(self, index: int) -> Sample:
+        return make_cloud(self.frames.frame(index, images=False))
+
+
+def predictions_name(fingerprint: str) -> str:
+    """Return the name of an experiment's first validation frame below `runtime.out`."""
+    return f"evaluated/{fingerprint}/first_frame.npz"
+
+
+def confusions_name(fingerprint: str) -> str:
+    """Return the name of an experiment's `SceneCounts` below `runtime.out`."""
+    return f"evaluated/{fingerprint}/confusions.npz"
+
+
+def _run_name(config: EvaluateConfig) -> str:
+    terms = (
+        "+".join(config.pretrained.method.active()) if config.pretrained.num_epochs else "random"
+    )
+    return f"{config.protocol} {terms} seed {config.seed}"
+
+
+def device_hours(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> float:
+    """Return the hours of devices that trained what an experiment's scores are of.
+
+    Its pretraining counts in full, also where other experiments share it.
+    """
+    frames = config.pretrained.data.open(runtime.data_path(), runtime.cache_path())
+    keys = pretraining.run_key(config.pretrained, frames), run_key(config, runtime)
+    records = [record for key in keys if (record := tracker.finished(key)) is not None]
+    return sum(device_hours_of(record.metrics) for record in records)
+
+
+def experiment(
+    config: EvaluateConfig, runtime: Runtime, worker: Worker, tracker: Tracker
+) -> EvaluateResult:
+    """Return an experiment's scores: pretrain, then evaluate, each only if it is not done yet."""
+    open_splits(config, runtime)  # what lacks is told before a pretraining of hours
+    frames = config.pretrained.data.open(runtime.data_path(), runtime.cache_path())
+    with one_at_a_time(pretraining.run_key(config.pretrained, frames), runtime):
+        if pretraining.finished(config.pretrained, runtime, tracker) is None:
+            pretraining.start_anew(config.pretrained, runtime, tracker)
+            pretraining.pretrain(config.pretrained, runtime, worker, tracker)
+    done = finished(config, runtime, tracker)
+    if done is None:
+        start_anew(config, runtime, tracker)
+    return done or evaluate(config, runtime, worker, tracker)

@@ -1,0 +1,60 @@
+"""Work that is done already: by whom, where its files lie, and who is doing it now."""
+
+import contextlib
+import fcntl
+from collections.abc import Iterator, Sequence
+
+from olivine.core.buckets import is_bucket
+from olivine.core.errors import UserError
+from olivine.core.runtime import Runtime
+from olivine.core.storage import Store
+from olivine.tracking.tracker import RunKey, RunRecord, Tracker
+
+OUT = "olivine.out"  # tag of a run: the folder or bucket below which it left its files
+
+
+def done_before(
+    key: RunKey, runtime: Runtime, tracker: Tracker, files: Sequence[str]
+) -> RunRecord | None:
+    """Return the finished run of a key, if its files are here or where it left them.
+
+    A run of somebody else, in the same store of runs, may have another `out`: its files are copied
+    here. Runs that ended before `runtime.not_before_s` do not count.
+    """
+    record = tracker.finished(key)
+    if record is None or (record.end_s or 0.0) < runtime.not_before_s:
+        return None
+    here, there = Store(runtime.out), record.tags.get(OUT, "")
+    for name in files:
+        if not here.exists(name) and not _fetch(name, there, here):
+            return None
+    return record
+
+
+def _fetch(name: str, place: str, here: Store) -> bool:
+    if not place:
+        return False
+    try:
+        there = Store(place)
+        if not there.exists(name):
+            return False
+        here.write(name, there.read(name))
+    except UserError:  # a disk or a bucket that this machine does not reach
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def one_at_a_time(key: RunKey, runtime: Runtime) -> Iterator[None]:
+    """Let one process at a time do this work below a local `out`; the others wait, then find it.
+
+    The lock ends with its process, however that ends. A bucket has no locks.
+    """
+    if is_bucket(runtime.out):
+        yield
+        return
+    path = runtime.out_path("locks", f"{key.stage}-{key.fingerprint}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,233 @@
+"""The one training loop: exact resume, one value logged whatever the number of workers."""
+
+import math
+import resource
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from olivine.core.collectives import sum_over_workers
+from olivine.core.devices import Precision, autocast
+from olivine.core.errors import UserError
+from olivine.core.hashing import seeded
+from olivine.core.progress import Progress, Report
+from olivine.data.batch import Batch
+from olivine.data.schedule import Schedule
+from olivine.methods.matched import StepPart
+from olivine.tracking.tracker import Run
+from olivine.training.checkpoints import Checkpoints
+from olivine.training.optimisers.base import Optimiser, set_rates
+from olivine.training.worker import Worker
+
+LOG_EVERY = 10  # steps between logged losses; the first and the last step are always logged
+
+# Metrics of what a training took until a step, over all starts of its run.
+WALL_S, DEVICE_HOURS = "wall_s", "device_hours"
+
+
+def device_hours_of(metrics: Mapping[str, float]) -> float:
+    """Return the hours of devices that a run took, from what it logged."""
+    return sum(value for name, value in metrics.items() if name.endswith(f"/{DEVICE_HOURS}"))
+
+
+LossOf = Callable[[Batch, int, StepPart], tuple[Tensor, dict[str, Tensor]]]  # batch, step, part
+
+
+class Clock:
+    """What a run has taken, over all its starts, whatever the number of workers of each."""
+
+    def __init__(self) -> None:
+        self._begin_s = time.monotonic()
+        self._before = {WALL_S: 0.0, DEVICE_HOURS: 0.0}
+
+    def go_on(self, taken: dict[str, float]) -> None:
+        """Count from what earlier starts took."""
+        self._begin_s, self._before = time.monotonic(), taken
+
+    def taken(self, num_workers: int) -> dict[str, float]:
+        """Return seconds by the clock, and hours of all workers' devices."""
+        now_s = time.monotonic() - self._begin_s
+        return {
+            WALL_S: self._before[WALL_S] + now_s,
+            DEVICE_HOURS: self._before[DEVICE_HOURS] + now_s * num_workers / 3600,
+        }
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained on what, and where its checkpoints and its numbers go."""
+
+    name: str  # before every metric: pretrain or probe
+    module: nn.Module  # what a checkpoint holds
+    wrapped: nn.Module  # what the worker made of it
+    loss_of: LossOf
+    settings: Optimiser
+    optimiser: torch.optim.Optimizer  # as the settings built it
+    schedule: Schedule
+    # Every part of every step, from a step on.
+    batches: Callable[[int], Generator[Batch, None, None]]
+    worker: Worker
+    state_metrics: Callable[[], dict[str, Tensor]] = dict
+    end_epoch: Callable[[], None] = lambda: None  # before the state of an epoch is saved
+    after_epoch: Callable[[int], dict[str, float]] = lambda epoch: {}  # what it measures then
+    best_by: str = ""  # the measure by whose highest value a checkpoint is kept as the best
+    before_save: Callable[[], None] = lambda: None  # all workers, before the first one saves
+    check: Callable[[], None] = lambda: None  # of that state, also where it is read; it may raise
+    precision: Precision = "float32"  # of the network's products; losses are in float32
+    save_every: int = 0  # steps between checkpoints within an epoch; 0: only where it ends
+    scaler: torch.amp.GradScaler = field(init=False)
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        # float16 has gradients that vanish unless the loss is scaled up; the others need nothing.
+        scaler = torch.amp.GradScaler(self.worker.device.type, enabled=self.precision == "float16")
+        object.__setattr__(self, "scaler", scaler)
+
+    def train(self, checkpoints: Checkpoints, run: Run, report: Report | None = None) -> int:
+        """Train from the newest checkpoint to the end; return the number of steps done now."""
+        start = self._resume(checkpoints)
+        self.check()
+        if start == self.schedule.steps_per_epoch * self.schedule.num_epochs:
+            return 0
+        report = report or Progress(self.name, "steps")
+        with closing(self.batches(start)) as batches:
+            return self._to_the_end(batches, start, checkpoints, run, report) - start
+
+    def _to_the_end(
+        self,
+        batches: Iterator[Batch],
+        step: int,
+        checkpoints: Checkpoints,
+        run: Run,
+        report: Report,
+    ) -> int:
+        """Train from a step on; return the number of steps that were done at all."""
+        schedule = self.schedule
+        total_steps = schedule.steps_per_epoch * schedule.num_epochs
+        while step < total_steps:
+            epochs = schedule.steps_per_epoch, schedule.num_epochs
+            set_rates(self.optimiser, self.settings.rate_share(step, *epochs))
+            losses = self._step(batches, step, checkpoints)
+            step += 1
+            ends_epoch = step % schedule.steps_per_epoch == 0
+            if step % LOG_EVERY == 0 or step in (1, total_steps):
+                run.log_metrics(self._named(losses, step), step)
+            report(step, total_steps)
+            if ends_epoch:
+                self.end_epoch()
+                epoch = step // schedule.steps_per_epoch
+                measured = self.after_epoch(epoch)
+                if measured:
+                    run.log_metrics({f"{self.name}/{k}": v for k, v in measured.items()}, step)
+                run.flush()  # first the numbers, then the state: a step is never lost
+                self._save(step, checkpoints, measured.get(self.best_by))
+                self.check()
+                loss = {f"{self.name}/loss": losses["loss"], "epoch": epoch}
+                self.worker.report({**loss, **measured})
+            elif self.save_every and step % self.save_every == 0:
+                run.flush()
+                self._save(step, checkpoints)
+        return step
+
+    def _step(
+        self, batches: Iterator[Batch], step: int, checkpoints: Checkpoints
+    ) -> dict[str, float]:
+        """Move the weights once; return the losses, means over the parts and the workers."""
+        self.optimiser.zero_grad(set_to_none=True)
+        # Layers that draw (stochastic depth) draw the same after a resume, and by worker.
+        torch.manual_seed(seeded(self.schedule.seed, "layers", step, self.schedule.rank))
+        num_parts = self.schedule.num_parts
+        parts = [
+            self._part(next(batches), step, StepPart(index, num_parts), checkpoints)
+            for index in range(num_parts)
+        ]
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        return {name: sum(part[name] for part in parts) / num_parts for name in parts[0]}
+
+    def _part(
+        self, batch: Batch, step: int, part: StepPart, checkpoints: Checkpoints
+    ) -> dict[str, float]:
+        """Add the gradient of one part's share of the loss; workers exchange it with the last."""
+        device = self.worker.device
+        exchanged_later = None if part.is_last else getattr(self.wrapped, "no_sync", None)
+        with exchanged_later() if exchanged_later else nullcontext():
+            with autocast(device, self.precision):
+                total, values = self.loss_of(batch.to(device), step, part)
+            stacked = torch.stack([total, *values.values()]).detach()
+            means = (sum_over_workers(stacked) / self.worker.world_size).tolist()
+            losses = dict(zip(["loss", *values], means, strict=True))
+            if not all(map(math.isfinite, means)):
+                raise UserError(_not_finite(self.name, step, losses, checkpoints))
+            self.scaler.scale(total / part.count).backward()
+        return losses
+
+    def _named(self, losses: dict[str, float], step: int) -> dict[str, float]:
+        rate, taken = self.optimiser.param_groups[0]["lr"], self._taken()
+        epoch = (step - 1) // self.schedule.steps_per_epoch
+        states = self.state_metrics()
+        watched = (
+            torch.stack([value.double() for value in states.values()]).tolist() if states else []
+        )
+        return {
+            **{f"{self.name}/{name}": value for name, value in losses.items()},
+            f"{self.name}/lr": rate,
+            f"{self.name}/epoch": epoch,
+            **{f"{self.name}/{name}": value for name, value in taken.items()},
+            f"{self.name}/step_s": taken[WALL_S] / step,  # with loading, over all steps until now
+            **self._memory(),
+            **{f"{self.name}/{name}": value for name, value in zip(states, watched, strict=True)},
+        }
+
+    def _taken(self) -> dict[str, float]:
+        return self.clock.taken(self.worker.world_size)
+
+    def _memory(self) -> dict[str, float]:
+        """Return the most memory that this process had, and that of its GPU that tensors had."""
+        peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peaks = {f"{self.name}/peak_memory_gb": peak_bytes / 1e9}
+        if self.worker.device.type == "cuda":
+            peak_bytes = torch.cuda.max_memory_allocated(self.worker.device)
+            peaks[f"{self.name}/peak_gpu_memory_gb"] = peak_bytes / 1e9
+        return peaks
+
+    def _resume(self, checkpoints: Checkpoints) -> int:
+        state = checkpoints.latest(self.worker.device)
+        if state is None:
+            return 0
+        self.module.load_state_dict(state["module"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.clock.go_on(state["taken"])
+        return int(state["step"])
+
+    def _save(self, step: int, checkpoints: Checkpoints, score: float | None = None) -> None:
+        self.before_save()
+        if self.worker.rank == 0:
+            checkpoints.save(
+                step,
+                {
+                    "step": step,
+                    "module": self.module.state_dict(),
+                    "optimiser": self.optimiser.state_dict(),
+                    "scaler": self.scaler.state_dict(),
+                    "taken": self._taken(),
+                },
+                score,
+            )
+
+
+def _not_finite(name: str, step: int, losses: dict[str, float], checkpoints: Checkpoints) -> str:
+    bad = ", ".join(f"{key}={value}" for key, value in losses.items() if not math.isfinite(value))
+    steps = checkpoints.steps()
+    kept = (
+        f"the checkpoint of step {steps[-1]} is kept" if steps else "no checkpoint was written yet"
+    )
+    return (
+        f"The loss of {name} is not finite at step {step} ({bad}); {kept}. Lower the optimiser's "
+        "lr, or look at that step's data."
+    )

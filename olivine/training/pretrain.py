@@ -1,0 +1,351 @@
+"""The pretraining stage: image-to-LiDAR contrastive distillation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from olivine.core.errors import UserError
+from olivine.core.hashing import identity, seeded
+from olivine.core.progress import Report
+from olivine.core.runtime import Runtime
+from olivine.core.spec import Spec
+from olivine.core.storage import Store
+from olivine.data.batch import Batch
+from olivine.data.dataset import Frames
+from olivine.data.loader import training_batches
+from olivine.data.samples import Samples, named
+from olivine.data.schedule import Schedule
+from olivine.methods.class_counts import ABSENT_CLASSES, FEWER_PAIRS, require_pairs
+from olivine.methods.distillation import Distillation
+from olivine.methods.matched import WHOLE, StepPart
+from olivine.methods.objective import Objective
+from olivine.models.activation_checkpointing import recompute_activations
+from olivine.models.backbones.published_checkpoints import load_backbone
+from olivine.models.teachers.map_cache import TeacherMaps, require_fixed_images
+from olivine.models.weights import locate
+from olivine.tracking.tracker import RunKey, Tracker
+from olivine.training.checkpoints import Checkpoints, load_state, save_state
+from olivine.training.config import PretrainConfig
+from olivine.training.finished_runs import OUT, done_before
+from olivine.training.loop import LossOf, Training
+from olivine.training.pretrain_data import PretrainData
+from olivine.training.probe import PROBE_MIOU, PretrainingProbe
+from olivine.training.worker import Worker
+
+NUM_INPUT_CHANNELS = 1  # intensity
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """A pretrained backbone."""
+
+    key: RunKey
+    weights: str  # name of the file below `runtime.out`
+    num_steps: int  # done now; 0 if everything was there
+
+
+class PretrainSettings(Spec):
+    """Gives a pretraining's settings the names they have within an experiment."""
+
+    pretrained: PretrainConfig
+
+
+def finished(config: PretrainConfig, runtime: Runtime, tracker: Tracker) -> PretrainResult | None:
+    """Return what an earlier run of the same pretraining left, if it finished."""
+    key = run_key(config, config.data.open(runtime.data_path(), runtime.cache_path()))
+    if done_before(key, runtime, tracker, [weights_name(key)]):
+        return PretrainResult(key, weights_name(key), 0)
+    return None
+
+
+def start_anew(config: PretrainConfig, runtime: Runtime, tracker: Tracker) -> None:
+    """Forget the checkpoints of a finished run that is to be run again (`not_before_s`)."""
+    key = run_key(config, config.data.open(runtime.data_path(), runtime.cache_path()))
+    if runtime.not_before_s and tracker.finished(key):
+        _checkpoints(key, runtime).clear()
+
+
+def pretrain(
+    config: PretrainConfig,
+    runtime: Runtime,
+    worker: Worker,
+    tracker: Tracker,
+    report: Report | None = None,
+) -> PretrainResult:
+    """Train, or go on training, and leave the backbone's weights below `runtime.out`.
+
+    The same call after a crash goes on from the newest checkpoint. Every worker of a run calls
+    it; only the first should have a tracker that remembers. With `runtime.probe_every_epochs` the
+    weights of the epoch that the probe found best are left beside as `backbone_best.pt`; an
+    evaluation takes the last ones all the same. Raises UserError for missing data or labels and
+    for a loss that is not finite.
+    """
+    frames = config.data.open(runtime.data_path(), runtime.cache_path())
+    key = run_key(config, frames)
+    data = PretrainData.open(config, runtime, frames)
+    _keeps_maps(config, runtime)
+    tags = {OUT: runtime.out, "dataset": frames.fingerprint}
+    if config.labels and config.method.uses_classes:
+        tags["labels"] = config.labels.identity
+    with tracker.run(key, _run_name(config), PretrainSettings(pretrained=config), tags) as run:
+        run.log_dataset(config.data.kind, frames.fingerprint, str(frames.root), "train")
+        model = build_model(config, max(len(data.class_names), 1), worker.device)
+        probe = None
+        if runtime.probe_every_epochs:
+            probe = PretrainingProbe.open(config, runtime, worker, model.backbone, frames)
+        store, num_steps, last_step = Store(runtime.out), 0, 0
+        checkpoints = _checkpoints(key, runtime)
+        if config.num_epochs:
+            training = _training(config, runtime, worker, model, data, probe=probe)
+            last_step = training.schedule.steps_per_epoch * config.num_epochs
+            num_steps = training.train(checkpoints, run, report)
+        best = probe.conclude(checkpoints, run, num_steps, last_step) if probe else None
+        if worker.rank == 0:
+            save_weights(store, weights_name(key), model.backbone.state_dict(), config)
+            if best:
+                save_weights(store, best_weights_name(key), best, config)
+            place, num_channels = store.path(weights_name(key)), config.backbone.num_channels
+            run.log_model("backbone", place, config.to_yaml(), num_channels)
+    return PretrainResult(key, weights_name(key), num_steps)
+
+
+def _checkpoints(key: RunKey, runtime: Runtime) -> Checkpoints:
+    return Checkpoints(Store(runtime.out), f"pretrained/{key.fingerprint}/checkpoints")
+
+
+def run_key(config: PretrainConfig, frames: Frames) -> RunKey:
+    """Return what identifies this pretraining: settings, data, and what was made or trained before.
+
+    That is weak labels, segments, superpoints, and the weights of teacher and backbone.
+    """
+    labels = config.labels.identity if config.labels and config.method.uses_classes else ""
+    segments = config.segments.identity if config.segments and config.method.uses_segments else ""
+    clusters = config.clusters.identity if config.clusters and config.method.uses_clusters else ""
+    teaches = config.teacher and config.method.uses_pixels and config.num_epochs
+    teacher = config.teacher.identity if config.teacher and teaches else ""
+    made = (labels, *filter(None, (segments, clusters, teacher, config.backbone.identity)))
+    return RunKey("pretrain", identity(config.fingerprint(), frames.fingerprint, *made))
+
+
+def check_labels(config: PretrainConfig, runtime: Runtime) -> None:
+    """Raise UserError if weak labels or segments that this pretraining reads were never made.
+
+    So it does where the teacher's maps were to be kept of images that differ by chance.
+    """
+    frames = config.data.open(runtime.data_path(), runtime.cache_path())
+    PretrainData.open(config, runtime, frames)
+    _keeps_maps(config, runtime)
+
+
+def weights_name(key: RunKey) -> str:
+    """Return the name of a pretraining's weights below `runtime.out`."""
+    return f"pretrained/{key.fingerprint}/backbone.pt"
+
+
+def best_weights_name(key: RunKey) -> str:
+    """Return the name of those of the epoch that the probe within the pretraining found best."""
+    return f"pretrained/{key.fingerprint}/backbone_best.pt"
+
+
+def build_model(
+    config: PretrainConfig, num_classes: int, device: torch.device | None = None
+) -> Distillation:
+    """Return the networks with weights drawn from the configuration's seed.
+
+    `device` is where they will run (None: the CPU); it decides what the teacher computes with.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeded(config.seed, "weights"))
+        backbone = config.backbone.build(NUM_INPUT_CHANNELS)
+        assert isinstance(backbone, nn.Module)
+        if config.backbone.weights:
+            path = locate(config.backbone.weights)
+            load_backbone(backbone, path, config.voxels, config.backbone.kind)
+        teacher = config.teacher if config.num_epochs else None
+        num_pixel_channels = teacher.num_channels if teacher else 1
+        objective = Objective(config.method, config.num_channels, num_classes, num_pixel_channels)
+        return Distillation(
+            backbone=backbone,
+            num_point_channels=config.backbone.num_channels,
+            teacher=teacher.build(device) if teacher else None,
+            num_pixel_channels=num_pixel_channels,
+            objective=objective,
+            heads=config.method.heads,
+            num_channels=config.num_channels,
+            hidden_channels=config.hidden_channels,
+        )
+
+
+def save_weights(
+    store: Store, name: str, backbone: Mapping[str, Tensor], config: PretrainConfig
+) -> None:
+    """Write a backbone's weights and the settings that made it."""
+    save_state(store, name, {"backbone": backbone, "config": config.to_yaml()})
+
+
+def load_weights(store: Store, name: str, backbone: nn.Module, device: torch.device) -> None:
+    """Read a backbone's weights; raise UserError if they are another architecture's."""
+    fit_weights(backbone, load_state(store, name, device)["backbone"], store.path(name))
+
+
+def fit_weights(backbone: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Set a backbone's weights; raise UserError, naming their file, if they are another's."""
+    try:
+        backbone.load_state_dict(weights)
+    except RuntimeError as error:
+        problem = str(error).strip().splitlines()[1].strip()
+        raise UserError(f"The weights {source} do not fit this backbone: {problem}") from None
+
+
+def _training(
+    config: PretrainConfig,
+    runtime: Runtime,
+    worker: Worker,
+    model: Distillation,
+    data: PretrainData,
+    *,
+    probe: PretrainingProbe | None,
+) -> Training:
+    schedule = Schedule(
+        len(data.frames),
+        config.batch_frames,
+        config.num_epochs,
+        config.seed,
+        worker.rank,
+        worker.world_size,
+        config.accumulated_parts,
+    )
+    share = config.batch_frames // worker.world_size
+    if share % (config.contrast_frames * config.accumulated_parts):
+        parts = config.accumulated_parts
+        raise UserError(
+            f"Each of {worker.world_size} workers gets {share} frames of a batch, which"
+            f"{f', in accumulated_parts={parts},' if parts > 1 else ''} does not hold whole groups "
+            f"of contrast_frames={config.contrast_frames}: use fewer workers or a larger "
+            "batch_frames."
+        )
+    cache_bytes = runtime.loader_cache_mb * 1_000_000
+    samples = Samples(
+        data,
+        named(config.augmentations),
+        config.seed,
+        cache_bytes,
+        second_view=config.method.uses_second_view,
+    )
+    if _keeps_maps(config, runtime):
+        model.kept_maps = _teacher_maps(config, runtime, worker, samples, data.frames)
+    if runtime.recompute_activations:
+        recompute_activations(model.backbone, config.backbone.kind)
+    wrapped, objective = worker.wrap(model.train()), model.objective
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return Training(
+        name="pretrain",
+        module=model,
+        wrapped=wrapped,
+        loss_of=_with_enough_pairs(loss_function(wrapped, config, worker), model, config, runtime),
+        settings=config.optimiser,
+        optimiser=config.optimiser.build([{"params": trainable}]),
+        schedule=schedule,
+        batches=lambda start: training_batches(
+            samples,
+            schedule,
+            config.voxels,
+            start,
+            runtime.num_loader_workers,
+            feed=worker.feed,
+            read_maps=model.kept_maps.read if model.kept_maps else None,
+        ),
+        worker=worker,
+        state_metrics=objective.state_metrics,
+        end_epoch=objective.census.close,
+        after_epoch=probe.after_epoch if probe else lambda epoch: {},
+        best_by=PROBE_MIOU,
+        before_save=objective.census.join,
+        precision=config.precision,
+        save_every=runtime.save_every_steps,
+        check=lambda: _check_classes(objective, data.class_names, runtime),
+    )
+
+
+def _keeps_maps(config: PretrainConfig, runtime: Runtime) -> bool:
+    """Say whether the teacher's maps are kept; raise UserError if images differ by chance."""
+    teaches = config.teacher is not None and config.method.uses_pixels and config.num_epochs > 0
+    if not (runtime.keep_teacher_maps and teaches):
+        return False
+    require_fixed_images(config.augmentations)
+    return True
+
+
+def _teacher_maps(
+    config: PretrainConfig, runtime: Runtime, worker: Worker, samples: Samples, frames: Frames
+) -> TeacherMaps:
+    """Return where the teacher's maps are kept, having said how much that will be."""
+    assert config.teacher is not None
+    images = samples[0, 0].images
+    maps = TeacherMaps.open(
+        Store(runtime.out),
+        config.teacher,
+        frames,
+        augmentations=samples.augmentations,
+        image_size_px=images[0].size_px,
+        precision=config.precision,
+        device=worker.device,
+    )
+    maps.announce(len(frames), len(images), speaks=worker.rank == 0)
+    return maps
+
+
+def _with_enough_pairs(
+    loss_of: LossOf, model: Distillation, config: PretrainConfig, runtime: Runtime
+) -> LossOf:
+    """Return the loss; of a run's first step it is refused if a draw got less than it asked for.
+
+    Later steps may: data vary, and what each term got is logged.
+    """
+
+    def guarded(batch: Batch, step: int, part: StepPart) -> tuple[Tensor, dict[str, Tensor]]:
+        losses = loss_of(batch, step, part)
+        if step == 0 and FEWER_PAIRS not in runtime.allow:
+            require_pairs(model.objective.draws(), config.contrast_frames)
+        return losses
+
+    return guarded
+
+
+def _check_classes(objective: Objective, class_names: Sequence[str], runtime: Runtime) -> None:
+    if ABSENT_CLASSES not in runtime.allow:
+        objective.census.require_classes(class_names)
+
+
+def loss_function(module: nn.Module, config: PretrainConfig, worker: Worker) -> LossOf:
+    """Return the loss of a batch at a step; draws depend on (seed, step, term, group) alone."""
+    part_frames = config.batch_frames // worker.world_size // config.accumulated_parts
+    num_groups = part_frames // config.contrast_frames
+
+    def loss_of(
+        batch: Batch, step: int, part: StepPart = WHOLE
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        first = (worker.rank * config.accumulated_parts + part.index) * num_groups
+        if len(batch.pairs) == 0 and config.method.uses_images:
+            raise UserError(
+                f"No point of the frames {', '.join(batch.tokens)} is seen by a camera: check the "
+                "calibration, or ask less of the crop by pretrained.augmentations."
+            )
+
+        def generators(term: int, group: int) -> torch.Generator:
+            seed = seeded(config.seed, "draw", step, term, group)
+            return torch.Generator(worker.device).manual_seed(seed)
+
+        def group_of_frame(frame_index: Tensor) -> Tensor:
+            return first + frame_index // config.contrast_frames
+
+        return module(batch, group_of_frame, generators, part)
+
+    return loss_of
+
+
+def _run_name(config: PretrainConfig) -> str:
+    terms = "+".join(config.method.active()) if config.num_epochs else "random"
+    return f"pretrain {terms} seed {config.seed}"

@@ -1,0 +1,49 @@
+"""Where a stage runs: one process, or one of several that train together.
+
+Stages know only this protocol. `LocalWorker` is one process; `ray_jobs.ray_worker` is one of
+Ray Train's.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import nn
+
+from olivine.data.loader import Feed, load_here
+
+
+@runtime_checkable
+class Worker(Protocol):
+    """One of `world_size` processes that hold the same model."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+    feed: Feed  # how it gets its batches
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Move the module to the device and average its gradients over the workers."""
+        ...
+
+    def report(self, metrics: Mapping[str, float]) -> None:
+        """Tell the scheduler how far the run is; every worker calls it equally often."""
+        ...
+
+
+class LocalWorker:
+    """The only process of a run."""
+
+    rank = 0
+    world_size = 1
+
+    def __init__(self, device: str | torch.device = "cpu", feed: Feed = load_here):
+        self.device = torch.device(device)
+        self.feed = feed
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Move the module to the device."""
+        return module.to(self.device)
+
+    def report(self, metrics: Mapping[str, float]) -> None:
+        """Nobody waits for it."""

@@ -1,0 +1,159 @@
+"""What a person types and reads: help at once, mistakes in one line, settings that go round."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from olivine.cli import main as cli
+from olivine.experiments.recipes import RECIPES, recipe
+from olivine.training.config import EvaluateConfig
+
+HEAVY = {"torch", "ray", "mlflow", "pydantic", "numpy", "pandas", "matplotlib", "yaml"}
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    """Run the program as a shell would; return its status and what it wrote to stderr."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "olivine.cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return answer.returncode, answer.stderr
+
+
+def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run in this process; assert that it ends as a user's mistake and return the one line."""
+    try:
+        status = cli.main(arguments)
+    except SystemExit as leaving:  # argparse's way out
+        status = leaving.code
+    written = capsys.readouterr()
+    assert status == cli.USER_ERROR
+    assert written.out == ""
+    assert written.err.startswith("olivine")
+    assert written.err.count("\n") == 1, written.err
+    return written.err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    # The time it takes is what it imports; counting modules gives the same answer on a busy
+    # machine.
+    code = """
+import sys
+from olivine.cli import main as cli
+try:
+    cli.main(["--help"])
+except SystemExit as leaving:
+    assert leaving.code == 0
+print("MODULES", *sys.modules)
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    help_text, _, modules = answer.partition("MODULES")
+    loaded = {name.split(".")[0] for name in modules.split()}
+    assert not loaded & HEAVY
+    for command in ("data", "label", "pretrain", "evaluate", "sweep", "table", "demo", "show"):
+        assert f"\n    {command} " in help_text
+    assert "olivine demo --out demo" in help_text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["pretain"], "Did you mean 'pretrain'?"),
+        (["data", "chek", "x"], "Did you mean 'check'?"),
+        (["show", "dem"], "Did you mean 'demo'?"),
+        (["show", "demo", "--sett", "a=1"], "'--sett' is not known here."),
+        (["show", "demo", "--set", "pretrained.num_epoch=1"], "Did you mean 'num_epochs'?"),
+        (["show", "demo", "--set", "runtime.num_worker=1"], "Did you mean 'num_workers'?"),
+        (["show", "demo", "--set", "pretraind.seed=1"], "Did you mean 'pretrained"),
+        (["show", "demo", "--set", "pretrained.teacher.kind=filter_bonk"], "'filter_bank'"),
+        (["show", "demo", "--set", "pretrained.seed"], "'pretrained.seed'"),
+        (["show", "demo", "--set", "pretrained.num_epochs=many"], "num_epochs"),
+        (["show", "demo", "--set", "pretrained.num_epochs=-1"], "num_epochs"),
+        (["show", "--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["sweep", "component"], "Did you mean 'components'?"),
+        (["data", "check", "nowhere"], "nowhere"),
+        ([], "COMMAND"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_with_the_nearest_real_name(
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert expected in mistake(capsys, *arguments)
+    assert list(tmp_path.iterdir()) == [], "a mistake leaves nothing behind"
+
+
+@pytest.mark.parametrize("command", ["label", "pretrain", "evaluate"])
+def test_a_missing_data_root_is_named(
+    command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    place = [
+        f"--set=runtime.{name}={tmp_path / name}" for name in ("data_root", "out", "cache_dir")
+    ]
+    line = mistake(capsys, command, "demo", "--set=runtime.launcher=process", *place)
+    assert str(tmp_path / "data_root") in line
+
+
+def test_the_program_itself_ends_with_the_status_and_without_a_traceback() -> None:
+    status, written = run("show", "nothing_of_that_name")
+    assert status == cli.USER_ERROR
+    assert "Traceback" not in written
+    assert written.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_what_show_prints_can_be_fed_back(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    changes = ["--set=runtime.num_workers=3", "--set=seed=7"]
+    assert cli.main(["show", name, *changes]) == 0
+    printed = capsys.readouterr().out
+    (tmp_path / "settings.yaml").write_text(printed)
+    assert cli.main(["show", "--config", str(tmp_path / "settings.yaml")]) == 0
+    assert capsys.readouterr().out == printed
+
+    tree = yaml.safe_load(printed)
+    assert tree.pop("runtime")["num_workers"] == 3
+    shown = EvaluateConfig.from_dict(tree)
+    assert shown == recipe(name).override({"seed": 7})
+    assert shown.fingerprint() in printed.splitlines()[0]
+
+
+def test_runtime_is_not_part_of_the_fingerprint(capsys: pytest.CaptureFixture[str]) -> None:
+    first_lines = []
+    for changes in ([], ["--set=runtime.num_workers=2"], ["--set=pretrained.seed=1"]):
+        cli.main(["show", "demo", *changes])
+        first_lines.append(capsys.readouterr().out.splitlines()[0])
+    assert first_lines[0] == first_lines[1] != first_lines[2]
+
+
+def test_a_settings_file_and_a_recipe_do_not_mix(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    cli.main(["show", "demo"])
+    (tmp_path / "settings.yaml").write_text(capsys.readouterr().out)
+    line = mistake(capsys, "show", "demo", "--config", str(tmp_path / "settings.yaml"))
+    assert "not both" in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: [1", "[1, 2]", "seed: 1\nseed: 2\n", "seed: 1\n"],
+    ids=["torn", "a list", "twice the same name", "half a configuration"],
+)
+def test_a_settings_file_that_is_none_is_named(
+    text: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(text)
+    mistake(capsys, "show", "--config", str(path))

@@ -1,0 +1,183 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from olivine.core.errors import UserError
+from olivine.core.parts import kinds, part_class
+from olivine.core.spec import parse_settings, read_yaml
+from olivine.data.augmentations.base import Augmentation
+from olivine.data.clusterings.base import Clustering
+from olivine.data.dataset import Dataset
+from olivine.experiments.recipes import RECIPES, demo, recipe
+from olivine.labels.labeller import Labeller
+from olivine.labels.labellers.embedded import Embedded
+from olivine.labels.labellers.regions import Regions
+from olivine.methods.losses.base import Loss
+from olivine.methods.losses.info_nce import InfoNCE
+from olivine.methods.losses.sup_con import SupCon
+from olivine.methods.poolings.base import Pooling
+from olivine.methods.samplers.base import Sampler
+from olivine.models.backbones.base import Backbone
+from olivine.models.teachers.base import Teacher
+from olivine.training.optimisers.base import Optimiser
+
+FAMILIES = (
+    Dataset, Labeller, Clustering, Augmentation, Backbone, Teacher, Sampler, Pooling, Loss,
+    Optimiser,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.family)
+def test_every_kind_of_a_familys_table_is_a_member_that_calls_itself_so(family):
+    assert kinds(family)
+    for kind in kinds(family):
+        part = part_class(family, kind)
+        assert issubclass(part, family)
+        assert part.kind == kind
+        assert part_class(part, kind) is part  # of a member, those of its family
+
+
+class Fixed(Loss):
+    kind = "fixed"
+
+    def build(self, num_channels, num_classes):
+        raise AssertionError
+
+
+class Moved(Fixed):
+    __module__ = "some.other.place"
+
+
+class Changed(Fixed):
+    code_version = 2
+
+
+def test_a_fingerprint_depends_on_kind_and_code_version_and_not_on_where_the_code_lies():
+    assert Moved().fingerprint() == Fixed().fingerprint()
+    assert Changed().fingerprint() != Fixed().fingerprint()
+    assert Changed().to_dict() == Fixed().to_dict() == {"kind": "fixed"}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_survives_json_and_yaml(name, tmp_path):
+    experiment = recipe(name)
+    again = type(experiment).from_dict(json.loads(json.dumps(experiment.to_dict())))
+    assert again == experiment
+    path = tmp_path / "settings.yaml"
+    path.write_text(experiment.to_yaml())
+    assert type(experiment).from_dict(read_yaml(path)).fingerprint() == experiment.fingerprint()
+
+
+def test_fingerprints_differ_between_recipes_and_with_any_setting():
+    assert len({recipe(name).fingerprint() for name in RECIPES}) == len(RECIPES)
+    experiment = demo()
+    assert experiment.override({"pretrained.seed": 1}).fingerprint() != experiment.fingerprint()
+    assert experiment.override({"pretrained.seed": 0}).fingerprint() == experiment.fingerprint()
+
+
+def test_every_flattened_name_can_be_set_to_its_own_value():
+    experiment = demo()
+    assert experiment.override(experiment.flatten()) == experiment
+
+
+def test_setting_a_kind_starts_from_that_kinds_defaults():
+    name = "pretrained.method.terms.class.loss"
+    changed = demo().override({f"{name}.temperature": 0.3, f"{name}.kind": "info_nce"})
+    assert changed.pretrained.method.terms["class"].loss == InfoNCE(temperature=0.3)
+    same = demo().override({f"{name}.temperature": 0.3}).override({f"{name}.kind": "sup_con"})
+    assert same.pretrained.method.terms["class"].loss == SupCon(temperature=0.3)
+
+
+@pytest.mark.parametrize("inner_first", [False, True])
+def test_a_part_within_a_part_is_chosen_with_it(inner_first):
+    settings = {
+        "pretrained.segments.kind": "regions",
+        "pretrained.segments.of.kind": "embedded",
+        "pretrained.segments.min_px": 5,
+    }
+    if inner_first:
+        settings = dict(reversed(settings.items()))
+    changed = demo().override(settings)
+    assert changed.pretrained.segments == Regions(of=Embedded(), min_px=5)
+    with pytest.raises(UserError, match=r"'pretrained.segments.of' must be set"):
+        demo().override({"pretrained.segments.kind": "regions"})
+    with pytest.raises(UserError, match=r"No setting 'pretrained.segments.off'"):
+        demo().override({"pretrained.segments.kind": "slic", "pretrained.segments.off.kind": "x"})
+
+
+def test_a_part_that_is_off_is_switched_on_by_its_kind():
+    off = recipe("demo_ppkt")
+    assert off.pretrained.labels is None
+    on = off.override({"pretrained.labels.kind": "embedded"})
+    assert on.pretrained.labels == demo().pretrained.labels
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pretrained.seed.kind": "x"}, "is not a part"),
+        ({"pretrained.method.terms.clas.weight": 1}, "Did you mean 'class'"),
+        ({"pretrained.optimiser.lrr": 1}, "Did you mean 'lr'"),
+        ({"pretrained.seed.x": 1}, "'pretrained.seed' is 0"),
+        ({"pretrained.backbone.kind": "minkunett"}, "Did you mean 'minkunet'"),
+        ({"pretrained.optimiser.lr": -1}, "greater than 0; it was given -1"),
+        ({"pretrained.batch_frames": 3}, "must be a multiple"),
+        ({"pretrained.labels": None}, "needs weak labels"),
+        ({"pretrained.teacher": None}, "set teacher.kind"),
+        ({"protocol": "probe"}, "'linear_probe' or 'finetune'; it was given 'probe'"),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_sentence(settings, message):
+    with pytest.raises(UserError, match=message) as caught:
+        demo().override(settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_values_are_read_as_people_write_them():
+    texts = ["a=1e-4", "b.c=[1, 2]", "d=null", "e=true", "f=text", "g=0.5", "h=-3"]
+    assert parse_settings(texts) == {
+        "a": 1e-4, "b.c": [1, 2], "d": None, "e": True, "f": "text", "g": 0.5, "h": -3,
+    }  # fmt: skip
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_any_number_survives_the_command_line(number):
+    assert parse_settings([f"x={number!r}"])["x"] == number
+
+
+@pytest.mark.parametrize("text", ["lr", "=3", "x={"])
+def test_a_malformed_setting_is_an_error(text):
+    with pytest.raises(UserError):
+        parse_settings([text])
+
+
+def test_an_unknown_recipe_offers_the_nearest():
+    with pytest.raises(UserError, match="Did you mean 'demo_ppkt'"):
+        recipe("demo_ppk")
+
+
+def test_a_settings_file_that_is_no_mapping_is_an_error(tmp_path):
+    (tmp_path / "x.yaml").write_text("- 1\n")
+    with pytest.raises(UserError, match="name: value"):
+        read_yaml(tmp_path / "x.yaml")
+    with pytest.raises(UserError, match="Cannot read"):
+        read_yaml(tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize("name", ["optimiser", "pretrained.backbone", "pretrained.teacher"])
+def test_a_part_without_its_kind_is_told_which_kinds_there_are(name):
+    tree = demo().to_dict()
+    *parents, leaf = name.split(".")
+    node = tree
+    for key in parents:
+        node = node[key]
+    del node[leaf]["kind"]
+    with pytest.raises(UserError, match=rf"'{name}'.*name its kind, one of "):
+        type(demo()).from_dict(tree)
+
+
+def test_what_only_a_kind_can_do_no_family_pretends_to():
+    with pytest.raises(TypeError, match="abstract"):
+        Optimiser(lr=0.1)

@@ -1,0 +1,152 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from olivine.core.errors import UserError
+from olivine.core.runtime import Runtime
+from olivine.data.dataset import Frames
+from olivine.labels.batches import MAX_IMAGES, BatchLabeller, batch_cap, block_sizes
+from olivine.labels.labeller import ImageLabeller, Labeller
+from olivine.labels.memory import out_of_memory
+from tests.support.image_folder import FolderFrames, Threshold
+
+
+class Watched(Labeller):
+    """Remembers the sizes of its batches; memory is short above `num_fitting`."""
+
+    num_fitting: int = 1000
+    error: str = ""  # of loading
+
+    @property
+    def kind(self) -> str:
+        return "watched"
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return ("red",)
+
+    def build(self, device: torch.device, frames: Frames) -> ImageLabeller:
+        if self.error:
+            raise torch.OutOfMemoryError(self.error)
+        sizes.clear()
+        return self.label
+
+    def label(self, images: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
+        sizes.append(len(images))
+        if len(images) > self.num_fitting:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return [image[..., 0] for image in images]
+
+
+sizes: list[int] = []
+
+
+def loaded(size: int, labeller: Labeller) -> BatchLabeller:
+    return BatchLabeller(labeller, torch.device("cpu"), FolderFrames(Path()), size)
+
+
+def images(num_images: int) -> list[np.ndarray | str]:
+    return [np.full((2, 3, 3), value, np.uint8) for value in range(num_images)]
+
+
+def names(num_images: int) -> list[str]:
+    return [str(number) for number in range(num_images)]
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_the_size_is_remembered() -> None:
+    labeller = loaded(16, Watched(num_fitting=5))
+
+    first = labeller(images(16), names(16))
+    second = labeller(images(9), names(9))
+
+    assert sizes == [16, 8, 4, 4, 4, 4, 4, 4, 1]
+    assert labeller.size == 4
+    for maps in (first, second):
+        assert [int(np.max(ids)) for ids in maps] == list(range(len(maps)))
+
+
+def test_an_image_that_does_not_fit_alone_is_a_failure() -> None:
+    labeller = loaded(2, Watched(num_fitting=0))
+    assert labeller(images(2), names(2)) == ["OutOfMemoryError: CUDA out of memory."] * 2
+    assert sizes == [2, 1, 1]
+
+
+def test_a_bad_image_costs_only_itself() -> None:
+    bright = [np.full((2, 2, 3), value, np.uint8) for value in (10, 200, 90)]
+    labeller = loaded(4, Threshold(refuse_mean=150))
+
+    maps = labeller([bright[0], "unreadable", bright[1], bright[2]], ["a", "b", "c", "d"])
+
+    assert maps[1:3] == ["unreadable", "ValueError: too bright"]
+    assert [np.asarray(maps[i]).max() for i in (0, 3)] == [0, 0]
+    assert labeller.size == 4  # it was not for want of memory
+    assert labeller(["unreadable"], ["b"]) == ["unreadable"]
+
+
+def test_a_measured_size_follows_from_the_first_good_image() -> None:
+    labeller = loaded(0, Watched())
+    maps = labeller(["unreadable", *images(40)], names(41))
+    assert sizes == [1, MAX_IMAGES, 7]  # small images: as many as are allowed
+    assert len(maps) == 41
+
+    class Hungry(Watched):
+        def label(self, images: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
+            # A quarter of what is free, per image: two or three of them are safe.
+            block = np.ones(int(free_bytes() / 4), np.uint8)
+            del block
+            return super().label(images, names)
+
+    labeller = loaded(0, Hungry())
+    labeller(images(9), names(9))
+    assert sizes[0] == 1
+    assert labeller.size in (2, 3, 4)
+
+
+def free_bytes() -> int:
+    """Return a gigabyte, which the test pretends is all that is free."""
+    return 1 << 30
+
+
+@pytest.fixture(autouse=True)
+def _small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("olivine.labels.memory._free_bytes", free_bytes)
+
+
+def test_a_labeller_without_room_says_what_to_do() -> None:
+    with pytest.raises(UserError, match=r"does not fit into the memory.*gpus_per_label_actor"):
+        loaded(1, Watched(error="CUDA out of memory."))
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("x"), True),
+        (MemoryError(), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), True),
+        (RuntimeError("shape mismatch"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_errors_of_memory_are_told_from_others(error: Exception, expected: bool) -> None:
+    assert out_of_memory(error) is expected
+
+
+@pytest.mark.parametrize("num_images", [0, 1, 7, 8, 81, 4000])
+@pytest.mark.parametrize("num_actors", [1, 2, 64])
+def test_blocks_are_whole_batches_and_shrink_towards_the_end(
+    num_images: int, num_actors: int
+) -> None:
+    blocks = block_sizes(num_images, 8, num_actors)
+    assert sum(blocks) == num_images
+    assert all(size % 8 == 0 for size in blocks[:-1])
+    assert blocks == sorted(blocks, reverse=True)
+    assert all(0 < size <= 80 for size in blocks)
+
+
+def test_zero_means_as_many_as_fit_up_to_a_bound() -> None:
+    assert batch_cap(Runtime(label_batch_size=0)) == MAX_IMAGES
+    assert batch_cap(Runtime(label_batch_size=5)) == 5

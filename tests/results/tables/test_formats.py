@@ -1,0 +1,147 @@
+"""One table in four formats: none says more than another, and each is read by what reads it."""
+
+import html.parser
+import io
+import re
+import shutil
+import subprocess
+
+import pandas as pd
+import pytest
+
+from olivine.results.tables.cells import make_table
+from olivine.results.tables.csv_format import COLUMNS, csv
+from olivine.results.tables.html_format import html as html_page
+from olivine.results.tables.latex_format import PACKAGES, escaped, latex
+from olivine.results.tables.markdown_format import markdown
+from olivine.results.tables.spec import TableSpec
+from olivine.results.tables.text import lay_out
+from tests.support.asked_runs import asked, reader
+
+AWKWARD = r"a|b <i> & 50 % $x_1$ {y} #~^\ τ=0.07 “é” *"
+SCORES = {
+    "random": [8.0, 9.0, 7.0],
+    AWKWARD: [30.0, 32.0, 34.0],
+    "OLIVINE": [40.0, 41.0, 45.0],
+    "gone": [0.0],
+}
+
+
+@pytest.fixture(scope="module")
+def table():
+    spec = TableSpec(metrics=("miou", "loss"), baseline=AWKWARD, published="components")
+    runs = asked(SCORES, why={("gone", 0): "failed: <disk> 100 % full & a_b"})
+    return make_table(runs, spec, "Sweep small_1", reader({"OLIVINE": 0.6, AWKWARD: 0.5}))
+
+
+class Reader(html.parser.HTMLParser):
+    """Collects what a browser would show, by the element that holds it."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.texts, self.open, self.tables = {}, [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in {"meta"}:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in {"td", "th"}:
+            self.tables[-1][-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        for tag in self.open:
+            self.texts.setdefault(tag, []).append(data)
+        if {"td", "th"} & set(self.open):
+            self.tables[-1][-1][-1] += data
+
+
+def test_markdown_marks_the_best_and_lines_up(table):
+    text = markdown(lay_out(table))
+    assert text.startswith("# Sweep small_1\n\nMean ± standard deviation over n seeds")
+    assert r"| **42.00 ± 2.65\***" in text
+    assert "| <ins>32.00 ± 2.00</ins>" in text
+    assert re.search(r"\| gone +\| failed +\| failed +\| 0", text)
+    assert "- `gone`, seed 0: failed: &lt;disk> 100 % full & a_b" in text
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert r"a\|b &lt;i>" in text
+    scores = lines[: 2 + len(SCORES)]
+    assert len({len(line) for line in scores}) == 1
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in scores}) == 1
+
+
+def test_html_shows_every_text_of_the_layout_and_closes_what_it_opens(table):
+    layout = lay_out(table)
+    page = html_page(layout)
+    shown = Reader(page)
+    assert shown.open == []
+    for grid, found in zip((layout.scores, layout.differences), shown.tables, strict=True):
+        assert found == [list(grid.header), *([t.text for t in line] for line in grid.lines)]
+    assert shown.texts["b"] == ["0.0080 ± 0.0010*", "42.00 ± 2.65*"]
+    assert shown.texts["u"] == ["32.00 ± 2.00", "0.0320 ± 0.0020"]
+    assert AWKWARD in shown.texts["th"]
+    assert "<script" not in page
+    assert not re.search(r"(src|href)=", page)
+
+
+def test_csv_has_a_line_per_cell_and_numbers_in_full(table):
+    read = pd.read_csv(io.StringIO(csv(table)))
+    assert tuple(read.columns) == COLUMNS
+    assert tuple(read.columns[:5]) == ("method", "metric", "mean", "std", "n")
+    assert len(read) == len(table.cells)
+    line = read[(read["method"] == "OLIVINE") & (read["metric"] == "miou")].iloc[0]
+    compared = table.cell("OLIVINE", "", "miou").compared
+    assert line["mean"] == 42.0
+    assert (line["p_holm"], line["verdict"]) == (pytest.approx(compared.p_holm), compared.verdict)
+    assert (line["scenes_low"], line["scenes_high"]) == pytest.approx(compared.scenes)
+    assert (line["published"], line["published_how"]) == (47.3, "printed")
+    assert read.set_index("method").loc["gone", "missing"].str.startswith("failed: <disk>").all()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a_b & 50 %", r"a\_b \& 50 \%"),
+        ("-1.5 to -2, well-known", "$-$1.5 to $-$2, well-known"),
+        ("`class.weight` ± 1", r"\texttt{class.weight} $\pm$ 1"),
+        ("one ` alone", "one ` alone"),
+        ("τ ≈ 0.07…", r"$\tau$ $\approx$ 0.07\dots{}"),
+        ("点", "[U+70B9]"),
+        ("\\~^{", r"$\backslash$\textasciitilde{}\textasciicircum{}$\{$"),
+    ],
+)
+def test_latex_escapes_what_it_would_take_as_its_own(text, expected):
+    assert escaped(text) == expected
+
+
+def test_latex_is_ruled_by_booktabs_and_marks_the_best(table):
+    text = latex(lay_out(table))
+    for word in (r"\toprule", r"\midrule", r"\bottomrule"):
+        assert text.count(word) == 2
+    assert r"\textbf{42.00 $\pm$ 2.65$^{*}$}" in text
+    assert r"\underline{32.00 $\pm$ 2.00}" in text
+    assert r"\emph{failed}" in text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
+def test_latex_compiles_without_a_warning(table, tmp_path):
+    (tmp_path / "ablation.tex").write_text(latex(lay_out(table)))
+    document = (
+        rf"\documentclass{{article}}\usepackage{{{','.join(PACKAGES)}}}"
+        r"\begin{document}\input{ablation}\input{ablation}\end{document}"
+    )
+    (tmp_path / "document.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "document.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    complaints = re.findall(
+        r"(?i).*(?:warning|overfull|underfull|missing character).*", done.stdout
+    )
+    assert complaints == []

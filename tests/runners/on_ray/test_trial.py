@@ -1,0 +1,51 @@
+"""What a trial of a sweep says of its end; nothing here needs a running Ray."""
+
+from pathlib import Path
+
+import pytest
+from ray.exceptions import ActorDiedError
+
+from olivine.core.runtime import Runtime
+from olivine.experiments.plan import GAVE_UP
+from olivine.experiments.sweep import Trial
+from olivine.runners.on_ray.trial import TAKEN_AWAY, TrialJob, run_trial, tune_config
+from olivine.tracking.mlflow_backend.tracker import MlflowTracker
+from olivine.tracking.tracker import FAILURE, StoppedError
+from tests.support.sweep_driver import Experiment
+
+
+class DiedError(ActorDiedError):
+    """As Ray raises it where it knows the cause."""
+
+    def __init__(self, cause: str):
+        super().__init__()
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return self.cause
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (SystemExit(), "KILLED"),
+        (DiedError(f"Destroying worker since {TAKEN_AWAY}."), "KILLED"),
+        (DiedError("The node died."), "FAILED"),
+    ],
+)
+def test_a_trial_that_tune_ends_is_given_up_and_one_that_breaks_has_failed(
+    error: BaseException, status: str, tmp_path: Path
+) -> None:
+    def end(*_: object) -> dict[str, float]:
+        raise error
+
+    runtime = Runtime(out=str(tmp_path), device="cpu")
+    tracker = MlflowTracker(runtime.store_uri(), cache=str(tmp_path / "cache"))
+    tracker.ensure_store()
+    job = TrialJob(end, Experiment, runtime, tracker, ("miou",), "a sweep's run")
+    sent = tune_config(Trial("row", 0, Experiment(), "print"))
+    with pytest.raises(StoppedError if status == "KILLED" else ActorDiedError):
+        run_trial(sent, job)
+    (run,) = tracker.records("trial")
+    assert run.status == status
+    assert run.tags[FAILURE].startswith(GAVE_UP) == (status == "KILLED")

@@ -1,0 +1,206 @@
+"""Delivery to a store that is away, refuses, or has lost the run: in order and once."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from olivine.tracking.spool import REFUSED, Entry, Outbox, left_behind
+from olivine.tracking.spool_writer import Delivery, GoneError, deliver_left_behind
+
+
+class Store:
+    """Keeps what it is sent; `problem` says what happens to a request."""
+
+    def __init__(self) -> None:
+        self.taken: list[Entry] = []
+        self.requests: list[list[Entry]] = []
+        self.is_there = True
+        self.problem: Callable[[Sequence[Entry]], Exception | None] = lambda entries: None
+
+    def sender_of(self, outbox: Outbox, was_left: bool) -> "Store":
+        return self
+
+    def answers(self) -> bool:
+        return self.is_there
+
+    def send(self, entries: Sequence[Entry]) -> None:
+        error = self.problem(entries)
+        if error:
+            raise error
+        self.requests.append(list(entries))
+        self.taken += entries
+
+    def refuses(self, error: Exception) -> bool:
+        if isinstance(error, GoneError):
+            raise error
+        return isinstance(error, ValueError)
+
+    def steps(self) -> list[int]:
+        return [entry["step"] for entry in self.taken if entry["kind"] == "metrics"]
+
+
+def number(step: int, **values: float) -> Entry:
+    return {"kind": "metrics", "time_ms": 1, "step": step, "values": values or {"loss": 1.0}}
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch):
+    """Nobody waits as long as for a server."""
+    monkeypatch.setattr("olivine.tracking.spool_writer.FIRST_RETRY_S", 0.02)
+    monkeypatch.setattr("olivine.tracking.spool_writer.LONGEST_RETRY_S", 0.1)
+
+
+def opened(tmp_path, store: Store, told: list[str], run_id: str = "run"):
+    outbox = Outbox.create(tmp_path, run_id, {"name": run_id})
+    return outbox, Delivery(outbox, store.sender_of, told.append)
+
+
+def test_everything_is_delivered_in_order_and_the_file_goes(tmp_path, told):
+    store = Store()
+    outbox, delivery = opened(tmp_path, store, told)
+    for step in range(2500):
+        outbox.append(number(step))
+    outbox.append({"kind": "end"})
+    assert delivery.close(30.0) == ""
+    assert store.steps() == list(range(2500))
+    assert store.taken[-1] == {"kind": "end"}
+    assert max(len(request) for request in store.requests) <= 800
+    assert not left_behind(tmp_path)
+
+
+def test_a_store_that_is_away_is_waited_for_and_then_left(tmp_path, told):
+    store = Store()
+    store.is_there = False
+    outbox, delivery = opened(tmp_path, store, told)
+    outbox.append(number(0))
+    before_s = time.monotonic()
+    assert delivery.close(0.5) == "nobody answers"
+    assert time.monotonic() - before_s < 2
+    assert len(left_behind(tmp_path)) == 1
+    store.is_there = True  # the process lives: its thread goes on
+    until_s = time.monotonic() + 10
+    while left_behind(tmp_path) and time.monotonic() < until_s:
+        time.sleep(0.05)
+    assert store.steps() == [0]
+    assert not left_behind(tmp_path)
+
+
+def test_a_slow_store_does_not_hold_up_the_one_who_writes(tmp_path, told):
+    store, going_on = Store(), threading.Event()
+    store.problem = lambda entries: going_on.wait(30) and None
+    outbox, delivery = opened(tmp_path, store, told)
+    outbox.append(number(0))
+    assert delivery.close(0.2) == "it is slow"
+    going_on.set()
+    assert delivery.close(10.0) == ""
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_only_the_values_that_are_refused_are_put_aside(tmp_path_factory, data):
+    names = data.draw(st.lists(st.sampled_from(["good", "fine", "bad"]), min_size=1, max_size=12))
+    folder, store, told = tmp_path_factory.mktemp("refused"), Store(), list[str]()
+    store.problem = lambda entries: (
+        ValueError("no such name") if any("bad" in entry["values"] for entry in entries) else None
+    )
+    outbox, delivery = opened(folder, store, told)
+    for step, name in enumerate(names):
+        outbox.append(number(step, **{name: 1.0, f"{name} too": 2.0}))
+    assert delivery.close(10.0) == ""
+    taken = [(entry["step"], name) for entry in store.taken for name in entry["values"]]
+    asked = [(step, n) for step, name in enumerate(names) for n in (name, f"{name} too")]
+    assert taken == [one for one in asked if one[1] != "bad"]
+    assert len(told) == names.count("bad")
+    assert all("refused an entry (no such name)" in text for text in told)
+
+
+def test_a_run_that_was_deleted_ends_its_delivery_and_not_the_work(tmp_path, told):
+    store = Store()
+    store.problem = lambda entries: GoneError("The run was deleted.")
+    outbox, delivery = opened(tmp_path, store, told)
+    outbox.append(number(0))
+    until_s = time.monotonic() + 10
+    while left_behind(tmp_path) and time.monotonic() < until_s:
+        time.sleep(0.02)
+    outbox.append(number(1))
+    outbox.sync()
+    assert delivery.close(10.0) == "The run was deleted."
+    (kept,) = tmp_path.glob(f"*{REFUSED}")
+    assert kept.read_bytes().count(b'"step"') == 2
+
+
+def test_an_upload_that_fails_stops_nothing_and_is_tried_by_the_next_start(tmp_path, told):
+    store = Store()
+    store.problem = lambda entries: (
+        PermissionError("not yours") if entries[0]["kind"] == "file" else None
+    )
+    outbox, delivery = opened(tmp_path, store, told)
+    outbox.append(number(0))
+    outbox.append({"kind": "file", "name": outbox.keep_text("a", "text"), "folder": ""})
+    outbox.append(number(1))
+    outbox.append({"kind": "end"})
+    before_s = time.monotonic()
+    assert delivery.close(300.0) == "not yours"
+    assert time.monotonic() - before_s < 100, "trying on would not help"
+    assert store.steps() == [0, 1]
+    assert store.taken[-1] == {"kind": "end"}
+    deliver_left_behind(tmp_path, store.sender_of, 5.0, told.append)
+    assert len(left_behind(tmp_path)) == 1
+    store.problem = lambda entries: None
+    deliver_left_behind(tmp_path, store.sender_of, 5.0, told.append)
+    assert store.taken[-1]["kind"] == "file"
+    assert not left_behind(tmp_path)
+
+
+def test_the_next_opening_delivers_first_what_the_one_before_left(tmp_path, told):
+    for start in (0, 10):
+        killed = Outbox.create(tmp_path, "run", {"name": "run"})
+        for step in range(start, start + 5):
+            killed.append(number(step))
+        killed.close()
+    store = Store()
+    outbox, delivery = opened(tmp_path, store, told)
+    outbox.append(number(20))
+    assert delivery.close(10.0) == ""
+    assert store.steps() == [0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 20]
+    assert not left_behind(tmp_path)
+
+
+def test_what_other_runs_left_is_delivered_by_any_start(tmp_path, told, monkeypatch):
+    monkeypatch.setattr("olivine.tracking.spool_writer.LOOK_AROUND_S", 0.0)
+    killed = Outbox.create(tmp_path, "other", {"name": "other"})
+    killed.append(number(7))
+    killed.close()
+    store = Store()
+    _, delivery = opened(tmp_path, store, told)
+    until_s = time.monotonic() + 10
+    while len(left_behind(tmp_path)) > 1 and time.monotonic() < until_s:
+        time.sleep(0.02)
+    assert store.steps() == [7]
+    assert delivery.close(10.0) == ""
+
+
+def test_a_start_tells_what_it_delivered_and_what_it_could_not(tmp_path, told):
+    store = Store()
+    for run_id in ("a", "b"):
+        killed = Outbox.create(tmp_path, run_id, {"name": run_id})
+        killed.append(number(1))
+        killed.close()
+    store.is_there = False
+    deliver_left_behind(tmp_path, store.sender_of, 5.0, told.append)
+    assert told == [
+        f"What earlier runs left in {tmp_path} cannot be delivered yet: nobody answers."
+    ]
+    store.is_there = True
+    deliver_left_behind(tmp_path, store.sender_of, 5.0, told.append)
+    assert told[1:] == [f"Delivered what 2 earlier starts of runs had left in {tmp_path}."]
+    assert store.steps() == [1, 1]

@@ -1,0 +1,81 @@
+"""Work that is done is found wherever it lies, and nobody does it twice at a time."""
+
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+
+from olivine.core.runtime import Runtime
+from olivine.core.spec import Spec
+from olivine.tracking.mlflow_backend.tracker import MlflowTracker
+from olivine.tracking.tracker import RunKey
+from olivine.training.finished_runs import OUT, done_before, one_at_a_time
+
+KEY = RunKey("pretrain", "0123456789ab")
+NAME = "pretrained/0123456789ab/backbone.pt"
+
+
+@pytest.fixture
+def tracker(tmp_path):
+    tracker = MlflowTracker(f"sqlite:///{tmp_path / 'mlflow.db'}", cache=str(tmp_path / "cache"))
+    tracker.ensure_store()
+    return tracker
+
+
+def finish(tracker, out: Path, name: str = NAME) -> None:
+    """Leave a finished run and its file."""
+    with tracker.run(KEY, "theirs", Spec(), {OUT: str(out)}):
+        path = out / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"weights")
+
+
+def test_nothing_is_found_before_it_is_finished(tracker, tmp_path):
+    runtime = Runtime(out=str(tmp_path / "mine"))
+    assert done_before(KEY, runtime, tracker, [NAME]) is None
+    with pytest.raises(ValueError), tracker.run(KEY, "mine", Spec(), {OUT: runtime.out}):  # noqa: PT011
+        raise ValueError
+    assert done_before(KEY, runtime, tracker, []) is None
+
+
+def test_what_somebody_else_left_elsewhere_is_fetched(tracker, tmp_path):
+    finish(tracker, tmp_path / "theirs")
+    mine = Runtime(out=str(tmp_path / "mine"))
+    record = done_before(KEY, mine, tracker, [NAME])
+    assert record is not None
+    assert (tmp_path / "mine" / NAME).read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize("files", [["other.pt"], [NAME, "other.pt"]])
+def test_a_run_whose_files_are_gone_is_no_use(tracker, tmp_path, files):
+    finish(tracker, tmp_path / "theirs")
+    assert done_before(KEY, Runtime(out=str(tmp_path / "mine")), tracker, files) is None
+
+
+def test_a_run_that_is_older_than_asked_for_does_not_count(tracker, tmp_path):
+    finish(tracker, tmp_path)
+    runtime = Runtime(out=str(tmp_path))
+    assert done_before(KEY, runtime, tracker, [NAME])
+    now = runtime.override({"not_before_s": time.time() + 1})
+    assert done_before(KEY, now, tracker, [NAME]) is None
+
+
+def hold(out: str, ledger: str) -> None:
+    with one_at_a_time(KEY, Runtime(out=out)):
+        for word in ("begins", "ends"):
+            with Path(ledger).open("a") as stream:
+                stream.write(f"{word}\n")
+            time.sleep(0.2)
+
+
+def test_processes_take_turns(tmp_path):
+    ledger = tmp_path / "ledger.txt"
+    context = multiprocessing.get_context("spawn")
+    others = [context.Process(target=hold, args=(str(tmp_path), str(ledger))) for _ in range(3)]
+    for process in others:
+        process.start()
+    for process in others:
+        process.join(60)
+        assert process.exitcode == 0
+    assert ledger.read_text().split() == ["begins", "ends"] * 3
