@@ -10,10 +10,9 @@ import pandas as pd
 import pytest
 
 from olivine.results.tables.cells import make_table
-from olivine.results.tables.csv_format import COLUMNS, csv
-from olivine.results.tables.html_format import html as html_page
-from olivine.results.tables.latex_format import PACKAGES, escaped, latex
-from olivine.results.tables.markdown_format import markdown
+from olivine.results.tables.formats import CSV_COLUMNS, LATEX_PACKAGES, csv, latex, markdown
+from olivine.results.tables.formats import html as html_page
+from olivine.results.tables.latex_text import escape_latex
 from olivine.results.tables.spec import TableSpec
 from olivine.results.tables.text import lay_out
 from tests.support.asked_runs import asked, reader
@@ -92,7 +91,7 @@ def test_html_shows_every_text_of_the_layout_and_closes_what_it_opens(table):
 
 def test_csv_has_a_line_per_cell_and_numbers_in_full(table):
     read = pd.read_csv(io.StringIO(csv(table)))
-    assert tuple(read.columns) == COLUMNS
+    assert tuple(read.columns) == CSV_COLUMNS
     assert tuple(read.columns[:5]) == ("method", "metric", "mean", "std", "n")
     assert len(read) == len(table.cells)
     line = read[(read["method"] == "OLIVINE") & (read["metric"] == "miou")].iloc[0]
@@ -117,7 +116,7 @@ def test_csv_has_a_line_per_cell_and_numbers_in_full(table):
     ],
 )
 def test_latex_escapes_what_it_would_take_as_its_own(text, expected):
-    assert escaped(text) == expected
+    assert escape_latex(text) == expected
 
 
 def test_latex_is_ruled_by_booktabs_and_marks_the_best(table):
@@ -134,7 +133,7 @@ def test_latex_is_ruled_by_booktabs_and_marks_the_best(table):
 def test_latex_compiles_without_a_warning(table, tmp_path):
     (tmp_path / "ablation.tex").write_text(latex(lay_out(table)))
     document = (
-        rf"\documentclass{{article}}\usepackage{{{','.join(PACKAGES)}}}"
+        rf"\documentclass{{article}}\usepackage{{{','.join(LATEX_PACKAGES)}}}"
         r"\begin{document}\input{ablation}\input{ablation}\end{document}"
     )
     (tmp_path / "document.tex").write_text(document)
