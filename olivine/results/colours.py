@@ -26,7 +26,7 @@ DASHES: dict[str, tuple[int, ...]] = {
     "longdashdot": (5, 2, 1, 2),
 }
 
-Look = tuple[int, int]  # places of a colour and of a dash
+Look = tuple[int, int]  # indices of a colour and of a dash
 # The library's methods: relatives share a colour.
 _METHODS: dict[str, Look] = {
     "PPKT": (0, 0),
@@ -96,19 +96,19 @@ def line_styles(rows: Iterable[str]) -> dict[str, LineStyle]:
     the same colour and gets it unless a method of this sweep has it: then the next that is free,
     and once none is, one with another dash.
     """
+    rows = tuple(dict.fromkeys(rows))
     variants: dict[str, list[str]] = {}
-    for row in sorted(set(rows)):
+    for row in sorted(rows):
         variants.setdefault(row.partition(", ")[0], []).append(row)
-    looks: dict[str, Look] = {}
     methods = _looks(sorted(variants))
-    for method, (first, *_) in variants.items():
-        looks[first] = methods[method]
+    looks = {first: methods[method] for method, (first, *_) in variants.items()}
+    taken = set(looks.values())
     for method, (_, *others) in variants.items():
         colour, dash = methods[method]
-        for place, row in enumerate(others, 1):
-            looks[row] = _free((colour,), dash + place, set(looks.values()))
-    names = tuple(DASHES)
-    return {row: LineStyle(PALETTE[colour], names[dash]) for row, (colour, dash) in looks.items()}
+        for index, row in enumerate(others, 1):
+            looks[row] = _free((colour,), dash + index, taken)
+            taken.add(looks[row])
+    return {row: LineStyle(PALETTE[looks[row][0]], tuple(DASHES)[looks[row][1]]) for row in rows}
 
 
 def class_colour(name: str, index: int) -> str:
@@ -119,13 +119,15 @@ def class_colour(name: str, index: int) -> str:
 def _looks(methods: Iterable[str]) -> dict[str, Look]:
     """Return how each method is drawn: the library's as they always are, others by their names."""
     looks = {method: _METHODS[method] for method in methods if method in _METHODS}
+    taken = set(looks.values())
     for method in methods:
         if method not in looks:
             wanted = zlib.crc32(method.encode())
             colours = [(wanted + step) % len(PALETTE) for step in range(len(PALETTE))]
-            used = {colour for colour, _ in looks.values()}
+            used = {colour for colour, _ in taken}
             unused = [colour for colour in colours if colour not in used]
-            looks[method] = _free(unused or colours, 0, set(looks.values()))
+            looks[method] = _free(unused or colours, 0, taken)
+            taken.add(looks[method])
     return looks
 
 

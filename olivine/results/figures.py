@@ -28,6 +28,7 @@ DPI = 300  # of the PNG, and of the clouds of points in a PDF
 TEXT_POINTS, LABEL_POINTS = 7.0, 8.0  # the smallest text and that of titles and axes
 MAX_NAMES_INSIDE = 5  # lines whose legend has room within the axes
 LONG_NAME = 18  # characters; a longer one needs both columns
+MAX_TITLE = 20  # characters of a method above its panel, the third of two columns
 GUIDE = "#e6e6e6"  # lines that only guide the eye
 
 
@@ -48,34 +49,26 @@ def error_figure(
     near = (np.abs(xyz_m[:, :2]) <= radius_m).all(axis=1)
     xy_m, truth = xyz_m[near][:, :2], true_ids[near]
     known = truth != IGNORE
-    num_panels = 1 + len(predictions)
     shown = [i for i in np.unique(truth[known]).tolist() if i < len(class_names)]
     marks = [mark(class_colour(class_names[i], i), class_words(class_names[i])) for i in shown]
     marks += [mark(CORRECT, "right"), mark(WRONG, "wrong")]
     num_columns = min(6, len(marks))
-    legend_inches = 0.16 * -(-len(marks) // num_columns) + 0.05
-    panel_inches = DOUBLE_COLUMN_INCHES / max(num_panels, 2)
-    height = panel_inches + 0.22 + legend_inches
-    figure = Figure(figsize=(DOUBLE_COLUMN_INCHES, height))
-    axes = list(figure.subplots(1, num_panels, sharex=True, sharey=True, squeeze=False)[0])
+    figure, axes = _square_panels(1 + len(predictions), 0.16 * -(-len(marks) // num_columns))
     _draw_truth(axes[0], xy_m, truth, class_names)
     for panel, (method, ids) in zip(axes[1:], predictions.items(), strict=True):
         wrong = known & (ids[near] != truth)
         _draw_errors(panel, xy_m[known], wrong[known])
         share = 100 * wrong.sum() / max(known.sum(), 1)
-        panel.set_title(f"{short(method, 28)}: {share:.1f} % wrong", fontsize=LABEL_POINTS)
+        panel.set_title(f"{short(method, MAX_TITLE)}: {share:.1f} % wrong", fontsize=LABEL_POINTS)
     _scale(axes, radius_m)
     figure.legend(
         handles=marks, loc="lower center", ncols=num_columns, fontsize=TEXT_POINTS, frameon=False,
         borderaxespad=0.1, handletextpad=0.2, columnspacing=1.0, labelspacing=0.3,
     )  # fmt: skip
-    figure.set_layout_engine("tight", rect=(0, legend_inches / height, 1, 1), pad=0.3)
     return figure
 
 
-def learning_curves(
-    curves: pd.DataFrame, styles: Mapping[str, LineStyle], ylabel: str, xlabel: str = "step"
-) -> Figure:
+def learning_curves(curves: pd.DataFrame, styles: Mapping[str, LineStyle], ylabel: str) -> Figure:
     """Draw a line per name, the mean over seeds, in a band of one standard deviation.
 
     `curves` has the columns name, method, seed, step, value; seeds may have other steps. A line
@@ -95,10 +88,10 @@ def learning_curves(
         dash = (0, style.dash_lengths() or None)
         axis.plot(steps.index, mean, ls=dash, lw=1.2, color=style.colour, label=str(name))
         axis.fill_between(steps.index, mean - std, mean + std, color=style.colour, alpha=0.18, lw=0)
-    axis.set_xlabel(xlabel)
+    axis.set_xlabel("step")
     axis.set_ylabel(ylabel)
-    place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if beside else {}
-    axis.legend(frameon=False, fontsize=TEXT_POINTS, handlelength=3.2, **place)
+    beside_axes = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if beside else {}
+    axis.legend(frameon=False, fontsize=TEXT_POINTS, handlelength=3.2, **beside_axes)
     plain(axis)
     return figure
 
@@ -176,6 +169,19 @@ def write(figure: Figure, path: Path, dpi: int = DPI) -> Path:
         figure.savefig(data, format=kind, dpi=dpi, metadata=metadata)
     Store(path.parent).write(path.name, data.getvalue())
     return path
+
+
+def _square_panels(num_panels: int, legend_inches: float) -> tuple[Figure, list[Axes]]:
+    """Return equal panels beside each other, titles above them and a legend below."""
+    gap, title = 0.06, 0.24
+    width = DOUBLE_COLUMN_INCHES
+    side = (width - gap * (num_panels + 1)) / num_panels
+    height = title + side + 2 * gap + legend_inches
+    figure = Figure(figsize=(width, height))
+    size = (side / width, side / height)
+    lefts = [(gap + index * (side + gap)) / width for index in range(num_panels)]
+    bottom = (legend_inches + gap) / height
+    return figure, [figure.add_axes((left, bottom, *size)) for left in lefts]
 
 
 def _draw_truth(

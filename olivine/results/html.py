@@ -17,7 +17,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 from PIL import Image
 
-from olivine.results.words import class_words, percent
+from olivine.results.words import class_words, code_parts, percent
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
@@ -41,17 +41,23 @@ def html_table(
 ) -> Markup:
     """Return a frame as a table that can be scrolled sideways, by the keyboard too.
 
-    The first column says what a line is. `text_columns` are places of columns that begin at their
+    The first column says what a line is. `text_columns` are indices of columns that begin at their
     left, `write` gives the text of a value, `classes` those of `style.css` that cells have.
     """
     frame = frame.set_axis(range(len(header)), axis="columns").reset_index(drop=True)
     styler = _page_styler()(frame).hide(axis="index").format(write, escape="html")
     styler = styler.format(lambda text: breakable(write(text)), subset=[0])
-    styler = styler.relabel_index([breakable(name) for name in header], axis="columns")
+    styler = with_header(styler, [breakable(name) for name in header])
     if classes is not None:
         styler = styler.set_td_classes(classes)
     with whole_tables():
         return Markup(styler.to_html(exclude_styles=True, text_columns=text_columns))
+
+
+def with_header(styler: "Styler", texts: Sequence[str]) -> "Styler":
+    """Return a styled frame, whose columns are numbered, under a header of these texts."""
+    by_index: dict[object, str] = dict(enumerate(texts))
+    return styler.format_index(by_index.__getitem__, axis="columns")
 
 
 @contextmanager
@@ -86,14 +92,11 @@ def as_jpeg(path: Path) -> bytes:
     return stream.getvalue()
 
 
-def with_code(text: str) -> Markup:
+def with_code(sentence: str) -> Markup:
     """Return a sentence in which `code` between backticks is set as such."""
-    parts = text.split("`")
-    if len(parts) % 2 == 0:  # a lone one: no code
-        parts = ["`".join(parts)]
     return Markup("").join(
-        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
-        for place, part in enumerate(parts)
+        Markup("<code>{}</code>").format(part) if is_code else escape(part)
+        for part, is_code in code_parts(sentence)
     )
 
 

@@ -49,7 +49,7 @@ class VaryingSetting:
         return self.is_numeric and min(known) > 0 and max(known) / min(known) >= 50
 
     def numbers(self) -> Float[np.ndarray, " T"]:
-        """Return a number per trial: the value, or the place of a text; NaN: no such setting."""
+        """Return a number per trial: the value, or the index of a text; NaN: no such setting."""
         if self.is_numeric:
             return np.array([_number(value) for value in self.values])
         codes = pd.factorize(np.array(self.values, dtype=object))[0].astype(float)

@@ -69,11 +69,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     probability, whatever their dependence.
     """
     given = np.array(p_values, dtype=float)
-    order = [place for place in np.argsort(given) if not np.isnan(given[place])]
+    order = [index for index in np.argsort(given) if not np.isnan(given[index])]
     corrected, highest = given.copy(), 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(order) - rank) * given[place]))
-        corrected[place] = highest
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * given[index]))
+        corrected[index] = highest
     return corrected.tolist()
 
 

@@ -1,6 +1,7 @@
 """How numbers and names are written for people, the same in tables, figures and pages."""
 
 import math
+from collections.abc import Iterator
 
 ABSENT = "–"  # where there is no value
 
@@ -28,3 +29,12 @@ def short_name(name: str, length: int) -> str:
     while len(parts) > 1 and len(".".join(parts)) >= length:
         parts.pop(0)
     return f"…{'.'.join(parts)[1 - length :]}"
+
+
+def code_parts(sentence: str) -> Iterator[tuple[str, bool]]:
+    """Yield the parts of a sentence and whether each is `code`, set between backticks."""
+    parts = sentence.split("`")
+    if len(parts) % 2 == 0:  # a lone one sets no code
+        parts = [sentence]
+    for index, part in enumerate(parts):
+        yield part, index % 2 == 1

@@ -242,7 +242,7 @@ def _table(frame: pd.DataFrame, headers: Mapping[str, str]) -> Markup:
     """Return the columns of `headers`, without those that hold no value."""
     names = [name for name in headers if frame[name].notna().any()]
     shown = frame[names]
-    words = [place for place, name in enumerate(names) if not _is_number(shown[name])]
+    words = [index for index, name in enumerate(names) if not _is_number(shown[name])]
     return html.html_table(shown, [headers[n] for n in names], text_columns=words, write=_text)
 
 

@@ -121,6 +121,9 @@ def _lines_by_class(names: pd.Series) -> tuple[Figure, Axes, np.ndarray]:
 
 def _finish(axis: Axes) -> None:
     """Put the legend above the axes, where it hides nothing."""
-    above = {"loc": "lower center", "bbox_to_anchor": (0.4, 1.0), "ncols": 4}
-    axis.legend(frameon=False, fontsize=TEXT_POINTS, columnspacing=1.0, handletextpad=0.3, **above)
+    if axis.get_legend_handles_labels()[0]:
+        above = {"loc": "lower center", "bbox_to_anchor": (0.4, 1.0), "ncols": 4}
+        axis.legend(
+            frameon=False, fontsize=TEXT_POINTS, columnspacing=1.0, handletextpad=0.3, **above
+        )
     plain(axis)

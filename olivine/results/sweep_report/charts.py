@@ -24,11 +24,11 @@ def importance_bars(settings: Sequence[VaryingSetting], found: Importance) -> Ch
     order = np.argsort(found.shares)[::-1][:MAX_BARS]
     percent = 100 * np.array(found.shares)[order]
     spread = 100 * np.array(found.deviations)[order]
-    places = -np.arange(len(order))
+    heights = -np.arange(len(order))
     labels = [settings[i].label for i in order]
     bars = go.Bar(
         x=percent,
-        y=places,
+        y=heights,
         width=0.4,
         orientation="h",
         marker={"color": BLUE},
@@ -40,7 +40,7 @@ def importance_bars(settings: Sequence[VaryingSetting], found: Importance) -> Ch
     left = min(0.0, float((percent - spread).min()))
     names = go.Scatter(
         x=np.full(len(order), left),
-        y=places + 0.4,
+        y=heights + 0.4,
         mode="text",
         text=[shown(short_name(label, 42)) for label in labels],
         textposition="middle right",
@@ -51,7 +51,7 @@ def importance_bars(settings: Sequence[VaryingSetting], found: Importance) -> Ch
     right = 1.06 * max(1.0, float((percent + spread).max()))
     layout["xaxis"] = axis("error added by shuffling it\n(% of the score's variance)")
     layout["xaxis"] |= {"range": [left, right], "zeroline": True}
-    layout["yaxis"] = {"range": [places[-1] - 0.5, 0.75], "visible": False, "fixedrange": True}
+    layout["yaxis"] = {"range": [heights[-1] - 0.5, 0.75], "visible": False, "fixedrange": True}
     told = ", ".join(f"{settings[i].name} {100 * found.shares[i]:.0f} %" for i in order[:NUM_TOLD])
     text = f"Importance of {len(settings)} settings: {told}."
     return Chart("importance", go.Figure([bars, names], layout), text)
@@ -183,7 +183,7 @@ def _band(part: pd.DataFrame) -> pd.DataFrame:
 
 
 def _thinned(num: int, most: int) -> np.ndarray:
-    """Return the places of at most so many of `num` things, evenly spaced, with both ends."""
+    """Return the indices of at most so many of `num` things, evenly spaced, with both ends."""
     return np.unique(np.linspace(0, num - 1, min(num, most)).round().astype(int))
 
 

@@ -218,7 +218,7 @@ def _trial_table(
     settings = report.drawn_settings
     header = ["trial", metric_label(report.metric).header, report.cost]
     header += [setting.name for setting in settings]
-    words = [place for place, one in enumerate(settings, start=3) if not one.is_numeric]
+    words = [index for index, one in enumerate(settings, start=3) if not one.is_numeric]
     if with_status:
         words += [len(header), len(header) + 1]
         header += ["status", "fingerprint"]
@@ -259,7 +259,7 @@ def _text_table(
     """Return a table of texts, of which long ones go on in the next line."""
     frame = pd.DataFrame(lines, columns=range(len(header)))
     classes = frame.map(lambda text: "long" if len(text) > LONG else "")
-    classes.loc[:, [place for place in classes if place not in text_columns]] = ""
+    classes.loc[:, [index for index in classes if index not in text_columns]] = ""
     return html.html_table(frame, header, text_columns=text_columns, classes=classes)
 
 

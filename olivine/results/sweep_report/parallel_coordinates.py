@@ -58,13 +58,13 @@ def _dimension(setting: VaryingSetting, order: Float[np.ndarray, " T"]) -> dict[
     known = np.unique(numbers[~absent])
     if not setting.is_numeric or len(known) <= MAX_FEW:
         names = {number: texts[list(numbers).index(number)] for number in known.tolist()}
-        places = np.where(absent, -1, np.searchsorted(known, numbers))
+        positions = np.where(absent, -1, np.searchsorted(known, numbers))
         ticks = [-1] * bool(absent.any()) + list(range(len(known)))
         shown = [UNKNOWN if at < 0 else _tick(names[known[at]], setting) for at in ticks]
         step = -(-len(ticks) // CATEGORIES_SHOWN)
         return {
             "label": label,
-            "values": places,
+            "values": positions,
             "tickvals": ticks[::step],
             "ticktext": shown[::step],
             "range": [min(ticks) - 0.1, max(ticks) + 0.1],

@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from olivine.results.html import html_table, render, whole_tables
+from olivine.results.html import html_table, render, whole_tables, with_header
 from olivine.results.tables.latex_text import escape_latex
 from olivine.results.tables.table import Cell, Table
 from olivine.results.tables.text import Layout, TextCell, TextTable
+from olivine.results.words import code_parts
 
 LATEX_PACKAGES = ("booktabs", "graphicx")
 CSV_COLUMNS = (
@@ -122,8 +123,7 @@ def _latex_tabular(table: TextTable) -> str:
     first, *others = map(escape_latex, table.header)
     cells = _texts(table).map(escape_latex)
     cells[0] = cells[0].map(_guarded)
-    styler = cells.style.hide(axis="index")
-    styler = styler.relabel_index([_guarded(first), *others], axis="columns")
+    styler = with_header(cells.style.hide(axis="index"), [_guarded(first), *others])
     styler = styler.apply(lambda _: _marks(table).map(_LATEX_COMMANDS.__getitem__), axis=None)
     sides = "".join("l" if i in table.text_columns else "r" for i in range(len(table.header)))
     with whole_tables():
@@ -186,8 +186,9 @@ def _markdown_items(lines: Sequence[str]) -> str:
 
 def _markdown_visible(text: str) -> str:
     """Return text in which nothing but `code` is markup."""
-    parts = text.split("`")
-    return "`".join(p if place % 2 else _TAG.sub("&lt;", p) for place, p in enumerate(parts))
+    return "".join(
+        f"`{part}`" if is_code else _TAG.sub("&lt;", part) for part, is_code in code_parts(text)
+    )
 
 
 def _csv_line(cell: Cell, table: Table) -> dict[str, object]:

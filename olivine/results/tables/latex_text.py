@@ -2,6 +2,8 @@
 
 import re
 
+from olivine.results.words import code_parts
+
 _GREEK = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "η": "eta",
     "θ": "theta", "κ": "kappa", "λ": "lambda", "μ": "mu", "π": "pi", "ρ": "rho", "σ": "sigma",
@@ -23,12 +25,9 @@ _NUMBER = re.compile(r"(?<![\w.])-(?=\d)")  # a minus, not a hyphen
 
 def escape_latex(text: str) -> str:
     """Return text as LaTeX that prints it; `code` becomes typewriter."""
-    parts = text.split("`")
-    if len(parts) % 2 == 0:  # a lone one: no code
-        parts = ["`".join(parts)]
     return "".join(
-        rf"\texttt{{{_escape(part)}}}" if place % 2 else _escape(part)
-        for place, part in enumerate(parts)
+        rf"\texttt{{{_escape(part)}}}" if is_code else _escape(part)
+        for part, is_code in code_parts(text)
     )
 
 

@@ -1,22 +1,16 @@
-import io
-
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
 from olivine.data.records import IGNORE
 from olivine.labels.quality import CameraPoints, true_ids
-from olivine.results.figures import CLASS_COLOURS
+from olivine.results.colours import CLASS_COLOURS
 from olivine.results.label_report.pictures import (
     LabelledImage,
     camera_picture,
-    class_histogram,
     overlay,
     palette,
-    range_scores,
 )
-from olivine.results.label_report.tally import ALL, RANGE_NAMES
 
 ROWS, COLUMNS = 90, 160
 NAMES = ("road", "pedestrian")
@@ -86,17 +80,3 @@ def test_labels_colour_their_pixels_and_only_these():
 def test_a_label_has_the_colour_of_the_class_it_means():
     assert (palette(("road",))[0] == palette(("driveable_surface",))[0]).all()
     assert (palette(NAMES)[IGNORE] == 1).all()
-
-
-def test_figures_take_classes_without_any_and_data_without_truth(tmp_path):
-    shares = {"pixels_percent": [90.0, 10.0, 0.0], "points_percent": [99.9, 0.1, 0.0]}
-    classes = pd.DataFrame({"label": ["a", "b", "c"], **shares, "true_points_percent": np.nan})
-    ranges = pd.DataFrame({"range": RANGE_NAMES, "class": ALL, "num_points": 1000})
-    ranges[["coverage_percent", "precision_percent", "iou_percent"]] = (50.0, np.nan, np.nan)
-
-    for path in (
-        class_histogram(tmp_path / "shares.png", classes),
-        range_scores(tmp_path / "ranges.png", ranges),
-        class_histogram(tmp_path / "none.png", classes.assign(pixels_percent=np.nan)),
-    ):
-        assert np.asarray(Image.open(io.BytesIO(path.read_bytes()))).std() > 5

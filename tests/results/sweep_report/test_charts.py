@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from olivine.results.curve_figures import curves_with_bands
-from olivine.results.importance import Axis, Importance
 from olivine.results.inline_svg import INK, TEXT_SIZE, WIDTH, inline_svg, sheet, short_name
+
+from olivine.results.importance import Axis, Importance
 from olivine.results.sweep_report.charts import (
     MAX_BARS,
     ScoreAtCost,
