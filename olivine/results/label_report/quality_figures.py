@@ -57,7 +57,7 @@ def class_histogram(table: pd.DataFrame) -> Figure:
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter("{x:g}")
     axis.set_xlim(least * 0.8, 130)
-    axis.set_xlabel("share of the labelled (%), logarithmic")
+    axis.set_xlabel("share of the labelled (%)")
     _finish(axis)
     return figure
 
