@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from olivine.results.colours import ORANGE, POOR
 from olivine.results.importance import VaryingSetting
@@ -49,7 +49,7 @@ def parallel_coordinates(
     return Chart("settings", figure, text, AXIS_WIDTH_PX * len(dimensions) + 60)
 
 
-def _dimension(setting: VaryingSetting, order: Float[np.ndarray, " T"]) -> dict[str, Any]:
+def _dimension(setting: VaryingSetting, order: Int[np.ndarray, " T"]) -> dict[str, Any]:
     """Return an axis of parallel coordinates: few values at equal distances, numbers to scale."""
     label = _label(setting)
     numbers = setting.numbers()[order]
@@ -60,13 +60,13 @@ def _dimension(setting: VaryingSetting, order: Float[np.ndarray, " T"]) -> dict[
         names = {number: texts[list(numbers).index(number)] for number in known.tolist()}
         positions = np.where(absent, -1, np.searchsorted(known, numbers))
         ticks = [-1] * bool(absent.any()) + list(range(len(known)))
-        shown = [UNKNOWN if at < 0 else _tick(names[known[at]], setting) for at in ticks]
+        tick_texts = [UNKNOWN if at < 0 else _tick(names[known[at]], setting) for at in ticks]
         step = -(-len(ticks) // CATEGORIES_SHOWN)
         return {
             "label": label,
             "values": positions,
             "tickvals": ticks[::step],
-            "ticktext": shown[::step],
+            "ticktext": tick_texts[::step],
             "range": [min(ticks) - 0.1, max(ticks) + 0.1],
         }
     if setting.is_log:
