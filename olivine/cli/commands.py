@@ -1,13 +1,13 @@
 """What each command does: resolve the settings, hand the stage to its launcher, say what it left.
 
-Stages run through `ray_jobs`, imported only then, or in this process by
+`olivine.runners.launch` runs a stage over Ray, or in this process by
 `--set runtime.launcher=process`.
 """
 
 import sys
 from argparse import Namespace
 
-from olivine.cli.settings import OK, local_worker, open_tracker, resolve, say
+from olivine.cli.settings import OK, open_tracker, resolve, say
 
 
 def run(arguments: Namespace) -> int:
@@ -64,37 +64,19 @@ def _show(arguments: Namespace) -> int:
 
 
 def _pretrain(arguments: Namespace) -> int:
-    from olivine.training import pretrain as stage
+    from olivine.runners import launch
 
     experiment, runtime = resolve(arguments)
-    config, tracker = experiment.pretrained, open_tracker(runtime)
-    if runtime.launcher == "process":
-        result = stage.finished(config, runtime, tracker) or stage.pretrain(
-            config, runtime, local_worker(runtime), tracker
-        )
-    else:
-        from olivine.runners.on_ray.pretrain import pretrain_on_ray
-        from olivine.runners.on_ray.session import ray_session
-
-        with ray_session(runtime):
-            result = pretrain_on_ray(config, runtime, tracker)
+    result = launch.pretrain(experiment.pretrained, runtime, open_tracker(runtime))
     say(f"Weights: {runtime.out}/{result.weights}", "evaluate", arguments)
     return OK
 
 
 def _evaluate(arguments: Namespace) -> int:
-    from olivine.training import evaluate as stage
+    from olivine.runners import launch
 
     experiment, runtime = resolve(arguments)
-    tracker = open_tracker(runtime)
-    if runtime.launcher == "process":
-        result = stage.experiment(experiment, runtime, local_worker(runtime), tracker)
-    else:
-        from olivine.runners.on_ray.evaluate import evaluate_on_ray
-        from olivine.runners.on_ray.session import ray_session
-
-        with ray_session(runtime):
-            result = evaluate_on_ray(experiment, runtime, tracker)
+    result = launch.evaluate(experiment, runtime, open_tracker(runtime))
     for name, score in result.scores.items():
         sys.stdout.write(f"{name:28s} {score:6.2f} %\n")
     where = f"Run {result.key.fingerprint} in {runtime.store_uri()}"

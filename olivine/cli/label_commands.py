@@ -31,23 +31,12 @@ def label(arguments: Namespace) -> int:
 
 def _label(config: LabelConfig, runtime: Runtime, arguments: Namespace) -> int:
     from olivine.labels.config import Selection
+    from olivine.runners import launch
 
     selection = Selection(limit=arguments.limit, retry_failed=arguments.retry_failed)
     if arguments.dry_run:
         return _plan(config, runtime, selection, arguments)
-    tracker = open_tracker(runtime)
-    if runtime.launcher == "process":
-        from olivine.core.devices import choose_device
-        from olivine.labels import job as stage
-
-        device = choose_device(runtime.device)
-        result = stage.label(config, runtime, tracker, device=device, selection=selection)
-    else:
-        from olivine.runners.on_ray.label import label_on_ray
-        from olivine.runners.on_ray.session import ray_session
-
-        with ray_session(runtime):
-            result = label_on_ray(config, runtime, tracker, selection=selection)
+    result = launch.label(config, runtime, open_tracker(runtime), selection)
     say(str(result), "label" if result.num_postponed else "pretrain", arguments)
     return INCOMPLETE if result.num_failed else OK
 

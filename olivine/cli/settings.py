@@ -7,9 +7,9 @@ from pathlib import Path
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.spec import parse_settings, read_yaml
+from olivine.tracking.run_store import open_run_store
 from olivine.tracking.tracker import Tracker
 from olivine.training.config import EvaluateConfig
-from olivine.training.worker import LocalWorker
 
 OK, INCOMPLETE = 0, 1
 
@@ -39,18 +39,7 @@ def resolve(arguments: Namespace, default: str = "demo") -> tuple[EvaluateConfig
 
 def open_tracker(runtime: Runtime) -> Tracker:
     """Return the run store of the runtime, made if it is not there."""
-    from olivine.tracking.mlflow_backend.tracker import MlflowTracker
-
-    tracker = MlflowTracker(runtime.store_uri())
-    tracker.ensure_store()
-    return tracker
-
-
-def local_worker(runtime: Runtime) -> LocalWorker:
-    """Return this process as the only worker, on the device that the runtime names."""
-    from olivine.core.devices import choose_device
-
-    return LocalWorker(choose_device(runtime.device))
+    return open_run_store(runtime)
 
 
 def say(text: str, next_command: str, arguments: Namespace) -> None:

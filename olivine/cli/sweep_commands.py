@@ -88,12 +88,10 @@ def _roots(name: str, semantic_kitti: str) -> list[str]:
 def ask(question: Question, runtime: Runtime, tracker: Tracker, arguments: Namespace) -> int:
     """Run a question's missing trials, then show its table."""
     from olivine.cli.settings import INCOMPLETE, OK, say
-    from olivine.runners.on_ray.evaluate import trial as trial_function
-    from olivine.runners.on_ray.sweep import run_sweep
+    from olivine.runners import launch
 
-    outcome = run_sweep(
+    outcome = launch.sweep(
         question,
-        trial_function,
         runtime,
         tracker,
         limits=_limits(arguments),

@@ -40,14 +40,32 @@ def _row_names(text: str) -> list[str]:
 
 
 def question_of(arguments: Namespace, base: EvaluateConfig, runtime: Runtime) -> Question:
+    """Return the sweep that a command line asks for."""
+    chosen = choose_sweep(
+        arguments.name,
+        rows=_row_names(arguments.rows),
+        seeds=_seeds(arguments.seeds),
+        as_name=getattr(arguments, "as_name", ""),
+    )
+    return question_about(chosen, base, runtime)
+
+
+def choose_sweep(
+    sweep: str | Sweep, *, rows: Sequence[str] = (), seeds: Sequence[int] = (), as_name: str = ""
+) -> Sweep:
+    """Return a sweep with some of its rows, other seeds or another name; empty keeps its own.
+
+    `sweep` is a value, the name of one that is found, or the path of its file. Raises UserError for
+    a sweep or a row that there is not.
+    """
+    found = find_sweep(sweep) if isinstance(sweep, str) else sweep
+    return _named(found, as_name).only(rows, seeds)
+
+
+def question_about(chosen: Sweep, base: EvaluateConfig, runtime: Runtime) -> Question:
     """Return a sweep's trials; raise UserError for a bad point or labels that are missing."""
     from olivine.training import evaluate
     from olivine.training.pretrain import check_labels, run_key
-
-    chosen = _named(find_sweep(arguments.name), getattr(arguments, "as_name", "")).only(
-        _row_names(arguments.rows),
-        _seeds(arguments.seeds),
-    )
 
     def identify(config: EvaluateConfig) -> str:
         return evaluate.run_key(config, runtime).fingerprint

@@ -17,6 +17,7 @@ from olivine.core.errors import UserError
 from olivine.core.storage import Store
 from olivine.data.dataset import Dataset, Frames
 from olivine.data.datasets.semantic_kitti.layout import SEQUENCES, Listing, sequences_there
+from olivine.data.predictions import PredictionFormat
 
 
 class SemanticKitti(Dataset):
@@ -36,6 +37,12 @@ class SemanticKitti(Dataset):
     intensity_scale: float = 1.0
     intensity_offset: float = 1.0
     allow_partial: bool = False  # of a part of the data set: take the scans that are there
+
+    def prediction_format(self) -> PredictionFormat:
+        """Return SemanticKITTI's."""
+        from olivine.data.datasets.semantic_kitti.predictions import SemanticKittiPredictions
+
+        return SemanticKittiPredictions()
 
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the scans; names and sizes of all files of the split are checked, by listings.
