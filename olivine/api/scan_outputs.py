@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from olivine.core.errors import UserError
 from olivine.core.progress import Report
@@ -21,9 +21,9 @@ def embed(
     files: Sequence[str | Path] = (),
     split: str = "",
     data: "Dataset | Mapping[str, Any] | None" = None,
-    form: Literal["npz", "npy"] = "npz",
-    dtype: Literal["float32", "float16"] = "float32",
-    outside: Literal["nearest", "nan"] = "nearest",
+    form: str = "npz",
+    dtype: str = "float32",
+    outside: str = "nearest",
     runtime: Runtime | None = None,
     overwrite: bool = False,
     report: Report | None = None,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
@@ -20,7 +20,7 @@ def table(
     metrics: Sequence[str] = (),
     rows: Sequence[str] = (),
     baseline: str = "",
-    layout: Literal["long", "wide"] = "long",
+    layout: str = "long",
     out: str | Path = "runs",
     tracking_uri: str = "",
 ) -> "pd.DataFrame":

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ class PointEncoder:
         self,
         backbone: PretrainedBackbone,
         device: str = "auto",
-        outside: Literal["nearest", "nan"] = "nearest",
+        outside: str = "nearest",
     ):
         if outside not in ("nearest", "nan"):
             raise UserError(f"outside takes 'nearest' or 'nan'; it was given {outside!r}.")

@@ -172,9 +172,10 @@ def _segmenter(
     weights: dict[str, torch.Tensor],
     source: str,
 ) -> EvaluatedNetwork:
-    backbone, num_channels = _backbone_of(config.pretrained), config.pretrained.backbone
-    frozen = config.protocol == "linear_probe"
-    network = Segmenter(backbone, num_channels.num_channels, len(class_names), frozen)
+    num_channels, frozen = config.pretrained.backbone.num_channels, config.protocol != "finetune"
+    with torch.random.fork_rng(devices=[]):  # the head's first weights are replaced too
+        backbone = _backbone_of(config.pretrained)
+        network = Segmenter(backbone, num_channels, len(class_names), frozen)
     fit_weights(network, weights, source)
     return EvaluatedNetwork(network.eval(), config, class_names)
 

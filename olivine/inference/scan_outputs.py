@@ -6,7 +6,6 @@ One scan is in memory at a time. A start that was cut off goes on with the scans
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -22,8 +21,6 @@ from olivine.inference.networks import EvaluatedNetwork, PretrainedBackbone
 from olivine.inference.output_folder import OutputFolder, Written
 from olivine.inference.scan_sources import FileScans, ScanSource, SplitScans
 
-FeatureFile = Literal["npz", "npy"]
-FeatureType = Literal["float32", "float16"]
 FEATURE_FILES, FEATURE_TYPES = ("npz", "npy"), ("float32", "float16")
 AUTO = "auto"
 FORMATS = (LidarsegPredictions, SemanticKittiPredictions, ArrayPredictions)
@@ -34,9 +31,9 @@ def embed(
     scans: ScanSource,
     folder: str | Path,
     *,
-    form: FeatureFile = "npz",
-    dtype: FeatureType = "float32",
-    outside: Literal["nearest", "nan"] = "nearest",
+    form: str = "npz",
+    dtype: str = "float32",
+    outside: str = "nearest",
     device: str = "auto",
     overwrite: bool = False,
     report: Report | None = None,
@@ -194,7 +191,7 @@ def _format_of(form: str, class_names: tuple[str, ...]) -> PredictionFormat:
     return chosen
 
 
-def _as_type(features: np.ndarray, dtype: FeatureType) -> np.ndarray:
+def _as_type(features: np.ndarray, dtype: str) -> np.ndarray:
     cast = features.astype(dtype)
     if np.isinf(cast).any() and not np.isinf(features).any():
         largest = float(np.nanmax(np.abs(features)))
@@ -204,7 +201,7 @@ def _as_type(features: np.ndarray, dtype: FeatureType) -> np.ndarray:
     return cast
 
 
-def _feature_file(features: np.ndarray, scan: Scan, form: FeatureFile) -> bytes:
+def _feature_file(features: np.ndarray, scan: Scan, form: str) -> bytes:
     stream = io.BytesIO()
     if form == "npy":
         np.save(stream, features, allow_pickle=False)
