@@ -207,11 +207,12 @@ def test_a_gpu_that_is_not_there_and_words_that_are_no_device_are_told(backbone)
 def test_the_lines_of_the_documentation_give_features(finished: Finished, tiny_world: Path):
     """At most six lines, in a process of their own."""
     scan = next(tiny_world.glob("samples/LIDAR_TOP/*.bin"))
+    run, out = finished.pretrained(), str(finished.out)
     lines = f"""
 import numpy as np
 import olivine
 scan = np.fromfile({str(scan)!r}, np.float32).reshape(-1, 5)
-encoder = olivine.PointEncoder(olivine.load_backbone({finished.pretrained()!r}, out={str(finished.out)!r}))
+encoder = olivine.PointEncoder(olivine.load_backbone({run!r}, out={out!r}))
 print(encoder(scan).shape == (len(scan), {SMALL["pretrained.backbone.planes"][-1]}))
 """
     answer = subprocess.run(

@@ -314,7 +314,7 @@ def test_a_scan_that_changed_is_done_again(backbone, tmp_path):
 def test_a_file_that_somebody_else_left_is_not_taken_for_a_result(backbone, scan_files, tmp_path):
     scans = FileScans.of(scan_files)
     (tmp_path / f"{scans.names()[1]}.npz").write_bytes(b"mine")
-    with pytest.raises(UserError, match="and no olivine.json that says what made it"):
+    with pytest.raises(UserError, match=r"and no olivine\.json that says what made it"):
         embed(backbone, scans, tmp_path, device="cpu")
     assert (tmp_path / f"{scans.names()[1]}.npz").read_bytes() == b"mine"
     (tmp_path / NOTE).write_text("not JSON")
@@ -324,9 +324,9 @@ def test_a_file_that_somebody_else_left_is_not_taken_for_a_result(backbone, scan
 
 
 def test_two_processes_never_write_to_one_folder(backbone, scan_files, tmp_path):
-    with OutputFolder(tmp_path, {}).opened(["a"], ["b"]):
-        with pytest.raises(UserError, match="Another process is writing to"):
-            embed(backbone, FileScans.of(scan_files), tmp_path, device="cpu")
+    writing = OutputFolder(tmp_path, {}).opened(["a"], ["b"])
+    with writing, pytest.raises(UserError, match="Another process is writing to"):
+        embed(backbone, FileScans.of(scan_files), tmp_path, device="cpu")
     with pytest.raises(UserError, match="Cannot write below"):
         embed(backbone, FileScans.of(scan_files), scan_files[0] / "in a file", device="cpu")
 
