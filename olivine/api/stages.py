@@ -18,7 +18,12 @@ from olivine.experiments.limits import Limits
 from olivine.experiments.question import choose_sweep, question_about
 from olivine.experiments.sweep import Sweep
 from olivine.labels.config import EVERY_NEW_IMAGE, Selection
-from olivine.runners import launch
+from olivine.runners.launch import (
+    launch_evaluation,
+    launch_labelling,
+    launch_pretraining,
+    launch_sweep,
+)
 from olivine.tracking.run_store import open_run_store
 from olivine.training.config import EvaluateConfig, label_configs
 
@@ -61,7 +66,7 @@ def label(
     pretrained, runtime = resolved_pretraining(experiment, settings, runtime)
     tracker = open_run_store(runtime)
     configs = label_configs(pretrained)
-    return tuple(launch.label(config, runtime, tracker, selection) for config in configs)
+    return tuple(launch_labelling(config, runtime, tracker, selection) for config in configs)
 
 
 def pretrain(
@@ -77,7 +82,7 @@ def pretrain(
     can mend.
     """
     pretrained, runtime = resolved_pretraining(experiment, settings, runtime)
-    return launch.pretrain(pretrained, runtime, open_run_store(runtime))
+    return launch_pretraining(pretrained, runtime, open_run_store(runtime))
 
 
 def evaluate(
@@ -91,7 +96,7 @@ def evaluate(
     Arguments and errors are those of `pretrain`. The result holds the scores in percent.
     """
     config, runtime = resolved(experiment, settings, runtime)
-    return launch.evaluate(config, runtime, open_run_store(runtime))
+    return launch_evaluation(config, runtime, open_run_store(runtime))
 
 
 def run_sweep(
@@ -120,4 +125,4 @@ def run_sweep(
     config, runtime = resolved(experiment or chosen.recipe, settings, runtime)
     question = question_about(chosen, config, runtime)
     tracker = open_run_store(runtime)
-    return launch.sweep(question, runtime, tracker, limits=limits, force=force, say=say)
+    return launch_sweep(question, runtime, tracker, limits=limits, force=force, say=say)

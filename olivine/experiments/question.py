@@ -1,7 +1,6 @@
 """A sweep ready to be asked: found by its name, its rows chosen, its trials expanded."""
 
 import re
-from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
 from olivine.experiments.plan import SweepPlan
+from olivine.experiments.requests import SweepRequest
 from olivine.experiments.sweep import Sweep, Trial, expand, point_of
 from olivine.experiments.sweep_files import find_sweep
 from olivine.training.config import EvaluateConfig
@@ -35,17 +35,10 @@ class Question:
         return SweepPlan.of(self.sweep, self.trials, self.base)
 
 
-def _row_names(text: str) -> list[str]:
-    return [row.strip() for row in text.split(";") if row.strip()]
-
-
-def question_of(arguments: Namespace, base: EvaluateConfig, runtime: Runtime) -> Question:
-    """Return the sweep that a command line asks for."""
+def question_of(request: SweepRequest, base: EvaluateConfig, runtime: Runtime) -> Question:
+    """Return the question of a request; raise UserError as `choose_sweep` and `question_about`."""
     chosen = choose_sweep(
-        arguments.name,
-        rows=_row_names(arguments.rows),
-        seeds=_seeds(arguments.seeds),
-        as_name=getattr(arguments, "as_name", ""),
+        request.name, rows=request.rows, seeds=request.seeds, as_name=request.as_name
     )
     return question_about(chosen, base, runtime)
 
@@ -100,12 +93,3 @@ def _named(chosen: Sweep, name: str) -> Sweep:
         raise UserError(f"--as takes letters, digits, _ and -; it was given {name!r}.")
     changes = {"name": name, "published": chosen.published or chosen.name}
     return chosen.model_copy(update=changes)
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        return [int(seed) for seed in text.split(",") if seed.strip()]
-    except ValueError:
-        raise UserError(
-            f"--seeds takes whole numbers such as 0,1,2; it was given {text!r}."
-        ) from None

@@ -192,7 +192,8 @@ def _format_of(form: str, class_names: tuple[str, ...]) -> PredictionFormat:
 
 
 def _as_type(features: np.ndarray, dtype: str) -> np.ndarray:
-    cast = features.astype(dtype)
+    with np.errstate(over="ignore"):  # it is told below
+        cast = features.astype(dtype)
     if np.isinf(cast).any() and not np.isinf(features).any():
         largest = float(np.nanmax(np.abs(features)))
         raise UserError(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NO_LIMITS = Limits()
 
 
-def label(
+def launch_labelling(
     config: LabelConfig,
     runtime: Runtime,
     tracker: Tracker,
@@ -41,7 +41,9 @@ def label(
         return label_on_ray(config, runtime, tracker, selection=selection)
 
 
-def pretrain(config: PretrainConfig, runtime: Runtime, tracker: Tracker) -> "PretrainResult":
+def launch_pretraining(
+    config: PretrainConfig, runtime: Runtime, tracker: Tracker
+) -> "PretrainResult":
     """Pretrain, or return what a finished run of the same settings and data left."""
     if runtime.launcher == "process":
         from olivine.runners.in_process import pretrain_here
@@ -54,7 +56,9 @@ def pretrain(config: PretrainConfig, runtime: Runtime, tracker: Tracker) -> "Pre
         return pretrain_on_ray(config, runtime, tracker)
 
 
-def evaluate(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> "EvaluateResult":
+def launch_evaluation(
+    config: EvaluateConfig, runtime: Runtime, tracker: Tracker
+) -> "EvaluateResult":
     """Evaluate after the pretraining that it needs; what is finished is returned as it is."""
     if runtime.launcher == "process":
         from olivine.runners.in_process import evaluate_here
@@ -67,7 +71,7 @@ def evaluate(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> "Eva
         return evaluate_on_ray(config, runtime, tracker)
 
 
-def sweep(
+def launch_sweep(
     question: "Question",
     runtime: Runtime,
     tracker: Tracker,

@@ -7,7 +7,7 @@ import pytest
 
 from olivine.core.runtime import Runtime
 from olivine.experiments.recipes import demo_random
-from olivine.runners import launch
+from olivine.runners.launch import launch_evaluation
 from olivine.tracking.run_store import open_run_store
 from olivine.training.config import EvaluateConfig
 from olivine.training.evaluate import EvaluateResult
@@ -54,7 +54,7 @@ def finished(tiny_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Fini
     finetune = config.override({"protocol": "finetune", "head_lr": 0.5})
     return Finished(
         runtime,
-        launch.evaluate(config, runtime, tracker),
-        launch.evaluate(finetune, runtime, tracker),
+        launch_evaluation(config, runtime, tracker),
+        launch_evaluation(finetune, runtime, tracker),
         config,
     )
