@@ -8,16 +8,18 @@ from olivine.core.buckets import is_bucket
 from olivine.core.errors import UserError, nearest
 from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
-from olivine.inference.networks import BACKBONE_FILE
+from olivine.inference.networks import BACKBONE_FILE, CHECKPOINTS
 from olivine.tracking.run_store import existing_run_store
 from olivine.tracking.store_uri import shown
 from olivine.tracking.tracker import FAILURE, Columns, RunRecord, Tracker
+from olivine.training.checkpoints import Checkpoints
 from olivine.training.finished_runs import OUT
 
 FINISHED = "FINISHED"
 CONFIG_FILE = "config.yaml"  # among the files that the store keeps with a run
 _AS_URI = re.compile(r"runs:/([0-9a-f]+)(/backbone)?")
 _COLUMNS = Columns(settings=(), metrics=(), tags=(OUT, FAILURE))
+_NUM_DIGITS = 12  # of a fingerprint
 _MOST_NAMED = 5  # runs in a sentence
 
 
@@ -62,9 +64,8 @@ def files_of_run(reference: str, runtime: Runtime) -> BackboneFile | EvaluationF
     if run.key.stage == "pretrain":
         return _backbone_file(run, tracker, folders)
     for folder in folders:
-        store = Store(folder)
-        if _has(store, ""):
-            return EvaluationFolder(store, tracker.read_text(run.run_id, CONFIG_FILE))
+        if _has_checkpoints(Store(folder)):
+            return EvaluationFolder(Store(folder), tracker.read_text(run.run_id, CONFIG_FILE))
     raise _files_gone(run, folders)
 
 
@@ -72,10 +73,7 @@ def find_run(reference: str, tracker: Tracker, store_name: str) -> RunRecord:
     """Return the finished run that a person means; raise UserError if there is not just one."""
     match = _AS_URI.fullmatch(reference)
     wanted = match.group(1) if match else reference
-    runs = tracker.records(columns=_COLUMNS)
-    found = [run for run in runs if run.run_id == wanted]
-    found = found or [run for run in runs if run.key.fingerprint == wanted]
-    found = found or [run for run in runs if _begins(run, wanted)]
+    runs, found = _called(wanted, tracker)
     if not found:
         known = [run.key.fingerprint for run in runs]
         raise UserError(
@@ -101,6 +99,18 @@ def find_run(reference: str, tracker: Tracker, store_name: str) -> RunRecord:
     alike = [run for run in runs if (run.key.stage, run.key.fingerprint) == (stage, fingerprint)]
     exact = [run for run in alike if run.run_id == wanted]
     return _finished(exact or alike, reference)
+
+
+def _called(wanted: str, tracker: Tracker) -> tuple[list[RunRecord], list[RunRecord]]:
+    """Return the runs that were read, newest first, and those of them that are meant."""
+    if len(wanted) == _NUM_DIGITS:  # a store with many runs need not give all of them
+        runs = tracker.records(fingerprints=[wanted], columns=_COLUMNS)
+        if runs:
+            return runs, [run for run in runs if run.key.fingerprint == wanted]
+    runs = tracker.records(columns=_COLUMNS)
+    found = [run for run in runs if run.run_id == wanted]
+    found = found or [run for run in runs if run.key.fingerprint == wanted]
+    return runs, found or [run for run in runs if _begins(run, wanted)]
 
 
 def _finished(runs: list[RunRecord], reference: str) -> RunRecord:
@@ -144,9 +154,16 @@ def _backbone_file(run: RunRecord, tracker: Tracker, folders: list[str]) -> Back
 
 
 def _has(store: Store, name: str) -> bool:
-    """Say whether a file is there, or any file; a place out of reach has none."""
+    """Say whether a file is there; a place out of reach has none."""
     with contextlib.suppress(UserError):
-        return store.exists(name) if name else bool(store.sizes_and_times())
+        return store.exists(name)
+    return False
+
+
+def _has_checkpoints(store: Store) -> bool:
+    """Say whether weights are there: a reused evaluation's folder has its predictions alone."""
+    with contextlib.suppress(UserError):
+        return bool(Checkpoints(store, CHECKPOINTS).steps())
     return False
 
 

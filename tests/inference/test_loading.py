@@ -12,6 +12,7 @@ from olivine.core.storage import Store
 from olivine.experiments.plan import SweepPlan
 from olivine.inference import load_backbone, load_segmenter
 from olivine.inference.runs import find_run
+from olivine.runners.launch import launch_evaluation
 from olivine.tracking.run_store import open_run_store
 from olivine.tracking.tracker import NullTracker, RunKey, RunRecord, Tracker
 from olivine.training.config import PretrainConfig
@@ -144,17 +145,33 @@ def test_weights_that_changed_since_are_told(moved):
             load_segmenter(source, out=moved.out)
 
 
+def test_an_evaluation_that_another_out_reused_has_its_weights_where_they_are(finished, tmp_path):
+    """What is copied for a reused evaluation are its predictions alone."""
+    uri = f"sqlite:///{finished.out}/mlflow.db"
+    runtime = finished.runtime.override({"out": str(tmp_path), "tracking_uri": uri})
+    reused = launch_evaluation(finished.probe_config, runtime, open_run_store(runtime))
+    assert reused == finished.probe
+    assert (tmp_path / reused.predictions).exists()
+    network = load_segmenter(reused.key.fingerprint, out=tmp_path, tracking_uri=uri)
+    expected = load_segmenter(reused.key.fingerprint, out=finished.out)
+    assert network.weights_sha256() == expected.weights_sha256()
+
+
 def test_weights_that_are_gone_are_told(moved, finished):
     for path in [*moved.out.rglob("step_*.pt")]:
         path.unlink()
     with pytest.raises(UserError, match="its checkpoints are gone"):
-        load_segmenter(moved.probe.key.fingerprint, out=moved.out)
+        load_segmenter(moved.out / "evaluated" / moved.probe.key.fingerprint)
     hidden = finished.out.with_name("hidden")
     finished.out.rename(hidden)
     shutil.rmtree(moved.out / "pretrained")
     try:
-        with pytest.raises(UserError, match=r"The weights of run .* are not in .*runtime\.out"):
-            load_backbone(moved.pretrained(), out=moved.out)
+        for load, run in (
+            (load_backbone, moved.pretrained()),
+            (load_segmenter, moved.probe.key.fingerprint),
+        ):
+            with pytest.raises(UserError, match=r"The weights of run .* are not in .*runtime\.out"):
+                load(run, out=moved.out)
     finally:
         hidden.rename(finished.out)
 
