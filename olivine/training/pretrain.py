@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from olivine.core.errors import UserError
@@ -47,9 +48,9 @@ class PretrainResult:
 
 
 class PretrainSettings(Spec):
-    """Gives a pretraining's settings the names they have within an experiment."""
+    """A pretraining's settings under the names that they have within an experiment."""
 
-    pretrained: PretrainConfig
+    pretrained: PretrainConfig = Field(description="Settings of the pretraining.")
 
 
 def finished(config: PretrainConfig, runtime: Runtime, tracker: Tracker) -> PretrainResult | None:

@@ -24,7 +24,12 @@ class Clustering(Part):
         "hdbscan": "olivine.data.clusterings.hdbscan:Hdbscan",
     }
 
-    num_keyframes_ahead: int = Field(default=1, ge=0)  # of the scan to compare with; 0: itself
+    num_keyframes_ahead: int = Field(
+        default=1,
+        ge=0,
+        description="Keyframes between a scan and the one it is compared with; 0 is the scan "
+        "itself.",
+    )
 
     @property
     def identity(self) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
 from olivine.core.devices import usable
 from olivine.core.errors import UserError
 from olivine.core.parts import Part
@@ -61,18 +63,24 @@ class Teacher(Part):
 
 
 class PretrainedTeacher(Teacher):
-    """A teacher whose weights come from a file, known by its content wherever it lies.
+    """A teacher whose weights come from a file and are identified by the file's content.
 
-    `weights` is the file's path. `precision` is what a GPU computes with; a CPU takes bfloat16 if
-    it has instructions for it (AVX512-BF16, AMX), and float32 otherwise. `compile` runs the network
-    through torch.compile, a minute or more at the start for a shorter step: it changes rounding
-    alone, as another processor does, so no fingerprint of a pretraining has it.
+    `compile` changes the results' rounding alone, as another processor does, so no fingerprint
+    contains it.
     """
 
     places: ClassVar[frozenset[str]] = frozenset({"weights", "compile"})
-    weights: str = ""
-    precision: Literal["float32", "float16", "bfloat16"] = "float32"
-    compile: bool = False
+    weights: str = Field(default="", description="Path of the file of weights.")
+    precision: Literal["float32", "float16", "bfloat16"] = Field(
+        default="float32",
+        description="Number format of its products on a GPU; a CPU takes bfloat16 if it has "
+        "instructions for it, and float32 otherwise.",
+    )
+    compile: bool = Field(
+        default=False,
+        description="Whether torch.compile is used: a minute or more at the start for shorter "
+        "steps.",
+    )
 
     @property
     @abstractmethod
