@@ -5,7 +5,6 @@ The pieces here know nothing of where they run. `label` puts them together in on
 """
 
 import contextlib
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from olivine.core.errors import UserError
+from olivine.core.hashing import combined_hash
 from olivine.core.progress import Progress, Report, Silence
 from olivine.core.runtime import Runtime
 from olivine.data.dataset import Frames
@@ -214,8 +214,7 @@ def open_job(config: LabelConfig, runtime: Runtime) -> LabelJob:
 
 def run_fingerprint(config: LabelConfig, job: LabelJob) -> str:
     """Return 12 hex digits of everything that decides the labels, and nothing else."""
-    parts = (config.fingerprint(), job.frames.fingerprint, job.labeller.identity)
-    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:12]
+    return combined_hash(config.fingerprint(), job.frames.fingerprint, job.labeller.identity)
 
 
 class _IncompleteError(Exception):

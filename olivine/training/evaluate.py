@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from olivine.core.collectives import sum_over_workers
 from olivine.core.devices import autocast
 from olivine.core.errors import UserError
-from olivine.core.hashing import identity, seeded
+from olivine.core.hashing import combined_hash, seeded
 from olivine.core.progress import Progress, Report
 from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
@@ -106,7 +106,7 @@ def run_key(config: EvaluateConfig, runtime: Runtime) -> RunKey:
     root, cache = runtime.data_path(), runtime.cache_path()
     prints = [dataset.open(root, cache).fingerprint for dataset in (config.train, config.val)]
     pretrained = pretraining.run_key(config.pretrained, config.pretrained.data.open(root, cache))
-    return RunKey("evaluate", identity(config.fingerprint(), pretrained.fingerprint, *prints))
+    return RunKey("evaluate", combined_hash(config.fingerprint(), pretrained.fingerprint, *prints))
 
 
 def evaluate(

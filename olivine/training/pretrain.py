@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from olivine.core.errors import UserError
-from olivine.core.hashing import identity, seeded
+from olivine.core.hashing import combined_hash, seeded
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
@@ -127,7 +127,7 @@ def run_key(config: PretrainConfig, frames: Frames) -> RunKey:
     teaches = config.teacher and config.method.uses_pixels and config.num_epochs
     teacher = config.teacher.identity if config.teacher and teaches else ""
     made = (labels, *filter(None, (segments, clusters, teacher, config.backbone.identity)))
-    return RunKey("pretrain", identity(config.fingerprint(), frames.fingerprint, *made))
+    return RunKey("pretrain", combined_hash(config.fingerprint(), frames.fingerprint, *made))
 
 
 def check_labels(config: PretrainConfig, runtime: Runtime) -> None:

@@ -16,7 +16,7 @@ from olivine.core.errors import UserError
 from olivine.data.dataset import Frames
 from olivine.data.records import IGNORE
 from olivine.labels.labeller import ImageLabeller, Labeller
-from olivine.models.weights import identity
+from olivine.models.weights import weights_identity
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +69,7 @@ class SamSegments(Labeller):
     @property
     def identity(self) -> str:
         """Settings, version and weights together, wherever the weights lie."""
-        return self.identity_of(identity(self.segmenter))
+        return self.identity_of(weights_identity(self.segmenter))
 
     @property
     def class_names(self) -> tuple[str, ...]:

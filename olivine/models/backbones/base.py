@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from olivine.core.parts import Part
-from olivine.models.weights import identity
+from olivine.models.weights import weights_identity
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,7 @@ class Backbone(Part):
     @property
     def identity(self) -> str:
         """The SHA-256 of the weights it starts from; empty for random ones."""
-        return identity(self.weights) if self.weights else ""
+        return weights_identity(self.weights) if self.weights else ""
 
     @property
     @abstractmethod

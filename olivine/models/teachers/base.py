@@ -10,7 +10,7 @@ from pydantic import Field
 from olivine.core.devices import usable
 from olivine.core.errors import UserError
 from olivine.core.parts import Part
-from olivine.models.weights import identity, locate
+from olivine.models.weights import locate, weights_identity
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +91,7 @@ class PretrainedTeacher(Teacher):
     def identity(self) -> str:
         """The SHA-256 of the weights; raise UserError if there are none."""
         self.weights_path()
-        return identity(self.weights)
+        return weights_identity(self.weights)
 
     def weights_path(self) -> Path:
         """Return where the weights lie; raise UserError if none are named or there."""

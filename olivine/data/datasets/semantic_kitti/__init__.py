@@ -6,7 +6,6 @@
 An evaluation data set: no images and no poses are read. The LiDAR's x points forward, y left.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -14,6 +13,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from olivine.core.errors import UserError
+from olivine.core.hashing import text_hash
 from olivine.core.storage import Store
 from olivine.data.dataset import Dataset, Frames
 from olivine.data.datasets.semantic_kitti.layout import SEQUENCES, Listing, sequences_there
@@ -74,7 +74,7 @@ class SemanticKitti(Dataset):
             self.intensity_scale,
             self.intensity_offset,
             self.split != "test",
-            hashlib.sha256(json.dumps(num_points).encode()).hexdigest()[:16],
+            text_hash(json.dumps(num_points), 16),
         )
 
     def _sequences(self, store: Store) -> list[str]:

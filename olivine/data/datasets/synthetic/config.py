@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 from pydantic import Field
 
+from olivine.core.hashing import text_hash
 from olivine.core.spec import Spec
 
 # The official names of v1.0-mini: only with all ten does nuscenes-devkit's evaluation run. The
@@ -83,4 +84,4 @@ def generator(seed: int, *names: object) -> np.random.Generator:
 
 def token(*names: object) -> str:
     """Return 32 hex digits that stand for these names, as nuScenes' tokens look."""
-    return hashlib.sha256("/".join(str(name) for name in names).encode()).hexdigest()[:32]
+    return text_hash("/".join(str(name) for name in names), 32)

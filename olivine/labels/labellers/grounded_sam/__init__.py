@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from olivine.data.dataset import Frames
 from olivine.labels.labeller import ImageLabeller, Labeller
 from olivine.labels.labellers.grounded_sam.detection_rules import DetectionRules
-from olivine.models.weights import identity
+from olivine.models.weights import weights_identity
 
 if TYPE_CHECKING:
     import torch
@@ -65,9 +65,9 @@ class GroundedSam(DetectionRules, Labeller):
         Published weights are known without reading them, so a machine that only trains needs
         none. The text encoder is part of the detector where the engine is `transformers`.
         """
-        weights = [identity(self.detector), identity(self.segmenter)]
+        weights = [weights_identity(self.detector), weights_identity(self.segmenter)]
         if self.engine == "packages":
-            weights.append(identity(self.text_encoder))
+            weights.append(weights_identity(self.text_encoder))
         return self.identity_of(*weights)
 
     @property
