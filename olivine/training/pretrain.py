@@ -53,17 +53,19 @@ class PretrainSettings(Spec):
     pretrained: PretrainConfig = Field(description="Settings of the pretraining.")
 
 
-def finished(config: PretrainConfig, runtime: Runtime, tracker: Tracker) -> PretrainResult | None:
-    """Return what an earlier run of the same pretraining left, if it finished."""
-    key = run_key(config, config.data.open(runtime.data_path(), runtime.cache_path()))
+def finished(
+    config: PretrainConfig, frames: Frames, runtime: Runtime, tracker: Tracker
+) -> PretrainResult | None:
+    """Return what a finished run of the same pretraining left, or None."""
+    key = run_key(config, frames)
     if done_before(key, runtime, tracker, [weights_name(key)]):
         return PretrainResult(key, weights_name(key), 0)
     return None
 
 
-def start_anew(config: PretrainConfig, runtime: Runtime, tracker: Tracker) -> None:
-    """Forget the checkpoints of a finished run that is to be run again (`not_before_s`)."""
-    key = run_key(config, config.data.open(runtime.data_path(), runtime.cache_path()))
+def start_anew(config: PretrainConfig, frames: Frames, runtime: Runtime, tracker: Tracker) -> None:
+    """Delete the checkpoints of a finished run that is to be run again (`not_before_s`)."""
+    key = run_key(config, frames)
     if runtime.not_before_s and tracker.finished(key):
         _checkpoints(key, runtime).clear()
 
@@ -74,16 +76,19 @@ def pretrain(
     worker: Worker,
     tracker: Tracker,
     report: Report | None = None,
+    *,
+    frames: Frames | None = None,
 ) -> PretrainResult:
-    """Train, or go on training, and leave the backbone's weights below `runtime.out`.
+    """Train, or go on training, and write the backbone's weights below `runtime.out`.
 
-    The same call after a crash goes on from the newest checkpoint. Every worker of a run calls
-    it; only the first should have a tracker that remembers. With `runtime.probe_every_epochs` the
-    weights of the epoch that the probe found best are left beside as `backbone_best.pt`; an
-    evaluation takes the last ones all the same. Raises UserError for missing data or labels and
-    for a loss that is not finite.
+    `frames` is the opened data set; without it, it is opened here. The same call after a crash
+    goes on from the newest checkpoint. Every worker of a run calls it; only the first should have
+    a tracker that records. With `runtime.probe_every_epochs` the weights of the epoch with the
+    best probe score are written beside them as `backbone_best.pt`; an evaluation takes the last
+    ones all the same. Raises UserError for missing data or labels and for a loss that is not
+    finite.
     """
-    frames = config.data.open(runtime.data_path(), runtime.cache_path())
+    frames = frames or open_frames(config, runtime)
     key = run_key(config, frames)
     data = PretrainData.open(config, runtime, frames)
     _keeps_maps(config, runtime)
@@ -130,13 +135,17 @@ def run_key(config: PretrainConfig, frames: Frames) -> RunKey:
     return RunKey("pretrain", combined_hash(config.fingerprint(), frames.fingerprint, *made))
 
 
+def open_frames(config: PretrainConfig, runtime: Runtime) -> Frames:
+    """Return the frames that a pretraining reads; raise UserError if they are not there."""
+    return config.data.open(runtime.data_path(), runtime.cache_path())
+
+
 def check_labels(config: PretrainConfig, runtime: Runtime) -> None:
     """Raise UserError if weak labels or segments that this pretraining reads were never made.
 
-    So it does where the teacher's maps were to be kept of images that differ by chance.
+    It also raises where the teacher's maps are to be kept and images differ by chance.
     """
-    frames = config.data.open(runtime.data_path(), runtime.cache_path())
-    PretrainData.open(config, runtime, frames)
+    PretrainData.open(config, runtime, open_frames(config, runtime))
     _keeps_maps(config, runtime)
 
 
