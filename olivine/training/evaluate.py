@@ -31,7 +31,7 @@ from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import EvaluateConfig
 from olivine.training.experiment_data import ExperimentData
 from olivine.training.finished_runs import OUT, done_before, one_at_a_time
-from olivine.training.loop import Training, device_hours_of
+from olivine.training.loop import Trainer, device_hours_of
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.segmentation import (
     class_iou,
@@ -148,8 +148,8 @@ def evaluate(
     with tracker.run(key, _run_name(config), config, tags) as run:
         run.log_dataset(config.train.kind, train.fingerprint, str(train.root), "train")
         run.log_dataset(config.val.kind, val.fingerprint, str(val.root), "val")
-        training = _training(config, runtime, worker, model, train)
-        training.train(_checkpoints(key, runtime), run, report)
+        trainer = _trainer(config, runtime, worker, model, train)
+        trainer.train(_checkpoints(key, runtime), run, report)
         counts, first = _validate(config, runtime, worker, model.eval(), val)
         scores = named_scores(counts.sum(0), val.class_names, config.absent)
         run.log_metrics({f"{SCORE}{name}": value for name, value in scores.items()}, 0)
@@ -200,9 +200,9 @@ def _build(
         )
 
 
-def _training(
+def _trainer(
     config: EvaluateConfig, runtime: Runtime, worker: Worker, model: Segmenter, train: Frames
-) -> Training:
+) -> Trainer:
     schedule = Schedule(
         len(train),
         config.batch_frames,
@@ -233,14 +233,12 @@ def _training(
             values["lovasz"] = config.lovasz_weight * lovasz_softmax(logits, truth)
         return torch.stack(list(values.values())).sum(), values
 
-    return Training(
-        save_every=runtime.save_every_steps,
-        name="probe" if model.frozen else "finetune",
-        module=model,
-        wrapped=wrapped,
+    return Trainer(
+        "probe" if model.frozen else "finetune",
+        model,
+        wrapped,
         loss_of=loss_of,
         settings=config.optimiser,
-        precision=config.precision,
         optimiser=config.optimiser.build(groups),
         schedule=schedule,
         batches=lambda start: training_batches(
@@ -252,6 +250,8 @@ def _training(
             feed=worker.feed,
         ),
         worker=worker,
+        precision=config.precision,
+        save_every=runtime.save_every_steps,
     )
 
 

@@ -30,7 +30,7 @@ from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training.checkpoints import Checkpoints, load_state, save_state
 from olivine.training.config import PretrainConfig
 from olivine.training.finished_runs import OUT, done_before
-from olivine.training.loop import LossOf, Training
+from olivine.training.loop import LossOf, Trainer, TrainingHooks
 from olivine.training.pretrain_data import PretrainData
 from olivine.training.probe import PROBE_MIOU, PretrainingProbe
 from olivine.training.worker import Worker
@@ -45,6 +45,39 @@ class PretrainResult:
     key: RunKey
     weights: str  # name of the file below `runtime.out`
     num_steps: int  # done now; 0 if everything was there
+
+
+@dataclass(frozen=True)
+class PretrainHooks(TrainingHooks):
+    """Counts the classes of the first epoch, and scores the features after an epoch."""
+
+    objective: Objective
+    probe: PretrainingProbe | None
+    class_names: Sequence[str]  # of the weak labels
+    runtime: Runtime
+
+    best_by = PROBE_MIOU
+
+    def state_metrics(self) -> dict[str, Tensor]:
+        """Return what the method's terms say of their state."""
+        return self.objective.state_metrics()
+
+    def end_epoch(self) -> None:
+        """Complete the class counts of the first epoch."""
+        self.objective.census.close()
+
+    def measure(self, epoch: int) -> dict[str, float]:
+        """Return the probe's score if it is this epoch's turn."""
+        return self.probe.after_epoch(epoch) if self.probe else {}
+
+    def before_save(self) -> None:
+        """Bring the class counts of all workers to the first one, which saves them."""
+        self.objective.census.join()
+
+    def check(self) -> None:
+        """Raise UserError if a class of the weak labels had no point in the first epoch."""
+        if ABSENT_CLASSES not in self.runtime.allow:
+            self.objective.census.require_classes(self.class_names)
 
 
 class PretrainSettings(Spec):
@@ -104,9 +137,9 @@ def pretrain(
         store, num_steps, last_step = Store(runtime.out), 0, 0
         checkpoints = _checkpoints(key, runtime)
         if config.num_epochs:
-            training = _training(config, runtime, worker, model, data, probe=probe)
-            last_step = training.schedule.steps_per_epoch * config.num_epochs
-            num_steps = training.train(checkpoints, run, report)
+            trainer = _trainer(config, runtime, worker, model, data, probe=probe)
+            last_step = trainer.schedule.steps_per_epoch * config.num_epochs
+            num_steps = trainer.train(checkpoints, run, report)
         best = probe.conclude(checkpoints, run, num_steps, last_step) if probe else None
         if worker.rank == 0:
             save_weights(store, weights_name(key), model.backbone.state_dict(), config)
@@ -209,7 +242,7 @@ def fit_weights(backbone: nn.Module, weights: Mapping[str, Tensor], source: str)
         raise UserError(f"The weights {source} do not fit this backbone: {problem}") from None
 
 
-def _training(
+def _trainer(
     config: PretrainConfig,
     runtime: Runtime,
     worker: Worker,
@@ -217,7 +250,7 @@ def _training(
     data: PretrainData,
     *,
     probe: PretrainingProbe | None,
-) -> Training:
+) -> Trainer:
     schedule = Schedule(
         len(data.frames),
         config.batch_frames,
@@ -248,12 +281,12 @@ def _training(
         model.kept_maps = _teacher_maps(config, runtime, worker, samples, data.frames)
     if runtime.recompute_activations:
         recompute_activations(model.backbone, config.backbone.kind)
-    wrapped, objective = worker.wrap(model.train()), model.objective
+    wrapped = worker.wrap(model.train())
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return Training(
-        name="pretrain",
-        module=model,
-        wrapped=wrapped,
+    return Trainer(
+        "pretrain",
+        model,
+        wrapped,
         loss_of=_with_enough_pairs(loss_function(wrapped, config, worker), model, config, runtime),
         settings=config.optimiser,
         optimiser=config.optimiser.build([{"params": trainable}]),
@@ -268,14 +301,9 @@ def _training(
             read_maps=model.kept_maps.read if model.kept_maps else None,
         ),
         worker=worker,
-        state_metrics=objective.state_metrics,
-        end_epoch=objective.census.close,
-        after_epoch=probe.after_epoch if probe else lambda epoch: {},
-        best_by=PROBE_MIOU,
-        before_save=objective.census.join,
         precision=config.precision,
         save_every=runtime.save_every_steps,
-        check=lambda: _check_classes(objective, data.class_names, runtime),
+        hooks=PretrainHooks(model.objective, probe, data.class_names, runtime),
     )
 
 
@@ -322,11 +350,6 @@ def _with_enough_pairs(
         return losses
 
     return guarded
-
-
-def _check_classes(objective: Objective, class_names: Sequence[str], runtime: Runtime) -> None:
-    if ABSENT_CLASSES not in runtime.allow:
-        objective.census.require_classes(class_names)
 
 
 def loss_function(module: nn.Module, config: PretrainConfig, worker: Worker) -> LossOf:
