@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
+from tests.support.tracked_files import tracked
 
 PACKAGES = ("olivine", "ray_jobs")
 # The README's commands, to the letter; .ci/run runs all but the demo.
@@ -53,17 +54,6 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*pip, "--target", str(target), str(wheel)], check=True)
     return {**os.environ, "PYTHONPATH": str(target), "INSTALLED": str(target)}
-
-
-def tracked(*folders: str) -> set[str]:
-    """Return the files of these folders that belong to the project."""
-    answer = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *folders],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if answer.returncode:
-        pytest.skip("not a git checkout")
-    return {name for name in answer.stdout.splitlines() if (ROOT / name).exists()}
 
 
 def metadata(wheel: Path) -> Message:

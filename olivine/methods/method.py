@@ -69,7 +69,7 @@ class Method(Spec):
 
     `student_momentum` is the share of the slowly moving copy of the student kept per step, where a
     term needs one. `ignored_as_class` treats pixels without a label as one more class, as the
-    official code does (METHOD §2.5); otherwise they take part in no term that looks at classes.
+    official code does (method.md §2.5); otherwise they take part in no term that looks at classes.
     """
 
     terms: dict[str, Term]
