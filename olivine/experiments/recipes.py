@@ -111,7 +111,7 @@ def olivine_next() -> EvaluateConfig:
     Everything but the method is `olivine`'s, so that a comparison is of the methods alone.
 
     Expected: on the synthetic world a better mean than `olivine` by linear probe, in four of five
-    seeds, which does not decide it (README, "Methods"); never run on nuScenes.
+    seeds, which does not decide it (docs/results.md); never run on nuScenes.
     Takes: as `olivine`; the term's cost is a product of all pairs with the classes' means.
     Commands: `olivine label olivine_next`, `olivine pretrain olivine_next`,
     `olivine evaluate olivine_next`, each with your `--set runtime.data_root=...`.
