@@ -2,11 +2,12 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 FENCE = re.compile(r"^```(?:bash|sh)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 VARIABLE = re.compile(r"^([A-Z]+)=\"([^\"]*)\"", re.MULTILINE)
+GROUPS = {"data", "weights"}  # commands of two words
 PROGRAM = re.compile(r"^(?:\S*/)?olivine$|^ray_jobs\.\w+$")
 
 
@@ -19,29 +20,30 @@ class Command:
 
     @property
     def name(self) -> str:
-        """The command, such as "sweep" or "label report"."""
-        return "label report" if self.words[:2] == ("label", "report") else self.words[0]
+        """The command, such as "sweep", "label report" or "data check"."""
+        is_pair = self.words[:2] == ("label", "report") or self.words[0] in GROUPS
+        return " ".join(self.words[: 1 + is_pair])
 
     @property
-    def arguments(self) -> list[str]:
-        """Everything after the command's name that is no option and no option's value."""
+    def options(self) -> list[str]:
+        """The names of its options."""
+        return [word.partition("=")[0] for word in self.words if word.startswith("-")]
+
+    def arguments(self, flags: Collection[str]) -> list[str]:
+        """Return what is no option and no option's value; `flags` are options without one."""
         rest, found = list(self.words[len(self.name.split()) :]), []
         while rest:
             word = rest.pop(0)
-            if word.startswith("--"):
-                if word not in FLAGS and "=" not in word and rest:
-                    rest.pop(0)
-            else:
+            if not word.startswith("-"):
                 found.append(word)
+            elif word not in flags and "=" not in word and rest:
+                rest.pop(0)
         return found
 
     def option(self, name: str) -> list[str]:
         """Return every value that an option is given."""
         pairs = zip(self.words, self.words[1:], strict=False)
         return [value for word, value in pairs if word == name]
-
-
-FLAGS = {"--dry-run", "--retry-failed", "--force"}
 
 
 def commands_of(page: str, text: str) -> list[Command]:
@@ -53,12 +55,18 @@ def commands_of(page: str, text: str) -> list[Command]:
     for line in blocks.splitlines():
         variables.update(VARIABLE.findall(line))
         words = _words(_filled(line, variables))
-        place = next((i for i, word in enumerate(words) if PROGRAM.match(word)), None)
+        place = next((i for i in range(len(words)) if _is_program(words, i)), None)
         if place is not None and len(words) > place + 1:
             job = words[place].removeprefix("ray_jobs.")
             of_job = [job] if job != words[place] else []
             commands.append(Command(page, (*of_job, *words[place + 1 :])))
     return commands
+
+
+def _is_program(words: Sequence[str], place: int) -> bool:
+    """Say whether a command of ours begins there: a line's first word, or a module that runs."""
+    begins = place == 0 or words[place - 1] == "-m"
+    return begins and PROGRAM.match(words[place]) is not None
 
 
 def _filled(line: str, variables: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))  # mkdocs loads this file by its path
 
-from tools.docs_site import catalogue_pages, mathml, settings_page  # noqa: E402
+from tools.docs_site import catalogue_pages, commands_page, mathml, settings_page  # noqa: E402
 
 # Pages that are files elsewhere in the checkout, where their readers look for them.
 COPIED = {
@@ -28,6 +28,7 @@ COPIED = {
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made from the code and from files of the root."""
     pages = {
+        "reference/commands.md": commands_page.page(),
         "reference/settings.md": settings_page.page(),
         "reference/recipes.md": catalogue_pages.recipes(),
         "reference/sweeps.md": catalogue_pages.sweeps(),
