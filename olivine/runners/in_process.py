@@ -28,12 +28,12 @@ def pretrain_here(
 ) -> pretraining.PretrainResult:
     """Pretrain, or return what an earlier run left."""
     worker = LocalWorker(choose_device(runtime.device))
-    frames = config.data.open(runtime.data_path(), runtime.cache_path())
+    frames = pretraining.open_frames(config, runtime)
     with one_at_a_time(pretraining.run_key(config, frames), runtime):
-        done = pretraining.finished(config, runtime, tracker)
+        done = pretraining.finished(config, frames, runtime, tracker)
         if done is None:
-            pretraining.start_anew(config, runtime, tracker)
-            done = pretraining.pretrain(config, runtime, worker, tracker)
+            pretraining.start_anew(config, frames, runtime, tracker)
+            done = pretraining.pretrain(config, runtime, worker, tracker, frames=frames)
     return done
 
 
