@@ -13,6 +13,14 @@ class UserError(Exception):
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the allowed name most like `name`, or nothing."""
-    near = difflib.get_close_matches(name, sorted(allowed), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    """Return " Did you mean 'x'?" for the allowed name most like `name`, or nothing.
+
+    Upper and lower case, and - and _, are alike.
+    """
+    by_letters = {_letters(one): one for one in sorted(allowed)}
+    near = difflib.get_close_matches(_letters(name), by_letters, n=1)
+    return f" Did you mean {by_letters[near[0]]!r}?" if near else ""
+
+
+def _letters(name: str) -> str:
+    return name.casefold().replace("-", "_")

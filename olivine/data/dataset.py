@@ -10,9 +10,11 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
+from pydantic import Field
 
 from olivine.core.parts import Part
 from olivine.core.storage import Place, absolute
+from olivine.data.predictions import ArrayPredictions, PredictionFormat
 from olivine.data.records import Frame
 
 
@@ -63,7 +65,7 @@ class Frames(Protocol):
 class Dataset(Part):
     """Opens a data set.
 
-    `root` is for an experiment on more than one data set, each of which lies elsewhere.
+    `root` is for an experiment on several data sets that lie in different folders.
     """
 
     family: ClassVar[str] = "datasets"
@@ -74,7 +76,9 @@ class Dataset(Part):
     }
     places: ClassVar[frozenset[str]] = frozenset({"root"})
 
-    root: Place = ""  # a folder or a bucket's URI; empty: runtime.data_root
+    root: Place = Field(
+        default="", description="Folder or bucket of this data set; empty means runtime.data_root."
+    )
 
     def open(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the frames at the data set's own root or, where it names none, at the given one.
@@ -82,6 +86,10 @@ class Dataset(Part):
         Raises UserError if the root or the split is not there.
         """
         return self.open_at(absolute(self.root or root), Path(cache_dir).absolute())
+
+    def prediction_format(self) -> PredictionFormat:
+        """Return how its benchmark wants predictions; without a benchmark, a NumPy file a scan."""
+        return ArrayPredictions()
 
     @abstractmethod
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:

@@ -1,7 +1,6 @@
 """A sweep ready to be asked: found by its name, its rows chosen, its trials expanded."""
 
 import re
-from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
 from olivine.experiments.plan import SweepPlan
+from olivine.experiments.requests import SweepRequest
 from olivine.experiments.sweep import Sweep, Trial, expand, point_of
 from olivine.experiments.sweep_files import find_sweep
 from olivine.training.config import EvaluateConfig
@@ -35,26 +35,37 @@ class Question:
         return SweepPlan.of(self.sweep, self.trials, self.base)
 
 
-def _row_names(text: str) -> list[str]:
-    return [row.strip() for row in text.split(";") if row.strip()]
+def question_of(request: SweepRequest, base: EvaluateConfig, runtime: Runtime) -> Question:
+    """Return the question of a request; raise UserError as `choose_sweep` and `question_about`."""
+    chosen = choose_sweep(
+        request.name, rows=request.rows, seeds=request.seeds, as_name=request.as_name
+    )
+    return question_about(chosen, base, runtime)
 
 
-def question_of(arguments: Namespace, base: EvaluateConfig, runtime: Runtime) -> Question:
+def choose_sweep(
+    sweep: str | Sweep, *, rows: Sequence[str] = (), seeds: Sequence[int] = (), as_name: str = ""
+) -> Sweep:
+    """Return a sweep with some of its rows, other seeds or another name; empty keeps its own.
+
+    `sweep` is a value, the name of one that is found, or the path of its file. Raises UserError for
+    a sweep or a row that there is not.
+    """
+    found = find_sweep(sweep) if isinstance(sweep, str) else sweep
+    return _named(found, as_name).only(rows, seeds)
+
+
+def question_about(chosen: Sweep, base: EvaluateConfig, runtime: Runtime) -> Question:
     """Return a sweep's trials; raise UserError for a bad point or labels that are missing."""
     from olivine.training import evaluate
-    from olivine.training.pretrain import check_labels, run_key
-
-    chosen = _named(find_sweep(arguments.name), getattr(arguments, "as_name", "")).only(
-        _row_names(arguments.rows),
-        _seeds(arguments.seeds),
-    )
+    from olivine.training.experiment_data import ExperimentData
+    from olivine.training.pretrain import check_labels, open_frames, run_key
 
     def identify(config: EvaluateConfig) -> str:
-        return evaluate.run_key(config, runtime).fingerprint
+        return evaluate.run_key(config, ExperimentData.open(config, runtime)).fingerprint
 
     def shared_work(config: EvaluateConfig) -> str:
-        frames = config.pretrained.data.open(runtime.data_path(), runtime.cache_path())
-        return run_key(config.pretrained, frames).fingerprint
+        return run_key(config.pretrained, open_frames(config.pretrained, runtime)).fingerprint
 
     trials = expand(chosen, base, identify)
     for config in [trial.config for trial in trials] or [base]:
@@ -82,12 +93,3 @@ def _named(chosen: Sweep, name: str) -> Sweep:
         raise UserError(f"--as takes letters, digits, _ and -; it was given {name!r}.")
     changes = {"name": name, "published": chosen.published or chosen.name}
     return chosen.model_copy(update=changes)
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        return [int(seed) for seed in text.split(",") if seed.strip()]
-    except ValueError:
-        raise UserError(
-            f"--seeds takes whole numbers such as 0,1,2; it was given {text!r}."
-        ) from None

@@ -4,14 +4,13 @@ A file is loaded by its path, so that neither folder hides the other. Files of o
 from each other by `from .other import NAME`.
 """
 
-import hashlib
 import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
 
-import olivine
 from olivine.core.errors import UserError, nearest
+from olivine.core.hashing import text_hash
 from olivine.experiments.sweep import Sweep
 
 ATTRIBUTE = "SWEEP"
@@ -57,7 +56,7 @@ def sweep_file(name: str) -> Path:
 
 def _folders() -> list[Path]:
     """Return our folder, and `sweeps/` where the command runs if that is another."""
-    package = Path(olivine.__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     in_wheel = package / "_sweeps"
     ours = in_wheel if in_wheel.is_dir() else package.parent / "sweeps"
     here = Path("sweeps").resolve()
@@ -85,7 +84,7 @@ def _sweep_in(path: Path) -> Sweep:
 
 def _load(path: Path) -> ModuleType:
     """Run a file as a module of its folder; raise UserError, naming it, if it fails."""
-    package = f"_sweeps_of_{hashlib.sha256(str(path.parent).encode()).hexdigest()[:12]}"
+    package = f"_sweeps_of_{text_hash(str(path.parent))}"
     if package not in sys.modules:
         module = ModuleType(package)
         module.__path__ = [str(path.parent)]
