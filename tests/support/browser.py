@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,6 @@ class Page:
     browser: Browser
     session: str
     address: str
-    _known: list[dict[str, Any]] = field(default_factory=list)
 
     def run(self, script: str) -> Any:
         """Return the value of an expression in the page, awaited if it is a promise."""
@@ -88,6 +87,26 @@ class Page:
         )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def turn(self, width_px: int, *, dark: bool) -> None:
+        """Change the width of the window and the paper."""
+        size = {"width": width_px, "height": HEIGHT_PX, "deviceScaleFactor": 1, "mobile": False}
+        self.browser.send("Emulation.setDeviceMetricsOverride", self.session, **size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.browser.send("Emulation.setEmulatedMedia", self.session, features=[scheme])
+        self.run("new Promise((done) => setTimeout(done, 500))")  # charts are drawn anew
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press the mouse at a point of the window, move it, and let it go."""
+        steps = [start, *(_between(start, end, share / 8) for share in range(9)), end]
+        kinds = ["mouseMoved", "mousePressed", *["mouseMoved"] * 8, "mouseReleased"]
+        for kind, (x, y) in zip(kinds, steps, strict=True):
+            held = {"button": "left", "buttons": 1, "clickCount": 1} if kind != kinds[0] else {}
+            self.browser.send("Input.dispatchMouseEvent", self.session, type=kind, x=x, y=y, **held)
+
+    def close(self) -> None:
+        """Close the page; its memory is given back."""
+        self.browser.send("Page.close", self.session)
 
     def complaints(self) -> list[str]:
         """Return errors of scripts and what the browser wrote to its console."""
@@ -152,11 +171,16 @@ def open_page(browser: Browser, path: Path, width_px: int, *, dark: bool = False
     session = str(attached["sessionId"])
     for domain in ("Page", "Runtime", "Log", "Network"):
         browser.send(f"{domain}.enable", session)
-    size = {"width": width_px, "height": HEIGHT_PX, "deviceScaleFactor": 1, "mobile": False}
-    browser.send("Emulation.setDeviceMetricsOverride", session, **size)
-    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-    browser.send("Emulation.setEmulatedMedia", session, features=[scheme])
-    address = path.absolute().as_uri()
-    browser.send("Page.navigate", session, url=address)
+    page = Page(browser, session, path.absolute().as_uri())
+    page.turn(width_px, dark=dark)
+    browser.events.clear()  # those of the blank page
+    browser.send("Page.navigate", session, url=page.address)
     browser.wait_for("Page.loadEventFired", session)
-    return Page(browser, session, address)
+    return page
+
+
+def _between(
+    start: tuple[float, float], end: tuple[float, float], share: float
+) -> tuple[float, float]:
+    (x, y), (to_x, to_y) = start, end
+    return x + share * (to_x - x), y + share * (to_y - y)

@@ -141,13 +141,14 @@ def _sentence(text: str) -> str:
 
 
 def _markdown_parts(layout: Layout) -> Iterator[str]:
-    yield f"# {layout.title}"
-    yield from layout.remarks[:1]
+    first, *others = map(_markdown_visible, layout.remarks)
+    yield f"# {_markdown_visible(layout.title)}"
+    yield first
     yield _markdown_table(layout.scores)
-    yield from layout.remarks[1:]
+    yield from others
     if layout.differences is not None:
         yield _markdown_table(layout.differences)
-        yield from layout.difference_remarks
+        yield from map(_markdown_visible, layout.difference_remarks)
     if layout.sources:
         yield PRINT_NOTE
         yield _markdown_items(layout.sources)
