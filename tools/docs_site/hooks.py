@@ -16,6 +16,8 @@ sys.path.insert(0, str(ROOT))  # mkdocs loads this file by its path
 
 from tools.docs_site import catalogue_pages, commands_page, mathml, settings_page  # noqa: E402
 
+CELL = re.compile(r"(?<=<td>).*?(?=</td>)", re.DOTALL)
+CODE = re.compile(r"(?<=<code>)[^<]*(?=</code>)")
 # Pages that are files elsewhere in the checkout, where their readers look for them.
 COPIED = {
     "changelog.md": "CHANGELOG.md",
@@ -50,8 +52,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Write equations as MathML, which browsers draw without a script or a font."""
-    return mathml.replace_equations(html)
+    """Write equations as MathML, and let long names in a table's cells break at their joints."""
+    return CELL.sub(_with_joints, mathml.replace_equations(html))
+
+
+def _with_joints(cell: re.Match[str]) -> str:
+    return CODE.sub(lambda code: re.sub(r"(?<=[./_=])(?=\w)", "<wbr>", code[0]), cell[0])
 
 
 def _copied(source: str) -> str:
