@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
+from pydantic import Field
 
 from olivine.core.parts import Part
 from olivine.core.storage import Place, absolute
@@ -63,7 +64,7 @@ class Frames(Protocol):
 class Dataset(Part):
     """Opens a data set.
 
-    `root` is for an experiment on more than one data set, each of which lies elsewhere.
+    `root` is for an experiment on several data sets that lie in different folders.
     """
 
     family: ClassVar[str] = "datasets"
@@ -74,7 +75,9 @@ class Dataset(Part):
     }
     places: ClassVar[frozenset[str]] = frozenset({"root"})
 
-    root: Place = ""  # a folder or a bucket's URI; empty: runtime.data_root
+    root: Place = Field(
+        default="", description="Folder or bucket of this data set; empty means runtime.data_root."
+    )
 
     def open(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the frames at the data set's own root or, where it names none, at the given one.

@@ -38,16 +38,16 @@ class Question:
 def question_of(request: SweepRequest, base: EvaluateConfig, runtime: Runtime) -> Question:
     """Return a sweep's trials; raise UserError for a bad point or labels that are missing."""
     from olivine.training import evaluate
-    from olivine.training.pretrain import check_labels, run_key
+    from olivine.training.experiment_data import ExperimentData
+    from olivine.training.pretrain import check_labels, open_frames, run_key
 
     chosen = _named(find_sweep(request.name), request.as_name).only(request.rows, request.seeds)
 
     def identify(config: EvaluateConfig) -> str:
-        return evaluate.run_key(config, runtime).fingerprint
+        return evaluate.run_key(config, ExperimentData.open(config, runtime)).fingerprint
 
     def shared_work(config: EvaluateConfig) -> str:
-        frames = config.pretrained.data.open(runtime.data_path(), runtime.cache_path())
-        return run_key(config.pretrained, frames).fingerprint
+        return run_key(config.pretrained, open_frames(config.pretrained, runtime)).fingerprint
 
     trials = expand(chosen, base, identify)
     for config in [trial.config for trial in trials] or [base]:

@@ -4,7 +4,6 @@ A file is loaded by its path, so that neither folder hides the other. Files of o
 from each other by `from .other import NAME`.
 """
 
-import hashlib
 import importlib
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from types import ModuleType
 
 import olivine
 from olivine.core.errors import UserError, nearest
+from olivine.core.hashing import text_hash
 from olivine.experiments.sweep import Sweep
 
 ATTRIBUTE = "SWEEP"
@@ -85,7 +85,7 @@ def _sweep_in(path: Path) -> Sweep:
 
 def _load(path: Path) -> ModuleType:
     """Run a file as a module of its folder; raise UserError, naming it, if it fails."""
-    package = f"_sweeps_of_{hashlib.sha256(str(path.parent).encode()).hexdigest()[:12]}"
+    package = f"_sweeps_of_{text_hash(str(path.parent))}"
     if package not in sys.modules:
         module = ModuleType(package)
         module.__path__ = [str(path.parent)]

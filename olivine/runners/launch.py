@@ -36,8 +36,9 @@ def launch_pretraining(
 ) -> PretrainResult:
     """Pretrain, or return what an earlier run left."""
     if runtime.launcher == "process":
-        return pretrain.finished(config, runtime, tracker) or pretrain.pretrain(
-            config, runtime, _local_worker(runtime), tracker
+        frames = pretrain.open_frames(config, runtime)
+        return pretrain.finished(config, frames, runtime, tracker) or pretrain.pretrain(
+            config, runtime, _local_worker(runtime), tracker, frames=frames
         )
     from olivine.runners.on_ray.pretrain import pretrain_on_ray
     from olivine.runners.on_ray.session import ray_session

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from olivine.core.collectives import sum_over_workers
 from olivine.core.devices import autocast
 from olivine.core.errors import UserError
-from olivine.core.hashing import identity, seeded
+from olivine.core.hashing import combined_hash, seeded
 from olivine.core.progress import Progress, Report
 from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
@@ -29,8 +29,9 @@ from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training import pretrain as pretraining
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import EvaluateConfig
+from olivine.training.experiment_data import ExperimentData
 from olivine.training.finished_runs import OUT, done_before, one_at_a_time
-from olivine.training.loop import Training, device_hours_of
+from olivine.training.loop import Trainer, device_hours_of
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.segmentation import (
     class_iou,
@@ -74,9 +75,11 @@ class Segmenter(nn.Module):
         return self.head(rows)
 
 
-def finished(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> EvaluateResult | None:
-    """Return what an earlier run of the same experiment found, if it finished."""
-    key = run_key(config, runtime)
+def finished(
+    config: EvaluateConfig, data: ExperimentData, runtime: Runtime, tracker: Tracker
+) -> EvaluateResult | None:
+    """Return the scores of a finished run of the same experiment, or None."""
+    key = run_key(config, data)
     record = done_before(key, runtime, tracker, [predictions_name(key.fingerprint)])
     if record is None:
         return None
@@ -85,9 +88,11 @@ def finished(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Eval
     return EvaluateResult(key, scores, predictions_name(key.fingerprint))
 
 
-def start_anew(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> None:
-    """Forget the checkpoints of a finished run that is to be run again (`not_before_s`)."""
-    key = run_key(config, runtime)
+def start_anew(
+    config: EvaluateConfig, data: ExperimentData, runtime: Runtime, tracker: Tracker
+) -> None:
+    """Delete the checkpoints of a finished run that is to be run again (`not_before_s`)."""
+    key = run_key(config, data)
     if runtime.not_before_s and tracker.finished(key):
         _checkpoints(key, runtime).clear()
 
@@ -101,12 +106,18 @@ PRETRAINED = "olivine.pretrained"  # tag: fingerprint of the pretraining
 SCORE = "val/"  # before the name of a score among a run's metrics
 
 
-def run_key(config: EvaluateConfig, runtime: Runtime) -> RunKey:
-    """Return what identifies this experiment: its settings, data and labels."""
-    root, cache = runtime.data_path(), runtime.cache_path()
-    prints = [dataset.open(root, cache).fingerprint for dataset in (config.train, config.val)]
-    pretrained = pretraining.run_key(config.pretrained, config.pretrained.data.open(root, cache))
-    return RunKey("evaluate", identity(config.fingerprint(), pretrained.fingerprint, *prints))
+def run_key(config: EvaluateConfig, data: ExperimentData) -> RunKey:
+    """Return the key of an experiment's run: of its settings, its data and its pretraining."""
+    pretrained = pretraining.run_key(config.pretrained, data.pretrain)
+    return RunKey(
+        "evaluate",
+        combined_hash(
+            config.fingerprint(),
+            pretrained.fingerprint,
+            data.train.fingerprint,
+            data.val.fingerprint,
+        ),
+    )
 
 
 def evaluate(
@@ -115,28 +126,30 @@ def evaluate(
     worker: Worker,
     tracker: Tracker,
     *,
+    data: ExperimentData | None = None,
     report: Report | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> EvaluateResult:
     """Train the head (or everything) on few labels and score all points of the validation split.
 
-    The pretraining must have left its weights below `runtime.out`. Scores are those of the last
-    epoch: none is chosen by its score.
+    `data` are the experiment's data sets; without it they are opened here. The pretraining must
+    have left its weights below `runtime.out`. Scores are those of the last epoch, so no epoch is
+    chosen by its score. Raises UserError for missing weights, data or point labels, and for a loss
+    that is not finite.
     """
-    root, cache = runtime.data_path(), runtime.cache_path()
-    train, val = open_splits(config, runtime)
-    pretrained_key = pretraining.run_key(
-        config.pretrained, config.pretrained.data.open(root, cache)
-    )
-    key = run_key(config, runtime)
+    data = data or ExperimentData.open(config, runtime)
+    data.require_labels()
+    train, val = data.train, data.val
+    pretrained_key = pretraining.run_key(config.pretrained, data.pretrain)
+    key = run_key(config, data)
     store = Store(runtime.out)
     model = _build(config, len(train.class_names), store, pretrained_key, worker)
     tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **(tags or {})}
     with tracker.run(key, _run_name(config), config, tags) as run:
         run.log_dataset(config.train.kind, train.fingerprint, str(train.root), "train")
         run.log_dataset(config.val.kind, val.fingerprint, str(val.root), "val")
-        training = _training(config, runtime, worker, model, train)
-        training.train(_checkpoints(key, runtime), run, report)
+        trainer = _trainer(config, runtime, worker, model, train)
+        trainer.train(_checkpoints(key, runtime), run, report)
         counts, first = _validate(config, runtime, worker, model.eval(), val)
         scores = named_scores(counts.sum(0), val.class_names, config.absent)
         run.log_metrics({f"{SCORE}{name}": value for name, value in scores.items()}, 0)
@@ -187,9 +200,9 @@ def _build(
         )
 
 
-def _training(
+def _trainer(
     config: EvaluateConfig, runtime: Runtime, worker: Worker, model: Segmenter, train: Frames
-) -> Training:
+) -> Trainer:
     schedule = Schedule(
         len(train),
         config.batch_frames,
@@ -220,14 +233,12 @@ def _training(
             values["lovasz"] = config.lovasz_weight * lovasz_softmax(logits, truth)
         return torch.stack(list(values.values())).sum(), values
 
-    return Training(
-        save_every=runtime.save_every_steps,
-        name="probe" if model.frozen else "finetune",
-        module=model,
-        wrapped=wrapped,
+    return Trainer(
+        "probe" if model.frozen else "finetune",
+        model,
+        wrapped,
         loss_of=loss_of,
         settings=config.optimiser,
-        precision=config.precision,
         optimiser=config.optimiser.build(groups),
         schedule=schedule,
         batches=lambda start: training_batches(
@@ -239,29 +250,9 @@ def _training(
             feed=worker.feed,
         ),
         worker=worker,
+        precision=config.precision,
+        save_every=runtime.save_every_steps,
     )
-
-
-def open_splits(config: EvaluateConfig, runtime: Runtime) -> tuple[Frames, Frames]:
-    """Return the labelled frames to train on and those to score.
-
-    Raises UserError where there are none, or labels lack or are of two vocabularies.
-    """
-    root, cache = runtime.data_path(), runtime.cache_path()
-    train, val = config.train.open(root, cache), config.val.open(root, cache)
-    if train.class_names != val.class_names:
-        raise UserError(
-            f"train has {len(train.class_names)} classes ({train.class_names[0]}, ...) and val has "
-            f"{len(val.class_names)} ({val.class_names[0]}, ...): set train.kind and val.kind to "
-            "one data set."
-        )
-    for name, frames in (("train", train), ("val", val)):
-        if frames.frame(0, images=False).class_ids is None:
-            raise UserError(
-                f"Frame {frames.tokens()[0]} of {frames.root} has no point labels, and {name} "
-                f"needs them: set {name}.split to one that has them (of nuScenes, unpack lidarseg)."
-            )
-    return train, val
 
 
 def _voxel_classes(batch: Batch) -> Tensor:
@@ -357,28 +348,36 @@ def _run_name(config: EvaluateConfig) -> str:
     return f"{config.protocol} {terms} seed {config.seed}"
 
 
-def device_hours(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> float:
-    """Return the hours of devices that trained what an experiment's scores are of.
+def device_hours(config: EvaluateConfig, data: ExperimentData, tracker: Tracker) -> float:
+    """Return the device-hours of an experiment's evaluation and of its pretraining.
 
-    Its pretraining counts in full, also where other experiments share it.
+    The pretraining counts in full, also where other experiments share it.
     """
-    frames = config.pretrained.data.open(runtime.data_path(), runtime.cache_path())
-    keys = pretraining.run_key(config.pretrained, frames), run_key(config, runtime)
+    keys = pretraining.run_key(config.pretrained, data.pretrain), run_key(config, data)
     records = [record for key in keys if (record := tracker.finished(key)) is not None]
     return sum(device_hours_of(record.metrics) for record in records)
 
 
 def experiment(
-    config: EvaluateConfig, runtime: Runtime, worker: Worker, tracker: Tracker
+    config: EvaluateConfig,
+    runtime: Runtime,
+    worker: Worker,
+    tracker: Tracker,
+    *,
+    data: ExperimentData | None = None,
 ) -> EvaluateResult:
-    """Return an experiment's scores: pretrain, then evaluate, each only if it is not done yet."""
-    open_splits(config, runtime)  # what lacks is told before a pretraining of hours
-    frames = config.pretrained.data.open(runtime.data_path(), runtime.cache_path())
-    with one_at_a_time(pretraining.run_key(config.pretrained, frames), runtime):
-        if pretraining.finished(config.pretrained, runtime, tracker) is None:
-            pretraining.start_anew(config.pretrained, runtime, tracker)
-            pretraining.pretrain(config.pretrained, runtime, worker, tracker)
-    done = finished(config, runtime, tracker)
+    """Return an experiment's scores: pretrain, then evaluate, each only if it is not done yet.
+
+    `data` are the experiment's data sets; without it they are opened here.
+    """
+    data = data or ExperimentData.open(config, runtime)
+    data.require_labels()  # before a pretraining of hours
+    pretrained, frames = config.pretrained, data.pretrain
+    with one_at_a_time(pretraining.run_key(pretrained, frames), runtime):
+        if pretraining.finished(pretrained, frames, runtime, tracker) is None:
+            pretraining.start_anew(pretrained, frames, runtime, tracker)
+            pretraining.pretrain(pretrained, runtime, worker, tracker, frames=frames)
+    done = finished(config, data, runtime, tracker)
     if done is None:
-        start_anew(config, runtime, tracker)
-    return done or evaluate(config, runtime, worker, tracker)
+        start_anew(config, data, runtime, tracker)
+    return done or evaluate(config, runtime, worker, tracker, data=data)

@@ -27,6 +27,7 @@ from olivine.tracking.tracker import RunRecord
 from olivine.training import evaluate, pretrain
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import EvaluateConfig
+from olivine.training.experiment_data import ExperimentData
 
 HERE = Path(__file__).parent
 ARCHIVES = sorted(HERE.glob("*.tar.xz"))
@@ -98,9 +99,12 @@ def test_every_run_is_found_with_its_scores(store: OldStore) -> None:
 
 def test_finished_work_is_reused_and_not_done_again(store: OldStore) -> None:
     shutil.rmtree(store.root / "cache", ignore_errors=True)  # another machine has none
-    pretrained = pretrain.finished(store.config.pretrained, store.runtime, store.tracker)
+    data = ExperimentData.open(store.config, store.runtime)
+    pretrained = pretrain.finished(
+        store.config.pretrained, data.pretrain, store.runtime, store.tracker
+    )
     assert pretrained is not None
-    done = evaluate.finished(store.config, store.runtime, store.tracker)
+    done = evaluate.finished(store.config, data, store.runtime, store.tracker)
     assert done is not None
     printed = dict(
         line.split()[:2] for line in (store.root / "evaluated.txt").read_text().splitlines()

@@ -16,19 +16,32 @@ from olivine.data.datasets.nuscenes.tables import CAMERAS
 
 
 class Nuscenes(Dataset):
-    """Which keyframes and cameras of which version.
+    """Keyframes of nuScenes.
 
-    `scene_step` is SLidR's label fraction: of the split's scenes in the order of scene.json,
-    counted from 1, those whose number is a multiple of it. Of the 700 scenes of train, steps
-    100, 20, 10, 4 and 1 keep 7, 35, 70, 175 and 700.
+    `scene_step` is SLidR's label fraction, over the scenes in the order of scene.json. Of the
+    700 scenes of train, steps 100, 20, 10, 4 and 1 keep 7, 35, 70, 175 and 700.
     """
 
     kind: ClassVar[str] = "nuscenes"
 
-    version: Literal["v1.0-mini", "v1.0-trainval", "v1.0-test"] = "v1.0-trainval"
-    split: str = "train"  # official, SLidR's parametrizing (600) and verifying (100), or all
-    scene_step: int = Field(default=1, ge=1)
-    cameras: tuple[str, ...] = CAMERAS
+    version: Literal["v1.0-mini", "v1.0-trainval", "v1.0-test"] = Field(
+        default="v1.0-trainval",
+        description="Version of nuScenes; its tables lie in a folder of this name.",
+    )
+    split: str = Field(
+        default="train",
+        description="Official split, SLidR's parametrizing (600 scenes) or verifying (100), or "
+        "all.",
+    )
+    scene_step: int = Field(
+        default=1,
+        ge=1,
+        description="Label fraction: keeps every scene whose number, from 1, is a multiple of it.",
+    )
+    cameras: tuple[str, ...] = Field(
+        default=CAMERAS,
+        description="Cameras whose images are read, in this order.",
+    )
 
     @field_validator("split")
     @classmethod

@@ -23,7 +23,9 @@ class Embedded(Labeller):
     note: ClassVar[str] = (
         "it was trained on synthetic streets only; on photographs its labels mean little."
     )
-    min_confidence: float = Field(default=0.5, ge=0.0, le=1.0)  # less likely pixels get no class
+    min_confidence: float = Field(
+        default=0.5, ge=0.0, le=1.0, description="Probability below which a pixel gets no class."
+    )
 
     @property
     def identity(self) -> str:
