@@ -84,6 +84,16 @@ def test_pages_of_the_root_link_to_pages_of_the_site(site: Path) -> None:
     assert 'href="contributing.html"' in (site / "cluster_aws.html").read_text()
 
 
+@pytest.mark.slow
+def test_citations_lead_to_the_sections_of_the_method(site: Path) -> None:
+    there = set(re.findall(r'<h\d id="([^"]+)"', (site / "method.html").read_text()))
+    link = re.compile(r'href="(?:\.\./)?method\.html#([^"]+)">method\.md §')
+    for name in ("labels.html", "reference/recipes.html", "reference/settings.html"):
+        cited = link.findall((site / name).read_text())
+        assert cited, name
+        assert set(cited) <= there
+
+
 def test_equations_become_mathml_whatever_their_characters() -> None:
     page = r'<p>With <span class="arithmatex">\(a &lt; b\)</span></p>'
     page += '<div class="arithmatex">\\[\\frac{1}{2}\\]</div>'

@@ -5,8 +5,10 @@ Nothing of the site comes from the network: equations become MathML when the sit
 
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
+from markdown.extensions.toc import slugify
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -16,6 +18,7 @@ sys.path.insert(0, str(ROOT))  # mkdocs loads this file by its path
 
 from tools.docs_site import catalogue_pages, commands_page, mathml, settings_page  # noqa: E402
 
+CITATION = re.compile(r"(?<!>)method\.md §(\d+(?:\.\d+)*)")  # not what is a link already
 CELL = re.compile(r"(?<=<td>).*?(?=</td>)", re.DOTALL)
 CODE = re.compile(r"(?<=<code>)[^<]*(?=</code>)")
 # Pages that are files elsewhere in the checkout, where their readers look for them.
@@ -52,8 +55,24 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Write equations as MathML, and let long names in a table's cells break at their joints."""
+    """Write equations as MathML, citations as links, and let names in cells break at joints."""
+    html = CITATION.sub(lambda found: _cited(found, page.file.src_uri), html)
     return CELL.sub(_with_joints, mathml.replace_equations(html))
+
+
+def _cited(found: re.Match[str], page: str) -> str:
+    """Return a citation of the method's page as a link to its section."""
+    anchor = _anchors().get(found[1])
+    up = "../" * page.count("/")
+    return f'<a href="{up}method.html#{anchor}">{found[0]}</a>' if anchor else found[0]
+
+
+@cache
+def _anchors() -> dict[str, str]:
+    """Return the anchor of every numbered section of the method's page."""
+    text = (ROOT / "docs" / "method.md").read_text()
+    headings = re.findall(r"^#+ ((\d+(?:\.\d+)*)\.? .*)$", text, re.MULTILINE)
+    return {number: slugify(title, "-") for title, number in headings}
 
 
 def _with_joints(cell: re.Match[str]) -> str:
