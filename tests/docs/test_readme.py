@@ -1,4 +1,4 @@
-"""The README is short, and links between pages lead somewhere."""
+"""The README is short; links between pages, and names of files in them, lead somewhere."""
 
 import re
 
@@ -26,3 +26,26 @@ def test_links_lead_to_files(name: str) -> None:
     links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text())
     lost = {link for link in links if not (page.parent / link).exists()}
     assert not {link for link in lost if link not in GENERATED}
+
+
+PAGES = sorted(
+    name
+    for name in tracked()
+    if name.endswith(".md") and name not in ("CHANGELOG.md", "docs/decisions.md")  # of their time
+)
+FOLDERS = "benchmarks|cluster|docs|olivine|ray_jobs|sweeps|tests|tools"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_files_that_a_page_names_are_there(name: str) -> None:
+    named = re.findall(rf"`((?:{FOLDERS})/[\w./-]+)", (ROOT / name).read_text())
+    assert not {path for path in named if "my_" not in path and not (ROOT / path).exists()}
+
+
+def test_the_way_of_data_names_modules_that_are_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    (block,) = re.findall(r"^```text\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    names = re.findall(r"[a-z_]+(?:/[a-z_*]+)+", block)
+    assert len(names) > 20
+    lost = {name for name in names if not list((ROOT / "olivine").glob(f"{name}*"))}
+    assert not lost
