@@ -3,6 +3,7 @@
 Nothing of the site comes from the network: equations become MathML when the site is built.
 """
 
+import posixpath
 import re
 import sys
 from functools import cache
@@ -76,20 +77,19 @@ def _anchors() -> dict[str, str]:
 
 
 def _with_joints(cell: re.Match[str]) -> str:
-    return CODE.sub(lambda code: re.sub(r"(?<=[./_=])(?=\w)", "<wbr>", code[0]), cell[0])
+    return CODE.sub(_readable, cell[0])
+
+
+def _readable(code: re.Match[str]) -> str:
+    """Return a name that may break at its joints, with the bars that GitHub wants escaped."""
+    return re.sub(r"(?<=[./_=])(?=\w)", "<wbr>", code[0].replace(r"\|", "|"))
 
 
 def _copied(source: str) -> str:
     """Return a file's text with its links seen from docs/."""
-    folder = "/".join(source.split("/")[:-1])
-    text = (ROOT / source).read_text()
 
     def from_docs(link: re.Match[str]) -> str:
-        parts = [*folder.split("/"), *link[1].split("/")] if folder else link[1].split("/")
-        path: list[str] = []
-        for part in parts:
-            path = path[:-1] if part == ".." else [*path, part]
-        name = "/".join(path)
-        return f"]({name.removeprefix('docs/') if name.startswith('docs/') else '../' + name}"
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(source), link[1]))
+        return f"]({posixpath.relpath(path, 'docs')}"
 
-    return re.sub(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", from_docs, text)
+    return re.sub(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", from_docs, (ROOT / source).read_text())
