@@ -33,7 +33,7 @@ DPI = 200
 
 
 @dataclass(frozen=True)
-class LabelledImage:
+class LabelledView:
     """One image with its weak labels and the points that it sees."""
 
     image: UInt8[np.ndarray, "rows columns 3"]
@@ -63,7 +63,7 @@ def draw_frames(
     return drawn
 
 
-def camera_picture(path: Path, labelled: LabelledImage, title: str) -> Path:
+def camera_picture(path: Path, labelled: LabelledView, title: str) -> Path:
     """Draw image, labels, labelled points and, where it is known, the points' truth."""
     rows, columns = labelled.ids.shape
     with_truth = labelled.point_truth is not None
@@ -96,7 +96,7 @@ def _draw_camera(
     job: LabelJob, frame: Frame, camera: int, ids: UInt8[np.ndarray, "_ _"], folder: Path
 ) -> Path:
     points = points_by_camera(frame, {camera: ids})[camera]
-    labelled = LabelledImage(
+    labelled = LabelledView(
         image=frame.images[camera].pixels(),
         ids=ids,
         points=points,
@@ -111,7 +111,7 @@ def _draw_camera(
     return camera_picture(folder / f"frame-{frame.token}-{name}.png", labelled, title)
 
 
-def _draw_panels(panels: Sequence[Axes], labelled: LabelledImage) -> None:
+def _draw_panels(panels: Sequence[Axes], labelled: LabelledView) -> None:
     image, points = labelled.image, labelled.points
     rows, columns = labelled.ids.shape
     colours = palette(labelled.label_names)
@@ -206,7 +206,7 @@ def _name_regions(axis: Axes, ids: UInt8[np.ndarray, "rows columns"], names: Seq
         text.set_path_effects([patheffects.withStroke(linewidth=1.8, foreground="white")])
 
 
-def _legend(labelled: LabelledImage) -> list[Line2D]:
+def _legend(labelled: LabelledView) -> list[Line2D]:
     """Return an entry for each class that occurs in the picture, in the labels' order."""
     shown: dict[str, str] = {}
     for names, ids in (

@@ -62,7 +62,7 @@ class ReportResult:
 
 
 @dataclass(frozen=True)
-class _Selection:
+class _ChosenFrames:
     """What is looked at."""
 
     counted: tuple[int, ...]  # frames whose numbers count
@@ -102,28 +102,28 @@ def label_report(
             "to compare; name one that writes classes by --set pretrained.labels.kind=KIND."
         )
     job = open_job(config.labels, runtime)
-    selection = _choose(job, config)
+    chosen = _choose(job, config)
     folder = folder or _default_folder(job, runtime)
     _require_writable(folder)
     labels = run_fingerprint(config.labels, job)
-    key = RunKey(STAGE, selection.fingerprint(job, labels))
-    statistics = _count(job, selection, report or Progress("label report", "frames"))
+    key = RunKey(STAGE, chosen.fingerprint(job, labels))
+    statistics = _count(job, chosen, report or Progress("label report", "frames"))
     tables = {
         "classes": class_table(statistics),
         "cameras": group_table(statistics, "camera"),
         "ranges": group_table(statistics, "range"),
     }
     files = [_write_table(folder / f"{name}.csv", table) for name, table in tables.items()]
-    drawn = draw_frames(job, selection.drawn, selection.have, folder)
+    drawn = draw_frames(job, chosen.drawn, chosen.have, folder)
     figures = write_figures(statistics, tables, folder)
     page = Page(
         labeller=labeller,
         dataset=config.labels.dataset,
         dataset_fingerprint=job.frames.fingerprint,
         labels_fingerprint=labels,
-        num_missing=selection.num_missing,
+        num_missing=chosen.num_missing,
         num_images=len(job.image_names),
-        num_frames=selection.num_frames,
+        num_frames=chosen.num_frames,
         statistics=statistics,
         tables=tables,
         confusions=largest_confusions(statistics),
@@ -142,7 +142,7 @@ def label_report(
     return result
 
 
-def _choose(job: LabelJob, config: ReportConfig) -> _Selection:
+def _choose(job: LabelJob, config: ReportConfig) -> _ChosenFrames:
     """Take frames at equal distances among those that have a label map."""
     _ = job.store.class_names  # raises where nothing was ever labelled
     have = frozenset(job.image_names) - set(job.left)
@@ -156,7 +156,7 @@ def _choose(job: LabelJob, config: ReportConfig) -> _Selection:
     labelled = sorted({image // cameras for image in images})
     counted = evenly(labelled, config.max_frames or len(labelled))
     drawn = _named(job, config.frames, labelled) or evenly(labelled, NUM_PICTURES)
-    return _Selection(tuple(counted), tuple(drawn), have, len(job.left), len(job.frames))
+    return _ChosenFrames(tuple(counted), tuple(drawn), have, len(job.left), len(job.frames))
 
 
 def _named(job: LabelJob, wanted: Sequence[str], labelled: Sequence[int]) -> list[int]:
@@ -179,14 +179,14 @@ def _named(job: LabelJob, wanted: Sequence[str], labelled: Sequence[int]) -> lis
     return [position[token] for token in dict.fromkeys(wanted)]
 
 
-def _count(job: LabelJob, selection: _Selection, report: Report) -> LabelStatistics:
+def _count(job: LabelJob, chosen: _ChosenFrames, report: Report) -> LabelStatistics:
     frames = job.frames
     statistics = LabelStatistics(frames.camera_names, job.store.class_names, frames.class_names)
     read_truth = pixel_truth(frames)
-    for done, index in enumerate(selection.counted, 1):
+    for done, index in enumerate(chosen.counted, 1):
         frame = frames.frame(index, images=False)
-        statistics.add(frame, read_maps(frame, job.store, selection.have), read_truth)
-        report(done, len(selection.counted))
+        statistics.add(frame, read_maps(frame, job.store, chosen.have), read_truth)
+        report(done, len(chosen.counted))
     return statistics
 
 

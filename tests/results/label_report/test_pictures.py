@@ -6,7 +6,7 @@ from olivine.data.records import IGNORE
 from olivine.labels.quality import CameraPoints, true_ids
 from olivine.results.colours import CLASS_COLOURS
 from olivine.results.label_report.pictures import (
-    LabelledImage,
+    LabelledView,
     camera_picture,
     overlay,
     palette,
@@ -18,12 +18,12 @@ TRUE_NAMES = ("pedestrian", "driveable_surface")
 BLUE = np.array([int(CLASS_COLOURS["pedestrian"][i : i + 2], 16) for i in (1, 3, 5)])
 
 
-def labelled(row: int, column: int, truth: int | None) -> LabelledImage:
+def labelled(row: int, column: int, truth: int | None) -> LabelledView:
     """Return a black image without labels that sees one point, which has the label pedestrian."""
     points = CameraPoints(
         np.array([0]), np.array([row]), np.array([column]), np.array([1], np.uint8)
     )
-    return LabelledImage(
+    return LabelledView(
         image=np.zeros((ROWS, COLUMNS, 3), np.uint8),
         ids=np.full((ROWS, COLUMNS), IGNORE, np.uint8),
         points=points,
