@@ -23,6 +23,7 @@ from olivine.core.spec import Spec
 from olivine.core.storage import Store
 from olivine.labels.config import LabelConfig
 from olivine.labels.job import LabelJob, open_job, run_fingerprint
+from olivine.labels.labeller import Labeller
 from olivine.labels.quality import evenly, pixel_truth, read_maps
 from olivine.results.label_report.page import Page, write_page
 from olivine.results.label_report.pictures import draw_frames
@@ -96,11 +97,7 @@ def label_report(
     written.
     """
     labeller = config.labels.labeller
-    if labeller.makes == "segments":
-        raise UserError(
-            f"The labeller {labeller.kind!r} writes segments without a class, so there is nothing "
-            "to compare; name one that writes classes by --set pretrained.labels.kind=KIND."
-        )
+    _require_classes(labeller)
     job = open_job(config.labels, runtime)
     chosen = _choose(job, config)
     folder = folder or _default_folder(job, runtime)
@@ -108,11 +105,7 @@ def label_report(
     labels = run_fingerprint(config.labels, job)
     key = RunKey(STAGE, chosen.fingerprint(job, labels))
     statistics = _count(job, chosen, report or Progress("label report", "frames"))
-    tables = {
-        "classes": class_table(statistics),
-        "cameras": group_table(statistics, "camera"),
-        "ranges": group_table(statistics, "range"),
-    }
+    tables = _tables(statistics)
     files = [_write_table(folder / f"{name}.csv", table) for name, table in tables.items()]
     drawn = draw_frames(job, chosen.drawn, chosen.have, folder)
     figures = write_figures(statistics, tables, folder)
@@ -140,6 +133,14 @@ def label_report(
         tags = {"dataset": job.frames.fingerprint, "labels": labeller.identity, "label_run": labels}
         _record(config, tracker, result, tags)
     return result
+
+
+def _require_classes(labeller: Labeller) -> None:
+    if labeller.makes == "segments":
+        raise UserError(
+            f"The labeller {labeller.kind!r} writes segments without a class, so there is nothing "
+            "to compare; name one that writes classes by --set pretrained.labels.kind=KIND."
+        )
 
 
 def _choose(job: LabelJob, config: ReportConfig) -> _ChosenFrames:
@@ -188,6 +189,14 @@ def _count(job: LabelJob, chosen: _ChosenFrames, report: Report) -> LabelStatist
         statistics.add(frame, read_maps(frame, job.store, chosen.have), read_truth)
         report(done, len(chosen.counted))
     return statistics
+
+
+def _tables(statistics: LabelStatistics) -> dict[str, pd.DataFrame]:
+    return {
+        "classes": class_table(statistics),
+        "cameras": group_table(statistics, "camera"),
+        "ranges": group_table(statistics, "range"),
+    }
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> Path:
