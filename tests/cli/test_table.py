@@ -48,7 +48,7 @@ def test_rows_columns_metrics_and_baseline_are_as_typed(out, tmp_path, capsys):
     arguments = ["small", "--rows", "A, b=1; PPKT", "--baseline", "PPKT", "--metrics", "miou,cost"]
     assert table(out, tmp_path, *arguments, "--columns", "protocol", "--format", "md,tex") == 0
     written = capsys.readouterr().out
-    assert "| method | linear_probe: miou" in written
+    assert "| method | linear_probe: mIoU (%)" in written
     assert "| A, b=1 |" in written
     assert "better over seeds" in written
     assert "Lower is better for cost." in written
