@@ -36,7 +36,9 @@ def compare(
     inputs = tuple(inputs_of(runtime.store_uri(), run.run_id) for run in chosen)
     comparison = runs.compare(one, two, (inputs[0], inputs[1]))
     if as_json:
-        differences = {part.name: list(map(vars, part.differences)) for part in comparison.parts}
+        differences = {
+            aspect.name: list(map(vars, aspect.differences)) for aspect in comparison.aspects
+        }
         facts = {"first": one.run_id, "second": two.run_id, "note": comparison.note}
         write_json({**facts, "differences": differences})
     else:

@@ -10,7 +10,7 @@ from olivine.experiments.sweep import Sweep, Trial
 from olivine.tracking.tracker import RunRecord
 
 # Tags of the runs below a sweep's: its name and run, and what a trial is in it.
-SWEEP, SWEEP_RUN = "olivine.experiments.sweep", "olivine.sweep_run"
+SWEEP, SWEEP_RUN = "olivine.sweep", "olivine.sweep_run"
 
 
 ROW, SEED, POINT = "olivine.row", "olivine.seed", "olivine.point"
