@@ -72,6 +72,14 @@ class Spec(BaseModel):
             _assign(tree, name, value.to_dict() if isinstance(value, Spec) else value)
         return type(self).from_dict(tree)
 
+    def replace(self: SpecT, **changes: Any) -> SpecT:
+        """Return a copy with some settings changed, as `dataclasses.replace` does.
+
+        Names and values are checked as for a new value; raises UserError naming the setting that
+        is wrong. In Python this is what `override` is for texts that a person types.
+        """
+        return type(self).from_dict({**dict(self), **changes})
+
     def to_yaml(self) -> str:
         """Return the resolved settings as YAML that `read_yaml` takes back."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)

@@ -21,16 +21,14 @@ def ppkt_method() -> Method:
     return Method(terms={"pixel": Term(loss=InfoNCE(), sample=Uniform())})
 
 
-def olivine_method() -> Method:
+def olivine_method(*, ignored_as_class: bool = False) -> Method:
     """Pixel, class and vMF terms on weak labels (Zhang and Hou 2024).
 
     The official code averages the first two terms and adds the third, hence the weights. The
-    class and vMF terms share a head of their own, decoupled from the pixel term's.
+    class and vMF terms share a head of their own, decoupled from the pixel term's. See `Method`
+    for `ignored_as_class`.
     """
-    pixel = Term(loss=InfoNCE(), sample=Uniform(), weight=0.5)
-    weak = Term(loss=SupCon(), sample=DensityCategory(), head="class", weight=0.5)
-    compact = Term(loss=VMF(), head="class", weight=1.0)
-    return Method(terms={"pixel": pixel, "class": weak, "compact": compact})
+    return _olivine(VMF(), 1.0, ignored_as_class=ignored_as_class)
 
 
 def olivine_v1_method() -> Method:
@@ -39,14 +37,7 @@ def olivine_v1_method() -> Method:
     The bank learns at every step, also while its term is on; that term has weight 0.1 and averages
     over points; pixels without a label are one more class.
     """
-    return olivine_method().override(
-        {
-            "ignored_as_class": True,
-            "terms.compact.weight": 0.1,
-            "terms.compact.loss.freeze": False,
-            "terms.compact.loss.average": "point",
-        }
-    )
+    return _olivine(VMF(freeze=False, average="point"), 0.1, ignored_as_class=True)
 
 
 def olivine_next_method() -> Method:
@@ -58,16 +49,24 @@ def olivine_next_method() -> Method:
     concentrations are capped, so that the softmax over classes is never sharper than one of
     cosines at temperature 0.1. Pixels without a label take no part.
     """
-    return olivine_method().override(
-        {
-            "terms.compact.weight": 2.0,
-            "terms.compact.loss.form": "posterior",
-            "terms.compact.loss.bias_correction": True,
-            "terms.compact.loss.freeze": False,
-            "terms.compact.loss.warmup_steps": 5000,
-            "terms.compact.loss.max_concentration": 10.0,
-        }
+    posterior = VMF(
+        form="posterior",
+        bias_correction=True,
+        freeze=False,
+        warmup_steps=5000,
+        max_concentration=10.0,
     )
+    return _olivine(posterior, 2.0)
+
+
+def _olivine(loss: VMF, weight: float, *, ignored_as_class: bool = False) -> Method:
+    """Return OLIVINE's three terms; `loss` and `weight` are those of the vMF term."""
+    terms = {
+        "pixel": Term(loss=InfoNCE(), sample=Uniform(), weight=0.5),
+        "class": Term(loss=SupCon(), sample=DensityCategory(), head="class", weight=0.5),
+        "compact": Term(loss=loss, head="class", weight=weight),
+    }
+    return Method(terms=terms, ignored_as_class=ignored_as_class)
 
 
 def slidr_method() -> Method:

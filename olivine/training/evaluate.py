@@ -184,7 +184,7 @@ def _build(
     config: EvaluateConfig, num_classes: int, store: Store, pretrained: RunKey, worker: Worker
 ) -> Segmenter:
     # Without epochs no teacher is loaded, or compiled; the weights are read below.
-    model = pretraining.build_model(config.pretrained.override({"num_epochs": 0}), 1)
+    model = pretraining.build_model(config.pretrained.replace(num_epochs=0), 1)
     name = pretraining.weights_name(pretrained)
     if not store.exists(name):
         raise UserError(

@@ -51,7 +51,7 @@ PUBLISHED = {
     "sam_vit_b": VIT_B,
     "sam_vit_l": VIT_L,
     "sam_vit_h": VIT_H,
-    "sam_hq_vit_h": VIT_H.override({"hq": True}),
+    "sam_hq_vit_h": VIT_H.replace(hq=True),
 }
 
 

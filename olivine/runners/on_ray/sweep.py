@@ -104,7 +104,7 @@ def run_sweep(
     key = RunKey("sweep", plan.fingerprint())
     tracker = tracker.within("", {}, experiment=plan.name)
     if force:
-        runtime = runtime.override({"not_before_s": time.time()})
+        runtime = runtime.replace(not_before_s=time.time())
     with _only_driver(runtime, f"{plan.name}-{key.fingerprint}") as folder:
         sweeps = [run for run in tracker.records("sweep") if run.settings.get("name") == plan.name]
         check_name(plan, [SweepPlan.read(run) for run in sweeps])
@@ -170,7 +170,7 @@ class _Drive:
             logging.getLogger(logger).setLevel(logging.CRITICAL)
         search, runtime = self.question.sweep.search, self.runtime
         if search is not None and search.stop_on and not runtime.probe_every_epochs:
-            runtime = runtime.override({"probe_every_epochs": 1})
+            runtime = runtime.replace(probe_every_epochs=1)
         # A trial that itself starts Ray Train needs the State API, or a stopped one blocks the
         # next for ever.
         with ray_session(runtime, include_dashboard=runtime.num_workers > 1):
