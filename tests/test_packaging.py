@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from email.message import Message
 from pathlib import Path
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
+from tests.support.tracked_files import tracked
 
 PACKAGES = ("olivine", "ray_jobs")
-# The README's commands, to the letter; .ci/run runs all but the demo.
+# Commands of the README, CONTRIBUTING and docs/, to the letter; .ci/run runs all but the demo.
 SET_UP = "python3 -m venv .venv && .venv/bin/pip install -c tested-versions.txt -e '.[demo]'"
 DEMO = ".venv/bin/olivine demo --out demo"
 DEVELOPER_SET_UP = (
@@ -25,6 +27,7 @@ LINTS = (
     ".venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && "
     ".venv/bin/lint-imports && .venv/bin/deptry olivine ray_jobs sweeps"
 )
+DOCUMENTATION = ".venv/bin/mkdocs build --strict"
 TESTS = ".venv/bin/python -m pytest -n 2 --dist loadfile"
 SECOND_ENGINE = (
     "apt-get install -y --no-install-recommends build-essential ninja-build libopenblas-dev",
@@ -53,17 +56,6 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*pip, "--target", str(target), str(wheel)], check=True)
     return {**os.environ, "PYTHONPATH": str(target), "INSTALLED": str(target)}
-
-
-def tracked(*folders: str) -> set[str]:
-    """Return the files of these folders that belong to the project."""
-    answer = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *folders],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if answer.returncode:
-        pytest.skip("not a git checkout")
-    return {name for name in answer.stdout.splitlines() if (ROOT / name).exists()}
 
 
 def metadata(wheel: Path) -> Message:
@@ -99,8 +91,8 @@ def test_the_metadata_say_what_it_is_and_needs(wheel: Path) -> None:
     assert said["Name"] == "olivine"
     assert said["License-Expression"] == "Apache-2.0"
     assert said["Requires-Python"] == ">=3.10"
-    extras = {"demo", "grounded-sam", "transformers", "superpixels", "teachers", "minkowski", "dev"}
-    assert set(said.get_all("Provides-Extra", [])) == extras
+    extras = ["demo", "dev", "docs", "grounded-sam", "minkowski", "superpixels", "teachers"]
+    assert sorted(said.get_all("Provides-Extra", [])) == [*extras, "transformers"]
     needed = [line for line in said.get_all("Requires-Dist", []) if "extra ==" not in line]
     for name in ("torch", "ray", "mlflow"):
         assert any(re.match(rf"{name}\b.*[<>]", line) for line in needed), f"no bounds for {name}"
@@ -138,17 +130,42 @@ def test_the_installed_wheel_labels_on_ray(
     assert list(tmp_path.glob("out/labels/**/*.png"))
 
 
-def test_the_readme_and_ci_give_the_same_commands() -> None:
-    readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
-    for command in (SET_UP, DEMO, DEVELOPER_SET_UP, LINTS, TESTS):
-        assert f"\n{command}\n" in readme, f"README.md lacks the line {command}"
-        if command != DEMO:
-            for part in command.split(" && "):
+def test_the_pages_and_ci_give_the_same_commands() -> None:
+    ci = (ROOT / ".ci" / "run").read_text()
+    shown = {
+        "README.md": (SET_UP, DEMO),
+        "CONTRIBUTING.md": (DEVELOPER_SET_UP, LINTS, DOCUMENTATION, TESTS),
+        "docs/getting_started.md": (SET_UP, DEMO),
+    }
+    for page, commands in shown.items():
+        text = (ROOT / page).read_text()
+        for command in commands:
+            assert f"\n{command}\n" in text, f"{page} lacks the line {command}"
+            for part in command.split(" && ") if command != DEMO else ():
                 assert f"\n{part}\n" in ci, f".ci/run lacks the line {part}"
+    networks = (ROOT / "docs" / "networks.md").read_text()
     for command in SECOND_ENGINE:
-        assert command in readme, f"README.md lacks {command}"
+        assert command in networks, f"docs/networks.md lacks {command}"
         assert command in ci, f".ci/run lacks {command}"
     assert ci.endswith(f"\n{TESTS}\n"), "pytest's summary is the last thing printed"
+
+
+@pytest.mark.slow
+def test_the_documentation_is_in_the_sdist_and_not_in_the_wheel(
+    wheel: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir"]
+    subprocess.run(
+        [*command, str(tmp_path), str(ROOT)], check=True, capture_output=True, cwd=tmp_path
+    )
+    (built,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(built) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    pages = tracked("docs", "mkdocs.yml", "CITATION.cff", "CONTRIBUTING.md", "SECURITY.md")
+    assert len(pages) > 15
+    assert pages <= names
+    with zipfile.ZipFile(wheel) as archive:
+        assert not {name for name in archive.namelist() if name.startswith(("docs/", "tools/"))}
 
 
 @pytest.mark.slow
@@ -174,7 +191,7 @@ def test_the_licence_is_apache_2() -> None:
     assert "END OF TERMS AND CONDITIONS" in text
 
 
-def test_the_hooks_run_the_lints_of_the_readme() -> None:
+def test_the_hooks_run_the_lints_of_contributing() -> None:
     import yaml
 
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]

@@ -89,7 +89,7 @@ class Method(Spec):
     ignored_as_class: bool = Field(
         default=False,
         description="Whether pixels without a label are one more class, as in the official code "
-        "(METHOD §2.5); otherwise no term that needs classes takes them.",
+        "(method.md §2.5); otherwise no term that needs classes takes them.",
     )
     student_momentum: float = Field(
         default=0.999,

@@ -1,4 +1,4 @@
-"""The evaluation stage: linear probe and fine-tuning with few labels (METHOD §8)."""
+"""The evaluation stage: linear probe and fine-tuning with few labels (method.md §8)."""
 
 import io
 import math

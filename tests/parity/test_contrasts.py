@@ -1,4 +1,4 @@
-"""The identities of METHOD §4.1 and §4.2 between the contrastive losses."""
+"""The identities of method.md §4.1 and §4.2 between the contrastive losses."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The binned kernel density estimate is the direct one over all pairs of points (METHOD §4.5)."""
+"""The binned kernel density estimate equals the direct one over all pairs (method.md §4.5)."""
 
 import numpy as np
 import pytest

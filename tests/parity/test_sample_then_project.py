@@ -1,4 +1,4 @@
-"""Reading the teacher's map before the head equals enlarging the projected map (METHOD §10.2)."""
+"""Reading the map before the head equals enlarging the projected map (method.md §10.2)."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""ST-SLidR's weights on a case computed by hand (METHOD §7.1)."""
+"""ST-SLidR's weights on a case computed by hand (method.md §7.1)."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""The vMF bank against METHOD §4.3's table, computed there with scipy, and its average's start."""
+"""The vMF bank against scipy's values in method.md §4.3, and its average's start."""
 
 import pytest
 import torch

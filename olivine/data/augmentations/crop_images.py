@@ -1,4 +1,4 @@
-"""Crop, resize and mirror each image; its pairs move along (METHOD §1.4.3 and §1.4.4)."""
+"""Crop, resize and mirror each image; its pairs move along (method.md §1.4.3 and §1.4.4)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Cut a random box out of the scan (METHOD §1.4.2)."""
+"""Cut a random box out of the scan (method.md §1.4.2)."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal

@@ -1,4 +1,4 @@
-"""Turn the scan about the vertical and mirror it (METHOD §1.4.1)."""
+"""Turn the scan about the vertical and mirror it (method.md §1.4.1)."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal

@@ -1,6 +1,6 @@
 """Ground removal by RANSAC, then HDBSCAN over scans that were brought into one frame (Seal).
 
-METHOD 7.1 names the three steps; their settings were never published, so all of them are ours.
+method.md §7.1 names the three steps; their settings were never published, so all of them are ours.
 HDBSCAN: Campello et al., 2013. Both algorithms are scikit-learn's.
 """
 

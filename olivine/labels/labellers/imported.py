@@ -1,4 +1,6 @@
-"""Class maps that lie in a folder already, such as the authors' `camseg` (METHOD 2.1, 2.3 to 2.5).
+"""Class maps that lie in a folder already, such as the authors' `camseg`.
+
+method.md §2.1 and §2.3 to §2.5 describe the authors' maps.
 
     <data root>/samples/CAM_FRONT/<name>.jpg    the image
     <data root>/camseg/CAM_FRONT/<name>.png     its map: one channel of uint8, of the image's size

@@ -1,7 +1,7 @@
 """The regions of another labeller's classes, as segments without a name.
 
 Each connected region of one class is a segment. So any labeller of classes gives superpixels that
-follow things, as Seal takes them from foundation models (Liu et al., NeurIPS 2023; METHOD 7.1);
+follow things, as Seal takes them from foundation models (Liu et al., NeurIPS 2023; method.md §7.1);
 there two things of one class that touch are told apart, here they are not.
 """
 

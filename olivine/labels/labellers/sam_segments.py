@@ -2,7 +2,7 @@
 
 Points of a regular grid are asked for masks, poor and double ones dropped (Kirillov et al.,
 ICCV 2023, section 5 "automatic mask generation"); masks are painted from large to small, as
-Seal's label generator does (METHOD 5, Seal), so that a small thing shows on a large one.
+Seal's label generator does (method.md §7.1), so that a small thing shows on a large one.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """SLIC superpixels (Achanta et al., TPAMI 2012): segments of like colour, without a name.
 
 What SLidR pools points and pixels by. The settings are its own: 150 segments, compactness 6,
-sigma 3, on the image at full size (METHOD 7.1, SLidR; its VoxelNet takes 30 segments).
+sigma 3, on the image at full size (method.md §7.1, SLidR; its VoxelNet takes 30 segments).
 """
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""A frozen ResNet-50: the teacher of PPKT, SLidR, ST-SLidR, Seal and OLIVINE (METHOD 3.4).
+"""A frozen ResNet-50: the teacher of PPKT, SLidR, ST-SLidR, Seal and OLIVINE (method.md §3.4).
 
 The papers' weights are MoCo-v2's of 800 epochs on ImageNet (`moco_v2_800ep_pretrain.pth.tar` of
 its authors); SwAV's, DINO's, oBoW's and torchvision's files are read as well.

@@ -1,4 +1,4 @@
-"""A frozen DINO or DINOv2 transformer: ScaLR's teacher, and one of SLidR's (METHOD 3.4)."""
+"""A frozen DINO or DINOv2 transformer: ScaLR's teacher, and one of SLidR's (method.md §3.4)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar

@@ -1,7 +1,7 @@
 """AdamW with a linear warm-up and a cosine over steps, as WaffleIron and ScaLR are trained.
 
 Puy et al., "Using a Waffle Iron for Automotive Point Cloud Semantic Segmentation" (ICCV 2023) and
-"Three Pillars Improving Vision Foundation Model Distillation for Lidar" (CVPR 2024); METHOD §5.
+"Three Pillars Improving Vision Foundation Model Distillation for Lidar" (CVPR 2024); method.md §5.
 """
 
 import math

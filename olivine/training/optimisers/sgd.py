@@ -1,4 +1,4 @@
-"""SGD with a cosine over epochs, as SLidR's family of methods is trained (METHOD §5)."""
+"""SGD with a cosine over epochs, as SLidR's family of methods is trained (method.md §5)."""
 
 import math
 from typing import TYPE_CHECKING, ClassVar

@@ -25,7 +25,7 @@ class SemanticKitti(Dataset):
     `frame_step` is SLidR's label fraction, here by scan and not by scene. Of the 19,130 scans
     of train, steps 100, 20, 10, 5 and 1 keep 192, 957, 1913, 3826 and 19,130. A network sees
     remission * `intensity_scale` + `intensity_offset`; as in the published codes that is 1 to
-    2, where nuScenes has 0 to 255 (METHOD 8.4).
+    2, where nuScenes has 0 to 255 (method.md §8.4).
     """
 
     kind: ClassVar[str] = "semantic_kitti"

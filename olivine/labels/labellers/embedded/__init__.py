@@ -12,7 +12,7 @@ from olivine.labels.labellers.embedded.weights import WEIGHTS, weights_hash
 if TYPE_CHECKING:
     import torch
 
-# The weak vocabulary of SEEM's labels, in its own order (METHOD 2.1 B), which is not nuScenes'.
+# The weak vocabulary of SEEM's labels, in its own order (method.md §2.1 B), which is not nuScenes'.
 CLASS_NAMES = WEAK_B
 
 

@@ -1,6 +1,6 @@
 """Grounded-SAM: boxes for a list of prompts, a mask for every box, one class per pixel.
 
-Ren et al., "Grounded SAM", 2024; the paper's first labels are of this kind (METHOD 2.2). Two
+Ren et al., "Grounded SAM", 2024; the paper's first labels are of this kind (method.md §2.2). Two
 engines give the same answer to the same rules: `packages` reads the original checkpoints with
 groundingdino-py and segment-anything, `transformers` reads model folders with transformers.
 """

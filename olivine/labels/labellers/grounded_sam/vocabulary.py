@@ -1,6 +1,6 @@
 """Which prompts are asked for, and which class each one means.
 
-The two vocabularies of the authors' labels (METHOD 2.1) are files beside this module; any other
+The two vocabularies of the authors' labels (method.md §2.1) are files beside this module; any other
 comes from a file of the same form:
 
     prompts:
