@@ -42,7 +42,7 @@ def test_a_typed_copy_equals_one_by_dotted_names() -> None:
 
 
 def test_a_copy_is_checked_as_a_new_value_is() -> None:
-    with pytest.raises(UserError, match="needs weak labels: set labels.kind"):
+    with pytest.raises(UserError, match=r"needs weak labels: set labels\.kind"):
         demo().with_pretraining(labels=None)
     with pytest.raises(UserError, match="No setting 'nmu_epochs'"):
         demo().with_pretraining(nmu_epochs=1)
