@@ -17,7 +17,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class KeptArrays:
+class ArrayCache:
     """Named arrays of frames, in `folder` below the root of `store`; picklable."""
 
     store: Store

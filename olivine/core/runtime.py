@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from olivine.core.buckets import is_bucket
 from olivine.core.errors import UserError
 from olivine.core.spec import Spec
-from olivine.core.storage import Place, absolute
+from olivine.core.storage import PathOrUri, absolute
 
 
 def _listed(value: Any) -> Any:
@@ -19,11 +19,11 @@ def _listed(value: Any) -> Any:
 class Runtime(Spec):
     """Everything about a run that its fingerprint leaves out."""
 
-    data_root: Place = Field(
+    data_root: PathOrUri = Field(
         default="data/nuscenes",
         description="Folder or bucket of the data set; for nuScenes it holds samples/ and v1.0-*/.",
     )
-    out: Place = Field(
+    out: PathOrUri = Field(
         default="runs",
         description="Folder or bucket for labels, checkpoints, tables and the run store.",
     )
@@ -135,7 +135,7 @@ class Runtime(Spec):
         description="Shortages that a pretraining accepts: fewer_pairs than a sampler asked for, "
         "absent_classes of the vocabulary.",
     )
-    cache_dir: Place = Field(
+    cache_dir: PathOrUri = Field(
         default="",
         description="Folder for indices of data sets; empty means the user's cache folder.",
     )

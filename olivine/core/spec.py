@@ -37,13 +37,13 @@ class Spec(BaseModel):
         except ValidationError as error:
             raise UserError(_explain(error, tree)) from None
 
-    def what_decides(self) -> dict[str, Any]:
+    def fingerprint_fields(self) -> dict[str, Any]:
         """Return `to_dict` without the parts' places: equal values give equal results."""
         return self.model_dump(mode="json", serialize_as_any=True, context=_WITHOUT_PLACES)
 
     def fingerprint(self) -> str:
         """Return 12 hex digits that change with any setting but a place, and with nothing else."""
-        return value_hash(self.what_decides())
+        return value_hash(self.fingerprint_fields())
 
     def flatten(self) -> dict[str, Any]:
         """Return every setting under its dotted name, the grammar of `override`."""

@@ -27,7 +27,7 @@ def _absolute_text(place: str) -> str:
 
 # A setting that names a folder or a bucket, absolute where it is set: a worker may have another
 # working folder.
-Place = Annotated[str, AfterValidator(_absolute_text), Field(validate_default=True)]
+PathOrUri = Annotated[str, AfterValidator(_absolute_text), Field(validate_default=True)]
 
 
 class Store:

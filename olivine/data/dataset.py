@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from pydantic import Field
 
 from olivine.core.parts import Part
-from olivine.core.storage import Place, absolute
+from olivine.core.storage import PathOrUri, absolute
 from olivine.data.records import Frame
 
 
@@ -75,7 +75,7 @@ class Dataset(Part):
     }
     places: ClassVar[frozenset[str]] = frozenset({"root"})
 
-    root: Place = Field(
+    root: PathOrUri = Field(
         default="", description="Folder or bucket of this data set; empty means runtime.data_root."
     )
 

@@ -1,6 +1,6 @@
 """How batches reach a training: made in its own process, or elsewhere.
 
-A stage takes whatever feed its worker has. `load_here` is torch's loader; `ray_jobs.feeding`
+A stage takes whatever feed its worker has. `load_batches` is torch's loader; `ray_jobs.feeding`
 streams from the CPUs of a cluster. What a batch is made of is decided before, so all feeds yield
 equal batches.
 """
@@ -22,7 +22,7 @@ from olivine.data.schedule import Places, Schedule, _Places
 
 
 @runtime_checkable
-class Feed(Protocol):
+class BatchSource(Protocol):
     """Makes batches of samples, ahead of their use."""
 
     def __call__(
@@ -40,7 +40,7 @@ class Feed(Protocol):
         ...
 
 
-def load_here(
+def load_batches(
     samples: Dataset[Sample],
     places: Places,
     collate: Callable[[Sequence[Sample]], Batch],
@@ -99,7 +99,7 @@ def training_batches(
     start_step: int,
     num_processes: int,
     *,
-    feed: Feed = load_here,
+    batch_source: BatchSource = load_batches,
     read_maps: ReadMaps | None = None,
 ) -> Generator[Batch, None, None]:
     """Yield the batches of every remaining step; loader processes live through all epochs.
@@ -107,7 +107,7 @@ def training_batches(
     Of frames whose maps `read_maps` finds, a batch has those instead of their images.
     """
     places = _Places(schedule, start_step)
-    return feed(samples, places, Collate(voxelizer, read_maps=read_maps), num_processes)
+    return batch_source(samples, places, Collate(voxelizer, read_maps=read_maps), num_processes)
 
 
 def validation_batches(
@@ -116,7 +116,7 @@ def validation_batches(
     voxelizer: Voxelizer,
     num_processes: int,
     *,
-    feed: Feed = load_here,
+    batch_source: BatchSource = load_batches,
 ) -> Generator[Batch, None, None]:
-    """Yield the batches of `once_over`, in which every point has a voxel."""
-    return feed(samples, places, Collate(voxelizer, every_point=True), num_processes)
+    """Yield the batches of `one_pass`, in which every point has a voxel."""
+    return batch_source(samples, places, Collate(voxelizer, every_point=True), num_processes)

@@ -14,13 +14,13 @@ import torch
 from olivine.core.errors import UserError
 from olivine.data.augmentations.base import Augmentation
 from olivine.data.geometry.projection import correspondences
-from olivine.data.pair_classes import PairClasses, ReadLabels
+from olivine.data.pair_labels import PairLabels, ReadLabels
 from olivine.data.records import IGNORE, Correspondences, Frame, Sample
 
 
 def make_sample(
     frame: Frame,
-    classes: PairClasses | None,
+    classes: PairLabels | None,
     camera_names: Sequence[str],
     empty_camera: Literal["error", "drop"] = "error",
     read_segments: ReadLabels | None = None,

@@ -68,7 +68,7 @@ class Schedule:
                     yield [(epoch, int(index)) for index in order[first : first + part]]
 
 
-def once_over(
+def one_pass(
     num_frames: int, batch_frames: int, rank: int = 0, world_size: int = 1
 ) -> list[list[tuple[int, int]]]:
     """Return this worker's share of a split, each frame once and in order, in batches."""

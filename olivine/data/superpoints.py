@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from olivine.core.array_cache import Arrays, KeptArrays
+from olivine.core.array_cache import ArrayCache, Arrays
 from olivine.core.errors import UserError
 from olivine.core.storage import Store
 from olivine.data.clusterings.base import Clustering
@@ -43,7 +43,7 @@ class Superpoints:
         later_index = self.frames.later(index, self.clustering.num_keyframes_ahead)
         later = self.frames.frame(later_index, images=False, classes=False)
         lengths = {"here": len(frame.xyz_m), "there": len(later.xyz_m)}
-        kept = KeptArrays(self.store, self.folder).of(
+        kept = ArrayCache(self.store, self.folder).of(
             frame.token, lengths, lambda: self._make(frame, later)
         )
         return kept["here"].astype(np.int64), later, kept["there"].astype(np.int64)

@@ -17,7 +17,7 @@ from olivine.data.records import IGNORE
 FEWER_PAIRS, ABSENT_CLASSES = "fewer_pairs", "absent_classes"
 
 
-class Census(nn.Module):
+class ClassCounter(nn.Module):
     """Counts the pairs of each class until the first epoch ends; nothing waits for the device.
 
     The counts survive in checkpoints, so a run that goes on knows them.

@@ -19,7 +19,7 @@ from olivine.data.records import IGNORE
 from olivine.methods.features import mean_of_scans, read_map, segment_shares
 from olivine.methods.matched import WHOLE, StepPart
 from olivine.methods.objective import Objective
-from olivine.models.teachers.map_cache import TeacherMaps
+from olivine.models.teachers.map_cache import TeacherMapCache
 
 
 class Distillation(nn.Module):
@@ -29,7 +29,7 @@ class Distillation(nn.Module):
     `kept_maps` the teacher is asked only for maps that were not kept before.
     """
 
-    kept_maps: TeacherMaps | None = None
+    kept_maps: TeacherMapCache | None = None
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from olivine.data.batch import PairTable
 from olivine.data.records import IGNORE
-from olivine.methods.class_counts import Census
+from olivine.methods.class_counts import ClassCounter
 from olivine.methods.features import Projected
 from olivine.methods.losses.stateful import Stateful
 from olivine.methods.matched import WHOLE, Matched, StepPart
@@ -34,7 +34,7 @@ class Objective(nn.Module):
         self.ignored_id = num_classes if method.ignored_as_class else IGNORE
         total = num_classes + method.ignored_as_class
         width = {True: num_channels, False: num_teacher_channels}
-        self.census = Census()
+        self.census = ClassCounter()
         self.num_drawn: dict[str, list[int]] = {}  # of the last step, by term and contrast group
         terms = method.active().items()
         self._samplers = {name: term.sample.build() for name, term in terms if term.sample}
@@ -161,7 +161,7 @@ def _relabelled(pairs: PairTable, ignored_id: int) -> PairTable:
     return replace(pairs, class_ids=class_ids)
 
 
-def shown_term(metrics: Mapping[str, float]) -> str | None:
+def primary_term(metrics: Mapping[str, float]) -> str | None:
     """Return the term that stands for a pretraining's curves: that of pixels, else the first.
 
     `metrics` are those its run logged, as `state_metrics` names them. One term is drawn because

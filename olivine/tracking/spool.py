@@ -38,7 +38,7 @@ class Pending:
     end: int  # of its line in the file
 
 
-class Outbox:
+class MetricSpool:
     """The file of one opening of a run. Threads of one process may share it."""
 
     def __init__(self, path: Path, descriptor: int):
@@ -55,7 +55,7 @@ class Outbox:
         _OPEN.add(self)
 
     @classmethod
-    def create(cls, folder: Path, run_id: str, header: Mapping[str, Any]) -> "Outbox":
+    def create(cls, folder: Path, run_id: str, header: Mapping[str, Any]) -> "MetricSpool":
         """Return a new, locked file; raise UserError if the folder cannot be written.
 
         The header is whatever the one who delivers it must know.
@@ -79,7 +79,7 @@ class Outbox:
         return cls(folder / f"{name}{SUFFIX}", descriptor)
 
     @classmethod
-    def adopt(cls, path: Path) -> "Outbox | None":
+    def adopt(cls, path: Path) -> "MetricSpool | None":
         """Return a file that a process left behind; None if it lives, or if another took it."""
         try:
             descriptor = os.open(path, os.O_RDWR)
@@ -220,7 +220,7 @@ def _whole_lines(descriptor: int, size: int) -> int:
     return 0
 
 
-_OPEN: "weakref.WeakSet[Outbox]" = weakref.WeakSet()
+_OPEN: "weakref.WeakSet[MetricSpool]" = weakref.WeakSet()
 
 
 def _leave_to_parent() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from olivine.tracking.spool import REFUSED, Entry, Outbox, Pending, left_behind
+from olivine.tracking.spool import REFUSED, Entry, MetricSpool, Pending, left_behind
 from olivine.tracking.store_uri import one_line
 
 PERIOD_S = 1.0  # between deliveries while a run goes on
@@ -55,7 +55,7 @@ class Sender(Protocol):
         ...
 
 
-SenderOf = Callable[[Outbox, bool], Sender]  # for an outbox; whether it was left behind
+SenderOf = Callable[[MetricSpool, bool], Sender]  # for an outbox; whether it was left behind
 
 
 def tell(text: str) -> None:
@@ -67,11 +67,11 @@ def tell(text: str) -> None:
 class Delivery:
     """Delivers an open outbox, after what earlier openings of the same run left behind."""
 
-    def __init__(self, outbox: Outbox, sender_of: SenderOf, say: Say = tell):
+    def __init__(self, outbox: MetricSpool, sender_of: SenderOf, say: Say = tell):
         self._outbox, self._sender_of, self._say = outbox, sender_of, say
         earlier = _adopted(outbox.path.parent, outbox.header["run_id"], sender_of, say)
-        self._own = [*earlier, _Courier(outbox, sender_of(outbox, False), say)]
-        self._others: list[_Courier] = []
+        self._own = [*earlier, _SpoolReader(outbox, sender_of(outbox, False), say)]
+        self._others: list[_SpoolReader] = []
         self._looked_around_s = time.monotonic()
         self._problem = ""
         self._closing, self._ended = threading.Event(), threading.Event()
@@ -97,7 +97,7 @@ class Delivery:
             started_s = time.thread_time()
             at_end = self._closing.is_set()  # asked first: nothing comes after it
             try:
-                is_done = self._deliver_some(at_end)
+                is_done = self._send_some(at_end)
                 failures, self._problem = 0, ""
             except (GoneError, _StuckError) as error:
                 self._problem = str(error)
@@ -117,17 +117,17 @@ class Delivery:
             self._outbox.remove()
         self._ended.set()
 
-    def _deliver_some(self, at_end: bool) -> bool:
+    def _send_some(self, at_end: bool) -> bool:
         """Make one request; say whether there was nothing left to deliver."""
         while len(self._own) > 1:  # of this run, in the order in which it was said
-            if self._own[0].deliver_some(at_end):
+            if self._own[0].send_some(at_end):
                 return False
             self._own.pop(0).leave()
-        if self._own[0].deliver_some(at_end):
+        if self._own[0].send_some(at_end):
             return False
-        return at_end or not self._deliver_for_others()
+        return at_end or not self._send_for_others()
 
-    def _deliver_for_others(self) -> bool:
+    def _send_for_others(self) -> bool:
         """Make one request of what other runs left behind; say whether there was any."""
         if not self._others and time.monotonic() - self._looked_around_s > LOOK_AROUND_S:
             self._looked_around_s = time.monotonic()
@@ -135,7 +135,7 @@ class Delivery:
             self._others = list(_adopted(folder, "*", self._sender_of, self._say))
         while self._others:
             try:
-                if self._others[0].deliver_some(at_end=False):
+                if self._others[0].send_some(at_end=False):
                     return True
             except GoneError as error:
                 self._say(str(error))
@@ -149,24 +149,22 @@ class Delivery:
             time.sleep(FIRST_RETRY_S if self._is_awaited else LONGEST_RETRY_S)
 
 
-def deliver_left_behind(
-    folder: Path, sender_of: SenderOf, patience_s: float, say: Say = tell
-) -> None:
+def send_left_behind(folder: Path, sender_of: SenderOf, patience_s: float, say: Say = tell) -> None:
     """Deliver what dead processes on this machine left behind; what cannot be stays on disk."""
-    until_s, num_delivered, problem = time.monotonic() + patience_s, 0, ""
+    until_s, num_sent, problem = time.monotonic() + patience_s, 0, ""
     for courier in _adopted(folder, "*", sender_of, say):
         was_done = courier.is_done
         try:
-            while not problem and time.monotonic() < until_s and courier.deliver_some(True):
+            while not problem and time.monotonic() < until_s and courier.send_some(True):
                 pass
-            num_delivered += courier.is_done and not was_done
+            num_sent += courier.is_done and not was_done
         except GoneError as error:
             say(str(error))
         except Exception as error:  # the store is away
             problem = one_line(error)
         courier.leave()
-    if num_delivered:
-        say(f"Delivered what {num_delivered} earlier starts of runs had left in {folder}.")
+    if num_sent:
+        say(f"Delivered what {num_sent} earlier starts of runs had left in {folder}.")
     if problem:
         say(f"What earlier runs left in {folder} cannot be delivered yet: {problem}.")
 
@@ -175,10 +173,10 @@ class _StuckError(Exception):
     """Nothing is left but uploads that failed; takes one argument, a sentence."""
 
 
-class _Courier:
+class _SpoolReader:
     """Takes entries from one outbox to its sender."""
 
-    def __init__(self, outbox: Outbox, sender: Sender, say: Say, end: int | None = None):
+    def __init__(self, outbox: MetricSpool, sender: Sender, say: Say, end: int | None = None):
         self.outbox, self._sender, self._say = outbox, sender, say
         self._end = end  # of an outbox that was left behind: what comes later was put off
 
@@ -187,7 +185,7 @@ class _Courier:
         """Whether the store has everything."""
         return self.outbox.num_waiting_bytes == 0
 
-    def deliver_some(self, at_end: bool) -> bool:
+    def send_some(self, at_end: bool) -> bool:
         """Make one request of the oldest entries; say whether there were any."""
         pending = self.outbox.pending()
         if self._end is not None:
@@ -252,12 +250,12 @@ def _spare_what_stays() -> None:
     gc.freeze()
 
 
-def _adopted(folder: Path, run_id: str, sender_of: SenderOf, say: Say) -> Iterator[_Courier]:
+def _adopted(folder: Path, run_id: str, sender_of: SenderOf, say: Say) -> Iterator[_SpoolReader]:
     """Yield a courier for everything that dead processes left behind, oldest first."""
     for path in left_behind(folder, run_id):
-        outbox = Outbox.adopt(path)
+        outbox = MetricSpool.adopt(path)
         if outbox is not None:
-            yield _Courier(outbox, sender_of(outbox, True), say, outbox.end)
+            yield _SpoolReader(outbox, sender_of(outbox, True), say, outbox.end)
 
 
 def _batch(pending: Sequence[Pending], num_values: int) -> list[Pending]:

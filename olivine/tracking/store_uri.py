@@ -32,7 +32,7 @@ def shown(uri: str) -> str:
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
 
 
-def outbox_folder(uri: str, cache: Path) -> Path:
+def spool_folder(uri: str, cache: Path) -> Path:
     """Return the local folder of what a store has not taken yet.
 
     A SQLite file lies on a local disk, so it is beside it: whoever opens the store finds it. That

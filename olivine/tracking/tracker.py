@@ -52,7 +52,7 @@ class RunRecord:
     end_s: float | None = None  # None: it goes on
 
 
-def most_telling(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
+def best_status_run(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
     """Return the newest finished run of each fingerprint, else its newest.
 
     Records are newest first, as a store gives them.

@@ -22,7 +22,7 @@ from olivine.data.dataset import Frames
 from olivine.data.loader import training_batches, validation_batches
 from olivine.data.records import Sample
 from olivine.data.samples import Samples, make_cloud, named
-from olivine.data.schedule import Schedule, once_over
+from olivine.data.schedule import Schedule, one_pass
 from olivine.methods.matched import StepPart
 from olivine.models.activation_checkpointing import recompute_activations
 from olivine.tracking.tracker import RunKey, Tracker
@@ -30,7 +30,7 @@ from olivine.training import pretrain as pretraining
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import EvaluateConfig
 from olivine.training.experiment_data import ExperimentData
-from olivine.training.finished_runs import OUT, done_before, one_at_a_time
+from olivine.training.finished_runs import OUT, find_finished, one_at_a_time
 from olivine.training.loop import Trainer, device_hours_of
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.segmentation import (
@@ -80,7 +80,7 @@ def finished(
 ) -> EvaluateResult | None:
     """Return the scores of a finished run of the same experiment, or None."""
     key = run_key(config, data)
-    record = done_before(key, runtime, tracker, [predictions_name(key.fingerprint)])
+    record = find_finished(key, runtime, tracker, [predictions_name(key.fingerprint)])
     if record is None:
         return None
     names = [name for name in record.metrics if name.startswith(SCORE)]
@@ -247,7 +247,7 @@ def _trainer(
             config.pretrained.voxels,
             start,
             runtime.num_loader_workers,
-            feed=worker.feed,
+            batch_source=worker.batch_source,
         ),
         worker=worker,
         precision=config.precision,
@@ -277,13 +277,13 @@ def _validate(
     place_of = {name: place for place, name in enumerate(dict.fromkeys(names))}
     shape = len(place_of), num_classes, num_classes
     counts = torch.zeros(shape, dtype=torch.long, device=worker.device)
-    places = once_over(len(val), config.batch_frames, worker.rank, worker.world_size)
+    places = one_pass(len(val), config.batch_frames, worker.rank, worker.world_size)
     batches = validation_batches(
         Samples(_CloudReader(val), [], config.seed),
         places,
         config.pretrained.voxels,
         runtime.num_loader_workers,
-        feed=worker.feed,
+        batch_source=worker.batch_source,
     )
     report, first = Progress("validation", "batches"), b""
     for done, (batch, frames) in enumerate(zip(batches, places, strict=True), start=1):

@@ -13,7 +13,7 @@ from olivine.tracking.tracker import RunKey, RunRecord, Tracker
 OUT = "olivine.out"  # tag of a run: the folder or bucket below which it left its files
 
 
-def done_before(
+def find_finished(
     key: RunKey, runtime: Runtime, tracker: Tracker, files: Sequence[str]
 ) -> RunRecord | None:
     """Return the finished run of a key, if its files are here or where it left them.

@@ -24,12 +24,12 @@ from olivine.methods.matched import WHOLE, StepPart
 from olivine.methods.objective import Objective
 from olivine.models.activation_checkpointing import recompute_activations
 from olivine.models.backbones.published_checkpoints import load_backbone
-from olivine.models.teachers.map_cache import TeacherMaps, require_fixed_images
+from olivine.models.teachers.map_cache import TeacherMapCache, require_fixed_images
 from olivine.models.weights import locate
 from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training.checkpoints import Checkpoints, load_state, save_state
 from olivine.training.config import PretrainConfig
-from olivine.training.finished_runs import OUT, done_before
+from olivine.training.finished_runs import OUT, find_finished
 from olivine.training.loop import LossOf, Trainer, TrainingHooks
 from olivine.training.pretrain_data import PretrainData
 from olivine.training.probe import PROBE_MIOU, PretrainingProbe
@@ -91,7 +91,7 @@ def finished(
 ) -> PretrainResult | None:
     """Return what a finished run of the same pretraining left, or None."""
     key = run_key(config, frames)
-    if done_before(key, runtime, tracker, [weights_name(key)]):
+    if find_finished(key, runtime, tracker, [weights_name(key)]):
         return PretrainResult(key, weights_name(key), 0)
     return None
 
@@ -297,7 +297,7 @@ def _trainer(
             config.voxels,
             start,
             runtime.num_loader_workers,
-            feed=worker.feed,
+            batch_source=worker.batch_source,
             read_maps=model.kept_maps.read if model.kept_maps else None,
         ),
         worker=worker,
@@ -318,11 +318,11 @@ def _keeps_maps(config: PretrainConfig, runtime: Runtime) -> bool:
 
 def _teacher_maps(
     config: PretrainConfig, runtime: Runtime, worker: Worker, samples: Samples, frames: Frames
-) -> TeacherMaps:
+) -> TeacherMapCache:
     """Return where the teacher's maps are kept, having said how much that will be."""
     assert config.teacher is not None
     images = samples[0, 0].images
-    maps = TeacherMaps.open(
+    maps = TeacherMapCache.open(
         Store(runtime.out),
         config.teacher,
         frames,

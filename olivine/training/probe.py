@@ -21,7 +21,7 @@ from olivine.data.dataset import Frames
 from olivine.data.loader import validation_batches
 from olivine.data.records import Sample
 from olivine.data.samples import Samples, make_cloud
-from olivine.data.schedule import once_over
+from olivine.data.schedule import one_pass
 from olivine.tracking.tracker import Run
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import PretrainConfig
@@ -132,7 +132,7 @@ class PretrainingProbe:
 
     def _rows(self, indices: Sequence[int]) -> Iterator[tuple[Tensor, Batch]]:
         """Yield the features of this worker's share of the frames."""
-        share = once_over(len(indices), BATCH_FRAMES, self.worker.rank, self.worker.world_size)
+        share = one_pass(len(indices), BATCH_FRAMES, self.worker.rank, self.worker.world_size)
         places = [[(0, indices[position]) for _, position in batch] for batch in share]
         for batch in validation_batches(self.samples, places, self.config.voxels, 0):
             here = batch.to(self.worker.device)

@@ -14,16 +14,16 @@ from olivine.data.batch import Batch
 from olivine.data.collate import Collate
 from olivine.data.geometry.voxels import Voxelizer
 from olivine.data.images import Pixels
-from olivine.data.loader import load_here, training_batches
-from olivine.data.pair_classes import PairClasses
+from olivine.data.loader import load_batches, training_batches
+from olivine.data.pair_labels import PairLabels
 from olivine.data.records import IGNORE, Frame, LabelMap, Sample
 from olivine.data.samples import Samples, make_cloud, make_sample
-from olivine.data.schedule import Schedule, once_over
+from olivine.data.schedule import Schedule, one_pass
 from tests.support.two_cameras import CAMERAS, COLUMNS, ROWS, make_frame, read_labels
 
 
 def read(index: int) -> Sample:
-    return make_sample(make_frame(index), PairClasses(read_labels), CAMERAS)
+    return make_sample(make_frame(index), PairLabels(read_labels), CAMERAS)
 
 
 AUGMENTATIONS = (RotateFlip(), CropImages(rows_px=30, columns_px=50, min_pairs=5))
@@ -80,7 +80,7 @@ def test_workers_share_each_batch(world_size):
 
 
 def test_validation_sees_every_frame_once():
-    shares = [once_over(11, 3, rank, 2) for rank in (0, 1)]
+    shares = [one_pass(11, 3, rank, 2) for rank in (0, 1)]
     seen = [index for share in shares for batch in share for _, index in batch]
     assert sorted(seen) == list(range(11))
 
@@ -146,7 +146,7 @@ def test_a_mistake_keeps_its_words_from_any_loader_process(where, num_processes)
     read, collate = read_broken, Collate(Voxelizer())
     if where == "collate":
         read, collate = make_cloud_of, BrokenCollate()
-    batches = load_here(Samples(read, (), seed=0), [[(0, 0), (0, 1)]], collate, num_processes)
+    batches = load_batches(Samples(read, (), seed=0), [[(0, 0), (0, 1)]], collate, num_processes)
     with pytest.raises(UserError) as caught:
         next(batches)
     assert str(caught.value) == SENTENCE

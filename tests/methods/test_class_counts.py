@@ -3,13 +3,13 @@ import torch
 
 from olivine.core.errors import UserError
 from olivine.data.records import IGNORE
-from olivine.methods.class_counts import Census, require_pairs
+from olivine.methods.class_counts import ClassCounter, require_pairs
 
 NAMES = ("car", "bus", "tree")
 
 
-def seen(*class_ids: int) -> Census:
-    census = Census()
+def seen(*class_ids: int) -> ClassCounter:
+    census = ClassCounter()
     census.see(torch.tensor(class_ids, dtype=torch.long))
     return census
 
@@ -39,7 +39,7 @@ def test_all_classes_seen_is_fine_and_later_epochs_change_nothing() -> None:
 def test_a_run_that_goes_on_knows_what_its_first_epoch_lacked() -> None:
     census = seen(0, 2)
     census.close()
-    resumed = Census()
+    resumed = ClassCounter()
     resumed.load_state_dict(census.state_dict())
 
     with pytest.raises(UserError, match="bus"):
@@ -49,7 +49,7 @@ def test_a_run_that_goes_on_knows_what_its_first_epoch_lacked() -> None:
 def test_a_state_saved_within_the_epoch_goes_on_counting() -> None:
     census = seen(0)
     census.join()
-    resumed = Census()
+    resumed = ClassCounter()
     resumed.load_state_dict(census.state_dict())
     resumed.see(torch.tensor([1, 2]))
     resumed.close()

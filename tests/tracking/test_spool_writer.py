@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from olivine.tracking.spool import REFUSED, Entry, Outbox, left_behind
-from olivine.tracking.spool_writer import Delivery, GoneError, deliver_left_behind
+from olivine.tracking.spool import REFUSED, Entry, MetricSpool, left_behind
+from olivine.tracking.spool_writer import Delivery, GoneError, send_left_behind
 
 
 class Store:
@@ -21,7 +21,7 @@ class Store:
         self.is_there = True
         self.problem: Callable[[Sequence[Entry]], Exception | None] = lambda entries: None
 
-    def sender_of(self, outbox: Outbox, was_left: bool) -> "Store":
+    def sender_of(self, outbox: MetricSpool, was_left: bool) -> "Store":
         return self
 
     def answers(self) -> bool:
@@ -60,7 +60,7 @@ def _soon(monkeypatch):
 
 
 def opened(tmp_path, store: Store, told: list[str], run_id: str = "run"):
-    outbox = Outbox.create(tmp_path, run_id, {"name": run_id})
+    outbox = MetricSpool.create(tmp_path, run_id, {"name": run_id})
     return outbox, Delivery(outbox, store.sender_of, told.append)
 
 
@@ -153,17 +153,17 @@ def test_an_upload_that_fails_stops_nothing_and_is_tried_by_the_next_start(tmp_p
     assert time.monotonic() - before_s < 100, "trying on would not help"
     assert store.steps() == [0, 1]
     assert store.taken[-1] == {"kind": "end"}
-    deliver_left_behind(tmp_path, store.sender_of, 5.0, told.append)
+    send_left_behind(tmp_path, store.sender_of, 5.0, told.append)
     assert len(left_behind(tmp_path)) == 1
     store.problem = lambda entries: None
-    deliver_left_behind(tmp_path, store.sender_of, 5.0, told.append)
+    send_left_behind(tmp_path, store.sender_of, 5.0, told.append)
     assert store.taken[-1]["kind"] == "file"
     assert not left_behind(tmp_path)
 
 
 def test_the_next_opening_delivers_first_what_the_one_before_left(tmp_path, told):
     for start in (0, 10):
-        killed = Outbox.create(tmp_path, "run", {"name": "run"})
+        killed = MetricSpool.create(tmp_path, "run", {"name": "run"})
         for step in range(start, start + 5):
             killed.append(number(step))
         killed.close()
@@ -177,7 +177,7 @@ def test_the_next_opening_delivers_first_what_the_one_before_left(tmp_path, told
 
 def test_what_other_runs_left_is_delivered_by_any_start(tmp_path, told, monkeypatch):
     monkeypatch.setattr("olivine.tracking.spool_writer.LOOK_AROUND_S", 0.0)
-    killed = Outbox.create(tmp_path, "other", {"name": "other"})
+    killed = MetricSpool.create(tmp_path, "other", {"name": "other"})
     killed.append(number(7))
     killed.close()
     store = Store()
@@ -192,15 +192,15 @@ def test_what_other_runs_left_is_delivered_by_any_start(tmp_path, told, monkeypa
 def test_a_start_tells_what_it_delivered_and_what_it_could_not(tmp_path, told):
     store = Store()
     for run_id in ("a", "b"):
-        killed = Outbox.create(tmp_path, run_id, {"name": run_id})
+        killed = MetricSpool.create(tmp_path, run_id, {"name": run_id})
         killed.append(number(1))
         killed.close()
     store.is_there = False
-    deliver_left_behind(tmp_path, store.sender_of, 5.0, told.append)
+    send_left_behind(tmp_path, store.sender_of, 5.0, told.append)
     assert told == [
         f"What earlier runs left in {tmp_path} cannot be delivered yet: nobody answers."
     ]
     store.is_there = True
-    deliver_left_behind(tmp_path, store.sender_of, 5.0, told.append)
+    send_left_behind(tmp_path, store.sender_of, 5.0, told.append)
     assert told[1:] == [f"Delivered what 2 earlier starts of runs had left in {tmp_path}."]
     assert store.steps() == [1, 1]

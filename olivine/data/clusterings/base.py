@@ -33,7 +33,7 @@ class Clustering(Part):
     @property
     def identity(self) -> str:
         """Return 12 hex digits: two clusterings of one identity make the same clusters."""
-        return value_hash([self.what_decides(), self.code_version])
+        return value_hash([self.fingerprint_fields(), self.code_version])
 
     @abstractmethod
     def __call__(self, clouds: Sequence[Float[np.ndarray, "_ 3"]]) -> list[Int[np.ndarray, " _"]]:

@@ -9,7 +9,7 @@ from pydantic import Field
 from olivine.core.parts import Part
 
 if TYPE_CHECKING:
-    from olivine.methods.samplers.weighted_draw import PairSampler
+    from olivine.methods.samplers.weighted_sampling import PairSampler
 
 
 class Sampler(Part):

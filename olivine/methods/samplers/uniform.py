@@ -8,7 +8,7 @@ from pydantic import Field
 from olivine.methods.samplers.base import Sampler
 
 if TYPE_CHECKING:
-    from olivine.methods.samplers.weighted_draw import PairSampler
+    from olivine.methods.samplers.weighted_sampling import PairSampler
 
 
 class Uniform(Sampler):
@@ -24,6 +24,6 @@ class Uniform(Sampler):
 
     def build(self) -> "PairSampler":
         """Return what chooses rows of a table of pairs by a generator, none twice."""
-        from olivine.methods.samplers.weighted_draw import choose_uniform
+        from olivine.methods.samplers.weighted_sampling import choose_uniform
 
         return partial(choose_uniform, num_chosen=self.num_pairs, equal_scans=self.scope == "scan")

@@ -43,7 +43,7 @@ _ORDERS = {"channels_first": (0, 1, 2, 3), "channels_last": (0, 2, 3, 1)}
 
 
 @dataclass(frozen=True)
-class TeacherMaps:
+class TeacherMapCache:
     """Reads and keeps the maps of frames; picklable, for loader processes.
 
     `shape` is that of one image's map: channels, rows, columns.
@@ -65,7 +65,7 @@ class TeacherMaps:
         image_size_px: tuple[int, int],
         precision: str,
         device: torch.device,
-    ) -> "TeacherMaps":
+    ) -> "TeacherMapCache":
         """Return the place for the maps of one teacher and one way to make images.
 
         `image_size_px` is what the augmentations make of an image, `precision` the training's.
@@ -73,12 +73,16 @@ class TeacherMaps:
         decides = [
             VERSION,
             teacher.code_version,
-            teacher.what_decides(),
+            teacher.fingerprint_fields(),
             teacher.identity,
             teacher.arithmetic(precision, device),
             frames.fingerprint,
             list(frames.camera_names),
-            [part.what_decides() for part in augmentations if part.effect_on_images != "none"],
+            [
+                part.fingerprint_fields()
+                for part in augmentations
+                if part.effect_on_images != "none"
+            ],
         ]
         fingerprint = value_hash(decides)
         shape = teacher.num_channels, *teacher.map_size(*image_size_px)

@@ -24,10 +24,10 @@ from olivine.core.buckets import is_bucket
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.experiments.limits import Limits, Meter
-from olivine.experiments.plan import GAVE_UP, SWEEP, SWEEP_RUN, SweepPlan, check_name
 from olivine.experiments.question import Question
 from olivine.experiments.search_points import points_of, taken_tag
 from olivine.experiments.sweep import Trial
+from olivine.experiments.sweep_plan import GAVE_UP, SWEEP, SWEEP_RUN, SweepPlan, check_name
 from olivine.runners.on_ray.placement import Placement, place, require_state_api
 from olivine.runners.on_ray.search_queue import SearchQueue
 from olivine.runners.on_ray.session import ray_session
@@ -44,7 +44,7 @@ from olivine.tracking.tracker import (
     RunKey,
     RunRecord,
     Tracker,
-    most_telling,
+    best_status_run,
 )
 
 Say = Callable[[str], None]
@@ -66,7 +66,7 @@ NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
-class SweepOutcome:
+class SweepResult:
     """What a sweep left in the store."""
 
     plan: SweepPlan
@@ -91,7 +91,7 @@ def run_sweep(
     limits: Limits = NO_LIMITS,
     force: bool = False,
     say: Say = print,
-) -> SweepOutcome:
+) -> SweepResult:
     """Run the trials that the store does not hold as finished; return all of them.
 
     `trial_function(config, runtime, tracker)` returns the scores; it runs in a process of its own
@@ -293,7 +293,7 @@ def _finished(records: Iterable[RunRecord], runtime: Runtime) -> dict[str, RunRe
     """Return a finished run of each fingerprint, of those that are not to be run again."""
     return {
         fingerprint: run
-        for fingerprint, run in most_telling(records).items()
+        for fingerprint, run in best_status_run(records).items()
         if run.status == "FINISHED" and (run.end_s or 0.0) >= runtime.not_before_s
     }
 
@@ -304,7 +304,7 @@ def _outcome(
     runtime: Runtime,
     num_reused: int,
     drive: _Drive | None = None,
-) -> SweepOutcome:
+) -> SweepResult:
     """Return what the store holds of a plan's trials."""
     records = _trials(tracker, plan)
     found = _finished(records, runtime)
@@ -324,7 +324,7 @@ def _outcome(
         elif not (drive and drive.limit):
             failures[f"{trial.row}, seed {trial.seed}"] = reason or "It could not be started."
     hours, limit = (drive.gpu_hours, drive.limit) if drive else (0.0, "")
-    return SweepOutcome(plan, finished, failures, num_reused, gave_up, limit, hours)
+    return SweepResult(plan, finished, failures, num_reused, gave_up, limit, hours)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 from olivine.core.errors import UserError
 from olivine.core.spec import Spec, setting_text
-from olivine.tracking.spool import Outbox
+from olivine.tracking.spool import MetricSpool
 from olivine.tracking.spool_writer import MAX_TEXTS, Delivery, SenderOf, tell
 from olivine.tracking.store_uri import shown
 
@@ -22,7 +22,7 @@ class MlflowRun:
     An entry is on disk, and so survives the process, when its call returns.
     """
 
-    def __init__(self, run_id: str, outbox: Outbox, sender_of: SenderOf):
+    def __init__(self, run_id: str, outbox: MetricSpool, sender_of: SenderOf):
         self.run_id = run_id
         self._outbox, self._names = outbox, set[str]()
         self._delivery = Delivery(outbox, sender_of)

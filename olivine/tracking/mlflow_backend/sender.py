@@ -18,7 +18,7 @@ from olivine.core.errors import UserError
 from olivine.tracking.mlflow_backend.client import CONTEXT, open_client
 from olivine.tracking.mlflow_backend.model import log_backbone
 from olivine.tracking.mlflow_backend.run import MAX_VALUE
-from olivine.tracking.spool import Entry, Outbox
+from olivine.tracking.spool import Entry, MetricSpool
 from olivine.tracking.spool_writer import MAX_TEXTS, GoneError
 from olivine.tracking.store_uri import ask_server, is_server, shown
 from olivine.tracking.tracker import FAILURE
@@ -39,7 +39,7 @@ REFUSALS = {
 class MlflowSender:
     """The sender of one outbox. `was_left`: the process that wrote it is dead."""
 
-    def __init__(self, uri: str, outbox: Outbox, was_left: bool, copy_weights: bool):
+    def __init__(self, uri: str, outbox: MetricSpool, was_left: bool, copy_weights: bool):
         self._uri, self._outbox, self._copy_weights = uri, outbox, copy_weights
         self._run_id: str = outbox.header["run_id"]
         self._was_left = was_left

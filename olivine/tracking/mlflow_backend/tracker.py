@@ -19,10 +19,10 @@ from olivine.core.hashing import text_hash
 from olivine.core.spec import Spec
 from olivine.tracking.mlflow_backend.run import MAX_VALUE, MlflowRun, texts_of
 from olivine.tracking.provenance import provenance, provenance_texts
-from olivine.tracking.spool import Outbox
-from olivine.tracking.spool_writer import Sender, deliver_left_behind
+from olivine.tracking.spool import MetricSpool
+from olivine.tracking.spool_writer import Sender, send_left_behind
 from olivine.tracking.sql_reader import Query, Reader, SqlReader, UnreadableError
-from olivine.tracking.store_uri import artifact_folder, is_database, outbox_folder
+from olivine.tracking.store_uri import artifact_folder, is_database, spool_folder
 from olivine.tracking.tracker import (
     ALL_COLUMNS,
     FAILURE,
@@ -72,7 +72,7 @@ class MlflowTracker:
             from olivine.tracking.mlflow_backend.client import open_client
 
             open_client(self.uri)
-        self._deliver_left_behind()
+        self._send_left_behind()
 
     def within(self, parent: str, tags: Mapping[str, Any], experiment: str = "") -> "MlflowTracker":
         """Return the same store, whose new runs are children of a run id and carry these tags.
@@ -154,13 +154,15 @@ class MlflowTracker:
 
         What it left on this machine is delivered first, and may say how it ended.
         """
-        self._deliver_left_behind()
+        self._send_left_behind()
         stale = self._read(Query(tags, status="RUNNING", columns=NO_COLUMNS))
         for run in stale:
             self._end(run.run_id, status, reason)
         return [run.name for run in stale]
 
-    def _open(self, key: RunKey, name: str, tags: Mapping[str, Any]) -> tuple[str, Outbox, float]:
+    def _open(
+        self, key: RunKey, name: str, tags: Mapping[str, Any]
+    ) -> tuple[str, MetricSpool, float]:
         """Return the id of the run, its new outbox and when it began, in seconds since 1970."""
         from olivine.tracking.mlflow_backend.client import told
 
@@ -181,7 +183,7 @@ class MlflowTracker:
             "reopened": bool(unfinished),
         }
         try:
-            return run_id, Outbox.create(self._folder(), run_id, header), start_s
+            return run_id, MetricSpool.create(self._folder(), run_id, header), start_s
         except UserError as error:
             self._end(run_id, "FAILED", str(error))
             raise
@@ -254,13 +256,13 @@ class MlflowTracker:
 
     def _folder(self) -> Path:
         cache = Path(self.cache) if self.cache else Path.home() / ".cache" / "olivine"
-        return outbox_folder(self.uri, cache)
+        return spool_folder(self.uri, cache)
 
-    def _deliver_left_behind(self) -> None:
+    def _send_left_behind(self) -> None:
         if self._folder().exists():
-            deliver_left_behind(self._folder(), self._sender_of, self.patience_s)
+            send_left_behind(self._folder(), self._sender_of, self.patience_s)
 
-    def _sender_of(self, outbox: Outbox, was_left: bool) -> Sender:
+    def _sender_of(self, outbox: MetricSpool, was_left: bool) -> Sender:
         from olivine.tracking.mlflow_backend.sender import MlflowSender
 
         return MlflowSender(self.uri, outbox, was_left, self.copy_weights)

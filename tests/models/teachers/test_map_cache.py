@@ -37,7 +37,7 @@ from olivine.labels.labellers.embedded import Embedded
 from olivine.labels.labellers.regions import Regions
 from olivine.models.teachers.filter_bank import FilterBankTeacher
 from olivine.models.teachers.filter_bank.network import FilterBank
-from olivine.models.teachers.map_cache import TeacherMaps, require_fixed_images
+from olivine.models.teachers.map_cache import TeacherMapCache, require_fixed_images
 from olivine.models.teachers.resnet50 import ResNet50Teacher
 from olivine.tracking.tracker import NullTracker
 from olivine.training.config import PretrainConfig, label_configs
@@ -252,7 +252,7 @@ FIXED = CropImages(rows_px=44, columns_px=80, min_area=1.0, flip_chance=0.0)
 def maps_of(tmp_path: Path, teacher=None, frames=None, augmentations=(FIXED,), **more):
     given = {"image_size_px": (44, 80), "precision": "float32", "device": CPU, **more}
     teacher = teacher or FilterBankTeacher(width=8)
-    return TeacherMaps.open(
+    return TeacherMapCache.open(
         Store(tmp_path),
         teacher,
         world() if frames is None else frames,
@@ -324,11 +324,13 @@ def test_what_is_read_is_what_was_written_bit_by_bit_and_lies_alike(
     shape, num_images, dtype, channels_last, seed
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        maps = TeacherMaps(Store(folder), "ab", shape, dtype)
+        maps = TeacherMapCache(Store(folder), "ab", shape, dtype)
         check_round_trip(maps, num_images, channels_last, seed)
 
 
-def check_round_trip(maps: TeacherMaps, num_images: int, channels_last: bool, seed: int) -> None:
+def check_round_trip(
+    maps: TeacherMapCache, num_images: int, channels_last: bool, seed: int
+) -> None:
     shape, dtype = maps.shape, maps.dtype
     generator = torch.Generator().manual_seed(seed)
     said = torch.randn(num_images, *shape, generator=generator).to(dtype)

@@ -7,7 +7,7 @@ from pydantic import Field
 from olivine.methods.samplers.base import Sampler
 
 if TYPE_CHECKING:
-    from olivine.methods.samplers.weighted_draw import PairSampler
+    from olivine.methods.samplers.weighted_sampling import PairSampler
 
 
 class DensityCategory(Sampler):

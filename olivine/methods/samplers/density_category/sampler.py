@@ -13,7 +13,7 @@ from torch import Tensor
 
 from olivine.data.batch import PairTable
 from olivine.data.records import IGNORE
-from olivine.methods.samplers.weighted_draw import choose_weighted, scan_ids, share_equally
+from olivine.methods.samplers.weighted_sampling import choose_weighted, scan_ids, share_equally
 from olivine.models.scatter import count
 
 LONGEST_M = 1000.0  # ranges beyond count as this

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from olivine.core.array_cache import KeptArrays
+from olivine.core.array_cache import ArrayCache
 from olivine.core.hashing import text_hash
 from olivine.data.records import Correspondences, Frame, LabelMap
 
@@ -20,11 +20,11 @@ VERSION = 1  # raised when the pairs of a frame, or their order, change
 
 
 @dataclass(frozen=True)
-class PairClasses:
+class PairLabels:
     """Looks classes up, and keeps them if there is a place for it; picklable."""
 
     read_labels: ReadLabels  # (image's name, rows and columns) -> its map
-    kept: KeptArrays | None = None
+    kept: ArrayCache | None = None
 
     def __call__(self, frame: Frame, pairs: Correspondences) -> UInt8[np.ndarray, " M"]:
         """Return the weak class of each pair of a frame that has its images, or IGNORE.

@@ -28,7 +28,7 @@ from torch.utils.data import Dataset
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.data.batch import Batch
-from olivine.data.loader import Feed, load_here
+from olivine.data.loader import BatchSource, load_batches
 from olivine.data.records import Sample
 from olivine.data.schedule import Places
 
@@ -60,9 +60,9 @@ _BATCHES = pa.schema(
 Collate = Callable[[Sequence[Sample]], Batch]
 
 
-def feed_of(runtime: Runtime) -> Feed:
+def batch_source_of(runtime: Runtime) -> BatchSource:
     """Return the feed that a runtime asks for."""
-    return RayDataFeed() if runtime.feed == "ray_data" else load_here
+    return RayDataSource() if runtime.feed == "ray_data" else load_batches
 
 
 def decoding_cpus(runtime: Runtime) -> int:
@@ -109,8 +109,8 @@ def _held_here() -> float:
     return context.get_assigned_resources().get("CPU", 0.0) if context.get_actor_id() else 0.0
 
 
-class RayDataFeed:
-    """Streams a trainer's batches; see `olivine.feeds.Feed`."""
+class RayDataSource:
+    """Streams a trainer's batches; see `olivine.feeds.BatchSource`."""
 
     def __call__(
         self,
