@@ -48,7 +48,7 @@ _CREDENTIALS = {
 
 
 def is_bucket(place: object) -> bool:
-    """Say whether a place is a URI of a bucket, and not a path."""
+    """Return whether a place is a URI of a bucket, and not a path."""
     return "://" in str(place) and not str(place).startswith("file://")
 
 

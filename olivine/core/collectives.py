@@ -49,7 +49,7 @@ class _GatherRows(torch.autograd.Function):
 
 
 def is_first_worker() -> bool:
-    """Say whether this is the first of all workers, or alone."""
+    """Return whether this is the first of all workers, or alone."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank() == 0
     return True

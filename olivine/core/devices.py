@@ -17,7 +17,7 @@ BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})  # Intel's and AMD's, by
 
 @cache
 def has_bfloat16(cpu_info: Path = CPU_INFO) -> bool:
-    """Say whether the CPU multiplies in bfloat16; where it does not, torch is slower in it.
+    """Return whether the CPU multiplies in bfloat16; where it does not, torch is slower in it.
 
     A system that does not tell, by not being Linux, is taken to have none.
     """

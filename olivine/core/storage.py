@@ -84,7 +84,7 @@ class Store:
                 shutil.copyfileobj(source, stream, _PIECE_BYTES)
 
     def exists(self, name: str) -> bool:
-        """Say whether a file of that name is there."""
+        """Return whether a file of that name is there."""
         from pyarrow import fs
 
         with self._telling("look up", name):

@@ -308,7 +308,7 @@ def _trainer(
 
 
 def _keeps_maps(config: PretrainConfig, runtime: Runtime) -> bool:
-    """Say whether the teacher's maps are kept; raise UserError if images differ by chance."""
+    """Return whether the teacher's maps are kept; raise UserError if images differ by chance."""
     teaches = config.teacher is not None and config.method.uses_pixels and config.num_epochs > 0
     if not (runtime.keep_teacher_maps and teaches):
         return False

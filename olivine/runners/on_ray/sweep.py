@@ -234,7 +234,7 @@ class _Drive:
         return reason if reason and progress.done < self._num_trials() else ""
 
     def _must_stop(self, meter: Meter, trial_id: str, result: Mapping[str, Any]) -> bool:
-        """Say whether a trial that reports must end; the first time say why, to all."""
+        """Return whether a trial that reports must end; the first time say why, to all."""
         reason = meter.must_stop()
         if reason and not self.limit:
             self.limit = reason

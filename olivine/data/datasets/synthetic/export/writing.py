@@ -67,7 +67,7 @@ def write_world(
 
 
 def holds_world(config: WorldConfig, root: str | Path) -> bool:
-    """Say whether a folder or a bucket's URI holds exactly this world, complete."""
+    """Return whether a folder or a bucket's URI holds exactly this world, complete."""
     store = Store(root)
     if not store.exists(MARK):
         return False

@@ -72,7 +72,7 @@ class Plan:
         return inner, inner + self.walk_m[side]
 
     def near_crossing(self, s: float, margin_m: float = 0.0) -> bool:
-        """Say whether s lies in the cross street."""
+        """Return whether s lies in the cross street."""
         if self.crossing is None:
             return False
         return bool(abs(s - self.crossing) < self.crossing_half_m + margin_m)

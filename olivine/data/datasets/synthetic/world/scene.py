@@ -58,7 +58,7 @@ class Actor:
         return self.s_m + (self.pace.distance(time_s) if self.pace else 0.0)
 
     def present(self, street: Street, time_s: float) -> bool:
-        """Say whether it is on the modelled piece of street."""
+        """Return whether it is on the modelled piece of street."""
         if not self.pace:
             return True
         s = self.s_at(time_s)
