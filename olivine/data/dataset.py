@@ -14,6 +14,7 @@ from pydantic import Field
 
 from olivine.core.parts import Part
 from olivine.core.storage import PathOrUri, absolute
+from olivine.data.predictions import ArrayPredictions, PredictionFormat
 from olivine.data.records import Frame
 
 
@@ -85,6 +86,10 @@ class Dataset(Part):
         Raises UserError if the root or the split is not there.
         """
         return self.open_at(absolute(self.root or root), Path(cache_dir).absolute())
+
+    def prediction_format(self) -> PredictionFormat:
+        """Return how its benchmark wants predictions; without a benchmark, a NumPy file a scan."""
+        return ArrayPredictions()
 
     @abstractmethod
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:

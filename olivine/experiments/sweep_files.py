@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-import olivine
 from olivine.core.errors import UserError, nearest
 from olivine.core.hashing import text_hash
 from olivine.experiments.sweep import Sweep
@@ -57,7 +56,7 @@ def sweep_file(name: str) -> Path:
 
 def _folders() -> list[Path]:
     """Return our folder, and `sweeps/` where the command runs if that is another."""
-    package = Path(olivine.__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     in_wheel = package / "_sweeps"
     ours = in_wheel if in_wheel.is_dir() else package.parent / "sweeps"
     here = Path("sweeps").resolve()

@@ -1,15 +1,26 @@
-"""Where a stage runs, by `runtime.launcher`: in this process, or on Ray."""
+"""The one place that decides where a stage runs: in this process, or over Ray.
 
-from olivine.core.devices import choose_device
+`runtime.launcher` says which. Ray is imported only if it is wanted. A sweep always runs over Ray
+Tune, on a Ray of this machine if no cluster is named.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from olivine.core.runtime import Runtime
+from olivine.experiments.limits import Limits
 from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
-from olivine.labels.job import LabelResult
 from olivine.tracking.tracker import Tracker
-from olivine.training import evaluate, pretrain
 from olivine.training.config import EvaluateConfig, PretrainConfig
-from olivine.training.evaluate import EvaluateResult
-from olivine.training.pretrain import PretrainResult
-from olivine.training.worker import LocalWorker
+
+if TYPE_CHECKING:
+    from olivine.experiments.question import Question
+    from olivine.labels.job import LabelResult
+    from olivine.runners.on_ray.sweep import SweepResult
+    from olivine.training.evaluate import EvaluateResult
+    from olivine.training.pretrain import PretrainResult
+
+NO_LIMITS = Limits()
 
 
 def launch_labelling(
@@ -17,13 +28,12 @@ def launch_labelling(
     runtime: Runtime,
     tracker: Tracker,
     selection: Selection = EVERY_NEW_IMAGE,
-) -> LabelResult:
-    """Label what is left of a data set."""
+) -> "LabelResult":
+    """Label the images of a data set that are left; `selection` says which of them."""
     if runtime.launcher == "process":
-        from olivine.labels.job import label
+        from olivine.runners.in_process import label_here
 
-        device = choose_device(runtime.device)
-        return label(config, runtime, tracker, device=device, selection=selection)
+        return label_here(config, runtime, tracker, selection)
     from olivine.runners.on_ray.label import label_on_ray
     from olivine.runners.on_ray.session import ray_session
 
@@ -33,13 +43,12 @@ def launch_labelling(
 
 def launch_pretraining(
     config: PretrainConfig, runtime: Runtime, tracker: Tracker
-) -> PretrainResult:
-    """Pretrain, or return what an earlier run left."""
+) -> "PretrainResult":
+    """Pretrain, or return what a finished run of the same settings and data left."""
     if runtime.launcher == "process":
-        frames = pretrain.open_frames(config, runtime)
-        return pretrain.finished(config, frames, runtime, tracker) or pretrain.pretrain(
-            config, runtime, _local_worker(runtime), tracker, frames=frames
-        )
+        from olivine.runners.in_process import pretrain_here
+
+        return pretrain_here(config, runtime, tracker)
     from olivine.runners.on_ray.pretrain import pretrain_on_ray
     from olivine.runners.on_ray.session import ray_session
 
@@ -47,10 +56,14 @@ def launch_pretraining(
         return pretrain_on_ray(config, runtime, tracker)
 
 
-def launch_evaluation(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> EvaluateResult:
-    """Pretrain if need be and evaluate, or return what an earlier run found."""
+def launch_evaluation(
+    config: EvaluateConfig, runtime: Runtime, tracker: Tracker
+) -> "EvaluateResult":
+    """Evaluate after the pretraining that it needs; what is finished is returned as it is."""
     if runtime.launcher == "process":
-        return evaluate.experiment(config, runtime, _local_worker(runtime), tracker)
+        from olivine.runners.in_process import evaluate_here
+
+        return evaluate_here(config, runtime, tracker)
     from olivine.runners.on_ray.evaluate import evaluate_on_ray
     from olivine.runners.on_ray.session import ray_session
 
@@ -58,5 +71,17 @@ def launch_evaluation(config: EvaluateConfig, runtime: Runtime, tracker: Tracker
         return evaluate_on_ray(config, runtime, tracker)
 
 
-def _local_worker(runtime: Runtime) -> LocalWorker:
-    return LocalWorker(choose_device(runtime.device))
+def launch_sweep(
+    question: "Question",
+    runtime: Runtime,
+    tracker: Tracker,
+    *,
+    limits: Limits = NO_LIMITS,
+    force: bool = False,
+    say: Callable[[str], None] = print,
+) -> "SweepResult":
+    """Run the trials of a question that are not finished; `force` runs the finished ones too."""
+    from olivine.runners.on_ray.evaluate import trial
+    from olivine.runners.on_ray.sweep import run_sweep
+
+    return run_sweep(question, trial, runtime, tracker, limits=limits, force=force, say=say)

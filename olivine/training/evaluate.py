@@ -29,6 +29,12 @@ from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training import pretrain as pretraining
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import EvaluateConfig
+from olivine.training.evaluated_network import (
+    NetworkNote,
+    checkpoints_folder,
+    note_name,
+    tensors_hash,
+)
 from olivine.training.experiment_data import ExperimentData
 from olivine.training.finished_runs import OUT, find_finished, one_at_a_time
 from olivine.training.loop import Trainer, device_hours_of
@@ -98,8 +104,7 @@ def start_anew(
 
 
 def _checkpoints(key: RunKey, runtime: Runtime) -> Checkpoints:
-    folder = f"evaluated/{key.fingerprint}/checkpoints"
-    return Checkpoints(Store(runtime.out), folder, num_kept=1)
+    return Checkpoints(Store(runtime.out), checkpoints_folder(key.fingerprint), num_kept=1)
 
 
 PRETRAINED = "olivine.pretrained"  # tag: fingerprint of the pretraining
@@ -157,6 +162,8 @@ def evaluate(
             scenes = tuple(dict.fromkeys(val.scenes()))
             by_scene = SceneCounts(scenes, counts.cpu().numpy(), val.class_names, config.absent)
             store.write(confusions_name(key.fingerprint), by_scene.to_bytes())
+            note = NetworkNote(config, val.class_names, tensors_hash(model.state_dict()))
+            store.write(note_name(key.fingerprint), note.to_bytes())
             store.write(predictions_name(key.fingerprint), first)
     return EvaluateResult(key, scores, predictions_name(key.fingerprint))
 

@@ -13,6 +13,7 @@ from olivine.core.errors import UserError, nearest
 from olivine.data.dataset import Dataset, Frames
 from olivine.data.datasets.nuscenes.splits import SPLITS, every_kth, scenes_in_split
 from olivine.data.datasets.nuscenes.tables import CAMERAS
+from olivine.data.predictions import PredictionFormat
 
 
 class Nuscenes(Dataset):
@@ -59,6 +60,12 @@ class Nuscenes(Dataset):
         if not cameras or len(set(cameras)) < len(cameras):
             raise ValueError("name at least one camera and none of them twice")
         return cameras
+
+    def prediction_format(self) -> PredictionFormat:
+        """Return nuScenes-lidarseg's, for this split."""
+        from olivine.data.datasets.nuscenes.predictions import LidarsegPredictions
+
+        return LidarsegPredictions(self.split)
 
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the keyframes; the first time, the tables are indexed below `cache_dir`.

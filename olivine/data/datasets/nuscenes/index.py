@@ -28,7 +28,7 @@ from olivine.core.progress import Progress
 from olivine.data.datasets.nuscenes.build import build_table
 from olivine.data.datasets.nuscenes.sources import BucketTables, LocalTables, Stats, tables_of
 
-_FORMAT = 2  # of the index file; another number is another file
+_FORMAT = 3  # of the index file; another number is another file
 
 
 @dataclass(frozen=True)

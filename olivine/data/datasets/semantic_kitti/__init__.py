@@ -17,6 +17,7 @@ from olivine.core.hashing import text_hash
 from olivine.core.storage import Store
 from olivine.data.dataset import Dataset, Frames
 from olivine.data.datasets.semantic_kitti.layout import SEQUENCES, Listing, sequences_there
+from olivine.data.predictions import PredictionFormat
 
 
 class SemanticKitti(Dataset):
@@ -47,6 +48,12 @@ class SemanticKitti(Dataset):
         default=False,
         description="Whether an incomplete copy is accepted; the scans that are there are taken.",
     )
+
+    def prediction_format(self) -> PredictionFormat:
+        """Return SemanticKITTI's."""
+        from olivine.data.datasets.semantic_kitti.predictions import SemanticKittiPredictions
+
+        return SemanticKittiPredictions()
 
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the scans; names and sizes of all files of the split are checked, by listings.

@@ -19,6 +19,7 @@ from olivine.data.dataset import Dataset, Frames
 from olivine.data.datasets.synthetic.config import WorldConfig
 from olivine.data.datasets.synthetic.export.writing import holds_world
 from olivine.data.datasets.synthetic.rig import CAMERA_NAMES
+from olivine.data.predictions import PredictionFormat
 
 
 class Synthetic(Dataset):
@@ -41,6 +42,12 @@ class Synthetic(Dataset):
     world: WorldConfig = Field(
         default=WorldConfig(), description="The world that the data set must hold."
     )
+
+    def prediction_format(self) -> PredictionFormat:
+        """Return nuScenes-lidarseg's, for this split: its files are written as nuScenes' are."""
+        from olivine.data.datasets.nuscenes.predictions import LidarsegPredictions
+
+        return LidarsegPredictions(self.split)
 
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the frames; raise UserError if root does not hold this world."""
