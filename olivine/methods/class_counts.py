@@ -74,10 +74,10 @@ def require_pairs(drawn: Mapping[str, tuple[int, int]], contrast_frames: int) ->
     """
     for term, (asked, least) in drawn.items():
         if least < asked:
-            place = f"pretrained.method.terms.{term}.sample.num_pairs"
+            setting = f"pretrained.method.terms.{term}.sample.num_pairs"
             raise UserError(
                 f"The term {term!r} asks for {asked} pairs of {contrast_frames} frames, and of the "
-                f"first batch's groups one has {least}: lower {place}, raise "
+                f"first batch's groups one has {least}: lower {setting}, raise "
                 "pretrained.contrast_frames, or take what there is by --set "
                 f"runtime.allow={FEWER_PAIRS}."
             )

@@ -85,9 +85,9 @@ def segment_shares(
 
 def _axis_weights(size_px: int, num_cells: int, device: torch.device) -> Tensor:
     """Return the bilinear weights of every cell at every pixel of one axis."""
-    place = torch.arange(size_px, device=device) * ((num_cells - 1) / max(size_px - 1, 1))
+    position = torch.arange(size_px, device=device) * ((num_cells - 1) / max(size_px - 1, 1))
     cells = torch.arange(num_cells, device=device)
-    return (1 - (place[:, None] - cells).abs()).clamp(min=0)
+    return (1 - (position[:, None] - cells).abs()).clamp(min=0)
 
 
 def read_map(
@@ -102,9 +102,9 @@ def read_map(
     """
     channels_last = maps.permute(0, 2, 3, 1)
     image = pixel_index[:, 0]
-    places = pixel_index.to(torch.promote_types(maps.dtype, torch.float32))
+    positions = pixel_index.to(torch.promote_types(maps.dtype, torch.float32))
     row, column = (
-        places[:, 1 + axis] * ((maps.shape[2 + axis] - 1) / max(image_size_px[axis] - 1, 1))
+        positions[:, 1 + axis] * ((maps.shape[2 + axis] - 1) / max(image_size_px[axis] - 1, 1))
         for axis in (0, 1)
     )
     top, left = row.floor().long(), column.floor().long()

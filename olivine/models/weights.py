@@ -75,8 +75,8 @@ def published() -> Mapping[str, Weights]:
 
 def weights_folder(given: str = "") -> Path:
     """Return the folder: the one given, else $OLIVINE_WEIGHTS, else in the user's cache."""
-    place = given or os.environ.get(ENVIRONMENT, "")
-    return Path(place).absolute() if place else Path.home() / ".cache" / "olivine" / "weights"
+    folder = given or os.environ.get(ENVIRONMENT, "")
+    return Path(folder).absolute() if folder else Path.home() / ".cache" / "olivine" / "weights"
 
 
 def find(name: str) -> Weights:

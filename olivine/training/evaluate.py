@@ -281,29 +281,29 @@ def _validate(
     Scenes are in the order in which the split first shows them.
     """
     names, num_classes = val.scenes(), len(val.class_names)
-    place_of = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    shape = len(place_of), num_classes, num_classes
+    index_of_scene = {name: index for index, name in enumerate(dict.fromkeys(names))}
+    shape = len(index_of_scene), num_classes, num_classes
     counts = torch.zeros(shape, dtype=torch.long, device=worker.device)
-    places = one_pass(len(val), config.batch_frames, worker.rank, worker.world_size)
+    batch_keys = one_pass(len(val), config.batch_frames, worker.rank, worker.world_size)
     batches = validation_batches(
         Samples(_CloudReader(val), [], config.seed),
-        places,
+        batch_keys,
         config.pretrained.voxels,
         runtime.num_loader_workers,
         batch_source=worker.batch_source,
     )
     report, first = Progress("validation", "batches"), b""
-    for done, (batch, frames) in enumerate(zip(batches, places, strict=True), start=1):
+    for done, (batch, keys) in enumerate(zip(batches, batch_keys, strict=True), start=1):
         here = batch.to(worker.device)
         with autocast(worker.device, config.precision):
             predicted = predict(model, here)
         assert here.class_ids is not None
-        scenes = torch.tensor([place_of[names[frame]] for _, frame in frames]).to(worker.device)
+        scenes = torch.tensor([index_of_scene[names[frame]] for _, frame in keys]).to(worker.device)
         of_point = scenes[here.voxels.coordinates[here.voxels.voxel_of_point, 0].long()]
         counts += scene_confusion(here.class_ids, predicted, of_point, *shape[:2])
         if not first:
             first = _first_frame(val, predicted)
-        report(done, len(places))
+        report(done, len(batch_keys))
     return sum_over_workers(counts), first
 
 

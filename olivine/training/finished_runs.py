@@ -31,11 +31,11 @@ def find_finished(
     return record
 
 
-def _fetch(name: str, place: str, here: Store) -> bool:
-    if not place:
+def _fetch(name: str, out: str, here: Store) -> bool:
+    if not out:
         return False
     try:
-        there = Store(place)
+        there = Store(out)
         if not there.exists(name):
             return False
         here.write(name, there.read(name))

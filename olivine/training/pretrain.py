@@ -23,7 +23,7 @@ from olivine.methods.distillation import Distillation
 from olivine.methods.matched import WHOLE, StepPart
 from olivine.methods.objective import Objective
 from olivine.models.activation_checkpointing import recompute_activations
-from olivine.models.backbones.published_checkpoints import load_backbone
+from olivine.models.backbones.published_checkpoints import load_checkpoint
 from olivine.models.teachers.map_cache import TeacherMapCache, require_fixed_images
 from olivine.models.weights import locate
 from olivine.tracking.tracker import RunKey, Tracker
@@ -145,8 +145,8 @@ def pretrain(
             save_weights(store, weights_name(key), model.backbone.state_dict(), config)
             if best:
                 save_weights(store, best_weights_name(key), best, config)
-            place, num_channels = store.path(weights_name(key)), config.backbone.num_channels
-            run.log_model("backbone", place, config.to_yaml(), num_channels)
+            path, num_channels = store.path(weights_name(key)), config.backbone.num_channels
+            run.log_model("backbone", path, config.to_yaml(), num_channels)
     return PretrainResult(key, weights_name(key), num_steps)
 
 
@@ -205,7 +205,7 @@ def build_model(
         assert isinstance(backbone, nn.Module)
         if config.backbone.weights:
             path = locate(config.backbone.weights)
-            load_backbone(backbone, path, config.voxels, config.backbone.kind)
+            load_checkpoint(backbone, path, config.voxels, config.backbone.kind)
         teacher = config.teacher if config.num_epochs else None
         num_pixel_channels = teacher.num_channels if teacher else 1
         objective = Objective(config.method, config.num_channels, num_classes, num_pixel_channels)

@@ -106,11 +106,11 @@ def _segments(config: PretrainConfig, runtime: Runtime, frames: Frames) -> Label
     return _open_labels(config.segments, "segments", runtime, frames)
 
 
-def _open_labels(labeller: Labeller, place: str, runtime: Runtime, frames: Frames) -> LabelStore:
+def _open_labels(labeller: Labeller, setting: str, runtime: Runtime, frames: Frames) -> LabelStore:
     try:
         return LabelStore.open(runtime.out, frames.fingerprint, labeller.identity)
     except UserError as error:
-        raise UserError(f"pretrained.{place}.kind={labeller.kind}: {error}") from None
+        raise UserError(f"pretrained.{setting}.kind={labeller.kind}: {error}") from None
 
 
 def _clusters(config: PretrainConfig, runtime: Runtime, frames: Frames) -> Superpoints | None:

@@ -13,7 +13,7 @@ from olivine.data.augmentations.rotate_flip import RotateFlip
 from olivine.data.batch import Batch
 from olivine.data.collate import Collate
 from olivine.data.geometry.voxels import Voxelizer
-from olivine.data.images import Pixels
+from olivine.data.images import DecodedImage
 from olivine.data.loader import load_batches, training_batches
 from olivine.data.pair_labels import PairLabels
 from olivine.data.records import IGNORE, Frame, LabelMap, Sample
@@ -74,9 +74,11 @@ def test_epochs_differ_in_order_and_in_augmentation():
 @pytest.mark.parametrize("world_size", [2, 4])
 def test_workers_share_each_batch(world_size):
     whole = Schedule(num_frames=9, batch_frames=4, num_epochs=2, seed=0)
-    shares = [list(Schedule(9, 4, 2, 0, rank, world_size).places(0)) for rank in range(world_size)]
-    for step, places in enumerate(whole.places(0)):
-        assert [place for share in shares for place in share[step]] == places
+    shares = [
+        list(Schedule(9, 4, 2, 0, rank, world_size).batch_keys(0)) for rank in range(world_size)
+    ]
+    for step, keys in enumerate(whole.batch_keys(0)):
+        assert [key for share in shares for key in share[step]] == keys
 
 
 def test_validation_sees_every_frame_once():
@@ -118,12 +120,12 @@ def test_samples_that_are_sent_away_leave_behind_what_they_keep():
     before = len(pickle.dumps(samples))
     for index in range(5):
         samples[0, index]
-    assert len(samples._kept) == 5
+    assert len(samples._cached) == 5
     sent = pickle.loads(pickle.dumps(samples))
     assert len(pickle.dumps(samples)) == before
     for index in range(5):
         assert same(*(Collate(Voxelizer())([some[1, index]]) for some in (samples, sent)))
-    assert sent._kept.keys() == samples._kept.keys()
+    assert sent._cached.keys() == samples._cached.keys()
 
 
 SENTENCE = "Scan 3 is truncated (olivine.errors.UserError: no end of file):\n  get it again."
@@ -209,7 +211,9 @@ def test_segments_move_with_their_images():
     }
     painted = replace(
         frame,
-        images=tuple(Pixels(np.repeat(ids.astype(np.uint8)[..., None], 3, 2)) for ids in marks),
+        images=tuple(
+            DecodedImage(np.repeat(ids.astype(np.uint8)[..., None], 3, 2)) for ids in marks
+        ),
     )
     sample = make_sample(painted, None, CAMERAS, read_segments=lambda name, size: maps[name])
 

@@ -16,7 +16,7 @@ from olivine.core.errors import UserError
 from olivine.data.geometry.voxels import Voxelizer
 from olivine.models.weights import load_state, read_state
 
-PLACES = (
+STATE_KEYS = (
     "model_points",
     "model_point",
     "backbone",
@@ -30,7 +30,7 @@ ENCODER = "backbone_3d."  # in a whole detector, whose other parts are left out
 HEADS = ("final.", "final_class_level.", "classif.")  # projections, which training begins anew
 
 
-def load_backbone(backbone: nn.Module, path: Path, voxels: Voxelizer, architecture: str) -> None:
+def load_checkpoint(backbone: nn.Module, path: Path, voxels: Voxelizer, architecture: str) -> None:
     """Give a network the weights of a file, to the last one.
 
     Raises UserError for weights that are missing, unknown or of another shape, and where the file
@@ -45,9 +45,9 @@ def load_backbone(backbone: nn.Module, path: Path, voxels: Voxelizer, architectu
 def backbone_tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the network's tensors by its own names, without projection heads."""
     found: Mapping[str, Any] = state
-    for place in PLACES:
-        if isinstance(state.get(place), Mapping):
-            found = state[place]
+    for key in STATE_KEYS:
+        if isinstance(state.get(key), Mapping):
+            found = state[key]
             break
     tensors = {
         name: tensor

@@ -56,5 +56,5 @@ def _tensors(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Tensor
 
 def _rank(name: str) -> tuple[int, int]:
     parts = name.split(".")
-    found = [place for place, wanted in enumerate(PREFERRED) if wanted in parts]
+    found = [position for position, wanted in enumerate(PREFERRED) if wanted in parts]
     return (found[0] if found else len(PREFERRED)), len(parts)

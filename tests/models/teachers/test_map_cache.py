@@ -28,7 +28,7 @@ from olivine.data.augmentations.rotate_flip import RotateFlip
 from olivine.data.collate import Collate
 from olivine.data.datasets.nuscenes.frames import NuscenesFrames
 from olivine.data.geometry.voxels import Voxelizer
-from olivine.data.images import Encoded, Pixels
+from olivine.data.images import DecodedImage, EncodedImage
 from olivine.data.records import Correspondences, Sample
 from olivine.experiments.demo_scale import at_demo_scale
 from olivine.experiments.recipes import recipe
@@ -79,18 +79,18 @@ class Calls:
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """Count what the teacher and the decoder are asked."""
-    counted, ask, decode = Calls(), FilterBank.forward, Encoded.decode
+    counted, ask, decode = Calls(), FilterBank.forward, EncodedImage.decode
 
     def asked(self: FilterBank, images: Tensor) -> Tensor:
         counted.teacher += 1
         return ask(self, images)
 
-    def decoded(self: Encoded, shrink: int = 1) -> tuple:
+    def decoded(self: EncodedImage, shrink: int = 1) -> tuple:
         counted.decoded += 1
         return decode(self, shrink)
 
     monkeypatch.setattr(FilterBank, "forward", asked)
-    monkeypatch.setattr(Encoded, "decode", decoded)
+    monkeypatch.setattr(EncodedImage, "decode", decoded)
     return counted
 
 
@@ -361,7 +361,9 @@ def sample_of(token: str, num_images: int) -> Sample:
         xyz_m=rng.uniform(5, 20, (40, 3)).astype(np.float32) * [1, 1, 0.05],
         intensity=np.ones(40, np.float32),
         range_m=np.ones(40),
-        images=tuple(map(Pixels, rng.integers(0, 256, (num_images, 8, 12, 3), dtype=np.uint8))),
+        images=tuple(
+            map(DecodedImage, rng.integers(0, 256, (num_images, 8, 12, 3), dtype=np.uint8))
+        ),
         pairs=Correspondences(np.arange(num_images), pixels),
         pair_class=np.zeros(num_images, np.uint8),
     )

@@ -107,10 +107,10 @@ def test_from_the_middle_of_an_epoch_only_what_is_asked_for_is_read_and_little_a
     until(lambda: len(reader.read_elsewhere()) > 2 * (num_taken - 1))  # it reads ahead
     time.sleep(1.5)
 
-    places = list(SCHEDULE.places(start))[1:]  # the first batch is made here
+    batch_keys = list(SCHEDULE.batch_keys(start))[1:]  # the first batch is made here
     most = num_taken - 1 + AHEAD_PER_ACTOR + AHEAD
-    assert len(places) > most
-    expected = [frame for batch in places[:most] for _, frame in batch]
+    assert len(batch_keys) > most
+    expected = [frame for batch in batch_keys[:most] for _, frame in batch]
     read = [frame for frame, _ in reader.read_elsewhere()]
     assert len(read) <= len(expected)
     assert read == expected[: len(read)]
@@ -125,9 +125,9 @@ def test_from_the_middle_of_an_epoch_only_what_is_asked_for_is_read_and_little_a
 def test_a_broken_file_is_one_sentence_where_its_batch_is_expected(
     local_ray: str, tmp_path: Path
 ) -> None:
-    places = [[(0, 2 * step), (0, 2 * step + 1)] for step in range(5)]
+    batch_keys = [[(0, 2 * step), (0, 2 * step + 1)] for step in range(5)]
     samples = noted_samples(NotedReader(tmp_path / "notes", broken=6))
-    fed = validation_batches(samples, places, Voxelizer(), 1, batch_source=RayDataSource())
+    fed = validation_batches(samples, batch_keys, Voxelizer(), 1, batch_source=RayDataSource())
 
     for step in range(3):
         assert next(fed).tokens == (f"frame{2 * step}", f"frame{2 * step + 1}")
@@ -141,9 +141,9 @@ def test_a_broken_file_is_one_sentence_where_its_batch_is_expected(
 @pytest.mark.parametrize("num_batches", [0, 1])
 def test_a_single_batch_needs_no_ray(tmp_path: Path, num_batches: int) -> None:
     samples = noted_samples(NotedReader(tmp_path / "notes"))
-    places = [[(0, 3), (0, 1)]] * num_batches
-    fed = RayDataSource()(samples, places, Collate(Voxelizer()), 1)
-    here = load_batches(samples, places, Collate(Voxelizer()), 0)
+    batch_keys = [[(0, 3), (0, 1)]] * num_batches
+    fed = RayDataSource()(samples, batch_keys, Collate(Voxelizer()), 1)
+    here = load_batches(samples, batch_keys, Collate(Voxelizer()), 0)
     for one, two in zip(here, fed, strict=True):
         assert_equal(one, two)
 
@@ -219,11 +219,11 @@ def test_a_packed_tensor_comes_back_as_it_lay(
 @pytest.mark.slow
 def test_a_worker_of_ray_train_has_the_feed_of_its_runtime(local_ray: str, tmp_path: Path) -> None:
     reader = NotedReader(tmp_path / "notes")
-    samples, places = noted_samples(reader), list(SCHEDULE.places(0))[:4]
+    samples, batch_keys = noted_samples(reader), list(SCHEDULE.batch_keys(0))[:4]
 
     def stage(worker: Worker, tracker: Tracker, report: Report) -> None:
-        here = load_batches(samples, places, Collate(Voxelizer()), 0)
-        fed = worker.batch_source(samples, places, Collate(Voxelizer()), 1)
+        here = load_batches(samples, batch_keys, Collate(Voxelizer()), 0)
+        fed = worker.batch_source(samples, batch_keys, Collate(Voxelizer()), 1)
         for one, two in zip(here, fed, strict=True):
             assert_equal(one, two)
 

@@ -59,8 +59,8 @@ class KeyQueue(nn.Module):
         first = self._num_seen + max(len(keys) - self.size, 0)
         self._num_seen += len(keys)
         self.num_seen.fill_(self._num_seen)
-        places = torch.arange(first, self._num_seen, device=keys.device) % self.size
-        self.queue[places] = keys[-self.size :].to(self.queue)
+        slots = torch.arange(first, self._num_seen, device=keys.device) % self.size
+        self.queue[slots] = keys[-self.size :].to(self.queue)
 
     def forward(self, matched: Matched) -> Tensor:
         """Return the loss of one contrast group against the keys of earlier steps."""

@@ -31,8 +31,8 @@ def pool_by_cluster(
     clusters, own = torch.unique(pairs.cluster_ids, return_inverse=True)
     later, later_ids = features.later_points(head)
     there = torch.isin(later_ids, clusters)
-    place = torch.searchsorted(clusters, later_ids[there])
-    keys = group_means(later[there], place, len(clusters))
+    index = torch.searchsorted(clusters, later_ids[there])
+    keys = group_means(later[there], index, len(clusters))
     points = features.points(head, pairs)
     if queries_are_points:
         nothing = torch.full_like(own, IGNORE)

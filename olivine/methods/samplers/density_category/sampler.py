@@ -33,8 +33,8 @@ def range_density(
     num_bins = math.ceil(LONGEST_M / step_m)
     bins = (range_m / step_m).floor().long().clamp(0, num_bins - 1)
     ids, num_scans = scans or (torch.zeros_like(bins), 1)
-    place = ids * num_bins + bins
-    counts = count(place, num_scans * num_bins).view(num_scans, num_bins)
+    index = ids * num_bins + bins
+    counts = count(index, num_scans * num_bins).view(num_scans, num_bins)
     centres = torch.arange(num_bins, device=bins.device, dtype=torch.double)
     number = counts.sum(dim=1, keepdim=True).clamp(min=1)
     mean = (counts * centres).sum(dim=1, keepdim=True) / number
@@ -46,7 +46,7 @@ def range_density(
     spectrum = torch.fft.rfft(counts, n=2 * num_bins) * torch.fft.rfft(kernel)
     smooth = torch.fft.irfft(spectrum, n=2 * num_bins)[:, :num_bins]
     density = smooth / (number * bandwidth * (2 * torch.pi) ** 0.5)
-    return density.flatten()[place].to(range_m.dtype)
+    return density.flatten()[index].to(range_m.dtype)
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class DensityCategorySampler:
             log_weight = log_weight - self.density_temperature * density.log()
         if self.category_temperature > 0:
             ids, num_scans = scans or (torch.zeros_like(pairs.class_ids), 1)
-            place = ids * (IGNORE + 1) + pairs.class_ids
-            size = count(place, num_scans * (IGNORE + 1))[place].to(log_weight)
+            index = ids * (IGNORE + 1) + pairs.class_ids
+            size = count(index, num_scans * (IGNORE + 1))[index].to(log_weight)
             log_weight = log_weight - self.category_temperature * size.log()
             log_weight = log_weight.masked_fill(pairs.class_ids == IGNORE, -torch.inf)
         return share_equally(log_weight, *scans) if scans else log_weight

@@ -35,7 +35,7 @@ class BirdsEyeNet(nn.Module):
     read from the map at its kept point's x and y, so it says nothing of z beyond what the map
     does; OLIVINE reads at each point of a pair.
 
-    A place counts as OpenPCDet's `bilinear_interpolate_torch` counts it: (x - where the range
+    A position counts as OpenPCDet's `bilinear_interpolate_torch` counts it: (x - where the range
     begins) / (8 voxels), without half a cell's shift, so that a map cell's feature lies at its
     lower corner. Neighbours past the border are the border's own cells; OpenPCDet takes its
     weights after that, by which the border's last cells cancel to zero. Cells of the map without
@@ -81,8 +81,8 @@ class BirdsEyeNet(nn.Module):
         )
         sites, features = self.encode(occupied_cells(cells), inputs)
         frames = voxels.coordinates[:, 0].long()
-        places = self._places(voxels.points[voxels.kept_point, :2])
-        return read_bilinear(features, sites, self._grid.map_shape, frames, places)
+        positions = self._positions(voxels.points[voxels.kept_point, :2])
+        return read_bilinear(features, sites, self._grid.map_shape, frames, positions)
 
     def encode(
         self, cells: Cells, features: Float[Tensor, "V inputs"]
@@ -101,8 +101,8 @@ class BirdsEyeNet(nn.Module):
         sites, down = strided(cells, shape, *DOWN[-1])
         return sites, self.conv_out(features, down)
 
-    def _places(self, xy_m: Float[Tensor, "V 2"]) -> Float[Tensor, "V 2"]:
-        """Return places in x and y, in cells of the map."""
+    def _positions(self, xy_m: Float[Tensor, "V 2"]) -> Float[Tensor, "V 2"]:
+        """Return positions in x and y, in cells of the map."""
         grid = self._grid
         size = xy_m.new_tensor(grid.size_m[:2])
         return (xy_m - xy_m.new_tensor(grid.range_m[:2])) / size / MAP_STRIDE
@@ -116,8 +116,8 @@ class BirdsEyeNet(nn.Module):
         inside = row >= 0
         if len(voxels.coordinates):
             cell = voxels.coordinates[row.clamp(min=0), 1:]
-            place = points[:, :3] / points.new_tensor(self._grid.size_m)
-            inside &= ((place - cell - 0.5).abs() <= 0.5 + ROUNDING).all(dim=1)
+            position = points[:, :3] / points.new_tensor(self._grid.size_m)
+            inside &= ((position - cell - 0.5).abs() <= 0.5 + ROUNDING).all(dim=1)
         return inside
 
     def _check(
@@ -150,7 +150,7 @@ class Block(nn.ModuleList):
 
     def __init__(self, inputs: int, outputs: int, size: Triple = (3, 3, 3)):
         norm = RowBatchNorm(outputs, eps=1e-3, momentum=0.01)
-        super().__init__([Convolution(inputs, outputs, size), norm])
+        super().__init__([ConvNormReLU(inputs, outputs, size), norm])
 
     def forward(
         self, features: Float[Tensor, "sources inputs"], kernel_map: KernelMap
@@ -160,7 +160,7 @@ class Block(nn.ModuleList):
         return F.relu(norm(convolution(features, kernel_map)), inplace=True)
 
 
-class Convolution(nn.Module):
+class ConvNormReLU(nn.Module):
     """A kernel in spconv 2's layout (outputs, z, y, x, inputs), drawn as spconv and torch do."""
 
     def __init__(self, inputs: int, outputs: int, size: Triple):
@@ -183,12 +183,12 @@ def read_bilinear(
     sites: Cells,
     shape: Triple,
     frames: Int[Tensor, " V"],
-    places: Float[Tensor, "V 2"],
+    positions: Float[Tensor, "V 2"],
 ) -> Float[Tensor, "V outputs"]:
-    """Return a sparse map's features at places by bilinear interpolation, at least in float32.
+    """Return a sparse map's features at positions by bilinear interpolation, at least in float32.
 
-    `sites` are the map's occupied cells in a grid of `shape`; `places` are x and y in its cells,
-    where cell i's feature lies at i, in the maps of `frames`. Empty cells are zeros and places
+    `sites` are the map's occupied cells in a grid of `shape`; `positions` are x and y in its cells,
+    where cell i's feature lies at i, in the maps of `frames`. Empty cells are zeros and positions
     beyond the border's cells read the border's. A row holds the cells in z of channel 0, then of
     channel 1, as a dense map (frames, channels, z, y, x) flattened over channels and z.
     """
@@ -196,8 +196,8 @@ def read_bilinear(
     precise = torch.promote_types(features.dtype, torch.float32)
     # The last row is what empty cells read.
     table = F.pad(features.to(precise), (0, 0, 0, 1))
-    low = places.floor()
-    upper = places - low
+    low = positions.floor()
+    upper = positions - low
     weights_x, weights_y = torch.stack([1 - upper, upper], dim=2).to(precise).unbind(1)
     weights = (weights_y[:, :, None] * weights_x[:, None, :]).flatten(1)
     near = low.long()[:, :, None] + torch.arange(2, device=low.device)

@@ -90,7 +90,7 @@ class Embedding(nn.Module):
     ) -> Float[Tensor, "V channels"]:
         """Return one token per point; `nearest` are the rows of its neighbours."""
         inputs = self.norm(inputs)
-        # bfloat16 knows a place at 50 m to 0.2 m.
+        # bfloat16 knows a position at 50 m to 0.2 m.
         with torch.autocast(inputs.device.type, enabled=False):
             own = self.conv1(inputs)
         around = inputs[nearest] - inputs[:, None]
@@ -241,9 +241,9 @@ def project(
     for grid, axes in zip(shape.grids, PROJECTIONS, strict=False):
         cells = begin.new_tensor(grid)
         size_m = (end - begin)[list(axes)] / cells
-        place = (xyz_m.double() - begin)[:, list(axes)] / size_m
+        position = (xyz_m.double() - begin)[:, list(axes)] / size_m
         # A quotient just below the last cell's end may round up to it.
-        row, column = place.long().minimum(cells.long() - 1).unbind(1)
+        row, column = position.long().minimum(cells.long() - 1).unbind(1)
         cell = (frame * grid[0] + row) * grid[1] + column
         count = cell.bincount(minlength=num_frames * grid[0] * grid[1])
         planes.append(Plane(cell, count.clamp(min=1)[:, None], (num_frames, *grid)))
