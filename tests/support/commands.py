@@ -56,7 +56,7 @@ def commands_of(page: str, text: str) -> list[Command]:
         variables.update(VARIABLE.findall(line))
         words = _words(_filled(line, variables))
         place = next((i for i in range(len(words)) if _is_program(words, i)), None)
-        if place is not None and len(words) > place + 1:
+        if place is not None and not words[place + 1].startswith("-"):
             job = words[place].removeprefix("ray_jobs.")
             of_job = [job] if job != words[place] else []
             commands.append(Command(page, (*of_job, *words[place + 1 :])))

@@ -2,6 +2,7 @@
 
 import csv
 import inspect
+import re
 from pathlib import Path
 
 import olivine
@@ -11,6 +12,7 @@ from olivine.results.paper_tables import TABLES
 from tools.docs_site.tables import table
 
 PACKAGE = Path(olivine.__file__).parent
+MARKS = {"printed": "", "derived": "≈ ", "secondary": "* "}
 
 
 def recipes() -> str:
@@ -51,35 +53,50 @@ def sweeps() -> str:
 def weights() -> str:
     """Return the page of published weights that the package knows."""
     rows = [
-        (f"`{row['name']}`", row["file"], _megabytes(row["size_bytes"]), row["licence"],
-         f"`{row['sha256']}`")
+        (f"`{row['name']}`", row["file"], _megabytes(row["size_bytes"]), row["licence"])
         for row in _csv("models/weights.csv")
-    ]  # fmt: skip
+    ]
     return "\n\n".join(
         (
             "# Published weights",
             "`olivine weights fetch NAME` downloads a row's files from their authors and checks "
-            "their hashes; `olivine weights list` also prints the addresses. Teachers' weights "
-            "are not in the list: their files are named by path and known by their content.",
-            table(("name", "file", "size (MB)", "licence", "SHA-256"), rows),
+            "their SHA-256; `olivine weights list` also prints addresses and hashes. Files of "
+            "teachers are not in the list: they are named by path and known by their content.",
+            table(("name", "file", "size (MB)", "licence"), rows),
         )
     )
 
 
 def published() -> str:
-    """Return the page of numbers in print, with their sources."""
-    names = ("table", "row", "protocol", "metric", "value", "how", "source")
-    rows = [[row[name] for name in names] for row in _csv("results/tables/published.csv")]
-    return "\n\n".join(
-        (
-            "# Published numbers",
-            "Numbers that the tables show beside their own, in percent, from "
-            "`olivine/results/tables/published.csv`. *derived* marks a number that follows from a "
-            "difference in print and is shown with ≈. The notes of "
-            "[Method, 6](../method.md#6-published-results) say how to read them.",
-            table(names, rows),
-        )
-    )
+    """Return the page of numbers in print: a table per comparison, a row per method."""
+    lines = _csv("results/tables/published.csv")
+    sources = list(dict.fromkeys(line["source"] for line in lines))
+    parts = [
+        "# Published numbers",
+        "Numbers that the tables show beside their own, from "
+        "`olivine/results/tables/published.csv`: mIoU in %, unless a column says otherwise. The "
+        "number in parentheses is that of the source below. ≈ marks a number that follows from a "
+        "difference in print, * one from a summary by somebody else. The notes of "
+        "[Method, 6](../method.md#6-published-results) say how to read them.",
+    ]
+    for name in dict.fromkeys(line["table"] for line in lines):
+        parts += [f"## {name}", _printed([x for x in lines if x["table"] == name], sources)]
+    parts += ["## Sources", "\n".join(f"{i}. {text}" for i, text in enumerate(sources, 1))]
+    return "\n\n".join(parts)
+
+
+def _printed(lines: list[dict[str, str]], sources: list[str]) -> str:
+    columns = list(dict.fromkeys(map(_column, lines)))
+    rows = {line["row"]: dict.fromkeys(columns, "") for line in lines}
+    for line in lines:
+        number = f"{MARKS[line['how']]}{line['value']} ({sources.index(line['source']) + 1})"
+        rows[line["row"]][_column(line)] = number
+    return table(("row", *columns), [(row, *cells.values()) for row, cells in rows.items()])
+
+
+def _column(line: dict[str, str]) -> str:
+    words = re.sub(r"_(\d+)$", r", \1 %", line["protocol"]).replace("_", " ")
+    return words if line["metric"] == "miou" else f"{words}, {line['metric']}"
 
 
 def _csv(name: str) -> list[dict[str, str]]:

@@ -10,6 +10,9 @@ import re
 from latex2mathml.converter import convert
 
 MARKED = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+# TeX leaves a thin space between a function's name and what it is of; the converter does not.
+FUNCTION = re.compile(r"(<mi>(?:exp|ln|log)</mi>)(?!<mo[^>]*>&#x00028;)")
+THIN_SPACE = '<mspace width="0.17em" />'
 
 
 def replace_equations(page: str) -> str:
@@ -21,4 +24,5 @@ def _as_mathml(marked: re.Match[str]) -> str:
     tag, tex = marked[1], html.unescape(marked[2]).strip()
     block = tag == "div"
     equation = convert(tex, display="block" if block else "inline")
+    equation = FUNCTION.sub(r"\1" + THIN_SPACE, equation)
     return f'<div class="equation">{equation}</div>' if block else equation

@@ -145,9 +145,8 @@ def _table(model: type[Spec], names: set[str]) -> str:
             mark = " †" if model is Runtime or name in getattr(model, "places", ()) else ""
             cells = f"`{name}`{mark}", _values(field), _default(field), field.description or ""
             rows.append(cells)
-    if not any(row[-1] for row in rows):  # the model's docstring describes them
-        return table(COLUMNS[:-1], [row[:-1] for row in rows])
-    return table(COLUMNS, rows)
+    # A class of their own: on a narrow screen a setting's cells stand below each other.
+    return f'<div class="settings" markdown>\n\n{table(COLUMNS, rows)}\n\n</div>'
 
 
 def _docstring(model: type[Spec]) -> str:

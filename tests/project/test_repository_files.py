@@ -8,6 +8,7 @@ import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
 
+import olivine
 from tests.support import ROOT
 from tests.support.tracked_files import tracked
 
@@ -69,7 +70,7 @@ def test_the_workflow_runs_ci_and_may_write_nothing() -> None:
 def test_the_citation_names_this_version_and_the_paper() -> None:
     citation = read("CITATION.cff")
     assert citation["cff-version"] == "1.2.0"
-    assert citation["version"] == of_project("version")
+    assert citation["version"] == olivine.__version__
     assert citation["license"] == of_project("license")
     assert citation["message"]
     assert all(author.get("name") or author.get("family-names") for author in citation["authors"])

@@ -20,7 +20,7 @@ from olivine.labels.labeller import Labeller
 from olivine.methods.losses.base import Loss
 from olivine.training.config import EvaluateConfig, PretrainConfig
 from tests.support import ROOT
-from tools.docs_site import catalogue_pages, settings_page
+from tools.docs_site import catalogue_pages, hooks, settings_page
 from tools.docs_site.mathml import replace_equations
 
 # What a browser loads by itself; a link is followed by its reader alone.
@@ -82,6 +82,22 @@ def test_pages_of_the_root_link_to_pages_of_the_site(site: Path) -> None:
     assert 'href="changelog.html"' in text
     assert "docs/" not in re.findall(r'href="([^"]+)"', text)
     assert 'href="contributing.html"' in (site / "cluster_aws.html").read_text()
+
+
+@pytest.mark.slow
+def test_citations_lead_to_the_sections_of_the_method(site: Path) -> None:
+    there = set(re.findall(r'<h\d id="([^"]+)"', (site / "method.html").read_text()))
+    link = re.compile(r'href="(?:\.\./)?method\.html#([^"]+)">method\.md §')
+    for name in ("labels.html", "reference/recipes.html", "reference/settings.html"):
+        cited = link.findall((site / name).read_text())
+        assert cited, name
+        assert set(cited) <= there
+
+
+def test_names_in_cells_break_at_their_joints_and_have_no_escapes() -> None:
+    page = "<td>by <code>a.b_c=1 \\| 2</code></td><p><code>a.b</code></p>"
+    shown = hooks.CELL.sub(hooks._with_joints, page)
+    assert shown == ("<td>by <code>a.<wbr>b_<wbr>c=<wbr>1 | 2</code></td><p><code>a.b</code></p>")
 
 
 def test_equations_become_mathml_whatever_their_characters() -> None:
