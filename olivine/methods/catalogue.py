@@ -1,6 +1,6 @@
-"""Every method as a value: what it compares, how it draws and pools, and by which loss.
+"""Every method as a value: what it compares, how it samples and pools, and by which loss.
 
-OLIVINE's own first, then those it is compared with (method.md §7).
+OLIVINE's own methods come first, then those that it is compared with (method.md §7).
 """
 
 from olivine.methods.losses.info_nce import InfoNCE
@@ -32,22 +32,22 @@ def olivine_method(*, ignored_as_class: bool = False) -> Method:
 
 
 def olivine_v1_method() -> Method:
-    """OLIVINE as its first preprint's code had it (method.md §4.4, C-v1).
+    """OLIVINE as in the code of its first preprint (method.md §4.4, C-v1).
 
-    The bank learns at every step, also while its term is on; that term has weight 0.1 and averages
-    over points; pixels without a label are one more class.
+    The vMF bank learns at every step, also while its term is on; that term has weight 0.1 and
+    averages over points; pixels without a label are one more class.
     """
     return _olivine(VMF(freeze=False, average="point"), 0.1, ignored_as_class=True)
 
 
 def olivine_next_method() -> Method:
-    """OLIVINE with a vMF term that also tells classes apart; ours.
+    """OLIVINE with a vMF term that also separates classes; a method of our own.
 
-    The likelihood of a point's own class pulls it to that class's mean and never away from
-    another. Here the term is the posterior: which class of the mixture of all classes' vMFs the
-    point belongs to. The bank's means are unbiased and go on learning, so half the warm-up will do;
-    concentrations are capped, so that the softmax over classes is never sharper than one of
-    cosines at temperature 0.1. Pixels without a label take no part.
+    The likelihood of a point's own class pulls the point to that class's mean and never away from
+    another. Here the term is the posterior: which class of the mixture of all classes' vMF
+    densities the point belongs to. The means are bias-corrected and go on learning, so half the
+    warm-up is enough; concentrations are limited, so that the softmax over classes is never sharper
+    than a softmax of cosines at temperature 0.1. Pixels without a label take no part.
     """
     posterior = VMF(
         form="posterior",
@@ -75,16 +75,16 @@ def slidr_method() -> Method:
 
 
 def st_slidr_method() -> Method:
-    """SLidR's groups under a loss that knows which superpixels look alike (method.md §7.1)."""
+    """SLidR's groups under a loss that knows which superpixels are similar (method.md §7.1)."""
     return Method(terms={"segment": Term(loss=SemanticTolerant(), pool=Segment())})
 
 
 def seal_method() -> Method:
     """SLidR's term on a foundation model's segments, and two terms over time (method.md §7.1).
 
-    From the paper: the three terms and that they are InfoNCE. Ours, because the training code was
-    never released: equal weights, temperature 0.07 and one head for all of them, and what
-    `poolings/cluster` and `clusterings/hdbscan` say of themselves.
+    From the paper are the three terms and that they are InfoNCE. Ours, because the training code
+    was never released, are equal weights, temperature 0.07, one head for all terms, and what the
+    docstrings of `poolings/cluster` and `clusterings/hdbscan` name.
     """
     points = Term(loss=InfoNCE(), match="time", sample=Uniform(), pool=Cluster(queries="points"))
     return Method(
@@ -103,7 +103,7 @@ def pointcontrast_method() -> Method:
 
 
 def depthcontrast_method() -> Method:
-    """Scan against scan with a momentum student and a queue (method.md §7.1)."""
+    """Scan against scan with a momentum encoder and a queue (method.md §7.1)."""
     return Method(terms={"scan": Term(loss=QueueNCE(), match="scan")})
 
 

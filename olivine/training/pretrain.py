@@ -72,7 +72,7 @@ class PretrainHooks(TrainingHooks):
 
     def before_save(self) -> None:
         """Bring the class counts of all workers to the first one, which saves them."""
-        self.objective.census.join()
+        self.objective.census.gather()
 
     def check(self) -> None:
         """Raise UserError if a class of the weak labels had no point in the first epoch."""
@@ -124,7 +124,7 @@ def pretrain(
     frames = frames or open_frames(config, runtime)
     key = run_key(config, frames)
     data = PretrainData.open(config, runtime, frames)
-    _keeps_maps(config, runtime)
+    _caches_maps(config, runtime)
     tags = {OUT: runtime.out, "dataset": frames.fingerprint}
     if config.labels and config.method.uses_classes:
         tags["labels"] = config.labels.identity
@@ -179,7 +179,7 @@ def check_labels(config: PretrainConfig, runtime: Runtime) -> None:
     It also raises where the teacher's maps are to be kept and images differ by chance.
     """
     PretrainData.open(config, runtime, open_frames(config, runtime))
-    _keeps_maps(config, runtime)
+    _caches_maps(config, runtime)
 
 
 def weights_name(key: RunKey) -> str:
@@ -277,8 +277,8 @@ def _trainer(
         cache_bytes,
         second_view=config.method.uses_second_view,
     )
-    if _keeps_maps(config, runtime):
-        model.kept_maps = _teacher_maps(config, runtime, worker, samples, data.frames)
+    if _caches_maps(config, runtime):
+        model.map_cache = _map_cache(config, runtime, worker, samples, data.frames)
     if runtime.recompute_activations:
         recompute_activations(model.backbone, config.backbone.kind)
     wrapped = worker.wrap(model.train())
@@ -298,7 +298,7 @@ def _trainer(
             start,
             runtime.num_loader_workers,
             batch_source=worker.batch_source,
-            read_maps=model.kept_maps.read if model.kept_maps else None,
+            read_maps=model.map_cache.read if model.map_cache else None,
         ),
         worker=worker,
         precision=config.precision,
@@ -307,7 +307,7 @@ def _trainer(
     )
 
 
-def _keeps_maps(config: PretrainConfig, runtime: Runtime) -> bool:
+def _caches_maps(config: PretrainConfig, runtime: Runtime) -> bool:
     """Return whether the teacher's maps are kept; raise UserError if images differ by chance."""
     teaches = config.teacher is not None and config.method.uses_pixels and config.num_epochs > 0
     if not (runtime.keep_teacher_maps and teaches):
@@ -316,7 +316,7 @@ def _keeps_maps(config: PretrainConfig, runtime: Runtime) -> bool:
     return True
 
 
-def _teacher_maps(
+def _map_cache(
     config: PretrainConfig, runtime: Runtime, worker: Worker, samples: Samples, frames: Frames
 ) -> TeacherMapCache:
     """Return where the teacher's maps are kept, having said how much that will be."""
@@ -331,7 +331,7 @@ def _teacher_maps(
         precision=config.precision,
         device=worker.device,
     )
-    maps.announce(len(frames), len(images), speaks=worker.rank == 0)
+    maps.announce(len(frames), len(images), prints=worker.rank == 0)
     return maps
 
 
@@ -346,7 +346,7 @@ def _with_enough_pairs(
     def guarded(batch: Batch, step: int, part: StepPart) -> tuple[Tensor, dict[str, Tensor]]:
         losses = loss_of(batch, step, part)
         if step == 0 and FEWER_PAIRS not in runtime.allow:
-            require_pairs(model.objective.draws(), config.contrast_frames)
+            require_pairs(model.objective.sampled_pairs(), config.contrast_frames)
         return losses
 
     return guarded

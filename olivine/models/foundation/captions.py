@@ -1,4 +1,4 @@
-"""Prompts as one caption, and where each prompt's tokens stand in it.
+"""Prompts as one caption, and the positions of each prompt's tokens in it.
 
 GroundingDINO reads a caption of phrases, each ended by a dot; a phrase attends to itself alone.
 """

@@ -215,12 +215,12 @@ def test_images_that_differ_by_chance_are_refused_with_the_settings_that_fix_the
             check_labels(config, keeping)
         assert str(caught.value) == (
             "runtime.keep_teacher_maps=true needs images that are the same in every epoch, and "
-            "pretrained.augmentations.crop_images changes them by chance: use --set "
+            "pretrained.augmentations.crop_images changes them at random: use --set "
             "pretrained.augmentations.crop_images.min_area=1 --set "
             "pretrained.augmentations.crop_images.flip_chance=0, as recipe scalr has it, or use "
             "--set runtime.keep_teacher_maps=false."
         )
-        with pytest.raises(UserError, match="changes them by chance"):
+        with pytest.raises(UserError, match="changes them at random"):
             pretrain(config, keeping, LocalWorker(), NullTracker())
         check_labels(config, place)
         check_labels(config.override({"num_epochs": 0}), keeping)  # no teacher, nothing to keep
@@ -405,7 +405,7 @@ def test_a_disk_without_room_is_told_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     maps = maps_of(tmp_path / "not" / "there")
-    maps.announce(1, 1, speaks=False)
+    maps.announce(1, 1, prints=False)
     assert not capsys.readouterr().err
     monkeypatch.setattr("shutil.disk_usage", lambda place: type("Usage", (), {"free": 10**9})())
     maps.announce(10**4, 6)

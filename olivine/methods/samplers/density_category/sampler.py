@@ -1,7 +1,7 @@
-"""Far points and rare classes are as likely as near points and common ones (OLIVINE, DCAS).
+"""Far points and rare classes are sampled as often as near and common ones (OLIVINE, DCAS).
 
-A pair's chance is 1 / (density of its range x number of pairs of its class), method.md §4.5. Each
-factor has a temperature: 0 leaves it out, 1 is the paper's.
+A pair's probability is proportional to 1 / (density of its range x number of pairs of its class),
+method.md §4.5. Each factor has an exponent, its temperature: 0 leaves it out, 1 is the paper's.
 """
 
 import math
@@ -16,18 +16,18 @@ from olivine.data.records import IGNORE
 from olivine.methods.samplers.weighted_sampling import choose_weighted, scan_ids, share_equally
 from olivine.models.scatter import count
 
-LONGEST_M = 1000.0  # ranges beyond count as this
-Scans = tuple[Int[Tensor, " M"], int]  # number of each pair's scan; how many scans
+LONGEST_M = 1000.0  # the range of all points beyond it
+Scans = tuple[Int[Tensor, " M"], int]  # scan of each pair; number of scans
 
 
 def range_density(
     range_m: Float[Tensor, " M"], step_m: float, scans: Scans | None = None
 ) -> Float[Tensor, " M"]:
-    """Return a Gaussian kernel density estimate of the ranges at the ranges themselves, per bin.
+    """Return a Gaussian kernel density estimate of the ranges, at the ranges themselves, per bin.
 
-    Ranges are counted in bins of `step_m` and the counts convolved with the kernel, so the
+    Ranges are counted in bins of `step_m` and the counts are convolved with the kernel, so the
     estimate equals the direct one over all points (method.md §4.5) without their product, in memory
-    that grows with the number of bins alone. Bandwidth by the normal reference rule,
+    that grows with the number of bins alone. The bandwidth is that of the normal reference rule,
     1.06 sigma M^(-1/5). With `scans`, each scan has an estimate of its own.
     """
     num_bins = math.ceil(LONGEST_M / step_m)
@@ -41,7 +41,7 @@ def range_density(
     squares = (counts * (centres - mean) ** 2).sum(dim=1, keepdim=True)
     spread = (squares / (number - 1).clamp(min=1)).sqrt()
     bandwidth = (1.06 * spread * number**-0.2).clamp(min=1e-6)
-    lag = torch.cat([centres, num_bins - centres])  # of a circle on which no bin meets itself
+    lag = torch.cat([centres, num_bins - centres])  # on a circle on which no bin meets itself
     kernel = torch.exp(-0.5 * (lag / bandwidth) ** 2)
     spectrum = torch.fft.rfft(counts, n=2 * num_bins) * torch.fft.rfft(kernel)
     smooth = torch.fft.irfft(spectrum, n=2 * num_bins)[:, :num_bins]
@@ -51,10 +51,10 @@ def range_density(
 
 @dataclass(frozen=True)
 class DensityCategorySampler:
-    """Draws pairs by density and class; see `DensityCategory` for the temperatures.
+    """Samples pairs by density and class; see `DensityCategory` for the temperatures.
 
-    With `equal_scans` density and class sizes are those of the pair's own scan, and every scan is
-    as likely as any other.
+    With `equal_scans`, density and class sizes are those of the pair's own scan, and every scan has
+    the same total probability.
     """
 
     num_pairs: int
@@ -64,7 +64,7 @@ class DensityCategorySampler:
     equal_scans: bool
 
     def log_weights(self, pairs: PairTable) -> Float[Tensor, " M"]:
-        """Return the logarithm of each pair's chance, up to a constant."""
+        """Return the logarithm of each pair's probability, up to a constant."""
         scans = scan_ids(pairs) if self.equal_scans else None
         log_weight = torch.zeros_like(pairs.range_m)
         if self.density_temperature > 0:
@@ -79,7 +79,7 @@ class DensityCategorySampler:
         return share_equally(log_weight, *scans) if scans else log_weight
 
     def __call__(self, pairs: PairTable, generator: torch.Generator) -> Int[Tensor, " chosen"]:
-        """Return rows of `pairs`, none twice."""
+        """Return sampled rows of `pairs`, none twice."""
         return choose_weighted(
             self.log_weights(pairs),
             self.num_pairs,
