@@ -9,7 +9,7 @@ import torch
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
-from olivine.experiments.plan import SweepPlan
+from olivine.experiments.sweep_plan import SweepPlan
 from olivine.inference import load_backbone, load_segmenter
 from olivine.inference.runs import find_run
 from olivine.runners.launch import launch_evaluation
