@@ -52,11 +52,15 @@ def rows(
     """Return every network with every share, from a random start and pretrained by OLIVINE."""
     found = {}
     for name, network in networks.items():
-        parts = {part: getattr(network, part) for part in ("backbone", "voxels", "optimiser")}
         for share, settings in network.shares.items():
             for label, recipe in (("random", recipes.random), ("OLIVINE", recipes.olivine)):
-                pretrained = scale(recipe()).pretrained.override(parts)
-                found[f"{name} {label}, {share}"] = {"pretrained": pretrained, **settings}
+                experiment = scale(recipe()).with_pretraining(
+                    backbone=network.backbone, voxels=network.voxels, optimiser=network.optimiser
+                )
+                found[f"{name} {label}, {share}"] = {
+                    "pretrained": experiment.pretrained,
+                    **settings,
+                }
     return found
 
 

@@ -43,12 +43,12 @@ def rows(
 
 def shortened(config: PretrainConfig) -> PretrainConfig:
     """Return `NUM_EPOCHS` of a pretraining; a vMF bank warms up for its share of the steps."""
-    settings: dict[str, Any] = {"num_epochs": NUM_EPOCHS}
-    for name, term in config.method.terms.items():
+    terms = dict(config.method.terms)
+    for name, term in terms.items():
         if isinstance(term.loss, VMF):
             steps = round(term.loss.warmup_steps * NUM_EPOCHS / config.num_epochs)
-            settings[f"method.terms.{name}.loss.warmup_steps"] = steps
-    return config.override(settings)
+            terms[name] = term.replace(loss=term.loss.replace(warmup_steps=steps))
+    return config.replace(num_epochs=NUM_EPOCHS, method=config.method.replace(terms=terms))
 
 
 SWEEP = Sweep(

@@ -43,14 +43,14 @@ SWEEP = Sweep(
     rows={
         "embedded": {LABELS: Embedded()},
         "Grounded-SAM 13 prompts": {LABELS: THIRTEEN},
-        "Grounded-SAM 16 prompts": {LABELS: THIRTEEN.override({"vocabulary": "prompts16"})},
+        "Grounded-SAM 16 prompts": {LABELS: THIRTEEN.replace(vocabulary="prompts16")},
         "Grounded-SAM as published": {
-            LABELS: THIRTEEN.override({"nms_iou": 1.0, "overlap": "drawn"}),
+            LABELS: THIRTEEN.replace(nms_iou=1.0, overlap="drawn"),
             **UNLABELLED_AS_CLASS,
         },
         "SEEM release": {LABELS: SEEM},
         "SEEM release as published": {
-            LABELS: SEEM.override({"zero": "barrier"}),
+            LABELS: SEEM.replace(zero="barrier"),
             **UNLABELLED_AS_CLASS,
         },
         "truth": {LABELS: LidarsegTruth()},

@@ -31,7 +31,7 @@ from olivine.data.collate import Collate
 from olivine.data.dataset import Frames
 from olivine.data.datasets.nuscenes import Nuscenes
 from olivine.data.geometry.voxels import Voxelizer
-from olivine.data.pair_classes import PairClasses
+from olivine.data.pair_labels import PairLabels
 from olivine.data.records import Frame
 from olivine.data.samples import Samples, make_sample
 from olivine.labels.labellers.embedded import Embedded
@@ -176,7 +176,7 @@ def write_labels(frames: Frames, out: Path) -> LabelStore:
 def ours(frames: Frames, labels: LabelStore) -> Callable[[int], object]:
     """Return our loader's way to a batch of one frame."""
 
-    classes = PairClasses(labels.read, labels.kept_classes())
+    classes = PairLabels(labels.read, labels.pair_label_cache())
 
     def read(index: int) -> object:
         frame = frames.frame(index, classes=False)

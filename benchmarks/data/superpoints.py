@@ -55,7 +55,7 @@ def main() -> None:
             f"{name}: {sum(map(len, clouds))} points, {number} shared superpoints, {cells_s:.2f} s"
         )
         if arguments.points:
-            points_s, _ = seconds(clustering.override({"cell_m": ALMOST_POINTS_M}), clouds, 1)
+            points_s, _ = seconds(clustering.replace(cell_m=ALMOST_POINTS_M), clouds, 1)
             line += f"; over all points {points_s:.1f} s, {points_s / cells_s:.1f} times as long"
         print(line, flush=True)
 

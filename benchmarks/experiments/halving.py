@@ -82,7 +82,7 @@ def search(seed: int, way: str, given: argparse.Namespace) -> Outcome:
             "seeds": (seed,),
         }
     )
-    runtime = runtime.override({"probe_every_epochs": 1})
+    runtime = runtime.replace(probe_every_epochs=1)
     tracker = open_tracker(runtime)
 
     def identify(config: EvaluateConfig) -> str:

@@ -30,7 +30,7 @@ from olivine.models.foundation.captions import caption_of
 from olivine.models.foundation.torchvision_ops import ensure_torchvision
 
 SIZE = (900, 1600)
-SMALL_SAM = sam.VIT_B.override({"image_size_px": 512, "depth": 4, "global_attn_indexes": [3]})
+SMALL_SAM = sam.VIT_B.replace(image_size_px=512, depth=4, global_attn_indexes=(3,))
 
 
 def write_bert(folder: Path, prompts: tuple[str, ...]) -> Path:
@@ -72,7 +72,7 @@ def _with_boxes(
     found, _ = detector(pixels, settings.short_side_px, settings.max_side_px)
     scores = torch.stack([found[0][:, places].amax(1) for places in detector.prompt_tokens])
     threshold = float(scores.amax(0).sort(descending=True).values[arguments.boxes])
-    settings = settings.override({"box_threshold": min(1.0, threshold)})
+    settings = settings.replace(box_threshold=min(1.0, threshold))
     return GroundedSamLabeller(settings, detector, labeller._segmenter, labeller._device)
 
 

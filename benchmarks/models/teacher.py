@@ -23,7 +23,7 @@ from olivine.core.storage import Store
 from olivine.models.foundation.image_input import ImageNetwork
 from olivine.models.foundation.resnet import ResNet50
 from olivine.models.foundation.vit import ARCHITECTURES, VisionTransformer
-from olivine.models.teachers.map_cache import TeacherMaps
+from olivine.models.teachers.map_cache import TeacherMapCache
 
 RESNETS = {"resnet50": True, "resnet50_stride32": False}  # name -> dilated
 
@@ -67,7 +67,7 @@ def kept_seconds(maps: Tensor, rounds: int) -> tuple[float, float]:
     """Return the processor time to write a frame's maps, and to read them back."""
     with tempfile.TemporaryDirectory() as folder:
         shape = (maps.shape[1], maps.shape[2], maps.shape[3])
-        kept = TeacherMaps(Store(Path(folder)), "benchmark", shape, maps.dtype)
+        kept = TeacherMapCache(Store(Path(folder)), "benchmark", shape, maps.dtype)
         write_s = seconds(lambda: kept.write("frame", maps), rounds)
         return write_s, seconds(lambda: kept.read("frame", len(maps)), rounds)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from olivine.core.spec import Spec
-from olivine.experiments.plan import ROW, SEED, SWEEP, PlannedTrial, SweepPlan
+from olivine.experiments.sweep_plan import ROW, SEED, SWEEP, PlannedTrial, SweepPlan
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import FINGERPRINT, STAGE, RunKey
 

@@ -31,11 +31,11 @@ from olivine.data.collate import Collate
 from olivine.data.dataset import Frames
 from olivine.data.datasets.nuscenes import Nuscenes
 from olivine.data.geometry.voxels import Voxelizer
-from olivine.data.loader import Feed, load_here
-from olivine.data.pair_classes import PairClasses
+from olivine.data.loader import BatchSource, load_batches
+from olivine.data.pair_labels import PairLabels
 from olivine.data.records import Sample
 from olivine.data.samples import Samples, make_sample
-from olivine.runners.on_ray.feed import AHEAD, AHEAD_PER_ACTOR, RayDataFeed, _packed
+from olivine.runners.on_ray.batch_source import AHEAD, AHEAD_PER_ACTOR, RayDataSource, _packed
 
 WARM_STEPS = 3
 
@@ -45,7 +45,7 @@ class Reader:
     """Reads a frame with its pairs and their classes."""
 
     frames: Frames
-    classes: PairClasses
+    classes: PairLabels
 
     def __call__(self, index: int) -> Sample:
         """Return it as it is before augmentation."""
@@ -106,14 +106,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         frames = Nuscenes(version=version, split="all").open(given.data / folder, Path(scratch))
         labels = write_labels(frames, Path(scratch, "out"))
-        reader = Reader(frames, PairClasses(labels.read, labels.kept_classes()))
+        reader = Reader(frames, PairLabels(labels.read, labels.pair_label_cache()))
         samples, collate = Samples(reader, AUGMENTATIONS, seed=0), Collate(Voxelizer())
         places = [
             [(step * given.frames + frame, 0) for frame in range(given.frames)]
             for step in range(given.steps)
         ]
         batch_mb = sum(map(len, _packed(collate([samples[place] for place in places[0]])))) / 1e6
-        feeds: dict[str, Feed] = {"in-process loader": load_here, "Ray Data": RayDataFeed()}
+        feeds: dict[str, BatchSource] = {
+            "in-process loader": load_batches,
+            "Ray Data": RayDataSource(),
+        }
         timings: dict[str, list[Timing]] = {name: [] for name in feeds}
         for _ in range(given.rounds):
             for name, feed in feeds.items():

@@ -83,9 +83,10 @@ class Ours:
     """The project's own step."""
 
     def __init__(self, batch: Batch, maps: Tensor):
-        loss = "terms.compact.loss"  # as after the warm-up
-        settings = {f"{loss}.warmup_steps": 0, f"{loss}.freeze": False}
-        method = olivine_method().override(settings)
+        method = olivine_method()
+        compact = method.terms["compact"]
+        warm = compact.replace(loss=compact.loss.replace(warmup_steps=0, freeze=False))
+        method = method.replace(terms={**method.terms, "compact": warm})
         self.batch = batch
         self.model = Distillation(
             backbone=backbone(),

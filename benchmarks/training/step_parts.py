@@ -24,7 +24,7 @@ from olivine.data.batch import Batch
 from olivine.data.collate import Collate
 from olivine.data.datasets.nuscenes import Nuscenes
 from olivine.data.geometry.voxels import Voxelizer
-from olivine.data.pair_classes import PairClasses
+from olivine.data.pair_labels import PairLabels
 from olivine.data.records import Sample
 from olivine.data.samples import Samples, make_sample, named
 from olivine.experiments.recipes import recipe
@@ -128,7 +128,7 @@ def samples_of(data: Path, scratch: Path, config: PretrainConfig) -> tuple[Sampl
         frames = dataset.open((data / folder).resolve(), scratch / folder)
         labels = write_labels(frames, scratch / folder / "out")
         num_classes = len(labels.class_names)
-        reads.append((frames, PairClasses(labels.read, labels.kept_classes())))
+        reads.append((frames, PairLabels(labels.read, labels.pair_label_cache())))
 
     def read(index: int) -> Sample:
         frames, classes = reads[index]

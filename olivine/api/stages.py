@@ -29,7 +29,7 @@ from olivine.training.config import EvaluateConfig, label_configs
 
 if TYPE_CHECKING:
     from olivine.labels.job import LabelResult
-    from olivine.runners.on_ray.sweep import SweepOutcome
+    from olivine.runners.on_ray.sweep import SweepResult
     from olivine.training.evaluate import EvaluateResult
     from olivine.training.pretrain import PretrainResult
 
@@ -111,7 +111,7 @@ def run_sweep(
     limits: Limits = NO_LIMITS,
     force: bool = False,
     say: Callable[[str], None] = print,
-) -> "SweepOutcome":
+) -> "SweepResult":
     """Run the trials of a sweep that are not finished, over Ray Tune; return all of them.
 
     `sweep` is the name of one (`components`), the path of a file that defines `SWEEP`, or a value.

@@ -26,7 +26,7 @@ def compare(
     from olivine.tracking.store_uri import shown
     from olivine.tracking.tracker import Columns
 
-    _, runtime = ExperimentRequest("", config, tuple(changes or ())).resolve()
+    runtime = ExperimentRequest("", config, tuple(changes or ())).resolve_runtime()
     tracker = open_tracker(runtime)
     every = tracker.records(columns=Columns(settings=(), metrics=(), tags=()))
     chosen = runs.find_runs((first, second), every, shown(runtime.store_uri()))

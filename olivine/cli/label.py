@@ -85,7 +85,7 @@ def _plan(
     config: "LabelConfig", runtime: "Runtime", selection: "Selection", request: "ExperimentRequest"
 ) -> Job:
     from olivine.experiments.requests import command
-    from olivine.labels.plan import plan_label_job
+    from olivine.labels.job_plan import plan_label_job
 
     plan = plan_label_job(config, runtime, existing_tracker(runtime), selection)
     measure = command("label", *request.words(), "--limit", str(NUM_MEASURED))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from olivine.experiments.question import Question
     from olivine.experiments.requests import SweepRequest
     from olivine.results.tables.spec import TableSpec
-    from olivine.runners.on_ray.sweep import SweepOutcome
+    from olivine.runners.on_ray.sweep import SweepResult
     from olivine.tracking.tracker import Tracker
 
 INCOMPLETE = 1
@@ -150,7 +150,7 @@ def _preview(question: "Question", runtime: "Runtime", as_json: bool) -> int:
 
 def _ask(
     request: "SweepRequest", question: "Question", runtime: "Runtime", tracker: "Tracker"
-) -> "SweepOutcome":
+) -> "SweepResult":
     from olivine.runners.launch import launch_sweep
 
     return launch_sweep(
@@ -158,7 +158,7 @@ def _ask(
     )
 
 
-def _facts(outcome: "SweepOutcome") -> dict[str, Any]:
+def _facts(outcome: "SweepResult") -> dict[str, Any]:
     return {
         "sweep": outcome.plan.name,
         "num_trials": len(outcome.plan.trials),
@@ -171,7 +171,7 @@ def _facts(outcome: "SweepOutcome") -> dict[str, Any]:
     }
 
 
-def _write_outcome(question: "Question", outcome: "SweepOutcome") -> None:
+def _write_outcome(question: "Question", outcome: "SweepResult") -> None:
     for name, reason in outcome.failures.items():
         write(f"Failed: {name}: {reason}")
     gave_up = f", {outcome.gave_up} given up early" if question.sweep.search else ""
@@ -186,7 +186,7 @@ def _write_outcome(question: "Question", outcome: "SweepOutcome") -> None:
 
 def _write_table(
     question: "Question",
-    outcome: "SweepOutcome",
+    outcome: "SweepResult",
     runtime: "Runtime",
     tracker: "Tracker",
     of_classes: bool,

@@ -1,1 +1,1 @@
-"""What every room needs: errors, settings, parts, storage, devices, progress."""
+"""What every room needs: errors, settings, parts, storage, devices and progress."""

@@ -1,7 +1,7 @@
-"""Arrays that are slow to make and small to keep: one file per frame, made when first asked for.
+"""An array cache on disk: one small file per frame, made when it is first needed.
 
-A second epoch, another worker or another run reads them. Two workers that make the same file write
-the same bytes, whole.
+Later epochs, other workers and other runs read the files. Two workers that make the same file write
+the same bytes, and each write is atomic.
 """
 
 import io
@@ -17,31 +17,34 @@ Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class KeptArrays:
-    """Named arrays of frames, in `folder` below the root of `store`; picklable."""
+class ArrayCache:
+    """A cache of named arrays per frame, in `folder` below the root of `store`; picklable."""
 
     store: Store
     folder: str
 
     def of(self, token: str, lengths: Mapping[str, int], make: Callable[[], Arrays]) -> Arrays:
-        """Return a frame's arrays.
+        """Return a frame's arrays, and make them if they are not in the cache.
 
-        They are made (again) where there are none, where the file is damaged, or where an array
-        has not the length that this frame asks for.
+        `token` identifies the frame, `lengths` has the expected length of each array, and `make`
+        returns the arrays. A file that is damaged, or holds an array of another length, is made
+        again.
         """
         name = f"{self.folder}/{token}.npz"
-        kept = self._read(name, lengths) if self.store.exists(name) else None
-        if kept is None:
-            kept = make()
+        cached = self._read(name, lengths) if self.store.exists(name) else None
+        if cached is None:
+            cached = make()
             stream = io.BytesIO()
-            np.savez_compressed(stream, **kept)
+            np.savez_compressed(stream, **cached)
             self.store.write(name, stream.getvalue())
-        return kept
+        return cached
 
     def _read(self, name: str, lengths: Mapping[str, int]) -> Arrays | None:
         try:
             with np.load(io.BytesIO(self.store.read(name))) as file:
-                kept = {key: file[key] for key in lengths}
+                cached = {key: file[key] for key in lengths}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
-        return kept if all(len(kept[key]) == length for key, length in lengths.items()) else None
+        return (
+            cached if all(len(cached[key]) == length for key, length in lengths.items()) else None
+        )

@@ -1,6 +1,6 @@
-"""Connections to S3 and Google Cloud Storage, and their errors in one sentence.
+"""Connections to S3 and Google Cloud Storage, and their errors as sentences.
 
-Credentials come from where each cloud's own tools look: AWS_ACCESS_KEY_ID or AWS_PROFILE or the
+Credentials are found as each cloud's own tools find them: AWS_ACCESS_KEY_ID, AWS_PROFILE or the
 machine's role; GOOGLE_APPLICATION_CREDENTIALS or the machine's account. AWS_ENDPOINT_URL names
 another server that speaks S3 (MinIO, Ceph).
 """
@@ -14,17 +14,17 @@ from olivine.core.errors import UserError
 
 SCHEMES = ("file", "gs", "s3")
 CONNECT_TIMEOUT_S = 5.0
-REQUEST_TIMEOUT_S = 30.0  # without any byte
+REQUEST_TIMEOUT_S = 30.0  # without a byte received
 NUM_ATTEMPTS = 3  # with pauses of up to a second or two between them
-GCS_RETRY_S = 10.0  # its own default is 15 minutes
+GCS_RETRY_S = 10.0  # pyarrow's default is 15 minutes
 
-# What a cloud's message holds, and what to do about it.
+# Parts of a cloud's message, and the advice that fits them.
 _ADVICE = (
     (("NO_SUCH_BUCKET", "bucket does not exist"), "create the bucket or correct its name"),
     (
         (
             "ACCESS_DENIED",
-            "access token",  # Google's, where it finds no credentials
+            "access token",  # Google's message where it finds no credentials
             "ACCESS_KEY",
             "AccessKey",
             "CLIENT_TOKEN",
@@ -38,7 +38,7 @@ _ADVICE = (
     ),
     (
         ("NETWORK_CONNECTION", "onnect", "resolve", "UNAVAILABLE", "timed out", "imeout"),
-        "nobody answers{endpoint}: check the network and the address",
+        "no server answers{endpoint}: check the network and the address",
     ),
 )
 _CREDENTIALS = {
@@ -47,13 +47,13 @@ _CREDENTIALS = {
 }
 
 
-def is_bucket(place: object) -> bool:
-    """Say whether a place is a URI of a bucket, and not a path."""
-    return "://" in str(place) and not str(place).startswith("file://")
+def is_bucket(path: object) -> bool:
+    """Return whether a path or URI names a bucket; file:// and local paths do not."""
+    return "://" in str(path) and not str(path).startswith("file://")
 
 
 def check_uri(uri: str) -> None:
-    """Raise UserError for a URI that names no bucket we can read; nobody is asked."""
+    """Raise UserError for a URI that names no bucket that can be read; no request is made."""
     parts = urlsplit(uri)
     if parts.scheme not in SCHEMES:
         raise UserError(
@@ -69,7 +69,7 @@ def check_uri(uri: str) -> None:
 
 
 def connect(uri: str) -> tuple[Any, str]:
-    """Return a pyarrow file system and the path of a checked URI in it. It may ask the cloud."""
+    """Return a pyarrow file system and the path in it of a checked URI; this may send a request."""
     from pyarrow import fs
 
     parts = urlsplit(uri)
@@ -92,14 +92,14 @@ def connect(uri: str) -> tuple[Any, str]:
 
 
 def explain(error: Exception, uri: str) -> str:
-    """Return a cloud's error on one line, and what to do about it."""
+    """Return a cloud's error on one line, with advice where the cause is known."""
     text = " ".join(str(error).split()).rstrip(".")
     scheme = urlsplit(uri).scheme
     endpoint = f" at {_endpoint()}" if scheme == "s3" and _endpoint() else ""
     for signs, advice in _ADVICE:
         if any(sign in text for sign in signs):
-            said = advice.format(credentials=_CREDENTIALS.get(scheme, ""), endpoint=endpoint)
-            return f"{said} ({text})"
+            sentence = advice.format(credentials=_CREDENTIALS.get(scheme, ""), endpoint=endpoint)
+            return f"{sentence} ({text})"
     return text
 
 

@@ -1,4 +1,4 @@
-"""Sums and rows over all workers of a training; of one worker they are its own."""
+"""Sums and rows over all workers of a training; with one worker they are its own."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from torch.autograd.function import once_differentiable
 
 
 def gather_rows(rows: Shaped[Tensor, "M ..."]) -> tuple[Shaped[Tensor, "N ..."], int]:
-    """Return the rows of all workers in the order of their ranks, and where one's own begin.
+    """Return the rows of all workers in rank order, and the position of this worker's first row.
 
-    Workers may hold different numbers of rows, also none. The gradient of a row is the sum over
-    the workers of what each makes of it; data-parallel averaging then gives the gradient of the
-    mean of the workers' losses. Every worker must call it, and go backward through it, equally
-    often. In a single process the rows themselves.
+    Workers may hold different numbers of rows, or none. The gradient of a row is the sum of its
+    gradients on all workers; data-parallel averaging then gives the gradient of the mean of the
+    workers' losses. Every worker must call this function, and run its backward pass, equally often.
+    In a single process the rows are returned as they are.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return rows, 0
@@ -49,14 +49,17 @@ class _GatherRows(torch.autograd.Function):
 
 
 def is_first_worker() -> bool:
-    """Say whether this is the first of all workers, or alone."""
+    """Return whether this process is the first of all workers, or the only one."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank() == 0
     return True
 
 
 def sum_over_workers(values: Tensor) -> Tensor:
-    """Return the sum of a tensor over all workers; itself in a single process. No gradient."""
+    """Return the sum of a tensor over all workers, without a gradient.
+
+    In a single process it is the tensor itself.
+    """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         total = values.detach().clone()
         torch.distributed.all_reduce(total)

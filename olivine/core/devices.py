@@ -1,4 +1,4 @@
-"""Which device computes, and with which numbers. Torch is imported when something computes."""
+"""The device that computes and its number formats. Torch is imported when a function needs it."""
 
 import re
 from functools import cache
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "bfloat16", "float16"]
 
 CPU_INFO = Path("/proc/cpuinfo")
-BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})  # Intel's and AMD's, by Linux's names
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})  # of Intel and AMD, as Linux names them
 
 
 @cache
 def has_bfloat16(cpu_info: Path = CPU_INFO) -> bool:
-    """Say whether the CPU multiplies in bfloat16; where it does not, torch is slower in it.
+    """Return whether the CPU has instructions for bfloat16; without them torch is slower in it.
 
-    A system that does not tell, by not being Linux, is taken to have none.
+    A system without `cpu_info`, which is any but Linux, counts as one that has none.
     """
     if not cpu_info.exists():
         return False
@@ -28,9 +28,9 @@ def has_bfloat16(cpu_info: Path = CPU_INFO) -> bool:
 
 
 def usable(wanted: "torch.dtype", device: "torch.device") -> "torch.dtype":
-    """Return the numbers to compute with: those wanted, or float32 where they gain nothing.
+    """Return the number format to compute in: the wanted one, or float32 where it gains nothing.
 
-    A GPU takes any. A CPU takes bfloat16 if it has instructions for it, and float16 never.
+    A GPU takes any format. A CPU takes bfloat16 if it has instructions for it, and float16 never.
     """
     import torch
 
@@ -41,7 +41,7 @@ def usable(wanted: "torch.dtype", device: "torch.device") -> "torch.dtype":
 
 
 def autocast(device: "torch.device", precision: Precision) -> "torch.autocast":
-    """Return a context in which networks multiply in that precision."""
+    """Return a context in which networks multiply in a precision; float32 changes nothing."""
     import torch
 
     half = precision != "float32"

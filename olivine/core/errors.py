@@ -1,21 +1,22 @@
-"""Mistakes of a user, told in one sentence."""
+"""Errors that a user can correct, each one sentence."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """What was given, what is allowed and what to do; the command line prints it and exits 2.
+    """A user's mistake: its text says what was given, what is allowed and what to do.
 
-    Raised for anything a user can mend: a setting, a path, a broken file. Our own invariants are
-    `assert`s. It crosses process borders as text, so it takes exactly one argument.
+    The command line prints it and exits with status 2. It is raised for anything that a user can
+    correct: a setting, a path, a broken file. Invariants of the code are `assert`s. It crosses
+    process borders as text, so it takes exactly one argument.
     """
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the allowed name most like `name`, or nothing.
+    """Return " Did you mean 'x'?" for the allowed name most similar to `name`, or "".
 
-    Upper and lower case, and - and _, are alike.
+    Upper and lower case are the same, and so are - and _.
     """
     by_letters = {_letters(one): one for one in sorted(allowed)}
     near = difflib.get_close_matches(_letters(name), by_letters, n=1)

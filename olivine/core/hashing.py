@@ -1,4 +1,4 @@
-"""Fingerprints of texts and values, and seeds that follow from what they are for."""
+"""Fingerprints of texts and values, and seeds derived from their purpose."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ def text_hash(text: str, num_digits: int = 12) -> str:
 
 
 def value_hash(value: Any) -> str:
-    """Return 12 hexadecimal digits of a JSON value; the order of a mapping's keys is no matter."""
+    """Return 12 hexadecimal digits of a JSON value, whatever the order of a mapping's keys."""
     return text_hash(json.dumps(value, sort_keys=True))
 
 
@@ -21,6 +21,6 @@ def combined_hash(*fingerprints: str) -> str:
 
 
 def seeded(*parts: int | str) -> int:
-    """Return a 63-bit seed that differs with any of its parts."""
+    """Return a 63-bit seed that depends on all of its parts and on their order."""
     text = "/".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -1,4 +1,4 @@
-"""Where and how a run happens: paths, workers, hardware. Nothing of it changes a result."""
+"""Where and how a run is executed: paths, workers, hardware. No result depends on it."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,22 +8,22 @@ from pydantic import BeforeValidator, Field, model_validator
 from olivine.core.buckets import is_bucket
 from olivine.core.errors import UserError
 from olivine.core.spec import Spec
-from olivine.core.storage import Place, absolute
+from olivine.core.storage import PathOrUri, absolute
 
 
 def _listed(value: Any) -> Any:
-    """Take "a,b" for ["a", "b"]: some shells want brackets quoted."""
+    """Accept "a,b" for ["a", "b"], because some shells want brackets quoted."""
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
 class Runtime(Spec):
-    """Everything about a run that its fingerprint leaves out."""
+    """All settings of a run that are not in its fingerprint."""
 
-    data_root: Place = Field(
+    data_root: PathOrUri = Field(
         default="data/nuscenes",
         description="Folder or bucket of the data set; for nuScenes it holds samples/ and v1.0-*/.",
     )
-    out: Place = Field(
+    out: PathOrUri = Field(
         default="runs",
         description="Folder or bucket for labels, checkpoints, tables and the run store.",
     )
@@ -37,14 +37,16 @@ class Runtime(Spec):
         default="auto", description="Device that computes; auto means a GPU if there is one."
     )
     num_workers: int = Field(
-        default=1, description="Number of processes that train one network together."
+        default=1, ge=1, description="Number of processes that train one network together."
     )
     max_failures: int = Field(
         default=3,
+        ge=0,
         description="Number of lost workers that a training survives before it ends as failed.",
     )
     num_loader_workers: int = Field(
         default=0,
+        ge=0,
         description="Number of data loader processes per worker; 0 loads in the worker itself.",
     )
     feed: Literal["loader", "ray_data"] = Field(
@@ -65,6 +67,7 @@ class Runtime(Spec):
     )
     loader_cache_mb: int = Field(
         default=1024,
+        ge=0,
         description="Memory for samples as read (MB) per loading process; 0 keeps none.",
     )
     keep_teacher_maps: bool = Field(
@@ -117,11 +120,14 @@ class Runtime(Spec):
     )
     max_concurrent_trials: int = Field(
         default=0,
+        ge=0,
         description="Largest number of trials at once; 0 means as many as the cluster has CPUs or "
         "GPUs for.",
     )
     gpus_per_trial: float = Field(
-        default=1.0, description="GPUs per trial; a fraction shares one between small trials."
+        default=1.0,
+        gt=0,
+        description="GPUs per trial; a fraction shares one between small trials.",
     )
     ray_address: str = Field(
         default="",
@@ -135,7 +141,7 @@ class Runtime(Spec):
         description="Shortages that a pretraining accepts: fewer_pairs than a sampler asked for, "
         "absent_classes of the vocabulary.",
     )
-    cache_dir: Place = Field(
+    cache_dir: PathOrUri = Field(
         default="",
         description="Folder for indices of data sets; empty means the user's cache folder.",
     )
@@ -159,19 +165,19 @@ class Runtime(Spec):
         return self
 
     def data_path(self) -> str | Path:
-        """Return the folder of the data set, or a bucket's URI."""
+        """Return the folder of the data set as an absolute path, or a bucket's URI."""
         return absolute(self.data_root)
 
     def cache_path(self) -> Path:
-        """Return the folder of indices."""
+        """Return the folder for indices of data sets."""
         return Path(self.cache_dir) if self.cache_dir else Path.home() / ".cache" / "olivine"
 
     def out_path(self, *parts: str) -> Path:
-        """Return a local path below `out`."""
+        """Return the local path of `parts` below `out`."""
         return Path(self.out, *parts)
 
     def store_uri(self) -> str:
-        """Return the URI of the run store; raise UserError where it must be named."""
+        """Return the URI of the run store; raise UserError if `out` is a bucket and names none."""
         if is_bucket(self.out) and not self.tracking_uri:
             raise UserError(
                 f"runtime.out={self.out} is a bucket, where no run store can lie: name one by "

@@ -1,7 +1,7 @@
 """Settings as frozen values: one dotted name per setting, one fingerprint per value.
 
-A `Spec` only holds settings. A `Part` is a Spec that builds one replaceable piece (a loss, a
-sampler, a backbone), chosen by its *kind* from its family's table.
+A `Spec` holds settings alone. A `Part` is a Spec that builds one replaceable piece (a loss, a
+sampler, a backbone) and is chosen from its family by its *kind*.
 """
 
 import json
@@ -21,43 +21,44 @@ _WITHOUT_PLACES = "without places"
 
 
 class Spec(BaseModel):
-    """Frozen settings; unknown names are errors."""
+    """Frozen settings; an unknown name is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, parts carrying their kind."""
+        """Return the settings as plain JSON values; parts include their kind."""
         return self.model_dump(mode="json", serialize_as_any=True)
 
     @classmethod
     def from_dict(cls: type[SpecT], tree: Mapping[str, Any]) -> SpecT:
-        """Return the value `to_dict` wrote; raise UserError naming the setting that is wrong."""
+        """Return the value that `to_dict` wrote; raise UserError that names the wrong setting."""
         try:
             return cls.model_validate(tree)
         except ValidationError as error:
             raise UserError(_explain(error, tree)) from None
 
-    def what_decides(self) -> dict[str, Any]:
+    def fingerprint_fields(self) -> dict[str, Any]:
         """Return `to_dict` without the parts' places: equal values give equal results."""
         return self.model_dump(mode="json", serialize_as_any=True, context=_WITHOUT_PLACES)
 
     def fingerprint(self) -> str:
         """Return 12 hex digits that change with any setting but a place, and with nothing else."""
-        return value_hash(self.what_decides())
+        return value_hash(self.fingerprint_fields())
 
     def flatten(self) -> dict[str, Any]:
-        """Return every setting under its dotted name, the grammar of `override`."""
+        """Return every setting under its dotted name, as `override` takes it."""
         return dict(_leaves(self.to_dict(), ""))
 
     def setting_texts(self) -> dict[str, str]:
-        """Return every setting as its run keeps it, a text that `--set` reads."""
+        """Return every setting as a text that `--set` reads, as a run's record holds it."""
         return {name: setting_text(value) for name, value in self.flatten().items()}
 
     def override(self: SpecT, settings: Mapping[str, Any]) -> SpecT:
-        """Return a copy with dotted names set, e.g. {"terms.class.weight": 0.5}.
+        """Return a copy with dotted names set, such as {"terms.class.weight": 0.5}.
 
-        Setting a part's `kind` starts it from that kind's defaults, so kinds are set first, a
-        part's before those of the parts in it.
+        Setting a part's `kind` resets the part to that kind's defaults. Kinds are therefore set
+        first, and a part's kind before those of the parts in it. Raises UserError that names the
+        wrong setting.
         """
         tree = self.to_dict()
         kinds_first = [name for name in settings if name.endswith(".kind")]
@@ -72,13 +73,24 @@ class Spec(BaseModel):
             _assign(tree, name, value.to_dict() if isinstance(value, Spec) else value)
         return type(self).from_dict(tree)
 
+    def replace(self: SpecT, **changes: Any) -> SpecT:
+        """Return a copy with some settings changed, as `dataclasses.replace` does.
+
+        Names and values are checked as for a new value; raises UserError that names the wrong
+        setting. Use it in Python; `override` is for the dotted names that a person types.
+        """
+        return type(self).from_dict({**dict(self), **changes})
+
     def to_yaml(self) -> str:
-        """Return the resolved settings as YAML that `read_yaml` takes back."""
+        """Return the settings as YAML that `read_yaml` reads."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
 
 
 def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
-    """Return {"a.b": value} for texts like "a.b=0.5"; values are YAML scalars, lists or maps."""
+    """Return {"a.b": value} for texts like "a.b=0.5".
+
+    Values are YAML scalars, lists or maps. Raises UserError for a text of another form.
+    """
     settings = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -92,12 +104,12 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
 
 
 def setting_text(value: Any) -> str:
-    """Write a value as `parse_settings` reads it: text as it is, the rest as JSON."""
+    """Return a value as a text that `parse_settings` reads: text as it is, the rest as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file; raise UserError if there is none."""
+    """Return the mapping in a YAML file; raise UserError if the file holds none."""
     try:
         tree = yaml.safe_load(path.read_text())
     except OSError as error:
@@ -110,7 +122,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    """Read 1e-4 as people mean it; YAML 1.1 wants 1.0e-4 and calls the rest text."""
+    """Read 1e-4 as a number; YAML 1.1 wants 1.0e-4 and reads the short form as text."""
     if isinstance(value, str):
         try:
             return float(value) if value[:1] in "+-.0123456789" else value
@@ -130,7 +142,7 @@ def _leaves(node: Any, name: str) -> Iterable[tuple[str, Any]]:
 def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
     *parents, leaf = name.split(".")
     node: Any = tree
-    if leaf == "kind":  # names the part itself, which may be off
+    if leaf == "kind":  # sets the part itself, which may be None
         _replace_part(tree, parents, name, value)
         return
     for depth, key in enumerate([*parents, leaf]):
@@ -149,23 +161,23 @@ def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
     node[leaf] = value
 
 
-def _replace_part(tree: dict[str, Any], place: list[str], name: str, kind: Any) -> None:
+def _replace_part(tree: dict[str, Any], path: list[str], name: str, kind: Any) -> None:
     node: Any = tree
     parent: Any = None
-    for key in place:
+    for key in path:
         parent, node = node, node.get(key) if isinstance(node, dict) else None
     if isinstance(parent, dict) and set(parent) == {"kind"}:
-        parent[place[-1]] = {"kind": kind}  # a part within one that was chosen just before it
+        parent[path[-1]] = {"kind": kind}  # a part in another part whose kind was just set
         return
     if isinstance(node, dict) and node.get("kind") == kind:
         return
     if node is not None and not (isinstance(node, dict) and "kind" in node):
-        raise UserError(f"No setting {name!r}: {'.'.join(place)!r} is not a part with a kind.")
-    _assign(tree, ".".join(place), {"kind": kind})
+        raise UserError(f"No setting {name!r}: {'.'.join(path)!r} is not a part with a kind.")
+    _assign(tree, ".".join(path), {"kind": kind})
 
 
 def _explain(error: ValidationError, tree: Mapping[str, Any]) -> str:
-    """Say the first thing wrong: which setting, what was given, what is allowed."""
+    """Return the first problem as a sentence: the setting, what was given, what is allowed."""
     problem = error.errors(include_url=False)[0]
     where = ".".join(str(step) for step in problem["loc"]) or "settings"
     if problem["type"] == "extra_forbidden":
@@ -174,6 +186,6 @@ def _explain(error: ValidationError, tree: Mapping[str, Any]) -> str:
         return f"Setting {where!r} must be set; a part is chosen by its name and .kind."
     text = problem["msg"].removeprefix("Value error, ")
     given = problem["input"]
-    if isinstance(given, Mapping | Spec):  # settings that do not fit together: they are many
+    if isinstance(given, Mapping | Spec):  # settings that contradict each other: too many to print
         return f"Setting {where!r}: {text}."
     return f"Setting {where!r}: {text}; it was given {given!r}."

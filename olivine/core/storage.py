@@ -1,4 +1,4 @@
-"""Files below one root, on a local disk or in a bucket, written whole or not at all."""
+"""Files below one root, on a local disk or in a bucket, each written completely or not at all."""
 
 import contextlib
 import os
@@ -16,27 +16,28 @@ from olivine.core.errors import UserError
 _PIECE_BYTES = 8 << 20
 
 
-def absolute(place: str | Path) -> str | Path:
-    """Return a bucket's URI as it is, and a path or a file:// URI as an absolute path."""
-    return str(place) if is_bucket(place) else _local_folder(str(place))
+def absolute(path: str | Path) -> str | Path:
+    """Return a bucket's URI as it is, and a local path or file:// URI as an absolute path."""
+    return str(path) if is_bucket(path) else _local_folder(str(path))
 
 
-def _absolute_text(place: str) -> str:
-    return str(absolute(place)) if place else place
+def _absolute_text(path: str) -> str:
+    return str(absolute(path)) if path else path
 
 
-# A setting that names a folder or a bucket, absolute where it is set: a worker may have another
-# working folder.
-Place = Annotated[str, AfterValidator(_absolute_text), Field(validate_default=True)]
+# A setting that names a folder or a bucket. It becomes absolute when it is set: a worker may have
+# another working directory.
+PathOrUri = Annotated[str, AfterValidator(_absolute_text), Field(validate_default=True)]
 
 
 class Store:
-    """Named byte strings below a root: a path, `s3://bucket/prefix` or `gs://bucket/prefix`.
+    """Files by name below a root: a path, `s3://bucket/prefix` or `gs://bucket/prefix`.
 
     Names are relative, with "/" between folders. A local write goes to a hidden file beside its
-    target, is flushed to disk and renamed, so a reader sees the old bytes or the new, never half;
-    an object store's upload becomes visible whole by itself. A store can be sent to another
-    process, which connects anew. Every error is a UserError that names the file.
+    target, is flushed to disk and renamed, so a reader sees the old bytes or the new bytes and
+    never a mixture; an upload to a bucket becomes visible only when it is complete. A store can be
+    sent to another process, which makes its own connection. Every error is a UserError that names
+    the file.
     """
 
     def __init__(self, root: str | Path):
@@ -50,12 +51,12 @@ class Store:
         return Store, (self.root,)
 
     def path(self, name: str) -> str:
-        """Return where a name lies, to be shown to people."""
+        """Return the path or URI of a name, to be shown to people."""
         return f"{self.root.rstrip('/')}/{name}".rstrip("/")
 
     def write(self, name: str, data: bytes) -> None:
         """Write or replace one file."""
-        with self._telling("write", name):
+        with self._user_errors("write", name):
             if self._local is not None:
                 _write_local(self._local / name, data)
                 return
@@ -65,7 +66,7 @@ class Store:
 
     def read(self, name: str) -> bytes:
         """Return one file's bytes."""
-        with self._telling("read", name):
+        with self._user_errors("read", name):
             if self._local is not None:
                 return (self._local / name).read_bytes()
             files, base = self._files()
@@ -73,8 +74,8 @@ class Store:
                 return stream.read()
 
     def copy(self, name: str, target: Path) -> None:
-        """Copy one file to a local path, a piece at a time; it may be larger than the memory."""
-        with self._telling("read", name):
+        """Copy one file to a local path in pieces; it may be larger than the memory."""
+        with self._user_errors("read", name):
             files, base = self._files()
             target.parent.mkdir(parents=True, exist_ok=True)
             with (
@@ -84,21 +85,24 @@ class Store:
                 shutil.copyfileobj(source, stream, _PIECE_BYTES)
 
     def exists(self, name: str) -> bool:
-        """Say whether a file of that name is there."""
+        """Return whether there is a file of this name."""
         from pyarrow import fs
 
-        with self._telling("look up", name):
+        with self._user_errors("look up", name):
             files, base = self._files()
             return files.get_file_info(f"{base}/{name}").type == fs.FileType.File
 
     def names(self, folder: str = "") -> set[str]:
-        """Return every finished file below a folder, by one recursive listing."""
+        """Return the names of all complete files below a folder, by one recursive listing."""
         return set(self.sizes_and_times(folder, recursive=True))
 
     def sizes_and_times(
         self, folder: str = "", *, recursive: bool = False
     ) -> dict[str, tuple[int, int]]:
-        """Return bytes and time of change in nanoseconds of every finished file in a folder."""
+        """Return size in bytes and time of change in nanoseconds of a folder's complete files.
+
+        `recursive` includes the files of all folders below it.
+        """
         from pyarrow import fs
 
         return {
@@ -108,29 +112,29 @@ class Store:
         }
 
     def folders(self, folder: str = "") -> set[str]:
-        """Return the folders directly in a folder."""
+        """Return the names of the folders directly in a folder."""
         from pyarrow import fs
 
         listing = self._listing(folder, False)
         return {name for name, info in listing if info.type == fs.FileType.Directory}
 
     def delete(self, name: str) -> None:
-        """Remove one file if it is there."""
-        with self._telling("delete", name), contextlib.suppress(FileNotFoundError):
+        """Remove one file, if it is there."""
+        with self._user_errors("delete", name), contextlib.suppress(FileNotFoundError):
             files, base = self._files()
             files.delete_file(f"{base}/{name}")
 
     def _listing(self, folder: str, recursive: bool) -> list[tuple[str, Any]]:
         from pyarrow import fs
 
-        with self._telling("list", folder):
+        with self._user_errors("list", folder):
             files, base = self._files()
-            place = f"{base}/{folder}".rstrip("/")
-            selector = fs.FileSelector(place, recursive=recursive, allow_not_found=True)
+            path = f"{base}/{folder}".rstrip("/")
+            selector = fs.FileSelector(path, recursive=recursive, allow_not_found=True)
             return [(info.path[len(base) + 1 :], info) for info in files.get_file_info(selector)]
 
     def _files(self) -> tuple[Any, str]:
-        """Return the file system and the root in it, connected by this process.
+        """Return the file system and the path of the root in it, connected by this process.
 
         A forked loader process must not share its parent's connections.
         """
@@ -145,7 +149,7 @@ class Store:
         return self._connection[1:]
 
     @contextlib.contextmanager
-    def _telling(self, action: str, name: str) -> Iterator[None]:
+    def _user_errors(self, action: str, name: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:

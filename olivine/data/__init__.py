@@ -1,1 +1,1 @@
-"""Frames, samples and batches: from files on disk to what networks take."""
+"""Frames, samples and batches: from the files of a data set to the tensors of a network."""

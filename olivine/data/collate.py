@@ -1,4 +1,4 @@
-"""Samples become one batch: indices unique in it, images and scans side by side."""
+"""Samples collated into one batch, in which indices are unique."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,20 +12,20 @@ from olivine.data.geometry.voxelization import voxelize
 from olivine.data.geometry.voxels import Voxelizer
 from olivine.data.records import IGNORE, Sample
 
-# Of a frame's token and number of images: the maps that were kept of them, or None.
+# From a frame's token and number of images to the cached feature maps of its images, or None.
 ReadMaps = Callable[[str, int], Tensor | None]
 
 
 @dataclass(frozen=True)
 class Collate:
-    """Puts samples into one batch; picklable, for loader processes."""
+    """Collates samples into one batch; picklable, for loader processes."""
 
     voxelizer: Voxelizer
     every_point: bool = False  # points outside the voxels' range take the nearest voxel
-    read_maps: ReadMaps | None = None  # images whose maps are kept are not decoded
+    read_maps: ReadMaps | None = None  # images that have cached maps are not decoded
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
-        """Return one batch; pairs whose point lies in no voxel are left out."""
+        """Return the batch of some samples; pairs whose point lies in no voxel are left out."""
         voxels = self._voxels(samples)
         maps = [self._maps(sample) for sample in samples]
         classes = [s.class_ids for s in samples if s.class_ids is not None]
@@ -44,7 +44,7 @@ class Collate:
         return self._with_second_scans(batch, samples)
 
     def _with_second_scans(self, batch: Batch, samples: Sequence[Sample]) -> Batch:
-        """Add each sample's second view or later scan, and what it shares with the first."""
+        """Add each sample's second view or later scan, and what it shares with the first scan."""
         views = [s.view for s in samples if s.view is not None]
         if not views:
             return batch
@@ -94,9 +94,9 @@ def _pairs(samples: Sequence[Sample], voxels: Voxels) -> PairTable:
 
 
 def _stacked(samples: Sequence[Sample], wanted: Sequence[bool]) -> Tensor:
-    """Return uint8 (images, 3, rows, columns) of some samples, of the size that all have.
+    """Return uint8 (images, 3, rows, columns) of the wanted samples, all images of one size.
 
-    In memory they are as they were: the channels are last.
+    In memory the channels are last, as in the images.
     """
     some = [s.images for s, is_wanted in zip(samples, wanted, strict=True) if is_wanted]
     arrays = [image.pixels() for images in some for image in images]
@@ -113,16 +113,16 @@ def _joined_maps(maps: Sequence[Tensor | None]) -> Tensor | None:
 
 
 def _starts(lengths: Sequence[int]) -> np.ndarray:
-    """Return where each sample begins once they are joined."""
+    """Return the position of each sample's first item once all samples are joined."""
     return np.cumsum([0, *lengths])
 
 
 def _in_both(
     samples: Sequence[Sample], voxels: Voxels, views: Sequence[Sample], view: Voxels
 ) -> PairTable:
-    """Pair the voxels of points that both views of a scan kept (PointContrast's matches).
+    """Return pairs of voxels whose point is in both views of a scan (PointContrast's matches).
 
-    A voxel of the first view appears once, by the point whose features it has.
+    A voxel of the first view appears once, by the point that it kept.
     """
     tables = []
     first = _starts([len(sample.xyz_m) for sample in samples])
@@ -164,10 +164,10 @@ def _joined(tables: Sequence[PairTable]) -> PairTable:
 def _clusters(
     samples: Sequence[Sample], voxels: Voxels, laters: Sequence[Sample], later_voxels: Voxels
 ) -> tuple[PairTable, PairTable]:
-    """Return a row per voxel whose superpoint both scans of its sample show, here and there.
+    """Return two tables of voxels whose superpoint is in both scans of their sample.
 
-    A voxel has the superpoint of the point whose features it has. Superpoints are numbered over
-    the batch, the same in both tables.
+    The first is of the first scans, the second of the later ones. A voxel has the superpoint of the
+    point that it kept. Superpoints are numbered over the batch, alike in both tables.
     """
     here, there = _kept_clusters(samples, voxels), _kept_clusters(laters, later_voxels)
     return _shown_by(here, there), _shown_by(there, here)

@@ -1,7 +1,4 @@
-"""The families of parts that read and change data, and the one thing each of them does.
-
-Families with networks are in `olivine.network_parts`: reading must not wait for torch.
-"""
+"""The family of data sets, and the frames that an opened data set offers."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -13,7 +10,7 @@ from jaxtyping import UInt8
 from pydantic import Field
 
 from olivine.core.parts import Part
-from olivine.core.storage import Place, absolute
+from olivine.core.storage import PathOrUri, absolute
 from olivine.data.predictions import ArrayPredictions, PredictionFormat
 from olivine.data.records import Frame
 
@@ -24,41 +21,41 @@ class Frames(Protocol):
 
     class_names: tuple[str, ...]  # names of the true classes; ids are positions here
     camera_names: tuple[str, ...]
-    fingerprint: str  # of the data set's content, the same wherever it lies
+    fingerprint: str  # of the data set's content, whatever its path
 
     @property
     def root(self) -> str | Path:
-        """Where the data set lies: a folder, or a bucket's URI."""
+        """The data set's folder, or its bucket's URI."""
         ...
 
     def __len__(self) -> int: ...
 
     def tokens(self) -> Sequence[str]:
-        """Return the identity of every frame."""
+        """Return the token of every frame, which identifies it."""
         ...
 
     def scenes(self) -> Sequence[str]:
-        """Return the name of the scene that each frame belongs to."""
+        """Return the scene name of every frame."""
         ...
 
     def image_names(self) -> Sequence[str]:
-        """Return every image of the split, as paths below the root, frame by frame."""
+        """Return the path of every image of the split below the root, frame by frame."""
         ...
 
     def read_image(self, name: str) -> UInt8[np.ndarray, "rows columns 3"]:
-        """Return one image as RGB; raise UserError naming the file if it cannot be read."""
+        """Return one image as RGB; raise UserError that names the file if it cannot be read."""
         ...
 
     def later(self, index: int, num_keyframes: int) -> int:
-        """Return the keyframe of the same scene that lies so many ahead.
+        """Return the index of the keyframe `num_keyframes` later in the same scene.
 
-        Towards the end of a scene it is the one that lies as many behind. Raises UserError for a
+        Near the end of a scene it is the one that many keyframes earlier. Raises UserError for a
         scene that is too short.
         """
         ...
 
     def frame(self, index: int, *, images: bool = True, classes: bool = True) -> Frame:
-        """Read one frame; `images=False` and `classes=False` skip what is not needed."""
+        """Return one frame; `images=False` and `classes=False` leave those files unread."""
         ...
 
 
@@ -76,21 +73,22 @@ class Dataset(Part):
     }
     places: ClassVar[frozenset[str]] = frozenset({"root"})
 
-    root: Place = Field(
+    root: PathOrUri = Field(
         default="", description="Folder or bucket of this data set; empty means runtime.data_root."
     )
 
     def open(self, root: str | Path, cache_dir: Path) -> Frames:
-        """Return the frames at the data set's own root or, where it names none, at the given one.
+        """Return the frames at this data set's own root, or at the given root if it names none.
 
-        Raises UserError if the root or the split is not there.
+        `cache_dir` is the folder for indices. Raises UserError if the root or the split is not
+        there.
         """
         return self.open_at(absolute(self.root or root), Path(cache_dir).absolute())
 
     def prediction_format(self) -> PredictionFormat:
-        """Return how its benchmark wants predictions; without a benchmark, a NumPy file a scan."""
+        """Return the file format of predictions that the data set's benchmark reads."""
         return ArrayPredictions()
 
     @abstractmethod
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
-        """Return the frames in a folder or at a bucket's URI; paths are absolute."""
+        """Return the frames in a folder or at a bucket's URI; both paths are absolute."""

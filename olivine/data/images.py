@@ -1,8 +1,8 @@
-"""Camera images before they are decoded: most of a photograph's pixels are never looked at.
+"""Camera images that are decoded late, because most of their pixels are never used.
 
-A crop of a nuScenes image that becomes 224 x 416 pixels needs half of its rows and columns, and a
-JPEG can be decoded at a half, a quarter or an eighth of its size for less work: the smaller image
-is made of the coefficients of the transform (libjpeg's scaled decoding).
+A crop of a nuScenes image that becomes 224 x 416 pixels needs half of its rows and columns. A JPEG
+can be decoded at a half, a quarter or an eighth of its size for less work, from some of the
+coefficients of its transform (libjpeg's scaled decoding).
 """
 
 import io
@@ -17,52 +17,53 @@ from PIL import Image
 
 from olivine.core.errors import UserError
 
-JPEG_FACTORS = (1, 2, 4, 8)  # what libjpeg scales by
+JPEG_FACTORS = (1, 2, 4, 8)  # by which libjpeg can reduce an image
 
 
-class Picture:
+class CameraImage:
     """One image of a camera, RGB."""
 
     @property
     @abstractmethod
     def size_px(self) -> tuple[int, int]:
-        """Rows and columns of the whole image, in which pixels of pairs are counted."""
+        """Rows and columns of the whole image, to which the pixels of pairs refer."""
 
     @property
     @abstractmethod
     def num_bytes(self) -> int:
-        """What it takes to keep it."""
+        """The memory that the image takes, in bytes."""
 
     @abstractmethod
     def factor(self, shrink: int = 1) -> int:
-        """Return how many times smaller per side `decode` gives it, without decoding it."""
+        """Return by how much `decode` would reduce each side, without decoding."""
 
     @abstractmethod
     def decode(self, shrink: int = 1) -> tuple[Image.Image, int]:
-        """Return the image and how many times smaller it is per side: at most `shrink` times.
+        """Return the image and the factor by which each side is reduced, at most `shrink`.
 
-        Sides that are no multiple are rounded up. Raises UserError for a damaged image.
+        Sides that are no multiple of the factor are rounded up. Raises UserError for a damaged
+        image.
         """
 
     def pixels(self) -> UInt8[np.ndarray, "rows columns 3"]:
-        """Return the image in full."""
+        """Return the image at full size."""
         return np.array(self.decode()[0])
 
 
 @dataclass(frozen=True)
-class Pixels(Picture):
-    """An image that is decoded already."""
+class DecodedImage(CameraImage):
+    """An image in memory."""
 
     array: UInt8[np.ndarray, "rows columns 3"]
 
     @property
     def size_px(self) -> tuple[int, int]:
-        """The array's."""
+        """Rows and columns of the array."""
         return self.array.shape[0], self.array.shape[1]
 
     @property
     def num_bytes(self) -> int:
-        """The array's."""
+        """The size of the array."""
         return self.array.nbytes
 
     def factor(self, shrink: int = 1) -> int:
@@ -70,7 +71,7 @@ class Pixels(Picture):
         return 1
 
     def decode(self, shrink: int = 1) -> tuple[Image.Image, int]:
-        """Return the whole image: shrinking it would be more work, not less."""
+        """Return the whole image; reducing it would be more work, not less."""
         return Image.fromarray(self.array), 1
 
     def pixels(self) -> UInt8[np.ndarray, "rows columns 3"]:
@@ -79,29 +80,30 @@ class Pixels(Picture):
 
 
 @dataclass(frozen=True)
-class Encoded(Picture):
-    """The bytes of an image file, whose size its calibration says.
+class EncodedImage(CameraImage):
+    """The bytes of an image file whose size is known from its calibration.
 
-    `path` and `said_by` are for people: where the file lies, and who says how large it is.
+    For messages, `path` is the file's path and `size_source` the name of the file that states its
+    size.
     """
 
     data: bytes = field(repr=False)
     path: str
     size: tuple[int, int]
-    said_by: str
+    size_source: str
 
     @property
     def size_px(self) -> tuple[int, int]:
-        """What the calibration says."""
+        """Rows and columns by the calibration."""
         return self.size
 
     @property
     def num_bytes(self) -> int:
-        """The file's."""
+        """The size of the file."""
         return len(self.data)
 
     def factor(self, shrink: int = 1) -> int:
-        """Return what the file's first bytes allow.
+        """Return the factor that the file's format allows, from its first bytes.
 
         Raises UserError if they are damaged or the image has another size.
         """
@@ -109,7 +111,7 @@ class Encoded(Picture):
             return factor
 
     def decode(self, shrink: int = 1) -> tuple[Image.Image, int]:
-        """Return the image, a JPEG at 1, 1/2, 1/4 or 1/8 of its sides.
+        """Return the image, a JPEG at 1, 1/2, 1/4 or 1/8 of its sides, and that factor.
 
         Raises UserError if it is damaged or has another size.
         """
@@ -124,7 +126,7 @@ class Encoded(Picture):
             with Image.open(io.BytesIO(self.data)) as image:
                 self._check(image.size)
                 factor = max(f for f in JPEG_FACTORS if f <= max(1, min(shrink, rows, columns)))
-                # None: it is no JPEG, or too small, and will be decoded in full.
+                # None means that it is no JPEG, or too small; it is then decoded in full.
                 if factor == 1 or not image.draft(None, (columns // factor, rows // factor)):
                     factor = 1
                 yield image, factor
@@ -137,6 +139,6 @@ class Encoded(Picture):
     def _check(self, found: tuple[int, int]) -> None:
         if found != (self.size[1], self.size[0]):
             raise UserError(
-                f"The image {self.path} has {found[0]} x {found[1]} pixels but {self.said_by} says "
-                f"{self.size[1]} x {self.size[0]}: it was resized or replaced."
+                f"The image {self.path} has {found[0]} x {found[1]} pixels but {self.size_source} "
+                f"says {self.size[1]} x {self.size[0]}: it was resized or replaced."
             )

@@ -1,8 +1,8 @@
-"""How batches reach a training: made in its own process, or elsewhere.
+"""Batch sources: how batches are made for a training, in loader processes or elsewhere.
 
-A stage takes whatever feed its worker has. `load_here` is torch's loader; `ray_jobs.feeding`
-streams from the CPUs of a cluster. What a batch is made of is decided before, so all feeds yield
-equal batches.
+A stage takes the batch source of its worker. `load_batches` is torch's DataLoader;
+`olivine.runners.on_ray.batch_source` makes batches on the CPUs of a cluster. The content of a batch
+is decided before, so all sources yield equal batches.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -18,38 +18,42 @@ from olivine.data.collate import Collate, ReadMaps
 from olivine.data.geometry.voxels import Voxelizer
 from olivine.data.records import Sample
 from olivine.data.samples import Samples
-from olivine.data.schedule import Places, Schedule, _Places
+from olivine.data.schedule import BatchKeys, Schedule, _ScheduledKeys
 
 
 @runtime_checkable
-class Feed(Protocol):
-    """Makes batches of samples, ahead of their use."""
+class BatchSource(Protocol):
+    """Makes batches of samples before they are needed."""
 
     def __call__(
         self,
         samples: Dataset[Sample],
-        places: Places,
+        batch_keys: BatchKeys,
         collate: Callable[[Sequence[Sample]], Batch],
         num_processes: int,
     ) -> Generator[Batch, None, None]:
-        """Yield the batch of each entry of `places`, in order.
+        """Yield the batch of each entry of `batch_keys`, in order.
 
-        `num_processes` make them. Closing the iterator ends them. Raises UserError as the reading
-        of a sample does.
+        `num_processes` processes make the batches, and closing the iterator ends them. Raises
+        UserError as the reading of a sample does.
         """
         ...
 
 
-def load_here(
+def load_batches(
     samples: Dataset[Sample],
-    places: Places,
+    batch_keys: BatchKeys,
     collate: Callable[[Sequence[Sample]], Batch],
     num_processes: int,
 ) -> Generator[Batch, None, None]:
-    """Yield batches made by child processes, which live through all epochs; 0: by this one."""
+    """Yield the batch of each entry of `batch_keys`, made by torch's DataLoader.
+
+    `num_processes` child processes make the batches and live through all epochs; with 0 this
+    process makes them.
+    """
     loader: DataLoader[Any] = DataLoader(
-        _Mendable(samples),
-        batch_sampler=places,
+        _ErrorsAsValues(samples),
+        batch_sampler=batch_keys,
         collate_fn=_Collated(collate),
         num_workers=num_processes,
         pin_memory=torch.cuda.is_available(),
@@ -61,24 +65,24 @@ def load_here(
 
 
 @dataclass(frozen=True)
-class _Mendable(Dataset[Sample | UserError]):
-    """Gives what a user can mend as a value: an exception leaves a loader process as a traceback.
+class _ErrorsAsValues(Dataset[Sample | UserError]):
+    """Returns a UserError as a value, so that it crosses processes unchanged; the parent raises it.
 
-    So the sentence crosses processes as it is, and the parent raises it.
+    An exception would leave a loader process as a traceback.
     """
 
     samples: Dataset[Sample]
 
-    def __getitem__(self, place: tuple[int, int]) -> Sample | UserError:
+    def __getitem__(self, key: tuple[int, int]) -> Sample | UserError:
         try:
-            return self.samples[place]
+            return self.samples[key]
         except UserError as error:
             return error
 
 
 @dataclass(frozen=True)
 class _Collated:
-    """Makes a batch, or gives the first thing that is wrong with its samples."""
+    """Returns a batch, or the first UserError among its samples."""
 
     collate: Callable[[Sequence[Sample]], Batch]
 
@@ -99,24 +103,24 @@ def training_batches(
     start_step: int,
     num_processes: int,
     *,
-    feed: Feed = load_here,
+    batch_source: BatchSource = load_batches,
     read_maps: ReadMaps | None = None,
 ) -> Generator[Batch, None, None]:
-    """Yield the batches of every remaining step; loader processes live through all epochs.
+    """Yield the batches of every step from `start_step` on, each in its parts.
 
-    Of frames whose maps `read_maps` finds, a batch has those instead of their images.
+    Frames whose feature maps `read_maps` finds have those in the batch instead of their images.
     """
-    places = _Places(schedule, start_step)
-    return feed(samples, places, Collate(voxelizer, read_maps=read_maps), num_processes)
+    batch_keys = _ScheduledKeys(schedule, start_step)
+    return batch_source(samples, batch_keys, Collate(voxelizer, read_maps=read_maps), num_processes)
 
 
 def validation_batches(
     samples: Samples,
-    places: Places,
+    batch_keys: BatchKeys,
     voxelizer: Voxelizer,
     num_processes: int,
     *,
-    feed: Feed = load_here,
+    batch_source: BatchSource = load_batches,
 ) -> Generator[Batch, None, None]:
-    """Yield the batches of `once_over`, in which every point has a voxel."""
-    return feed(samples, places, Collate(voxelizer, every_point=True), num_processes)
+    """Yield the batches of `one_pass`, in which every point has a voxel."""
+    return batch_source(samples, batch_keys, Collate(voxelizer, every_point=True), num_processes)

@@ -1,4 +1,4 @@
-"""How predicted classes lie in files: each data set's benchmark has a format of its own."""
+"""File formats of predicted classes; each data set's benchmark has its own."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -13,35 +13,35 @@ from olivine.data.records import IGNORE
 
 @runtime_checkable
 class NamedFrames(Protocol):
-    """What a format asks of a data set's frames: where they lie, and their names."""
+    """What a format needs of a data set's frames: its root and their names."""
 
     @property
     def root(self) -> str | Path:
-        """Where the data set lies: a folder, or a bucket's URI."""
+        """The data set's folder, or its bucket's URI."""
         ...
 
     def tokens(self) -> Sequence[str]:
-        """Return the identity of every frame."""
+        """Return the token of every frame, which identifies it."""
         ...
 
 
 @runtime_checkable
 class PredictionFormat(Protocol):
-    """Writes the class of every point of a scan; a class id is its position in a list of names."""
+    """Writes the class of every point of a scan; a class id is a position in a list of names."""
 
-    kind: str  # the name by which a person chooses it
-    class_names: tuple[str, ...]  # whose ids it writes; empty: those of any vocabulary
+    kind: str  # name by which a person chooses the format
+    class_names: tuple[str, ...]  # classes of the ids that it writes; empty: any vocabulary
 
     def file_name(self, scan: str) -> str:
         """Return the name of the file of a scan that belongs to no split."""
         ...
 
     def split_names(self, frames: NamedFrames) -> Sequence[str]:
-        """Return where the benchmark expects each frame's file, below one folder."""
+        """Return the path of each frame's file below one folder, as the benchmark expects it."""
         ...
 
     def split_files(self, *, uses_images: bool) -> Mapping[str, bytes]:
-        """Return what the benchmark wants beside them: name -> content.
+        """Return the further files that the benchmark expects, as contents by name.
 
         `uses_images` says whether images took part in training the network.
         """
@@ -54,13 +54,13 @@ class PredictionFormat(Protocol):
     def from_bytes(self, data: bytes, source: str) -> np.ndarray:
         """Return the uint8 class ids of a file; a point without a class is IGNORE.
 
-        Raises UserError, naming `source`, for what is no such file.
+        Raises UserError that names `source` for a file of another format.
         """
         ...
 
 
 class ArrayPredictions:
-    """A NumPy file of uint8 class ids a scan, of any vocabulary."""
+    """One NumPy file of uint8 class ids per scan, for any vocabulary."""
 
     kind = "npy"
     class_names: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ class ArrayPredictions:
         return [f"{token}.npy" for token in frames.tokens()]
 
     def split_files(self, *, uses_images: bool) -> Mapping[str, bytes]:
-        """Return nothing: no benchmark reads it."""
+        """Return no files; no benchmark reads this format."""
         return {}
 
     def to_bytes(self, class_ids: np.ndarray) -> bytes:
@@ -84,7 +84,7 @@ class ArrayPredictions:
         return stream.getvalue()
 
     def from_bytes(self, data: bytes, source: str) -> np.ndarray:
-        """Return the array; raise UserError for what is none of uint8 with one axis."""
+        """Return the array; raise UserError unless it is uint8 with one axis."""
         try:
             class_ids = np.load(io.BytesIO(data), allow_pickle=False)
         except ValueError as error:
@@ -108,5 +108,5 @@ def ids_of(lookup: Mapping[int, int], written: np.ndarray, source: str) -> np.nd
 
 
 def require_known(class_ids: np.ndarray, num_classes: int) -> None:
-    """Assert that every id is a class: a network never predicts IGNORE."""
+    """Assert that every id is a class; a network never predicts IGNORE."""
     assert not len(class_ids) or int(class_ids.max()) < num_classes < IGNORE

@@ -1,8 +1,8 @@
-"""The records that flow from one stage to the next.
+"""The records that pass from one stage to the next.
 
-Shapes: N points of a scan, C cameras, M point-pixel pairs, V voxels, D channels. Integers that
-name a class, a segment or a cluster use `IGNORE` where there is none. Records are frozen and
-functions return new ones; the LiDAR frame of nuScenes has x right, y forward, z up.
+Shapes: N points of a scan, C cameras, M point-pixel pairs, V voxels, D channels. Integers that name
+a class, a segment or a cluster are `IGNORE` where there is none. Records are frozen, and functions
+return new ones. The LiDAR frame of nuScenes has x right, y forward, z up.
 """
 
 from dataclasses import dataclass, replace
@@ -11,22 +11,22 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from olivine.data.images import Picture
+from olivine.data.images import CameraImage
 
 IGNORE = 255  # the id of a pixel or point that has no class: uint8's last value
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One LiDAR scan and its cameras at one moment, as the data set holds them."""
+    """One LiDAR scan and its camera images at one moment, as the data set has them."""
 
-    token: str  # identity of the frame (nuScenes: the sample token)
-    scene: str  # name of the scene it belongs to
-    time_ns: int  # end of the scan; 0: the data set does not say
+    token: str  # identifies the frame (nuScenes: the sample token)
+    scene: str  # name of the frame's scene
+    time_ns: int  # end of the scan; 0: not known
     xyz_m: Float[np.ndarray, "N 3"]  # points in the LiDAR frame
-    intensity: Float[np.ndarray, " N"]  # as networks see it (nuScenes: 0..255)
-    images: tuple[Picture, ...]  # one per camera; may be empty
-    image_names: tuple[str, ...]  # identity of each image: its path below the data root
+    intensity: Float[np.ndarray, " N"]  # as networks take it (nuScenes: 0..255)
+    images: tuple[CameraImage, ...]  # one per camera; may be empty
+    image_names: tuple[str, ...]  # path of each image below the data root, which identifies it
     cam_SE3_lidar: Float[np.ndarray, "C 4 4"]  # LiDAR at scan time to camera at its own time
     intrinsics_px: Float[np.ndarray, "C 3 3"]
     image_size_px: Int[np.ndarray, "C 2"]  # rows, columns of each camera by its calibration
@@ -36,7 +36,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class LabelMap:
-    """Integers over the pixels of one image; classes and segments are one thing."""
+    """An integer per pixel of one image: a class or a segment."""
 
     ids: UInt8[np.ndarray, "rows columns"]  # index into `names`, or IGNORE
     names: tuple[str, ...]
@@ -45,7 +45,7 @@ class LabelMap:
 
 @dataclass(frozen=True)
 class Correspondences:
-    """Which point is seen at which pixel; a point seen by two cameras has two rows."""
+    """Pairs of a point and a pixel that sees it; a point that two cameras see has two rows."""
 
     point_index: Int[np.ndarray, " M"]  # row of the scan
     pixel_index: Int[np.ndarray, "M 3"]  # camera, row, column
@@ -54,19 +54,19 @@ class Correspondences:
         return len(self.point_index)
 
     def take(self, chosen: np.ndarray) -> "Correspondences":
-        """Keep the pairs of an index or a mask."""
+        """Return the pairs that an index or a mask chooses."""
         return Correspondences(self.point_index[chosen], self.pixel_index[chosen])
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One frame ready for a network; augmentations move everything in one `replace`."""
+    """One frame ready for a network; an augmentation moves all of it in one `replace`."""
 
     token: str
     xyz_m: Float[np.ndarray, "N 3"]
     intensity: Float[np.ndarray, " N"]
     range_m: Float[np.ndarray, " N"]  # horizontal distance to the sensor, before augmentation
-    images: tuple[Picture, ...]  # all of one size once they are in a batch
+    images: tuple[CameraImage, ...]  # all of one size once they are in a batch
     pairs: Correspondences
     pair_class: UInt8[np.ndarray, " M"]  # weak class of each pair, or IGNORE
     class_ids: UInt8[np.ndarray, " N"] | None = None  # true class of each point, or IGNORE
@@ -75,10 +75,10 @@ class Sample:
     )
     scan_index: Int[np.ndarray, " N"] | None = None  # row of each point in the scan as read
     cluster_ids: Int[np.ndarray, " N"] | None = None  # superpoint over time; -1: none
-    # The scan to compare with, without images: the same augmented once more, or a later one.
+    # The scan to compare with, without images: a second augmentation of this one, or a later one.
     view: "Sample | None" = None
 
     def with_pairs(self, chosen: np.ndarray, **changes: Any) -> "Sample":
-        """Keep the pairs of an index or a mask; other changes go along."""
+        """Return the sample with the pairs that an index or a mask chooses, and further changes."""
         pairs, pair_class = self.pairs.take(chosen), self.pair_class[chosen]
         return replace(self, **{"pairs": pairs, "pair_class": pair_class, **changes})

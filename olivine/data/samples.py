@@ -1,7 +1,7 @@
-"""From frames on disk to batches, the same for any number of loader processes.
+"""Samples of frames, the same for any number of loader processes.
 
-What a frame looks like in an epoch depends on (seed, epoch, frame) alone, and which frames make a
-batch on (seed, epoch) alone. So a resumed run, and a run on other hardware, see the same batches.
+A frame's augmentation in an epoch depends on (seed, epoch, frame) alone, and the frames of a batch
+on (seed, epoch) alone. So a resumed run, and a run on other hardware, get the same batches.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,21 +14,21 @@ import torch
 from olivine.core.errors import UserError
 from olivine.data.augmentations.base import Augmentation
 from olivine.data.geometry.projection import correspondences
-from olivine.data.pair_classes import PairClasses, ReadLabels
+from olivine.data.pair_labels import PairLabels, ReadLabels
 from olivine.data.records import IGNORE, Correspondences, Frame, Sample
 
 
 def make_sample(
     frame: Frame,
-    classes: PairClasses | None,
+    classes: PairLabels | None,
     camera_names: Sequence[str],
     empty_camera: Literal["error", "drop"] = "error",
     read_segments: ReadLabels | None = None,
 ) -> Sample:
-    """Pair points with pixels, look up the weak class of each pair and the images' segments.
+    """Return a sample of a frame: pairs of points and pixels with their weak labels, and segments.
 
-    Without `classes` every pair's class is IGNORE. A camera that sees no point is a UserError
-    unless `empty_camera` is "drop", which leaves its image without pairs.
+    Without `classes` the label of every pair is IGNORE. Raises UserError for a camera that sees no
+    point, unless `empty_camera` is "drop", which leaves its image without pairs.
     """
     pairs = correspondences(
         frame.xyz_m, frame.cam_SE3_lidar, frame.intrinsics_px, frame.image_size_px
@@ -61,7 +61,7 @@ def _segments(frame: Frame, read: ReadLabels) -> np.ndarray:
 
 
 def make_cloud(frame: Frame) -> Sample:
-    """Return a sample of the scan alone."""
+    """Return a sample of a frame's scan, without images."""
     return Sample(
         token=frame.token,
         xyz_m=frame.xyz_m,
@@ -86,26 +86,26 @@ _NO_IMAGES: dict[str, Any] = {
 
 @dataclass
 class Samples(torch.utils.data.Dataset):
-    """Augmented samples, asked for by (epoch, frame). Small data sets stay in memory.
+    """Augmented samples, by (epoch, frame); small data sets stay in memory.
 
-    `cache_bytes` bounds what is kept of samples as read, before augmentation.
+    `cache_bytes` limits the memory for samples as they were read, before augmentation.
     """
 
     read: Callable[[int], Sample]
     augmentations: Sequence[Augmentation]
     seed: int
     cache_bytes: int = 0
-    second_view: bool = False  # the scan augmented once more, for methods that compare views
-    _kept: dict[int, Sample] = field(default_factory=dict, repr=False)
-    _kept_bytes: int = field(default=0, repr=False)
+    second_view: bool = False  # a second augmentation of the scan, to compare with
+    _cached: dict[int, Sample] = field(default_factory=dict, repr=False)
+    _cached_bytes: int = field(default=0, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave behind what is kept: a process that they are sent to keeps its own."""
-        return {**vars(self), "_kept": {}, "_kept_bytes": 0}
+        """Leave the cache out; each process that the samples are sent to has its own."""
+        return {**vars(self), "_cached": {}, "_cached_bytes": 0}
 
-    def __getitem__(self, place: tuple[int, int]) -> Sample:
-        epoch, index = place
-        sample = self._kept.get(index) or self._read(index)
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        epoch, index = key
+        sample = self._cached.get(index) or self._read(index)
         if self.second_view:
             sample = replace(sample, scan_index=np.arange(len(sample.xyz_m)))
             sample = replace(sample, view=scan_alone(sample))
@@ -125,12 +125,12 @@ class Samples(torch.utils.data.Dataset):
         size = sum(image.num_bytes for image in sample.images)
         size += sample.xyz_m.nbytes + sample.pairs.pixel_index.nbytes
         size += sample.view.xyz_m.nbytes if sample.view else 0
-        if self._kept_bytes + size <= self.cache_bytes:
-            self._kept_bytes += size
-            self._kept[index] = sample
+        if self._cached_bytes + size <= self.cache_bytes:
+            self._cached_bytes += size
+            self._cached[index] = sample
         return sample
 
 
 def named(augmentations: Mapping[str, Augmentation | None]) -> list[Augmentation]:
-    """Return the augmentations that are on, in their order."""
+    """Return the augmentations that are not None, in their order."""
     return [augmentation for augmentation in augmentations.values() if augmentation is not None]

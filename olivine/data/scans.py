@@ -1,4 +1,4 @@
-"""Scans that people hand over: arrays and files, checked before a network sees them."""
+"""Scans that a person gives as arrays or files, checked before a network gets them."""
 
 import io
 from pathlib import Path
@@ -10,24 +10,24 @@ from olivine.core.errors import UserError
 from olivine.core.storage import Store
 from olivine.data.datasets.semantic_kitti import SemanticKitti
 
-SUFFIXES = (".pcd.bin", ".bin", ".npy")  # the first that fits says how a file is read
+SUFFIXES = (".pcd.bin", ".bin", ".npy")  # the first that fits a name states the file's format
 NUSCENES_COLUMNS, KITTI_COLUMNS = 5, 4  # float32: x, y, z, intensity and, of nuScenes, the ring
-_AS_KITTI = SemanticKitti()  # what its recipes make of a remission
+_AS_KITTI = SemanticKitti()  # scales a remission as its recipes do
 
 
 class Scan(NamedTuple):
     """The points of one LiDAR rotation, in the LiDAR's frame."""
 
     xyz_m: np.ndarray  # float32 (points, 3), metres
-    intensity: np.ndarray  # float32 (points,), as the network's data set gives it
+    intensity: np.ndarray  # float32 (points,), scaled as the network's data set
 
 
 def checked_scan(points: Any, intensity: Any = None, name: str = "the scan") -> Scan:
-    """Return a scan of arrays that a person gave.
+    """Return a scan from arrays that a person gave.
 
     `points` is (points, 3) in metres beside `intensity` (points,), or alone (points, 4 or more),
-    whose fourth column is the intensity; further columns are not used. Raises UserError, naming
-    the scan, for other shapes, for text, for no point at all and for values that are not finite.
+    with the intensity in the fourth column; further columns are not used. Raises UserError that
+    names the scan for other shapes, for text, for an empty scan and for values that are not finite.
     """
     rows = _numbers(points, name)
     if rows.ndim != 2:
@@ -58,12 +58,12 @@ def checked_scan(points: Any, intensity: Any = None, name: str = "the scan") -> 
 
 
 def read_scan_file(path: str | Path) -> Scan:
-    """Return the scan of a file; its name says what it holds.
+    """Return the scan in a file; the file's name states its format.
 
     `*.pcd.bin` is nuScenes' (float32 x, y, z, intensity 0 to 255, ring), any other `*.bin`
-    SemanticKITTI's (float32 x, y, z, remission 0 to 1, given as remission + 1 as that data set's
-    recipes do), and `*.npy` an array of (points, 4 or more) whose intensity is taken as it is. The
-    path may be a bucket's URI. Raises UserError naming the file.
+    SemanticKITTI's (float32 x, y, z, remission 0 to 1, returned as remission + 1 as in that data
+    set's recipes), and `*.npy` an array of (points, 4 or more) whose intensity is taken as it is.
+    The path may be a bucket's URI. Raises UserError that names the file.
     """
     name = str(path)
     suffix = suffix_of(name)
@@ -84,7 +84,7 @@ def read_scan_file(path: str | Path) -> Scan:
 
 
 def suffix_of(name: str) -> str:
-    """Return the suffix that says how a scan's file is read; raise UserError for another one."""
+    """Return the suffix that states a scan file's format; raise UserError for another suffix."""
     for suffix in SUFFIXES:
         if name.endswith(suffix):
             return suffix

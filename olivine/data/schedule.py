@@ -1,4 +1,4 @@
-"""Which frames make which batch, over all epochs and workers."""
+"""The frames of each batch, over all epochs and workers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,21 +8,24 @@ import numpy as np
 
 from olivine.core.errors import UserError
 
+SampleKey = tuple[int, int]  # epoch, frame
+
 
 @runtime_checkable
-class Places(Protocol):
-    """The (epoch, frame) of every sample of every batch, in order."""
+class BatchKeys(Protocol):
+    """The sample keys of every batch, in order; a sample key is (epoch, frame)."""
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]: ...
+    def __iter__(self) -> Iterator[list[SampleKey]]: ...
 
     def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Which frames make which batch, over all epochs, for one of several workers.
+    """The frames of each batch, over all epochs, for one of several workers.
 
-    A worker's share of a batch comes in `num_parts` equal parts, one after another.
+    A worker's share of a batch comes in `num_parts` equal parts, one after another. Raises
+    UserError for a split smaller than a batch, and for a batch that cannot be shared equally.
     """
 
     num_frames: int
@@ -52,11 +55,11 @@ class Schedule:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Full batches in an epoch; the frames left over sit out, others in each epoch."""
+        """The number of full batches in an epoch; other frames are left over in each epoch."""
         return self.num_frames // self.batch_frames
 
-    def places(self, start_step: int) -> Iterator[list[tuple[int, int]]]:
-        """Yield (epoch, frame) of every part of every batch from a global step on."""
+    def batch_keys(self, start_step: int) -> Iterator[list[SampleKey]]:
+        """Yield the sample keys of every part of every batch from a global step on."""
         share = self.batch_frames // self.world_size
         part = share // self.num_parts
         first_epoch, first_step = divmod(start_step, self.steps_per_epoch)
@@ -68,10 +71,10 @@ class Schedule:
                     yield [(epoch, int(index)) for index in order[first : first + part]]
 
 
-def once_over(
+def one_pass(
     num_frames: int, batch_frames: int, rank: int = 0, world_size: int = 1
-) -> list[list[tuple[int, int]]]:
-    """Return this worker's share of a split, each frame once and in order, in batches."""
+) -> list[list[SampleKey]]:
+    """Return the sample keys of a worker's share of a split: each frame once and in order."""
     mine = range(rank, num_frames, world_size)
     return [
         [(0, index) for index in mine[begin : begin + batch_frames]]
@@ -80,14 +83,14 @@ def once_over(
 
 
 @dataclass(frozen=True)
-class _Places:
-    """A batch sampler that starts in the middle."""
+class _ScheduledKeys:
+    """A schedule's batch keys from a step on, as a batch sampler."""
 
     schedule: Schedule
     start_step: int
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        return self.schedule.places(self.start_step)
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        return self.schedule.batch_keys(self.start_step)
 
     def __len__(self) -> int:
         num_steps = self.schedule.steps_per_epoch * self.schedule.num_epochs - self.start_step

@@ -1,7 +1,7 @@
-"""Superpoints over time: what a scan and a later one show of the same thing.
+"""Superpoints over time: the same object in a scan and in a later scan.
 
-They are made when they are first asked for and kept below the output folder, one small file per
-keyframe, so that a second epoch, another worker or another run reads them:
+They are made when they are first needed and cached below the output folder, one small file per
+keyframe, for later epochs, other workers and other runs:
 
 <root>/clusters/<data set>-<clustering>/<frame's token>.npz
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from olivine.core.array_cache import Arrays, KeptArrays
+from olivine.core.array_cache import ArrayCache, Arrays
 from olivine.core.errors import UserError
 from olivine.core.storage import Store
 from olivine.data.clusterings.base import Clustering
@@ -30,23 +30,24 @@ class Superpoints:
 
     @property
     def folder(self) -> str:
-        """Where they lie below the store's root."""
+        """The folder of the cache below the store's root."""
         return f"clusters/{self.frames.fingerprint}-{self.clustering.identity}"
 
     def of(
         self, index: int, frame: Frame
     ) -> tuple[Int[np.ndarray, " N"], Frame, Int[np.ndarray, " L"]]:
-        """Return the superpoint of each point of a frame, its later frame, and that one's.
+        """Return the superpoints of a frame's points, the later frame, and its points' superpoints.
 
-        -1 is no superpoint. Raises UserError if the data set has no poses or no later frame.
+        An id of -1 is no superpoint. Raises UserError if the data set has no poses or no later
+        frame.
         """
         later_index = self.frames.later(index, self.clustering.num_keyframes_ahead)
         later = self.frames.frame(later_index, images=False, classes=False)
         lengths = {"here": len(frame.xyz_m), "there": len(later.xyz_m)}
-        kept = KeptArrays(self.store, self.folder).of(
+        cached = ArrayCache(self.store, self.folder).of(
             frame.token, lengths, lambda: self._make(frame, later)
         )
-        return kept["here"].astype(np.int64), later, kept["there"].astype(np.int64)
+        return cached["here"].astype(np.int64), later, cached["there"].astype(np.int64)
 
     def _make(self, frame: Frame, later: Frame) -> Arrays:
         if frame.global_SE3_lidar is None or later.global_SE3_lidar is None:

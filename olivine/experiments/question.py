@@ -8,10 +8,10 @@ from typing import Any
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
-from olivine.experiments.plan import SweepPlan
 from olivine.experiments.requests import SweepRequest
 from olivine.experiments.sweep import Sweep, Trial, expand, point_of
 from olivine.experiments.sweep_files import find_sweep
+from olivine.experiments.sweep_plan import SweepPlan
 from olivine.training.config import EvaluateConfig
 
 

@@ -34,6 +34,7 @@ from olivine.models.backbones.minkunet import MinkUNet
 from olivine.models.teachers.resnet50 import ResNet50Teacher
 from olivine.models.teachers.vit import VisionTransformerTeacher
 from olivine.training.config import EvaluateConfig, PretrainConfig
+from olivine.training.optimisers.sgd import Sgd
 
 
 def olivine() -> EvaluateConfig:
@@ -82,9 +83,7 @@ def olivine_v1() -> EvaluateConfig:
     `olivine evaluate olivine_v1`, each with your `--set runtime.data_root=...`.
     """
     labels = GroundedSam(segmenter="sam_hq_vit_h", nms_iou=1.0, overlap="drawn")
-    return olivine().override(
-        {"pretrained.method": olivine_v1_method(), "pretrained.labels": labels}
-    )
+    return olivine().with_pretraining(method=olivine_v1_method(), labels=labels)
 
 
 def olivine_seem() -> EvaluateConfig:
@@ -100,9 +99,8 @@ def olivine_seem() -> EvaluateConfig:
     `olivine evaluate olivine_seem`, each with your `--set runtime.data_root=...`.
     """
     labels = Imported(source="OLIVINE release", generation="B", zero="barrier")
-    return olivine().override(
-        {"pretrained.labels": labels, "pretrained.method.ignored_as_class": True}
-    )
+    method = olivine_method(ignored_as_class=True)
+    return olivine().with_pretraining(method=method, labels=labels)
 
 
 def olivine_next() -> EvaluateConfig:
@@ -116,7 +114,7 @@ def olivine_next() -> EvaluateConfig:
     Commands: `olivine label olivine_next`, `olivine pretrain olivine_next`,
     `olivine evaluate olivine_next`, each with your `--set runtime.data_root=...`.
     """
-    return olivine().override({"pretrained.method": olivine_next_method()})
+    return olivine().with_pretraining(method=olivine_next_method())
 
 
 def ppkt() -> EvaluateConfig:
@@ -130,7 +128,7 @@ def ppkt() -> EvaluateConfig:
     Command: `olivine pretrain ppkt`, then `olivine evaluate ppkt`, with your
     `--set runtime.data_root=...`; it needs no labels.
     """
-    return olivine().override({"pretrained.method": ppkt_method(), "pretrained.labels": None})
+    return olivine().with_pretraining(method=ppkt_method(), labels=None)
 
 
 def slidr() -> EvaluateConfig:
@@ -145,7 +143,7 @@ def slidr() -> EvaluateConfig:
     Commands: `olivine label slidr`, `olivine pretrain slidr`, `olivine evaluate slidr`, each with
     your `--set runtime.data_root=...`.
     """
-    return ppkt().override({"pretrained.method": slidr_method(), "pretrained.segments": Slic()})
+    return ppkt().with_pretraining(method=slidr_method(), segments=Slic())
 
 
 def st_slidr() -> EvaluateConfig:
@@ -156,7 +154,7 @@ def st_slidr() -> EvaluateConfig:
     Commands: `olivine label st_slidr` (the superpixels are SLidR's), `olivine pretrain st_slidr`,
     `olivine evaluate st_slidr`, each with your `--set runtime.data_root=...`.
     """
-    return slidr().override({"pretrained.method": st_slidr_method()})
+    return slidr().with_pretraining(method=st_slidr_method())
 
 
 def seal() -> EvaluateConfig:
@@ -173,12 +171,8 @@ def seal() -> EvaluateConfig:
     Commands: `olivine label seal`, `olivine pretrain seal`, `olivine evaluate seal`, each with
     your `--set runtime.data_root=...`.
     """
-    return slidr().override(
-        {
-            "pretrained.method": seal_method(),
-            "pretrained.segments": SamSegments(),
-            "pretrained.clusters": Hdbscan(),
-        }
+    return slidr().with_pretraining(
+        method=seal_method(), segments=SamSegments(), clusters=Hdbscan()
     )
 
 
@@ -192,9 +186,7 @@ def pointcontrast() -> EvaluateConfig:
     Command: `olivine pretrain pointcontrast`, then `olivine evaluate pointcontrast`, with your
     `--set runtime.data_root=...`; it needs no labels.
     """
-    return ppkt().override(
-        {"pretrained.method": pointcontrast_method(), "pretrained.teacher": None}
-    )
+    return ppkt().with_pretraining(method=pointcontrast_method(), teacher=None)
 
 
 def depthcontrast() -> EvaluateConfig:
@@ -208,13 +200,11 @@ def depthcontrast() -> EvaluateConfig:
     Command: `olivine pretrain depthcontrast`, then `olivine evaluate depthcontrast`, with your
     `--set runtime.data_root=...`; it needs no labels.
     """
-    return ppkt().override(
-        {
-            "pretrained.method": depthcontrast_method(),
-            "pretrained.teacher": None,
-            "pretrained.num_channels": 128,
-            "pretrained.hidden_channels": [128, 128],
-        }
+    return ppkt().with_pretraining(
+        method=depthcontrast_method(),
+        teacher=None,
+        num_channels=128,
+        hidden_channels=(128, 128),
     )
 
 
@@ -232,12 +222,11 @@ def scalr() -> EvaluateConfig:
     `--set runtime.data_root=...`; it needs no labels.
     """
     whole = CropImages(rows_px=224, columns_px=448, min_area=1.0, flip_chance=0.0)
-    return ppkt().override(
-        {
-            "pretrained.method": scalr_method(),
-            "pretrained.teacher": VisionTransformerTeacher(),
-            "pretrained.augmentations.crop_images": whole,
-        }
+    base = ppkt()
+    return base.with_pretraining(
+        method=scalr_method(),
+        teacher=VisionTransformerTeacher(),
+        augmentations={**base.pretrained.augmentations, "crop_images": whole},
     )
 
 
@@ -248,7 +237,7 @@ def random() -> EvaluateConfig:
     Takes: the evaluation alone.
     Command: `olivine evaluate random`, with your `--set runtime.data_root=...`.
     """
-    return ppkt().override({"pretrained.num_epochs": 0})
+    return ppkt().with_pretraining(num_epochs=0)
 
 
 def olivine_1_percent() -> EvaluateConfig:
@@ -262,14 +251,13 @@ def olivine_1_percent() -> EvaluateConfig:
     Commands: `olivine label olivine_1_percent`, `olivine pretrain olivine_1_percent`,
     `olivine evaluate olivine_1_percent`, each with your `--set runtime.data_root=...`.
     """
-    settings = {
-        "protocol": "finetune",
-        "train.scene_step": 100,
-        "optimiser.lr": 0.02,
-        "head_lr": 2.0,
-        "num_epochs": 100,
-    }
-    return olivine().override(settings)
+    return olivine().with_evaluation(
+        protocol="finetune",
+        train=Nuscenes(version="v1.0-trainval", split="train", scene_step=100),
+        optimiser=Sgd(lr=0.02),
+        head_lr=2.0,
+        num_epochs=100,
+    )
 
 
 def olivine_semantic_kitti() -> EvaluateConfig:
@@ -310,21 +298,20 @@ def random_semantic_kitti() -> EvaluateConfig:
     Command: `olivine evaluate random_semantic_kitti`, with SemanticKITTI's
     `--set runtime.data_root=...`.
     """
-    return on_semantic_kitti(random()).override({"pretrained.data": SemanticKitti()})
+    return on_semantic_kitti(random()).with_pretraining(data=SemanticKitti())
 
 
 def on_semantic_kitti(experiment: EvaluateConfig) -> EvaluateConfig:
     """Return the experiment fine-tuned with 1 % of SemanticKITTI (method.md §5 and §8.3)."""
-    settings = {
-        "protocol": "finetune",
-        "train": SemanticKitti(split="train", frame_step=100),
-        "val": SemanticKitti(split="val"),
-        "optimiser.lr": 0.05,
-        "head_lr": 2.0,
-        "batch_frames": 10,
-        "num_epochs": 100,
-    }
-    return experiment.override(settings)
+    return experiment.with_evaluation(
+        protocol="finetune",
+        train=SemanticKitti(split="train", frame_step=100),
+        val=SemanticKitti(split="val"),
+        optimiser=experiment.optimiser.replace(lr=0.05),
+        head_lr=2.0,
+        batch_frames=10,
+        num_epochs=100,
+    )
 
 
 def demo() -> EvaluateConfig:

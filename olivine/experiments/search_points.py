@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from olivine.experiments.plan import POINT, ROW, SEED, SWEEP_RUN
 from olivine.experiments.sweep import Trial
-from olivine.tracking.tracker import RunRecord, Tracker, most_telling
+from olivine.experiments.sweep_plan import POINT, ROW, SEED, SWEEP_RUN
+from olivine.tracking.tracker import RunRecord, Tracker, best_status_run
 
 TAKEN = "olivine.taken."  # and a fingerprint: tag of a search's run
 
@@ -39,5 +39,5 @@ def points_of(
         taken.pop(run.key.fingerprint, None)
     if not taken:
         return own
-    found = most_telling(tracker.records("trial", fingerprints=list(taken)))
+    found = best_status_run(tracker.records("trial", fingerprints=list(taken)))
     return own + [replace(run, tags={**run.tags, **taken[name]}) for name, run in found.items()]

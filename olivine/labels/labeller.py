@@ -62,7 +62,7 @@ class Labeller(Part):
 
     def identity_of(self, *more: str) -> str:
         """Hash the settings, the code's version and whatever else decides the labels."""
-        return value_hash([self.what_decides(), self.code_version, *more])
+        return value_hash([self.fingerprint_fields(), self.code_version, *more])
 
     @property
     @abstractmethod

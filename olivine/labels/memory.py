@@ -65,7 +65,7 @@ class _HostMemory:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that memory was short."""
+    """Return whether an error means that memory was short."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error).lower()

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from olivine.core.array_cache import KeptArrays
+from olivine.core.array_cache import ArrayCache
 from olivine.core.errors import UserError
 from olivine.core.storage import Store, absolute
 from olivine.data.records import IGNORE, LabelMap
@@ -141,9 +141,9 @@ class LabelStore:
         self._check_classes(ids, where)
         return LabelMap(ids, self.class_names, self.labeller_identity)
 
-    def kept_classes(self) -> KeptArrays:
+    def pair_label_cache(self) -> ArrayCache:
         """Return where the classes of pairs are kept: in the folder, so they go when it goes."""
-        return KeptArrays(self._store, self._name("pairs"))
+        return ArrayCache(self._store, self._name("pairs"))
 
     def num_bytes(self, image_name: str) -> int:
         """Return the size of one map as it is stored."""

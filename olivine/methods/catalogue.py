@@ -1,6 +1,6 @@
-"""Every method as a value: what it compares, how it draws and pools, and by which loss.
+"""Every method as a value: what it compares, how it samples and pools, and by which loss.
 
-OLIVINE's own first, then those it is compared with (method.md §7).
+OLIVINE's own methods come first, then those that it is compared with (method.md §7).
 """
 
 from olivine.methods.losses.info_nce import InfoNCE
@@ -21,53 +21,52 @@ def ppkt_method() -> Method:
     return Method(terms={"pixel": Term(loss=InfoNCE(), sample=Uniform())})
 
 
-def olivine_method() -> Method:
+def olivine_method(*, ignored_as_class: bool = False) -> Method:
     """Pixel, class and vMF terms on weak labels (Zhang and Hou 2024).
 
     The official code averages the first two terms and adds the third, hence the weights. The
-    class and vMF terms share a head of their own, decoupled from the pixel term's.
+    class and vMF terms share a head of their own, decoupled from the pixel term's. See `Method`
+    for `ignored_as_class`.
     """
-    pixel = Term(loss=InfoNCE(), sample=Uniform(), weight=0.5)
-    weak = Term(loss=SupCon(), sample=DensityCategory(), head="class", weight=0.5)
-    compact = Term(loss=VMF(), head="class", weight=1.0)
-    return Method(terms={"pixel": pixel, "class": weak, "compact": compact})
+    return _olivine(VMF(), 1.0, ignored_as_class=ignored_as_class)
 
 
 def olivine_v1_method() -> Method:
-    """OLIVINE as its first preprint's code had it (method.md §4.4, C-v1).
+    """OLIVINE as in the code of its first preprint (method.md §4.4, C-v1).
 
-    The bank learns at every step, also while its term is on; that term has weight 0.1 and averages
-    over points; pixels without a label are one more class.
+    The vMF bank learns at every step, also while its term is on; that term has weight 0.1 and
+    averages over points; pixels without a label are one more class.
     """
-    return olivine_method().override(
-        {
-            "ignored_as_class": True,
-            "terms.compact.weight": 0.1,
-            "terms.compact.loss.freeze": False,
-            "terms.compact.loss.average": "point",
-        }
-    )
+    return _olivine(VMF(freeze=False, average="point"), 0.1, ignored_as_class=True)
 
 
 def olivine_next_method() -> Method:
-    """OLIVINE with a vMF term that also tells classes apart; ours.
+    """OLIVINE with a vMF term that also separates classes; a method of our own.
 
-    The likelihood of a point's own class pulls it to that class's mean and never away from
-    another. Here the term is the posterior: which class of the mixture of all classes' vMFs the
-    point belongs to. The bank's means are unbiased and go on learning, so half the warm-up will do;
-    concentrations are capped, so that the softmax over classes is never sharper than one of
-    cosines at temperature 0.1. Pixels without a label take no part.
+    The likelihood of a point's own class pulls the point to that class's mean and never away from
+    another. Here the term is the posterior: which class of the mixture of all classes' vMF
+    densities the point belongs to. The means are bias-corrected and go on learning, so half the
+    warm-up is enough; concentrations are limited, so that the softmax over classes is never sharper
+    than a softmax of cosines at temperature 0.1. Pixels without a label take no part.
     """
-    return olivine_method().override(
-        {
-            "terms.compact.weight": 2.0,
-            "terms.compact.loss.form": "posterior",
-            "terms.compact.loss.bias_correction": True,
-            "terms.compact.loss.freeze": False,
-            "terms.compact.loss.warmup_steps": 5000,
-            "terms.compact.loss.max_concentration": 10.0,
-        }
+    posterior = VMF(
+        form="posterior",
+        bias_correction=True,
+        freeze=False,
+        warmup_steps=5000,
+        max_concentration=10.0,
     )
+    return _olivine(posterior, 2.0)
+
+
+def _olivine(loss: VMF, weight: float, *, ignored_as_class: bool = False) -> Method:
+    """Return OLIVINE's three terms; `loss` and `weight` are those of the vMF term."""
+    terms = {
+        "pixel": Term(loss=InfoNCE(), sample=Uniform(), weight=0.5),
+        "class": Term(loss=SupCon(), sample=DensityCategory(), head="class", weight=0.5),
+        "compact": Term(loss=loss, head="class", weight=weight),
+    }
+    return Method(terms=terms, ignored_as_class=ignored_as_class)
 
 
 def slidr_method() -> Method:
@@ -76,16 +75,16 @@ def slidr_method() -> Method:
 
 
 def st_slidr_method() -> Method:
-    """SLidR's groups under a loss that knows which superpixels look alike (method.md §7.1)."""
+    """SLidR's groups under a loss that knows which superpixels are similar (method.md §7.1)."""
     return Method(terms={"segment": Term(loss=SemanticTolerant(), pool=Segment())})
 
 
 def seal_method() -> Method:
     """SLidR's term on a foundation model's segments, and two terms over time (method.md §7.1).
 
-    From the paper: the three terms and that they are InfoNCE. Ours, because the training code was
-    never released: equal weights, temperature 0.07 and one head for all of them, and what
-    `poolings/cluster` and `clusterings/hdbscan` say of themselves.
+    From the paper are the three terms and that they are InfoNCE. Ours, because the training code
+    was never released, are equal weights, temperature 0.07, one head for all terms, and what the
+    docstrings of `poolings/cluster` and `clusterings/hdbscan` name.
     """
     points = Term(loss=InfoNCE(), match="time", sample=Uniform(), pool=Cluster(queries="points"))
     return Method(
@@ -104,7 +103,7 @@ def pointcontrast_method() -> Method:
 
 
 def depthcontrast_method() -> Method:
-    """Scan against scan with a momentum student and a queue (method.md §7.1)."""
+    """Scan against scan with a momentum encoder and a queue (method.md §7.1)."""
     return Method(terms={"scan": Term(loss=QueueNCE(), match="scan")})
 
 

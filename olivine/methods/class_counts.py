@@ -1,7 +1,7 @@
-"""What an epoch held: how many pairs each class and each draw had, and whether that will do.
+"""Counts of the pairs per class and per sampler, and checks that a method gets what it needs.
 
-A method asks for pairs and for classes. If the data cannot give them, a run ends with a sentence
-instead of training on something else; `runtime.allow` lets it go on from where it stopped.
+If the data cannot give the pairs or classes that a method asks for, a run ends with a UserError
+instead of training on something else; with `runtime.allow` it goes on from its checkpoint.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,10 +17,10 @@ from olivine.data.records import IGNORE
 FEWER_PAIRS, ABSENT_CLASSES = "fewer_pairs", "absent_classes"
 
 
-class Census(nn.Module):
-    """Counts the pairs of each class until the first epoch ends; nothing waits for the device.
+class ClassCounter(nn.Module):
+    """Counts the pairs of each class until the first epoch ends, without waiting for the device.
 
-    The counts survive in checkpoints, so a run that goes on knows them.
+    The counts are in checkpoints, so a resumed run has them.
     """
 
     num_pairs: Tensor
@@ -32,27 +32,30 @@ class Census(nn.Module):
         self.register_buffer("is_closed", torch.zeros((), dtype=torch.bool))
 
     @torch.no_grad()
-    def see(self, class_ids: Int[Tensor, " M"]) -> None:
-        """Count this worker's pairs of one batch."""
+    def add(self, class_ids: Int[Tensor, " M"]) -> None:
+        """Add this worker's pairs of one batch."""
         ones = torch.ones(len(class_ids), device=class_ids.device, dtype=torch.double)
         self.num_pairs.index_add_(0, class_ids, ones * ~self.is_closed)
 
     @torch.no_grad()
     def close(self) -> None:
-        """End the count, over all workers; every worker calls it. A second call does nothing."""
+        """End the count and sum it over all workers, which must all call this.
+
+        A second call does nothing.
+        """
         if not self.is_closed:
             self.num_pairs.copy_(sum_over_workers(self.num_pairs))
             self.is_closed.fill_(True)
 
     @torch.no_grad()
-    def join(self) -> None:
-        """Give all counts to the first worker, whose state is saved; every worker calls it."""
+    def gather(self) -> None:
+        """Move all counts to the first worker, whose state is saved; every worker calls this."""
         if not self.is_closed:
             total = sum_over_workers(self.num_pairs)
             self.num_pairs.copy_(total if is_first_worker() else torch.zeros_like(total))
 
     def require_classes(self, class_names: Sequence[str]) -> None:
-        """Raise UserError if the first epoch is over and had no point of some class."""
+        """Raise UserError if the first epoch is over and a class had no point."""
         if not self.is_closed:
             return
         numbers = self.num_pairs.tolist()
@@ -67,17 +70,17 @@ class Census(nn.Module):
             )
 
 
-def require_pairs(drawn: Mapping[str, tuple[int, int]], contrast_frames: int) -> None:
-    """Raise UserError if a draw got fewer pairs than it asked for.
+def require_pairs(sampled: Mapping[str, tuple[int, int]], contrast_frames: int) -> None:
+    """Raise UserError if a sampler got fewer pairs than it asked for.
 
-    `drawn` has, by term, the number asked for and the least that a contrast group gave.
+    `sampled` holds, by term, the number asked for and the smallest number in a contrast group.
     """
-    for term, (asked, least) in drawn.items():
+    for term, (asked, least) in sampled.items():
         if least < asked:
-            place = f"pretrained.method.terms.{term}.sample.num_pairs"
+            setting = f"pretrained.method.terms.{term}.sample.num_pairs"
             raise UserError(
                 f"The term {term!r} asks for {asked} pairs of {contrast_frames} frames, and of the "
-                f"first batch's groups one has {least}: lower {place}, raise "
+                f"first batch's groups one has {least}: lower {setting}, raise "
                 "pretrained.contrast_frames, or take what there is by --set "
                 f"runtime.allow={FEWER_PAIRS}."
             )

@@ -1,9 +1,9 @@
-"""The student, the teacher and the heads between them.
+"""The student, the teacher and the projection heads between them.
 
 *Sample, then project* (method.md §10.2): the teacher's map is read at the pixels that are needed,
-then goes through the linear head and is normalised. A 1x1 convolution commutes with
-interpolation, so this equals projecting and enlarging the whole map first, at a thousandth of
-the memory.
+then passes through the linear head and is normalised. A 1x1 convolution commutes with
+interpolation, so this equals projecting and enlarging the whole map first, with a thousandth of the
+memory.
 """
 
 import copy
@@ -19,17 +19,17 @@ from olivine.data.records import IGNORE
 from olivine.methods.features import mean_of_scans, read_map, segment_shares
 from olivine.methods.matched import WHOLE, StepPart
 from olivine.methods.objective import Objective
-from olivine.models.teachers.map_cache import TeacherMaps
+from olivine.models.teachers.map_cache import TeacherMapCache
 
 
 class Distillation(nn.Module):
-    """Everything a pretraining step runs: batch in, loss out.
+    """All networks of a pretraining step: from a batch to its loss.
 
-    It is one module so that data-parallel wrappers see every parameter used in one forward. With
-    `kept_maps` the teacher is asked only for maps that were not kept before.
+    It is one module so that data-parallel wrappers see every parameter used in one forward pass.
+    With a `map_cache` the teacher computes only maps that are not in the cache.
     """
 
-    kept_maps: TeacherMaps | None = None
+    map_cache: TeacherMapCache | None = None
 
     def __init__(
         self,
@@ -62,7 +62,8 @@ class Distillation(nn.Module):
         )
         student = nn.ModuleDict({"backbone": backbone, "heads": self.point_heads})
         momentum = objective.method.student_momentum
-        self.slow = Slow(student, momentum) if objective.method.uses_momentum else None
+        # Its name is part of the keys of checkpoints.
+        self.slow = MomentumEncoder(student, momentum) if objective.method.uses_momentum else None
 
     def forward(
         self,
@@ -88,13 +89,13 @@ class Distillation(nn.Module):
         return self.objective(features, tables, group_of_frame, generators, part)
 
     def _maps(self, batch: Batch) -> Tensor | None:
-        if self.teacher is None or self.kept_maps is None:
+        if self.teacher is None or self.map_cache is None:
             return self.teacher(batch.images) if self.teacher is not None else None
-        return self.kept_maps.of_batch(self.teacher, batch)
+        return self.map_cache.of_batch(self.teacher, batch)
 
 
 class Frozen(nn.Module):
-    """A network in eval mode, without gradients, that refuses to be trained."""
+    """A network in eval mode, without gradients, whose mode cannot be changed."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
@@ -111,8 +112,8 @@ class Frozen(nn.Module):
         return self.network(images)
 
 
-class Slow(nn.Module):
-    """A copy of the student that moves slowly after it and takes no gradient (He et al., MoCo).
+class MomentumEncoder(nn.Module):
+    """The momentum encoder: a copy of the student that follows it slowly, without gradients (MoCo).
 
     Its weights are part of the state, so a resumed run goes on with the same copy.
     """
@@ -124,7 +125,7 @@ class Slow(nn.Module):
 
     @torch.no_grad()
     def follow(self, backbone: nn.Module, heads: nn.Module) -> None:
-        """Take one step towards the student."""
+        """Move one step towards the student."""
         for own, module in zip(self.student.values(), (backbone, heads), strict=True):
             for slow, fast in zip(own.parameters(), module.parameters(), strict=True):
                 slow.lerp_(fast, 1 - self.momentum)
@@ -158,7 +159,7 @@ def _head(num_inputs: int, widths: Sequence[int]) -> nn.Module:
 
 
 class _Features:
-    """Features of one batch, projected when asked for."""
+    """The features of one batch, which are projected when they are requested."""
 
     def __init__(
         self,
@@ -196,7 +197,7 @@ class _Features:
         return F.normalize(self._networks.point_heads[head](pooled), dim=1)
 
     def scan_keys(self, head: str) -> Tensor:
-        assert self._networks.slow is not None, "a term of scans needs the slow copy"
+        assert self._networks.slow is not None, "a term of scans needs the momentum encoder"
         assert self._batch.view is not None, "a term of scans needs a second view"
         return self._networks.slow.scans(head, self._batch.view, len(self._batch.tokens))
 
@@ -217,22 +218,22 @@ class _Features:
     ) -> tuple[Tensor, Tensor | None]:
         assert self._maps is not None, "a term with pixels needs a teacher"
         assert self._batch.segments is not None
-        project = self._networks.pixel_heads[head]
-        # Empty first parts, so that a batch without a segment gives no rows, and a head a gradient.
+        projection = self._networks.pixel_heads[head]
+        # Empty first parts give no rows without segments, and the head a gradient.
         none = self._maps[:0, :, 0, 0].float()
-        unit, own = [project(none)], [none]
+        unit, own = [projection(none)], [none]
         for image in torch.unique(torch.div(segments, IGNORE, rounding_mode="floor")).tolist():
             mine = segments[segments // IGNORE == image] - image * IGNORE
             shares = segment_shares(self._batch.segments[image], mine, self._maps.shape[2:])
             cells = self._maps[image].flatten(1).T.float()
-            unit.append(shares @ F.normalize(project(cells), dim=1))
+            unit.append(shares @ F.normalize(projection(cells), dim=1))
             if teacher_rows:
                 own.append(shares @ cells)
         return torch.cat(unit), torch.cat(own) if teacher_rows else None
 
 
 def _pixel_heads(objective: Objective) -> list[str]:
-    """Heads whose pixel side some term looks at; the others would be parameters without use."""
+    """Return the heads whose pixel side a term uses; others would be unused parameters."""
     terms = objective.method.active().values()
-    asked = {term.head for term in terms if term.uses_pixels and term.loss.uses_keys}
-    return sorted(asked - objective.method.frozen_heads)
+    used = {term.head for term in terms if term.uses_pixels and term.loss.uses_keys}
+    return sorted(used - objective.method.frozen_heads)

@@ -1,4 +1,4 @@
-"""Features that a method's terms ask for, and how they are read from maps."""
+"""The features that the terms of a method need, and how they are read from feature maps."""
 
 from typing import Protocol, runtime_checkable
 
@@ -13,7 +13,7 @@ from olivine.models.scatter import group_means
 
 @runtime_checkable
 class Projected(Protocol):
-    """Features that can be asked for by row, so that only what is sampled is projected."""
+    """Features that are requested by row, so that only sampled rows are projected."""
 
     def points(self, head: str, pairs: PairTable) -> Float[Tensor, "M D"]:
         """Return the unit-length point feature of each pair."""
@@ -36,7 +36,7 @@ class Projected(Protocol):
         ...
 
     def scan_keys(self, head: str) -> Float[Tensor, "frames D"]:
-        """Return that of its second view, by the slowly moving copy of the student."""
+        """Return the unit-length feature of each scan's second view, by the momentum encoder."""
         ...
 
     def teacher_rows(self, pairs: PairTable) -> Float[Tensor, "M T"]:
@@ -44,15 +44,15 @@ class Projected(Protocol):
         ...
 
     def segments(self, pairs: PairTable) -> Int[Tensor, " M"]:
-        """Return the segment of each pair's pixel, numbered over the batch; -1 where none is."""
+        """Return the segment of each pair's pixel, numbered over the batch; -1 is none."""
         ...
 
     def segment_pixels(
         self, head: str, segments: Int[Tensor, " S"], teacher_rows: bool
     ) -> tuple[Float[Tensor, "S D"], Float[Tensor, "S T"] | None]:
-        """Return means over all pixels of segments: of unit-length features, and of the teacher's.
+        """Return means over all pixels of segments: of projected and of the teacher's own features.
 
-        The second only if `teacher_rows` asks for it.
+        The second is None unless `teacher_rows` asks for it.
         """
         ...
 
@@ -67,11 +67,11 @@ def mean_of_scans(
 def segment_shares(
     segments: UInt8[Tensor, "rows columns"], wanted: Int[Tensor, " S"], map_size: tuple[int, ...]
 ) -> Float[Tensor, "S cells"]:
-    """Return what each cell of a map contributes to the mean over all pixels of a segment.
+    """Return the share of each cell of a map in the mean over all pixels of a segment.
 
-    Pooling the enlarged map is a linear map of its cells: every pixel's four bilinear weights
-    (`align_corners=True`) are added up per segment and cell (method.md §10.2). So the map is pooled
-    where it is small. Rows sum to 1.
+    The mean of an enlarged map is a linear function of the map's cells: every pixel's four bilinear
+    weights (`align_corners=True`) are summed per segment and cell (method.md §10.2). So the map is
+    pooled at its own resolution. Rows sum to 1.
     """
     rows, columns = segments.shape
     down, right = (
@@ -85,9 +85,9 @@ def segment_shares(
 
 def _axis_weights(size_px: int, num_cells: int, device: torch.device) -> Tensor:
     """Return the bilinear weights of every cell at every pixel of one axis."""
-    place = torch.arange(size_px, device=device) * ((num_cells - 1) / max(size_px - 1, 1))
+    position = torch.arange(size_px, device=device) * ((num_cells - 1) / max(size_px - 1, 1))
     cells = torch.arange(num_cells, device=device)
-    return (1 - (place[:, None] - cells).abs()).clamp(min=0)
+    return (1 - (position[:, None] - cells).abs()).clamp(min=0)
 
 
 def read_map(
@@ -98,13 +98,13 @@ def read_map(
     """Return maps read at pixels (image, row, column) by bilinear interpolation.
 
     The map's corners lie on the image's (`align_corners=True`), as the published codes enlarge
-    their maps. Places and means are in single precision, whatever the maps are.
+    their maps. Positions and means are in single precision, whatever the maps are.
     """
     channels_last = maps.permute(0, 2, 3, 1)
     image = pixel_index[:, 0]
-    places = pixel_index.to(torch.promote_types(maps.dtype, torch.float32))
+    positions = pixel_index.to(torch.promote_types(maps.dtype, torch.float32))
     row, column = (
-        places[:, 1 + axis] * ((maps.shape[2 + axis] - 1) / max(image_size_px[axis] - 1, 1))
+        positions[:, 1 + axis] * ((maps.shape[2 + axis] - 1) / max(image_size_px[axis] - 1, 1))
         for axis in (0, 1)
     )
     top, left = row.floor().long(), column.floor().long()

@@ -1,4 +1,4 @@
-"""Matched rows, and the part of a step that they are of."""
+"""Matched rows, and which part of a step they belong to."""
 
 from dataclasses import dataclass, replace
 
@@ -9,19 +9,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class StepPart:
-    """Which part of a step a batch is, where a step takes its batch in parts."""
+    """The part of a step that a batch is, if a step's batch comes in parts."""
 
     index: int = 0
     count: int = 1
 
     @property
     def is_first(self) -> bool:
-        """Whether the step begins with it."""
+        """Whether it is the first part of the step."""
         return self.index == 0
 
     @property
     def is_last(self) -> bool:
-        """Whether the weights move after it."""
+        """Whether the weights are updated after it."""
         return self.index == self.count - 1
 
 
@@ -30,20 +30,20 @@ WHOLE = StepPart()  # a step in one part
 
 @dataclass(frozen=True)
 class Matched:
-    """Matched rows: queries[i] should resemble keys[i], or keys[key_of[i]] where keys are shared.
+    """Matched rows: queries[i] should resemble keys[i], or keys[key_of[i]] if keys are shared.
 
-    Rows are unit length, or means of such rows.
+    Rows have unit length, or are means of such rows.
     """
 
     queries: Float[Tensor, "M D"]
-    keys: Float[Tensor, "N D"] | None  # None where a loss looks at the queries alone
+    keys: Float[Tensor, "N D"] | None  # None where a loss uses the queries alone
     class_ids: Int[Tensor, " M"]  # weak class, or IGNORE
     group_ids: Int[Tensor, " M"]  # contrast group: only rows of one group compete
-    teacher_rows: Float[Tensor, "M T"] | None = None  # the teacher's own features, where asked for
+    teacher_rows: Float[Tensor, "M T"] | None = None  # the teacher's own features, if requested
     key_of: Int[Tensor, " M"] | None = None  # None: every query has a key of its own
 
     def take(self, chosen: Tensor | slice) -> "Matched":
-        """Keep the rows of an index or a mask; of shared keys those that are still asked for."""
+        """Return the rows that an index or a mask chooses; of shared keys, those still in use."""
         shared = self.key_of is not None
         kept = {
             name: value[chosen]

@@ -1,4 +1,4 @@
-"""A method as a value: its terms and what they need."""
+"""A method as a value: its terms, and what they need."""
 
 from typing import Literal
 
@@ -119,17 +119,17 @@ class Method(Spec):
         return self
 
     def active(self) -> dict[str, Term]:
-        """Return the terms that count."""
+        """Return the terms whose weight is above 0."""
         return {name: term for name, term in self.terms.items() if term.weight > 0}
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """Projection heads the networks must provide."""
+        """The projection heads that the networks must provide."""
         return tuple(sorted({term.head for term in self.active().values()}))
 
     @property
     def frozen_heads(self) -> frozenset[str]:
-        """Heads whose points are brought to the teacher's own features."""
+        """The heads whose points are brought to the teacher's own features."""
         return frozenset(t.head for t in self.active().values() if not t.project_pixels)
 
     @property
@@ -139,7 +139,7 @@ class Method(Spec):
 
     @property
     def uses_images(self) -> bool:
-        """Whether any term looks at point-pixel pairs, be it for their labels alone."""
+        """Whether any term uses point-pixel pairs, even if only for their labels."""
         return any(term.match == "pixel" for term in self.active().values())
 
     @property
@@ -164,10 +164,10 @@ class Method(Spec):
 
     @property
     def uses_view_points(self) -> bool:
-        """Whether any term looks at points of the second scan, not at the whole scan alone."""
+        """Whether any term uses points of the second scan, and not only the whole scan."""
         return any(term.match in ("view", "time") for term in self.active().values())
 
     @property
     def uses_momentum(self) -> bool:
-        """Whether any term needs the slowly moving copy of the student."""
+        """Whether any term needs the momentum encoder."""
         return any(term.match == "scan" for term in self.active().values())

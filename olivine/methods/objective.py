@@ -1,8 +1,8 @@
-"""A method is a named set of terms; each term is match -> sample -> loss.
+"""The objective: a named set of terms, each of which is match -> sample -> loss.
 
-Pairs compete within a *contrast group*: a fixed number of frames, whatever the number of
-workers. The published codes compare the frames of one GPU; a group of that size gives their loss
-on any number of devices, and the same value and gradient in one process as in many.
+Pairs compete within a *contrast group*: a fixed number of frames, whatever the number of workers.
+The published codes compare the frames of one GPU; a group of that size gives their loss on any
+number of devices, and the same value and gradient in one process as in many.
 """
 
 import re
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from olivine.data.batch import PairTable
 from olivine.data.records import IGNORE
-from olivine.methods.class_counts import Census
+from olivine.methods.class_counts import ClassCounter
 from olivine.methods.features import Projected
 from olivine.methods.losses.stateful import Stateful
 from olivine.methods.matched import WHOLE, Matched, StepPart
@@ -24,7 +24,7 @@ from olivine.methods.method import Method, Term
 
 
 class Objective(nn.Module):
-    """Turns features into one scalar and the value of every term."""
+    """Computes one scalar and the value of every term from features."""
 
     def __init__(
         self, method: Method, num_channels: int, num_classes: int, num_teacher_channels: int = 1
@@ -34,8 +34,8 @@ class Objective(nn.Module):
         self.ignored_id = num_classes if method.ignored_as_class else IGNORE
         total = num_classes + method.ignored_as_class
         width = {True: num_channels, False: num_teacher_channels}
-        self.census = Census()
-        self.num_drawn: dict[str, list[int]] = {}  # of the last step, by term and contrast group
+        self.census = ClassCounter()
+        self.num_sampled: dict[str, list[int]] = {}  # of the last step, by term and contrast group
         terms = method.active().items()
         self._samplers = {name: term.sample.build() for name, term in terms if term.sample}
         self._poolings = {name: term.pool.build() for name, term in terms if term.pool}
@@ -53,19 +53,19 @@ class Objective(nn.Module):
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """Return the weighted sum of the terms, and each term's mean over the contrast groups.
 
-        `tables` holds the pairs of every kind of match that a term names. `group_of_frame` gives
-        the group of each frame index; `generators(term, group)` the random
-        numbers of one draw, so that a draw does not depend on who makes it.
+        `tables` holds the pairs of every kind of match that a term names. `group_of_frame` returns
+        the group of each frame index. `generators(term, group)` returns the generator of one
+        sampling, so that it does not depend on which process samples.
         """
         values = {}
         if self.training and self.method.uses_classes:
-            self.census.see(tables["pixel"].class_ids)
+            self.census.add(tables["pixel"].class_ids)
         tables = {match: _relabelled(pairs, self.ignored_id) for match, pairs in tables.items()}
         for position, (name, term) in enumerate(self.method.active().items()):
             pairs = tables[term.match]
             group_ids = group_of_frame(pairs.frame_index)
             chosen = [
-                self._draw(
+                self._sample(
                     name,
                     pairs,
                     (group_ids == group).nonzero()[:, 0],
@@ -73,8 +73,8 @@ class Objective(nn.Module):
                 )
                 for group in torch.unique(group_ids)
             ]
-            earlier = [] if part.is_first else self.num_drawn[name]
-            self.num_drawn[name] = earlier + [len(rows) for rows in chosen]
+            earlier = [] if part.is_first else self.num_sampled[name]
+            self.num_sampled[name] = earlier + [len(rows) for rows in chosen]
             rows = torch.cat(chosen) if chosen else group_ids
             matched = self._matched(name, features, pairs.take(rows), group_ids[rows])
             values[name] = self._value(name, matched, part)
@@ -82,7 +82,7 @@ class Objective(nn.Module):
         assert isinstance(total, Tensor), "a method without terms has nothing to train"
         return total, values
 
-    def _draw(
+    def _sample(
         self, name: str, pairs: PairTable, rows: Tensor, generator: torch.Generator
     ) -> Tensor:
         sampler = self._samplers.get(name)
@@ -103,29 +103,30 @@ class Objective(nn.Module):
             loss.observe(matched, part)
         groups = torch.unique(matched.group_ids)
         if len(groups) == 0:
-            # Nothing to learn here, but every head takes part, and so does a loss that gathers
-            # the keys of other workers: they wait for this one.
+            # There is no loss, but every head must take part in the backward pass, and in a loss
+            # that gathers keys other workers wait for this one.
             return loss(matched)
         values = [loss(matched.take(matched.group_ids == group)) for group in groups]
         return torch.stack(values).mean()
 
-    def draws(self) -> dict[str, tuple[int, int]]:
-        """Return, by term that draws, the pairs it asks for and the least of the last step."""
+    def sampled_pairs(self) -> dict[str, tuple[int, int]]:
+        """Return the pairs wanted and the fewest sampled in the last step, by term with a sampler."""
         return {
-            name: (term.sample.num_pairs, min(self.num_drawn[name], default=0))
+            name: (term.sample.num_pairs, min(self.num_sampled[name], default=0))
             for name, term in self.method.active().items()
-            if term.sample is not None and name in self.num_drawn
+            if term.sample is not None and name in self.num_sampled
         }
 
     def state_metrics(self) -> dict[str, Tensor]:
-        """Return what is worth watching, named term/quantity.
+        """Return scalars to be logged, named term/quantity.
 
-        Of every term the mean number of pairs per contrast group, of stateful losses their own.
+        They are the mean number of pairs per contrast group of every term, and those of stateful
+        losses.
         """
         device = self.census.num_pairs.device
         numbers = {
-            f"{name}/num_pairs": torch.tensor(sum(drawn) / max(len(drawn), 1), device=device)
-            for name, drawn in self.num_drawn.items()
+            f"{name}/num_pairs": torch.tensor(sum(numbers) / max(len(numbers), 1), device=device)
+            for name, numbers in self.num_sampled.items()
         }
         return numbers | {
             f"{name}/{key}": value
@@ -161,12 +162,12 @@ def _relabelled(pairs: PairTable, ignored_id: int) -> PairTable:
     return replace(pairs, class_ids=class_ids)
 
 
-def shown_term(metrics: Mapping[str, float]) -> str | None:
-    """Return the term that stands for a pretraining's curves: that of pixels, else the first.
+def primary_term(metrics: Mapping[str, float]) -> str | None:
+    """Return the term whose curve represents a pretraining: that of pixels, else the first.
 
-    `metrics` are those its run logged, as `state_metrics` names them. One term is drawn because
-    they differ in scale and a class term joins in later; over its median, since the first value
-    of a loss with an empty queue is zero.
+    `metrics` are those that its run logged, as `state_metrics` names them. One term is shown
+    because terms differ in scale and a class term starts later. It is shown relative to its median,
+    since the first value of a loss with an empty queue is zero.
     """
     counted = [re.fullmatch(r"pretrain/([^/]+)/num_pairs", name) for name in sorted(metrics)]
     terms = [found[1] for found in counted if found and f"pretrain/{found[1]}" in metrics]

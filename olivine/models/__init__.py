@@ -1,1 +1,1 @@
-"""Networks: 3D backbones, image teachers, sparse convolution, published 2D models."""
+"""Networks: 3D backbones, image teachers, sparse convolution and published 2D models."""

@@ -1,8 +1,8 @@
-"""Less memory for more time: blocks whose activations are made again when going back.
+"""Activation checkpointing: the backward pass recomputes activations of blocks, to save memory.
 
-torch's non-reentrant checkpoint (Chen et al., "Training Deep Nets with Sublinear Memory Cost",
-2016). Whatever a block counts, as batch norms do, it counts once: its second run happens on copies
-of its buffers.
+It is torch's non-reentrant checkpoint (Chen et al., "Training Deep Nets with Sublinear Memory
+Cost", 2016). A block's buffers, such as the statistics of batch norms, are updated once: its second
+run uses copies of them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +19,7 @@ from olivine.core.errors import UserError
 
 @runtime_checkable
 class InBlocks(Protocol):
-    """A network that names the blocks whose insides can be made again."""
+    """A network that names the blocks whose activations can be recomputed."""
 
     def blocks(self) -> Iterable[nn.Module]:
         """Return modules, none within another, that hold most of the activations."""
@@ -27,10 +27,10 @@ class InBlocks(Protocol):
 
 
 def recompute_activations(network: nn.Module, kind: str) -> None:
-    """Have the network keep only what enters its blocks; weights and their names stay.
+    """Let a network keep only the inputs of its blocks; weights and their names stay.
 
-    `kind` names the network where it has no blocks, a UserError. Values and gradients stay the
-    same to the last bit on a CPU.
+    `kind` is the network's name for the UserError that a network without blocks raises. Values and
+    gradients are equal to the last bit on a CPU.
     """
     if not isinstance(network, InBlocks):
         raise UserError(
@@ -53,7 +53,7 @@ def _twice(block: nn.Module, forward: Callable[..., Any], *inputs: Any) -> Any:
 
 @contextmanager
 def _on_copies(block: nn.Module) -> Iterator[None]:
-    """Give every module below copies of its buffers, and its own back at the end."""
+    """Give every module of a block copies of its buffers, and restore its own at the end."""
     own = [(module, dict(module._buffers)) for module in block.modules()]
     for module, buffers in own:
         for name, buffer in buffers.items():

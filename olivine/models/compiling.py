@@ -1,4 +1,4 @@
-"""Networks compiled by torch, where that can be done."""
+"""Networks compiled by torch, where that is possible."""
 
 from functools import cache
 from typing import TypeVar
@@ -12,10 +12,10 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def compiled(network: Network, device: torch.device, setting: str) -> Network:
-    """Have a network compiled when it first runs; the names of its weights stay.
+    """Let a network be compiled when it first runs; the names of its weights stay.
 
-    A copy of it and one that went to another process are not compiled. Raises UserError, naming
-    the setting that asked, where nothing can be compiled for that device.
+    A copy of it, or one in another process, is not compiled. Raises UserError that names `setting`
+    if networks cannot be compiled for the device.
     """
     reason = _refusal(device.type)
     if reason:
@@ -30,10 +30,10 @@ def compiled(network: Network, device: torch.device, setting: str) -> Network:
 
 @cache
 def _refusal(device_type: str) -> str:
-    """Return why a small function cannot be compiled; nothing if it can."""
+    """Return why a small function cannot be compiled, or ""."""
     try:
         torch.compile(lambda x: 2 * x + 1)(torch.zeros(8, device=device_type))
-    except Exception as error:  # a compiler that is missing raises half a dozen types
+    except Exception as error:  # a missing compiler raises any of several types
         lines = str(error).strip().splitlines()
         return lines[0].rstrip(".") if lines else type(error).__name__
     return ""

@@ -1,4 +1,4 @@
-"""Means of the rows of groups."""
+"""Means and counts of groups of rows."""
 
 import torch
 from jaxtyping import Float, Int
@@ -8,7 +8,7 @@ from torch import Tensor
 def group_means(
     rows: Float[Tensor, "M D"], group: Int[Tensor, " M"], num_groups: int
 ) -> Float[Tensor, "G D"]:
-    """Return the mean of the rows of each group from 0 to num_groups - 1; zeros for an empty one.
+    """Return the mean of the rows of each group from 0 to num_groups - 1; an empty one has zeros.
 
     Gradients flow to every row.
     """

@@ -1,8 +1,8 @@
-"""Published weights: where they come from, whether a copy is whole, and where it lies.
+"""Published weights: their source, their local copies and the check of these copies.
 
-Every file is known by its SHA-256 (`weights.csv`), so a label's identity holds for the same
-weights wherever they lie, and a wrong file is found before it labels anything. A machine without
-a network needs nothing but the folder.
+Every file is identified by its SHA-256 (`weights.csv`), so a label's identity is the same wherever
+the weights are, and a wrong file is found before it labels anything. A machine without a network
+needs nothing but the folder.
 """
 
 import csv
@@ -37,7 +37,7 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class Weights:
-    """What one model needs: a file, or a folder of them."""
+    """The weights of one model: a file, or a folder of files."""
 
     name: str
     files: tuple[WeightFile, ...]
@@ -45,7 +45,7 @@ class Weights:
 
     @property
     def size_bytes(self) -> int:
-        """Of all files."""
+        """The size of all files."""
         return sum(file.size_bytes for file in self.files)
 
     @property
@@ -74,13 +74,13 @@ def published() -> Mapping[str, Weights]:
 
 
 def weights_folder(given: str = "") -> Path:
-    """Return the folder: the one given, else $OLIVINE_WEIGHTS, else in the user's cache."""
-    place = given or os.environ.get(ENVIRONMENT, "")
-    return Path(place).absolute() if place else Path.home() / ".cache" / "olivine" / "weights"
+    """Return the folder of weights: `given`, else $OLIVINE_WEIGHTS, else in the user's cache."""
+    folder = given or os.environ.get(ENVIRONMENT, "")
+    return Path(folder).absolute() if folder else Path.home() / ".cache" / "olivine" / "weights"
 
 
 def find(name: str) -> Weights:
-    """Return published weights by name; raise UserError with the nearest."""
+    """Return published weights by name; raise UserError that suggests the nearest name."""
     if name not in published():
         raise UserError(
             f"No weights {name!r}.{nearest(name, published())} There are "
@@ -90,10 +90,10 @@ def find(name: str) -> Weights:
 
 
 def locate(name: str) -> Path:
-    """Return where weights lie: published ones by name, a lab's own by the path of their file.
+    """Return the path of weights: of published ones by name, of other ones by their own path.
 
-    Raises UserError for a name that is neither, and for a file that is missing or of another
-    size, with the command that mends it.
+    Raises UserError for a name that is neither, and for a file that is missing or of another size,
+    with the command that fetches it.
     """
     if name not in published():
         path = Path(name).expanduser().absolute()
@@ -112,9 +112,9 @@ def locate(name: str) -> Path:
 
 
 def weights_identity(name: str) -> str:
-    """Return the SHA-256 that tells weights apart; of published ones without reading them.
+    """Return the SHA-256 that identifies weights; published ones are not read for it.
 
-    Raises UserError where a lab's own file is not there.
+    Raises UserError if a file with a path of its own is not there.
     """
     if name in published():
         return published()[name].sha256
@@ -125,9 +125,9 @@ def weights_identity(name: str) -> str:
 
 
 def verify(name: str) -> Path:
-    """Return where weights lie, having read and hashed every file of published ones.
+    """Return the path of weights after every file of published ones is read and hashed.
 
-    Raises UserError for a file that is missing or is another.
+    Raises UserError for a file that is missing or has another hash.
     """
     path = locate(name)
     for problem in problems(published()[name], weights_folder()) if name in published() else ():
@@ -136,7 +136,7 @@ def verify(name: str) -> Path:
 
 
 def problems(weights: Weights, folder: Path, *, read: bool = True) -> Iterator[str]:
-    """Yield what is wrong with a copy; `read=False` looks at names and sizes alone."""
+    """Yield the faults of a copy; `read=False` checks names and sizes alone."""
     for file in weights.files:
         path = folder / file.name
         problem = _glance(file, folder)
@@ -147,10 +147,10 @@ def problems(weights: Weights, folder: Path, *, read: bool = True) -> Iterator[s
 
 
 def fetch(weights: Weights, folder: Path, report: Report | None = None) -> None:
-    """Download what is missing or wrong, going on where an earlier try stopped.
+    """Download the files that are missing or wrong, and continue where an earlier try stopped.
 
-    A file gets its name only when its hash is right. Raises UserError where the network or the
-    disk refuses, or the server's file is another.
+    A file gets its name only when its hash is right. Raises UserError for an error of the network
+    or the disk, and if the server's file is another.
     """
     for file in weights.files:
         path = folder / file.name
@@ -177,9 +177,9 @@ def fetch(weights: Weights, folder: Path, report: Report | None = None) -> None:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Return the tensors of a .pth file; code in it is never run.
+    """Return the tensors of a .pth file; code in the file is never run.
 
-    Raises UserError for a file that is not one, or that holds more than tensors.
+    Raises UserError for another kind of file, and for one that holds more than tensors.
     """
     import torch
 
@@ -196,10 +196,11 @@ def read_state(path: Path) -> dict[str, Any]:
     return state
 
 
-def load_state(module: Any, state: Mapping[str, Any], path: Path, architecture: str) -> None:
-    """Put weights into a module, all of them or none.
+def load_into(module: Any, state: Mapping[str, Any], path: Path, architecture: str) -> None:
+    """Load weights into a module, all of them or none.
 
-    Raises UserError if names or shapes are another architecture's.
+    `architecture` names the expected network. Raises UserError if names or shapes are those of
+    another one.
     """
     own = module.state_dict()
     missing = sorted(own.keys() - state.keys())
@@ -229,7 +230,7 @@ def _download(file: WeightFile, partial: Path, report: Report | None) -> None:
         have = 0
     request = urllib.request.Request(file.url, headers={"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(request, timeout=30) as answer:
-        going_on = have and answer.status == 206  # a server may ignore the range and send all
+        going_on = have and answer.status == 206  # a server may ignore the range
         with partial.open("ab" if going_on else "wb") as stream:
             num_bytes = have if going_on else 0
             while chunk := answer.read(_CHUNK_BYTES):
@@ -242,7 +243,7 @@ def _download(file: WeightFile, partial: Path, report: Report | None) -> None:
 
 
 def _glance(file: WeightFile, folder: Path) -> str:
-    """Return what is wrong with a file without reading it."""
+    """Return the fault of a file by its name and size alone, or an empty text."""
     path = folder / file.name
     if not path.is_file():
         return f"{path} is missing"
@@ -268,7 +269,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=256)
 def _hash_of(path: str, _size: int, _time: int) -> str:
-    """Return a file's SHA-256, read once while its size and time stay."""
+    """Return a file's SHA-256; it is read once while its size and time stay."""
     digest = hashlib.sha256()
     with Path(path).open("rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):

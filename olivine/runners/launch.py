@@ -16,7 +16,7 @@ from olivine.training.config import EvaluateConfig, PretrainConfig
 if TYPE_CHECKING:
     from olivine.experiments.question import Question
     from olivine.labels.job import LabelResult
-    from olivine.runners.on_ray.sweep import SweepOutcome
+    from olivine.runners.on_ray.sweep import SweepResult
     from olivine.training.evaluate import EvaluateResult
     from olivine.training.pretrain import PretrainResult
 
@@ -79,7 +79,7 @@ def launch_sweep(
     limits: Limits = NO_LIMITS,
     force: bool = False,
     say: Callable[[str], None] = print,
-) -> "SweepOutcome":
+) -> "SweepResult":
     """Run the trials of a question that are not finished; `force` runs the finished ones too."""
     from olivine.runners.on_ray.evaluate import trial
     from olivine.runners.on_ray.sweep import run_sweep

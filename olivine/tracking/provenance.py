@@ -1,6 +1,6 @@
-"""What made a run: code, packages and hardware. No host name, no user name.
+"""The provenance of a run: code, packages and hardware, without host name and user name.
 
-Tags say it in short; the two texts hold all of it: what the code changed since its commit, and
+Tags hold a summary. Two texts hold the details: the changes of the code since its commit, and
 every package.
 """
 
@@ -20,24 +20,24 @@ PACKAGES = ("olivine", "torch", "ray", "mlflow", "numpy", "optuna", "pydantic", 
 DIFF, LIST = "code.diff", "packages.txt"  # names of the texts
 MAX_DIFF_CHARACTERS = 1_000_000
 THIS_FILE = Path(__file__)
-CODE = ("olivine", "ray_jobs", "sweeps", "pyproject.toml")  # also where a file is not tracked yet
+CODE = ("olivine", "ray_jobs", "sweeps", "pyproject.toml")  # untracked files included
 
 
 def provenance() -> dict[str, str]:
-    """Return tags: git commit and changes, versions, processors, memory and GPU."""
+    """Return tags of the git commit and its changes, of versions, processors, memory and GPU."""
     hashes = {f"sha256.{name}": text_hash(text) for name, text in provenance_texts().items()}
     return {**_git(), **_versions(), **_machine(), **_gpu(), **hashes}
 
 
 def provenance_texts() -> Mapping[str, str]:
-    """Return name -> text of `code.diff`, if the code has changes, and of `packages.txt`."""
+    """Return the texts `packages.txt` and, if the code has changes, `code.diff`, by name."""
     diff = _diff()
     return {**({DIFF: diff} if diff else {}), LIST: _package_list()}
 
 
 @functools.lru_cache(maxsize=1)
 def _git() -> dict[str, str]:
-    """Return the commit of the checkout that holds this file; nothing for an installed wheel."""
+    """Return tags of the commit of this file's checkout; an installed wheel has none."""
     commit = _ask_git("rev-parse", "HEAD") if _is_checkout() else None
     if commit is None:
         return {}
@@ -52,17 +52,15 @@ def _is_checkout() -> bool:
 
 @functools.lru_cache(maxsize=1)
 def _diff() -> str:
-    """Return what the code changed since its commit, files that git does not know included."""
+    """Return the changes of the code since its commit, untracked files included."""
     index = _ask_git("rev-parse", "--path-format=absolute", "--git-path", "index")
     if not _is_checkout() or index is None:
         return ""
     with tempfile.TemporaryDirectory() as folder:
-        # In a copy of the index new files are announced; git's own is not touched.
+        # New files are added to a copy of the index; git's own is not changed.
         copy = shutil.copyfile(index.strip(), Path(folder, "index"))
-        announced = _ask_git("add", "--intent-to-add", "--", *CODE, index=copy)
-        diff = _ask_git(
-            "diff", "HEAD", "--no-ext-diff", index=copy if announced is not None else None
-        )
+        added = _ask_git("add", "--intent-to-add", "--", *CODE, index=copy)
+        diff = _ask_git("diff", "HEAD", "--no-ext-diff", index=copy if added is not None else None)
     if diff is None:
         return ""
     if len(diff) > MAX_DIFF_CHARACTERS:
@@ -94,7 +92,7 @@ def _versions() -> dict[str, str]:
     for package in PACKAGES:
         try:
             versions[f"version.{package}"] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:  # a checkout, or not asked for
+        except importlib.metadata.PackageNotFoundError:  # a checkout, or not installed
             continue
     return versions
 
@@ -105,7 +103,7 @@ def _package_list() -> str:
     found = {
         f"{distribution.metadata['Name']}=={distribution.version}"
         for distribution in importlib.metadata.distributions()
-        if distribution.metadata["Name"]  # not the remains of a broken installation
+        if distribution.metadata["Name"]  # the remains of a broken installation have none
     }
     return "\n".join(sorted(found, key=str.lower)) + "\n"
 
@@ -127,7 +125,7 @@ def _cpu_model() -> str:
 
 
 def _gpu() -> dict[str, str]:
-    torch = sys.modules.get("torch")  # a run that never used torch need not load it for a tag
+    torch = sys.modules.get("torch")  # torch is not loaded just for a tag
     if torch is None or not torch.cuda.is_available():
         return {}
     memory_gb = torch.cuda.get_device_properties(0).total_memory / 1e9

@@ -1,9 +1,10 @@
-"""What a run has to say, kept on the local disk until its store has taken it.
+"""The metric spool: entries of a run on the local disk until the run store has received them.
 
-One file per opening of a run: how much of it was taken, whose it is, then one JSON line per entry.
-A line is in the file when `append` returns, so a killed process loses none; `sync` makes it outlive
-the machine. A file is locked by the process that writes or delivers it: a lock ends with its
-process, however that ends, and what is found unlocked was left behind.
+There is one file per opening of a run. Its first line is the position up to which entries were
+received, its second a header about the run; each further line is one entry in JSON. An entry is in
+the file when `append` returns, so a killed process loses none; after `sync` it also survives a
+crash of the machine. The process that writes or sends a file holds a lock on it. The lock ends with
+its process, so a file without a lock was left behind by a process that ended.
 """
 
 import contextlib
@@ -22,24 +23,24 @@ from typing import Any
 
 from olivine.core.errors import UserError
 
-Entry = dict[str, Any]  # its "kind", and what that kind needs
+Entry = dict[str, Any]  # "kind", and the values of that kind
 
 SUFFIX, REFUSED = ".outbox", ".refused"
-NUM_DIGITS = 20  # of the first line, which says where the entries begin that nobody took yet
-READ_BYTES = 1 << 16  # that one look at the file reads, unless an entry is larger
-COMPACT_BYTES = 4 << 20  # a file that was taken whole and is larger starts anew
+NUM_DIGITS = 20  # of the first line: the position of the first entry that was not received yet
+READ_BYTES = 1 << 16  # read at once, unless an entry is larger
+COMPACT_BYTES = 4 << 20  # a larger file whose entries were all received is emptied
 
 
 @dataclass(frozen=True)
 class Pending:
-    """An entry that the store has not taken yet."""
+    """An entry that the store has not received yet."""
 
     entry: Entry
-    end: int  # of its line in the file
+    end: int  # position behind its line in the file
 
 
-class Outbox:
-    """The file of one opening of a run. Threads of one process may share it."""
+class MetricSpool:
+    """The spool file of one opening of a run. Threads of one process may share it."""
 
     def __init__(self, path: Path, descriptor: int):
         self.path = path
@@ -49,16 +50,17 @@ class Outbox:
         self.header: dict[str, Any] = json.loads(head[1])
         self._start = len(head[0]) + len(head[1]) + 2
         size = os.fstat(descriptor).st_size
-        torn = size - _whole_lines(descriptor, size)  # a machine that lost its power wrote half
+        torn = size - _whole_lines(descriptor, size)  # half a line, from a loss of power
         self._size = size - torn
         self._taken = min(int(head[0]), self._size)
         _OPEN.add(self)
 
     @classmethod
-    def create(cls, folder: Path, run_id: str, header: Mapping[str, Any]) -> "Outbox":
-        """Return a new, locked file; raise UserError if the folder cannot be written.
+    def create(cls, folder: Path, run_id: str, header: Mapping[str, Any]) -> "MetricSpool":
+        """Return a new, locked file in a folder, which is made if it is not there.
 
-        The header is whatever the one who delivers it must know.
+        `header` holds what a sender has to know of the run. Raises UserError if the folder cannot
+        be written.
         """
         name = f"{time.time_ns():0{NUM_DIGITS}d}-{run_id}"
         hidden = folder / f"{name}.new"
@@ -73,14 +75,17 @@ class Outbox:
             hidden.rename(folder / f"{name}{SUFFIX}")
         except OSError as error:
             raise UserError(
-                f"Cannot write {hidden}: {error.strerror}. What a run has to say is kept there "
-                "until its store has taken it; set runtime.cache_dir to a local folder."
+                f"Cannot write {hidden}: {error.strerror}. Metrics are kept there until the run "
+                "store has received them; set runtime.cache_dir to a local folder."
             ) from None
         return cls(folder / f"{name}{SUFFIX}", descriptor)
 
     @classmethod
-    def adopt(cls, path: Path) -> "Outbox | None":
-        """Return a file that a process left behind; None if it lives, or if another took it."""
+    def adopt(cls, path: Path) -> "MetricSpool | None":
+        """Return the spool that an ended process left behind, locked by this process.
+
+        Returns None if its process lives, if another process has adopted it, or if it is gone.
+        """
         try:
             descriptor = os.open(path, os.O_RDWR)
         except FileNotFoundError:
@@ -90,23 +95,23 @@ class Outbox:
         except BlockingIOError:
             os.close(descriptor)
             return None
-        if os.fstat(descriptor).st_nlink == 0:  # delivered and removed since we looked
+        if os.fstat(descriptor).st_nlink == 0:  # another process sent and removed it
             os.close(descriptor)
             return None
         return cls(path, descriptor)
 
     @property
     def num_waiting_bytes(self) -> int:
-        """How much the store has not taken yet."""
+        """The number of bytes that the store has not received yet."""
         return self._size - self._taken
 
     @property
     def end(self) -> int:
-        """Where the file ends now: entries up to here are older than those to come."""
+        """The position of the file's end, behind all present entries."""
         return self._size
 
     def append(self, entry: Entry) -> None:
-        """Write an entry; it survives the process. Raises UserError for a full disk."""
+        """Write an entry, which then survives the process; raise UserError for a full disk."""
         line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
         with self._lock:
             assert self._descriptor >= 0, "a run that has ended, or its copy in a forked process"
@@ -121,11 +126,11 @@ class Outbox:
             self._size += len(line)
 
     def sync(self) -> None:
-        """Return once everything so far would survive a loss of power."""
+        """Return when all entries so far would survive a loss of power."""
         os.fsync(self._descriptor)
 
     def pending(self) -> list[Pending]:
-        """Return the oldest entries that the store has not taken, or some if there are many."""
+        """Return the oldest entries that the store has not received; of many, the first ones."""
         with self._lock:
             first, waiting = self._taken, self._size - self._taken
         num_bytes, data = READ_BYTES, b""
@@ -143,7 +148,7 @@ class Outbox:
         return found
 
     def taken(self, end: int) -> None:
-        """Remember that the store has all entries up to there."""
+        """Record that the store has received all entries up to the position `end`."""
         with self._lock:
             if end == self._size and end > COMPACT_BYTES:
                 os.ftruncate(self._descriptor, self._start)
@@ -152,37 +157,37 @@ class Outbox:
             self._taken = end
 
     def keep_file(self, path: Path) -> str:
-        """Copy a file to be delivered; return the name by which `file` finds it."""
+        """Copy a file that is to be sent; return the name by which `file` finds the copy."""
         return self._keep(path.name, lambda target: shutil.copyfile(path, target))
 
     def keep_text(self, name: str, text: str) -> str:
-        """Write a text to be delivered as a file of that name."""
+        """Write a text that is to be sent as a file; return its name for `file`."""
         return self._keep(name, lambda target: target.write_text(text))
 
     def file(self, name: str) -> Path:
-        """Return where a kept file lies."""
+        """Return the path of a file that `keep_file` or `keep_text` made."""
         return self._folder / name
 
     def drop_file(self, name: str) -> None:
-        """Remove a kept file that was delivered."""
+        """Remove a file that was sent."""
         shutil.rmtree(self.file(name).parent, ignore_errors=True)
 
     def put_aside(self, entry: Entry, reason: str) -> Path:
-        """Write an entry that nobody will take to a file beside this one; return the file."""
+        """Write an entry that the store refuses to a file beside the spool; return that file."""
         path = self.path.with_suffix(REFUSED)
         with path.open("a") as stream:
             stream.write(json.dumps({**entry, "reason": reason}) + "\n")
         return path
 
     def close(self) -> None:
-        """Leave the file for whoever delivers the rest."""
+        """Release the file, so that another process may send the rest."""
         with self._lock:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
             self._descriptor = -1
 
     def remove(self) -> None:
-        """Remove the file, and the kept ones unless some of them were put aside."""
+        """Remove the spool and its files, except the files of entries that were refused."""
         self.path.unlink(missing_ok=True)
         if not self.path.with_suffix(REFUSED).exists():
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -204,12 +209,12 @@ class Outbox:
 
 
 def left_behind(folder: Path, run_id: str = "*") -> list[Path]:
-    """Return the files in a folder, oldest first: of all runs or of one; some may be in use."""
+    """Return a folder's spool files, oldest first, of all runs or of one; some may be in use."""
     return sorted(folder.glob(f"*-{run_id}{SUFFIX}"))
 
 
 def _whole_lines(descriptor: int, size: int) -> int:
-    """Return how many bytes end with a line's end."""
+    """Return the position behind the last complete line."""
     end = size
     while end > 0:
         begin = max(0, end - READ_BYTES)
@@ -220,15 +225,15 @@ def _whole_lines(descriptor: int, size: int) -> int:
     return 0
 
 
-_OPEN: "weakref.WeakSet[Outbox]" = weakref.WeakSet()
+_OPEN: "weakref.WeakSet[MetricSpool]" = weakref.WeakSet()
 
 
 def _leave_to_parent() -> None:
-    """Give up the copies that a forked process has: they would keep the locks after its parent."""
-    for outbox in list(_OPEN):
-        if outbox._descriptor >= 0:
-            os.close(outbox._descriptor)
-            outbox._descriptor = -1
+    """Close a forked process's copies, which would hold the locks longer than its parent does."""
+    for spool in list(_OPEN):
+        if spool._descriptor >= 0:
+            os.close(spool._descriptor)
+            spool._descriptor = -1
 
 
 os.register_at_fork(after_in_child=_leave_to_parent)

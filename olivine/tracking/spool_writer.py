@@ -1,77 +1,72 @@
-"""Hands what outboxes hold to the store of runs, from a thread beside the work.
+"""Sends the entries of spools to the run store, from a thread beside the work.
 
-The work only ever writes to a file. The thread takes a few entries at a time, oldest first, and
-tries again while the store is slow or away. What a killed process left behind is taken up by the
-next one on the same machine. An entry may reach the store twice, when a process dies before it
-has noted the answer; senders make that harmless.
+The work itself only appends to a file. The thread sends a few entries at a time, oldest first, and
+tries again while the store is slow or unreachable. Entries that a killed process left behind are
+sent by the next process on the same machine. An entry may reach the store twice, when a process
+dies before it has recorded the answer; senders make that harmless.
 """
 
 import functools
 import gc
-import sys
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from olivine.tracking.spool import REFUSED, Entry, Outbox, Pending, left_behind
+from olivine.tracking.spool import REFUSED, Entry, MetricSpool, Pending, left_behind
 from olivine.tracking.store_uri import one_line
 
-PERIOD_S = 1.0  # between deliveries while a run goes on
-LOOK_AROUND_S = 10.0  # between looks for what other runs on this machine left behind
+PERIOD_S = 1.0  # between requests while a run goes on
+LOOK_AROUND_S = 10.0  # between searches for spools that other runs left on this machine
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.25, 5.0
-# While the thread computes, the work waits for the interpreter: requests beside it are small, and
-# the thread rests after each so long that it has this share of the time.
+# While this thread computes, the work waits for the interpreter. So requests are small while the
+# work goes on, and the thread sleeps after each, to use this share of the time.
 CPU_SHARE = 0.05
-VALUES_BESIDE, VALUES_AFTER = 100, 800  # of metrics in a request: beside the work, and after it
-MAX_TEXTS = 100  # of parameters or tags in a request: MLflow takes no more
-NUM_TRIES = 3  # of an upload after the work, as long as the store answers
+VALUES_BESIDE, VALUES_AFTER = 100, 800  # metrics in a request during the work, and after it
+MAX_TEXTS = 100  # parameters or tags in a request, which is MLflow's limit
+NUM_TRIES = 3  # of an upload after the work, while the store answers
 
 TOGETHER = ("metrics", "params", "tags")  # kinds of entries that share a request
-UPLOADS = ("file", "model", "dataset")  # kinds that fail alone and must not stop the others
+UPLOADS = ("file", "model", "dataset")  # kinds whose failure must not stop other entries
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
+warn = logging.getLogger("olivine").warning
 
 
 class GoneError(Exception):
-    """The store has no such run any more; takes one argument, a sentence."""
+    """The store no longer has the run; its one argument is a sentence."""
 
 
 @runtime_checkable
 class Sender(Protocol):
-    """Brings the entries of one outbox to a store; each may come twice and must count once."""
+    """Sends the entries of one spool to a store; an entry sent twice must count once."""
 
     def answers(self) -> bool:
-        """Say whether the store can be asked now."""
+        """Return whether the store can be reached now."""
         ...
 
     def send(self, entries: Sequence[Entry]) -> None:
-        """Deliver entries that share a request, or one of another kind; raise if that failed."""
+        """Send entries that share a request, or one entry of another kind; raise on failure."""
         ...
 
     def refuses(self, error: Exception) -> bool:
-        """Say whether the store will never take it; raise GoneError if it lacks the run."""
+        """Return whether an error is final; raise GoneError if the store has no such run."""
         ...
 
 
-SenderOf = Callable[[Outbox, bool], Sender]  # for an outbox; whether it was left behind
+SenderOf = Callable[[MetricSpool, bool], Sender]  # of a spool, and whether it was left behind
 
 
-def tell(text: str) -> None:
-    """Write a sentence for people to standard error."""
-    sys.stderr.write(f"olivine: {text}\n")
-    sys.stderr.flush()
+class SpoolWriter:
+    """Sends a run's open spool, after the spools that earlier openings of the run left behind."""
 
-
-class Delivery:
-    """Delivers an open outbox, after what earlier openings of the same run left behind."""
-
-    def __init__(self, outbox: Outbox, sender_of: SenderOf, say: Say = tell):
-        self._outbox, self._sender_of, self._say = outbox, sender_of, say
-        earlier = _adopted(outbox.path.parent, outbox.header["run_id"], sender_of, say)
-        self._own = [*earlier, _Courier(outbox, sender_of(outbox, False), say)]
-        self._others: list[_Courier] = []
+    def __init__(self, spool: MetricSpool, sender_of: SenderOf, log: Log = warn):
+        self._spool, self._sender_of, self._log = spool, sender_of, log
+        earlier = _adopted(spool.path.parent, spool.header["run_id"], sender_of, log)
+        self._own = [*earlier, _SpoolReader(spool, sender_of(spool, False), log)]
+        self._others: list[_SpoolReader] = []
         self._looked_around_s = time.monotonic()
         self._problem = ""
         self._closing, self._ended = threading.Event(), threading.Event()
@@ -80,29 +75,30 @@ class Delivery:
         threading.Thread(target=self._work, name="olivine delivery", daemon=True).start()
 
     def close(self, patience_s: float) -> str:
-        """Wait until all is delivered; return "", or why it is not.
+        """Wait until everything is sent; return "", or the reason why it is not.
 
-        The thread goes on trying as long as its process lives; the rest stays on disk.
+        After `patience_s` seconds the thread goes on trying as long as its process lives, and the
+        rest stays on disk.
         """
         self._closing.set()
         if not self._ended.wait(patience_s):
             self._is_awaited = False
             return self._problem or "it is slow"
-        self._outbox.close()
+        self._spool.close()
         return self._problem
 
     def _work(self) -> None:
         failures = 0
         while True:
             started_s = time.thread_time()
-            at_end = self._closing.is_set()  # asked first: nothing comes after it
+            at_end = self._closing.is_set()  # read first: no entry is added after it is set
             try:
-                is_done = self._deliver_some(at_end)
+                is_done = self._send_some(at_end)
                 failures, self._problem = 0, ""
             except (GoneError, _StuckError) as error:
                 self._problem = str(error)
                 break
-            except Exception as error:  # whatever lies below raises: the store is away
+            except Exception as error:  # of any library: the store cannot be reached
                 self._problem = one_line(error)
                 failures += 1
                 self._wait_for_store(failures)
@@ -111,34 +107,34 @@ class Delivery:
                 break
             spent_s = time.thread_time() - started_s
             self._closing.wait(PERIOD_S if is_done else spent_s * (1 / CPU_SHARE - 1))
-        for courier in [*self._own[:-1], *self._others]:
-            courier.leave()
+        for reader in [*self._own[:-1], *self._others]:
+            reader.leave()
         if not self._problem:
-            self._outbox.remove()
+            self._spool.remove()
         self._ended.set()
 
-    def _deliver_some(self, at_end: bool) -> bool:
-        """Make one request; say whether there was nothing left to deliver."""
-        while len(self._own) > 1:  # of this run, in the order in which it was said
-            if self._own[0].deliver_some(at_end):
+    def _send_some(self, at_end: bool) -> bool:
+        """Make one request; return whether nothing was left to send."""
+        while len(self._own) > 1:  # of this run, in the order in which it was logged
+            if self._own[0].send_some(at_end):
                 return False
             self._own.pop(0).leave()
-        if self._own[0].deliver_some(at_end):
+        if self._own[0].send_some(at_end):
             return False
-        return at_end or not self._deliver_for_others()
+        return at_end or not self._send_for_others()
 
-    def _deliver_for_others(self) -> bool:
-        """Make one request of what other runs left behind; say whether there was any."""
+    def _send_for_others(self) -> bool:
+        """Make one request with entries that other runs left; return whether there were any."""
         if not self._others and time.monotonic() - self._looked_around_s > LOOK_AROUND_S:
             self._looked_around_s = time.monotonic()
-            folder = self._outbox.path.parent
-            self._others = list(_adopted(folder, "*", self._sender_of, self._say))
+            folder = self._spool.path.parent
+            self._others = list(_adopted(folder, "*", self._sender_of, self._log))
         while self._others:
             try:
-                if self._others[0].deliver_some(at_end=False):
+                if self._others[0].send_some(at_end=False):
                     return True
             except GoneError as error:
-                self._say(str(error))
+                self._log(str(error))
             self._others.pop(0).leave()
         return False
 
@@ -149,47 +145,48 @@ class Delivery:
             time.sleep(FIRST_RETRY_S if self._is_awaited else LONGEST_RETRY_S)
 
 
-def deliver_left_behind(
-    folder: Path, sender_of: SenderOf, patience_s: float, say: Say = tell
-) -> None:
-    """Deliver what dead processes on this machine left behind; what cannot be stays on disk."""
-    until_s, num_delivered, problem = time.monotonic() + patience_s, 0, ""
-    for courier in _adopted(folder, "*", sender_of, say):
-        was_done = courier.is_done
+def send_left_behind(folder: Path, sender_of: SenderOf, patience_s: float, log: Log = warn) -> None:
+    """Send the spools that ended processes left in a folder; what cannot be sent stays on disk.
+
+    It tries for `patience_s` seconds and passes a sentence about the result to `log`.
+    """
+    until_s, num_sent, problem = time.monotonic() + patience_s, 0, ""
+    for reader in _adopted(folder, "*", sender_of, log):
+        was_done = reader.is_done
         try:
-            while not problem and time.monotonic() < until_s and courier.deliver_some(True):
+            while not problem and time.monotonic() < until_s and reader.send_some(True):
                 pass
-            num_delivered += courier.is_done and not was_done
+            num_sent += reader.is_done and not was_done
         except GoneError as error:
-            say(str(error))
-        except Exception as error:  # the store is away
+            log(str(error))
+        except Exception as error:  # the store cannot be reached
             problem = one_line(error)
-        courier.leave()
-    if num_delivered:
-        say(f"Delivered what {num_delivered} earlier starts of runs had left in {folder}.")
+        reader.leave()
+    if num_sent:
+        log(f"Sent the metrics of {num_sent} earlier starts of runs, which were in {folder}.")
     if problem:
-        say(f"What earlier runs left in {folder} cannot be delivered yet: {problem}.")
+        log(f"Metrics of earlier runs stay in {folder}: they cannot be sent yet ({problem}).")
 
 
 class _StuckError(Exception):
-    """Nothing is left but uploads that failed; takes one argument, a sentence."""
+    """Only uploads that failed are left; its one argument is a sentence."""
 
 
-class _Courier:
-    """Takes entries from one outbox to its sender."""
+class _SpoolReader:
+    """Reads entries from one spool and passes them to its sender."""
 
-    def __init__(self, outbox: Outbox, sender: Sender, say: Say, end: int | None = None):
-        self.outbox, self._sender, self._say = outbox, sender, say
-        self._end = end  # of an outbox that was left behind: what comes later was put off
+    def __init__(self, spool: MetricSpool, sender: Sender, log: Log, end: int | None = None):
+        self.spool, self._sender, self._log = spool, sender, log
+        self._end = end  # of a spool that was left behind: later entries are second tries
 
     @property
     def is_done(self) -> bool:
-        """Whether the store has everything."""
-        return self.outbox.num_waiting_bytes == 0
+        """Whether the store has received every entry."""
+        return self.spool.num_waiting_bytes == 0
 
-    def deliver_some(self, at_end: bool) -> bool:
-        """Make one request of the oldest entries; say whether there were any."""
-        pending = self.outbox.pending()
+    def send_some(self, at_end: bool) -> bool:
+        """Make one request with the oldest entries; return whether there were any."""
+        pending = self.spool.pending()
         if self._end is not None:
             pending = [one for one in pending if one.end <= self._end]
         if not pending:
@@ -213,16 +210,16 @@ class _Courier:
             if entries[0]["kind"] not in UPLOADS or not self._sender.answers():
                 raise
             tries = entries[0].get("tries", 0) + 1
-            self.outbox.append({**entries[0], "tries": tries, "why": one_line(error)})
+            self.spool.append({**entries[0], "tries": tries, "why": one_line(error)})
             time.sleep(min(FIRST_RETRY_S * 2**tries, LONGEST_RETRY_S))
-        self.outbox.taken(batch[-1].end)
+        self.spool.taken(batch[-1].end)
         return True
 
     def leave(self) -> None:
-        """Remove the file if the store has everything; else leave it to the next start."""
+        """Remove the spool if it was received whole; otherwise leave it to the next start."""
         if self.is_done:
-            self.outbox.remove()
-        self.outbox.close()
+            self.spool.remove()
+        self.spool.close()
 
     def _send(self, entries: list[Entry]) -> None:
         try:
@@ -234,34 +231,34 @@ class _Courier:
             for half in halves:
                 self._send(half)
             if not halves:
-                path = self.outbox.put_aside(entries[0], one_line(error))
-                self._say(f"The run store refused an entry ({one_line(error)}); it is in {path}.")
+                path = self.spool.put_aside(entries[0], one_line(error))
+                self._log(f"The run store refused an entry ({one_line(error)}); it is in {path}.")
 
     def _keep_all(self) -> None:
-        self.outbox.path.rename(self.outbox.path.with_suffix(REFUSED))
+        self.spool.path.rename(self.spool.path.with_suffix(REFUSED))
 
 
 @functools.cache
 def _spare_what_stays() -> None:
-    """Have garbage collection look past what was imported, once in a process.
+    """Exclude what was imported so far from garbage collection, once in a process.
 
-    A full collection looks at every object of every imported module, 70 ms of them, and the work
-    waits; the thread's requests make enough short-lived objects to bring several about.
+    A full collection visits every object of every imported module, which takes 70 ms in which the
+    work waits; the thread's requests make enough short-lived objects to cause several.
     """
     gc.collect()
     gc.freeze()
 
 
-def _adopted(folder: Path, run_id: str, sender_of: SenderOf, say: Say) -> Iterator[_Courier]:
-    """Yield a courier for everything that dead processes left behind, oldest first."""
+def _adopted(folder: Path, run_id: str, sender_of: SenderOf, log: Log) -> Iterator[_SpoolReader]:
+    """Yield a reader of every spool that ended processes left behind, oldest first."""
     for path in left_behind(folder, run_id):
-        outbox = Outbox.adopt(path)
-        if outbox is not None:
-            yield _Courier(outbox, sender_of(outbox, True), say, outbox.end)
+        spool = MetricSpool.adopt(path)
+        if spool is not None:
+            yield _SpoolReader(spool, sender_of(spool, True), log, spool.end)
 
 
 def _batch(pending: Sequence[Pending], num_values: int) -> list[Pending]:
-    """Return the first entries, as many as go together in one request."""
+    """Return the first entries that fit into one request together."""
     if pending[0].entry["kind"] not in TOGETHER:
         return [pending[0]]
     counts, batch = dict.fromkeys(TOGETHER, 0), list[Pending]()
@@ -278,7 +275,7 @@ def _batch(pending: Sequence[Pending], num_values: int) -> list[Pending]:
 
 
 def _halves(entries: list[Entry]) -> Iterator[list[Entry]]:
-    """Yield two halves, to find the value that is refused; nothing if there is only one."""
+    """Yield two halves, to find the value that is refused; yield nothing for a single value."""
     if len(entries) > 1:
         yield entries[: len(entries) // 2]
         yield entries[len(entries) // 2 :]

@@ -1,8 +1,8 @@
-"""Reads runs straight from the tables of MLflow's database, only the values that are asked for.
+"""Reads runs directly from the tables of MLflow's database, and only the values that are wanted.
 
-MLflow's own search builds an object for every value of every run: minutes for ten thousand runs.
-Four plain queries take seconds, and MLflow need not even be imported. It gives what the client
-gives; where the tables are not as expected, `SqlReader` says so and the client is asked.
+MLflow's own search builds an object for every value of every run, which takes minutes for ten
+thousand runs. Four plain queries take seconds, without importing MLflow, and return the same. Where
+the tables are not as expected, `SqlReader` raises UnreadableError and MLflow's client is used.
 """
 
 import contextlib
@@ -37,14 +37,14 @@ POINTS = sa.table(
     "metrics", *map(sa.column, ("run_uuid", "key", "value", "is_nan", "step", "timestamp"))
 )
 
-LARGEST = 1.7976931348623157e308  # what MLflow's databases hold for an infinite value
-MANY_NAMES = 500  # of a list within one query; what exceeds it is chosen after reading
+LARGEST = 1.7976931348623157e308  # stands for an infinite value in MLflow's databases
+MANY_NAMES = 500  # in a list of one query; a longer list is applied after reading
 SQLITE_TIMEOUT_S = 20
 
 
 @dataclass(frozen=True)
 class Query:
-    """Which runs are asked for, and which of their values."""
+    """Which runs are read, and which of their values."""
 
     tags: Mapping[str, str] = field(default_factory=dict)
     status: str = ""
@@ -54,19 +54,19 @@ class Query:
 
 @runtime_checkable
 class Reader(Protocol):
-    """Reads the runs of a store."""
+    """Reads the runs of a run store."""
 
     def records(self, query: Query) -> list[RunRecord]:
-        """Return the runs that a query asks for, newest first."""
+        """Return the runs that fit a query, newest first."""
         ...
 
     def histories(self, run_ids: Collection[str], metric: str) -> dict[str, dict[int, float]]:
-        """Return run id -> step -> value of a metric, for the runs that have it."""
+        """Return a metric's values by run id and step, of the runs that have it."""
         ...
 
 
 class UnreadableError(Exception):
-    """The database is not there or its tables are not as expected: ask MLflow's client."""
+    """The database is not there, or its tables are not as expected."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class SqlReader:
     uri: str
 
     def records(self, query: Query) -> list[RunRecord]:
-        """Return the runs that a query asks for, newest first."""
+        """Return the runs that fit a query, newest first."""
         columns, chosen = query.columns, _chosen(query)
         tags = None if columns.tags is None else {*columns.tags, STAGE, FINGERPRINT}
         with _reading(self.uri) as connection:
@@ -109,7 +109,7 @@ class SqlReader:
         return [one for one in records if wanted is None or one.key.fingerprint in wanted]
 
     def histories(self, run_ids: Collection[str], metric: str) -> dict[str, dict[int, float]]:
-        """Return run id -> step -> value of a metric, for the runs that have it."""
+        """Return a metric's values by run id and step, of the runs that have it."""
         points: dict[str, list[tuple[int, int, float]]] = {}
         with _reading(self.uri) as connection:
             for some in _some(run_ids):
@@ -125,7 +125,7 @@ class SqlReader:
         return {run_id: last_by_step(points[run_id]) for run_id in run_ids if run_id in points}
 
     def has_tables(self) -> bool:
-        """Say whether MLflow has made its tables there."""
+        """Return whether the database has MLflow's tables."""
         try:
             with _reading(self.uri) as connection:
                 connection.execute(sa.select(RUNS.c.run_uuid).limit(1))
@@ -141,7 +141,11 @@ def record_of(
     values: tuple[Mapping[str, str], Mapping[str, float], Mapping[str, str]],
     columns: Columns,
 ) -> RunRecord:
-    """Return a record of a run's name, status and experiment, its times and its values."""
+    """Return the record of a run.
+
+    `info` is its name, status and experiment, `times_ms` its start and end, `values` its settings,
+    metrics and tags, of which `columns` are kept.
+    """
     settings, metrics, tags = values
     return RunRecord(
         run_id=run_id,
@@ -158,12 +162,12 @@ def record_of(
 
 
 def readable(value: float) -> float:
-    """Return a metric's value as it was logged: databases hold no infinite ones."""
+    """Return a metric's value as it was logged; databases hold no infinite values."""
     return math.copysign(math.inf, value) if abs(value) == LARGEST else value
 
 
 def last_by_step(points: Iterable[tuple[int, int, float]]) -> dict[int, float]:
-    """Return step -> value of (step, time, value): of a step logged twice, the later one."""
+    """Return values by step from (step, time, value); of a step logged twice, the later value."""
     in_order = sorted(points, key=lambda point: point[1])
     return dict(sorted({step: value for step, _, value in in_order}.items()))
 
@@ -182,7 +186,7 @@ def _reading(uri: str) -> Iterator[sa.Connection]:
 
 @functools.lru_cache(maxsize=8)
 def _engine(uri: str) -> sa.Engine:
-    """Return an engine without a pool: connections are not shared with forked processes."""
+    """Return an engine without a pool, so that no connection is shared with a forked process."""
     is_sqlite = sqlite_path(uri) is not None
     return sa.create_engine(
         uri,
@@ -192,7 +196,7 @@ def _engine(uri: str) -> sa.Engine:
 
 
 def _chosen(query: Query) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions on a run that a query asks for; needs `RUNS`."""
+    """Return a query's conditions on the table `RUNS`."""
     active = sa.select(EXPERIMENTS.c.experiment_id).where(EXPERIMENTS.c.lifecycle_stage == "active")
     conditions = [RUNS.c.lifecycle_stage == "active", RUNS.c.experiment_id.in_(active)]
     if query.status:
@@ -215,7 +219,7 @@ def _values(
     chosen: list[sa.ColumnElement[bool]],
     found: Collection[str],
 ) -> dict[str, dict[str, Any]]:
-    """Return run id -> name -> value of the chosen runs."""
+    """Return the values of the chosen runs by run id and name."""
     if (names is not None and not names) or not found:
         return {}
     query = sa.select(table)

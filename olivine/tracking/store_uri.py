@@ -1,4 +1,4 @@
-"""Where the store of runs lies: a SQLite file made by one process, or a server that answers."""
+"""The URI of the run store: a SQLite file made by one process, a database, or a server."""
 
 import contextlib
 import fcntl
@@ -13,30 +13,30 @@ from olivine.core.errors import UserError
 from olivine.core.hashing import text_hash
 
 SERVER_TIMEOUT_S = 10.0
-NUM_TRIES, HUNG_UP_S = 4, 1.0  # where a server hangs up; seconds in between
-UNDELIVERED = "undelivered"  # folder of what a store has not taken yet
+NUM_TRIES, HUNG_UP_S = 4, 1.0  # of a server that resets the connection; seconds in between
+UNDELIVERED = "undelivered"  # folder of spools, whose entries a store has not received yet
 
 
 def is_server(uri: str) -> bool:
-    """Say whether a store is asked over the network by MLflow's own protocol."""
+    """Return whether a store is a server that speaks MLflow's own protocol."""
     return uri.startswith(("http://", "https://"))
 
 
 def is_database(uri: str) -> bool:
-    """Say whether a store is a database that this process opens itself."""
+    """Return whether a store is a database that this process opens directly."""
     return uri.startswith(("sqlite:///", "postgresql", "mysql"))
 
 
 def shown(uri: str) -> str:
-    """Return the URI without its password, for people and for files."""
+    """Return the URI without its password, to be printed or written to a file."""
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
 
 
-def outbox_folder(uri: str, cache: Path) -> Path:
-    """Return the local folder of what a store has not taken yet.
+def spool_folder(uri: str, cache: Path) -> Path:
+    """Return the local folder of a store's spools.
 
-    A SQLite file lies on a local disk, so it is beside it: whoever opens the store finds it. That
-    of any other store is in the cache.
+    It is beside a SQLite file, where every process that opens the store finds it, and in `cache`
+    for any other store.
     """
     path = sqlite_path(uri)
     if path is not None:
@@ -45,16 +45,16 @@ def outbox_folder(uri: str, cache: Path) -> Path:
 
 
 def ask_server(uri: str) -> None:
-    """Raise UserError at once if nobody answers; MLflow itself would try for four minutes.
+    """Raise UserError at once if no server answers; MLflow itself would try for four minutes.
 
-    One that hangs up is asked again: a busy server replaces workers that are slow.
+    A server that resets the connection is asked again, since a busy one replaces slow workers.
     """
     for tries_left in reversed(range(NUM_TRIES)):
         try:
             with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_TIMEOUT_S):
                 return
         except urllib.error.HTTPError:
-            return  # somebody answers; MLflow says better than we what they want
+            return  # a server answers; MLflow itself explains better what it wants
         except (OSError, ValueError) as error:
             if isinstance(error, ConnectionResetError) and tries_left:
                 time.sleep(HUNG_UP_S)
@@ -67,9 +67,9 @@ def ask_server(uri: str) -> None:
 
 @contextlib.contextmanager
 def sqlite_lock(uri: str) -> Iterator[Path | None]:
-    """Let one process at a time make the tables: MLflow's migration fails when two run it.
+    """Lock a SQLite file while its tables are made: MLflow's migration fails when two run it.
 
-    Yields the database's path, or None for a server.
+    Yields the database's path, or None for another store.
     """
     path = sqlite_path(uri)
     if path is None:
@@ -82,15 +82,16 @@ def sqlite_lock(uri: str) -> Iterator[Path | None]:
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """Return the database's file; None for another store."""
+    """Return the file of a SQLite store, or None for another store."""
     return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:") else None
 
 
 def artifact_folder(uri: str, experiment: str, root: str = "") -> str | None:
-    """Return where an experiment's files go, or None if a server knows it.
+    """Return the URI of an experiment's files, or None if a server decides it.
 
-    Of a SQLite store, beside the database; of another one below `root`, a folder or a bucket.
-    MLflow's own default is the working directory. Raises UserError if `root` is needed.
+    The files of a SQLite store are beside the database, those of another database below `root`, a
+    folder or a bucket. MLflow's own default is the working directory. Raises UserError if `root`
+    is needed and empty.
     """
     path = sqlite_path(uri)
     if path is not None:
@@ -99,12 +100,12 @@ def artifact_folder(uri: str, experiment: str, root: str = "") -> str | None:
         return None
     if not root:
         raise UserError(
-            f"Nobody said where the files of runs in {shown(uri)} go; start `mlflow server` on "
-            "that database and name the server, as tracking_uri."
+            f"The run store {shown(uri)} has no folder for files; start `mlflow server` on that "
+            "database and set tracking_uri to the server."
         )
     return f"{root.rstrip('/')}/{experiment}" if "://" in root else Path(root, experiment).as_uri()
 
 
 def one_line(error: BaseException) -> str:
-    """Return what an error says, on one line of at most 300 characters."""
+    """Return an error's message on one line of at most 300 characters."""
     return " ".join(str(error).split())[:300]

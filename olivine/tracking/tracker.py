@@ -1,7 +1,7 @@
-"""What a stage says of itself: settings, metrics, files, and how it ended.
+"""The protocols by which a stage records its runs: settings, metrics, files and how a run ended.
 
-Stages know only these protocols. `olivine.mlflow_tracker` keeps runs in MLflow; `NullTracker`
-forgets them, which is what the workers of a run other than the first need.
+Stages know only these protocols. `MlflowTracker` records runs in MLflow; `NullTracker` records
+nothing, which is what all workers of a run but the first need.
 """
 
 import signal
@@ -16,21 +16,22 @@ from typing import Any, Protocol, runtime_checkable
 
 from olivine.core.spec import Spec
 
-# Tags by which a run is found again, and the one that says why it did not finish.
+# Tags by which a run is found again, and the tag with the reason why it did not finish.
 STAGE, FINGERPRINT, FAILURE = "olivine.stage", "olivine.fingerprint", "olivine.failure"
-PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"  # MLflow's pages nest and tell by them
+PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"  # MLflow shows the nesting and the note
 
 
 class StoppedError(BaseException):
-    """Ends a run that is told to stop before its end, for a reason that its record keeps.
+    """Ends a run that has to stop before its end; its record keeps the reason.
 
-    No error of the program: what catches `Exception` lets it pass, and the run is KILLED.
+    It is no error of the program: code that catches `Exception` lets it pass, and the run is
+    KILLED.
     """
 
 
 @dataclass(frozen=True)
 class RunKey:
-    """What makes a run the same run: two runs with equal keys would give equal results."""
+    """The identity of a run: two runs with equal keys give equal results."""
 
     stage: str  # label, pretrain, evaluate, trial or sweep
     fingerprint: str  # of the configuration, the data and the labels it reads
@@ -46,7 +47,7 @@ class LoggedWeights:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as the store remembers it."""
+    """A run as the store holds it."""
 
     run_id: str
     key: RunKey
@@ -55,15 +56,15 @@ class RunRecord:
     settings: Mapping[str, str]  # dotted name -> text
     metrics: Mapping[str, float]  # last value of each
     tags: Mapping[str, str] = field(default_factory=dict)
-    experiment: str = ""  # MLflow's: the question that was asked
+    experiment: str = ""  # name of MLflow's experiment
     start_s: float = 0.0  # since 1970
-    end_s: float | None = None  # None: it goes on
+    end_s: float | None = None  # None: it has not ended
 
 
-def most_telling(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
-    """Return the newest finished run of each fingerprint, else its newest.
+def best_status_run(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
+    """Return, by fingerprint, the newest finished run, or the newest run if none has finished.
 
-    Records are newest first, as a store gives them.
+    `records` are newest first, as a store returns them.
     """
     best: dict[str, RunRecord] = {}
     for record in records:
@@ -75,7 +76,7 @@ def most_telling(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which values of runs are read: their names, or None for all. Fewer are read faster."""
+    """The names of the values that are read of runs; None reads all. Fewer are read faster."""
 
     settings: Collection[str] | None = None
     metrics: Collection[str] | None = None
@@ -87,31 +88,31 @@ ALL_COLUMNS = Columns()
 
 @runtime_checkable
 class Run(Protocol):
-    """A run that is going on."""
+    """A run that has not ended."""
 
     run_id: str
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Record values at a step; the same step again replaces nothing and costs a row."""
+        """Record values at a step; logging a step again adds rows and replaces nothing."""
         ...
 
     def log_file(self, path: Path, folder: str = "") -> None:
-        """Keep a copy of a small file (a figure, a table) with the run."""
+        """Store a copy of a small file (a figure, a table) with the run."""
         ...
 
     def log_dataset(self, name: str, digest: str, source: str, context: str) -> None:
         """Record a data set that the run reads.
 
         `digest` is the data's fingerprint (at most 36 characters), `source` the folder or URI
-        where it lies, `context` what it is for: train or val.
+        of the data, `context` their use: train or val.
         """
         ...
 
     def log_model(self, name: str, weights: str, recipe: str, num_channels: int) -> None:
-        """Record a pretrained backbone: where its weights lie, and the settings that made it.
+        """Record a pretrained backbone.
 
-        `weights` is the path or URI of a file that is whole already, `recipe` the YAML of its
-        `PretrainConfig`, `num_channels` the length of a feature row.
+        `weights` is the path or URI of a finished file of weights, `recipe` the YAML of the
+        `PretrainConfig` that made them, `num_channels` the length of a row of features.
         """
         ...
 
@@ -120,9 +121,9 @@ class Run(Protocol):
         ...
 
     def flush(self) -> None:
-        """Return once what was logged so far is on disk, safe from a loss of power.
+        """Return when all that was logged so far is on disk and survives a loss of power.
 
-        Call it before a checkpoint is written: then no step that a checkpoint has seen is lost.
+        Call it before a checkpoint is written, so that no metric of a step in it is lost.
         """
         ...
 
@@ -132,23 +133,23 @@ class Tracker(Protocol):
     """A store of runs."""
 
     def within(self, parent: str, tags: Mapping[str, Any], experiment: str = "") -> "Tracker":
-        """Return the same store, whose new runs are children of a run id and carry these tags.
+        """Return a tracker of the same store whose new runs are children of the run `parent`.
 
-        They belong to an experiment of that name; if it is empty, to the same as before.
+        The runs carry `tags` and belong to `experiment`; an empty name keeps the experiment.
         """
         ...
 
     def run(
         self, key: RunKey, name: str, config: Spec, tags: Mapping[str, Any] | None = None
     ) -> AbstractContextManager[Run]:
-        """Open the run of this key, the unfinished one if there is one, and end it truly.
+        """Open the run of a key, the unfinished one if there is one, and end it with its block.
 
-        Leaving the block normally makes it FINISHED, an error FAILED, an interrupt KILLED.
+        A block that ends normally makes it FINISHED, an error FAILED, an interrupt KILLED.
         """
         ...
 
     def finished(self, key: RunKey) -> RunRecord | None:
-        """Return the finished run of this key, if there is one."""
+        """Return the newest finished run of a key, or None."""
         ...
 
     def records(
@@ -159,19 +160,22 @@ class Tracker(Protocol):
         fingerprints: Collection[str] | None = None,
         columns: Columns = ALL_COLUMNS,
     ) -> list[RunRecord]:
-        """Return all runs, newest first, of a stage, with these tags and of these fingerprints."""
+        """Return runs, newest first: those of a stage, with all these tags, of these fingerprints.
+
+        None leaves a condition out. `columns` names the values that are read.
+        """
         ...
 
     def history(self, run_id: str, metric: str) -> dict[int, float]:
-        """Return step -> value of one metric; a step logged again after a resume counts once."""
+        """Return a metric's values by step; of a step that was logged twice, the later value."""
         ...
 
     def histories(self, run_ids: Collection[str], metric: str) -> dict[str, dict[int, float]]:
-        """Return the history of every run that has one; quicker than one by one."""
+        """Return the metric's history by run id, of the runs that have it, in one query."""
         ...
 
     def log_files(self, run_id: str, paths: Sequence[Path], folder: str = "") -> None:
-        """Keep copies of small files with a run, which may have ended."""
+        """Store copies of small files with a run, which may have ended."""
         ...
 
     def read_text(self, run_id: str, name: str) -> str | None:
@@ -183,7 +187,7 @@ class Tracker(Protocol):
         ...
 
     def end_stale(self, tags: Mapping[str, str], status: str, reason: str) -> list[str]:
-        """End every RUNNING run with these tags, whose process is gone; return their names."""
+        """End every RUNNING run with these tags, whose process is gone; return the runs' names."""
         ...
 
 
@@ -204,21 +208,21 @@ class _NullRun:
 
 
 class NullTracker:
-    """Forgets everything."""
+    """Records nothing."""
 
     def within(self, parent: str, tags: Mapping[str, Any], experiment: str = "") -> "NullTracker":
-        """Itself: there is nobody to tell."""
+        """Return self; the null tracker records nothing."""
         return self
 
     @contextmanager
     def run(
         self, key: RunKey, name: str, config: Spec, tags: Mapping[str, Any] | None = None
     ) -> Iterator[Run]:
-        """Open a run that nobody sees."""
+        """Open a run that records nothing."""
         yield _NullRun()
 
     def finished(self, key: RunKey) -> RunRecord | None:
-        """Nothing is remembered."""
+        """Return None; there are no records."""
         return None
 
     def records(
@@ -229,19 +233,19 @@ class NullTracker:
         fingerprints: Collection[str] | None = None,
         columns: Columns = ALL_COLUMNS,
     ) -> list[RunRecord]:
-        """Nothing is remembered."""
+        """Return no records."""
         return []
 
     def history(self, run_id: str, metric: str) -> dict[int, float]:
-        """Nothing is remembered."""
+        """Return an empty history."""
         return {}
 
     def histories(self, run_ids: Collection[str], metric: str) -> dict[str, dict[int, float]]:
-        """Nothing is remembered."""
+        """Return no histories."""
         return {}
 
     def log_files(self, run_id: str, paths: Sequence[Path], folder: str = "") -> None:
-        """Nothing is remembered."""
+        """Do nothing."""
 
     def read_text(self, run_id: str, name: str) -> str | None:
         """Return None; the null tracker keeps no files."""
@@ -252,15 +256,16 @@ class NullTracker:
         return None
 
     def end_stale(self, tags: Mapping[str, str], status: str, reason: str) -> list[str]:
-        """Nothing is remembered."""
+        """Return no names; there are no runs to end."""
         return []
 
 
 @contextmanager
 def sigterm_exits() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit, so that a run that is told to stop is not left RUNNING.
+    """Turn SIGTERM into SystemExit, so that a run that is terminated is not left RUNNING.
 
-    Only the main thread may set a handler; elsewhere the next start ends the stale run.
+    Only the main thread may set a handler. In another thread nothing changes, and the next start
+    ends the stale run.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

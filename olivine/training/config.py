@@ -4,7 +4,7 @@
 experiment. `Runtime` holds paths, workers and hardware, and changes no result.
 """
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,9 @@ from olivine.models.backbones.base import Backbone
 from olivine.models.teachers.base import Teacher
 from olivine.training.optimisers.base import Optimiser
 from olivine.training.optimisers.sgd import Sgd
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class PretrainConfig(Spec):
@@ -185,6 +188,59 @@ class EvaluateConfig(Spec):
     seed: int = Field(
         default=0, ge=0, description="Seed of the new layer's weights and of the order of the data."
     )
+
+    def with_pretraining(self, **changes: "Unpack[PretrainChanges]") -> "EvaluateConfig":
+        """Return the experiment with settings of its pretraining changed, by their own names.
+
+        Raises UserError for settings that do not fit together.
+        """
+        return self.replace(pretrained=self.pretrained.replace(**changes))
+
+    def with_evaluation(self, **changes: "Unpack[EvaluateChanges]") -> "EvaluateConfig":
+        """Return the experiment with settings of its evaluation changed; see `with_pretraining`."""
+        return self.replace(**changes)
+
+
+class PretrainChanges(TypedDict, total=False):
+    """Settings of a `PretrainConfig` that a copy may change, for type checkers."""
+
+    data: Dataset
+    method: Method
+    backbone: Backbone
+    teacher: Teacher | None
+    labels: Labeller | None
+    segments: Labeller | None
+    clusters: Clustering | None
+    voxels: Voxelizer
+    augmentations: dict[str, Augmentation | None]
+    empty_camera: Literal["error", "drop"]
+    num_channels: int
+    hidden_channels: tuple[int, ...]
+    optimiser: Optimiser
+    num_epochs: int
+    batch_frames: int
+    precision: Precision
+    contrast_frames: int
+    accumulated_parts: int
+    seed: int
+
+
+class EvaluateChanges(TypedDict, total=False):
+    """Settings of an `EvaluateConfig` that a copy may change, for type checkers."""
+
+    pretrained: PretrainConfig
+    protocol: Literal["linear_probe", "finetune"]
+    train: Dataset
+    val: Dataset
+    augmentations: dict[str, Augmentation | None]
+    optimiser: Optimiser
+    head_lr: float | None
+    num_epochs: int
+    batch_frames: int
+    lovasz_weight: float
+    absent: Literal["skip", "one"]
+    precision: Precision
+    seed: int
 
 
 def label_config(config: PretrainConfig) -> "LabelConfig":

@@ -22,7 +22,7 @@ from olivine.data.dataset import Frames
 from olivine.data.loader import training_batches, validation_batches
 from olivine.data.records import Sample
 from olivine.data.samples import Samples, make_cloud, named
-from olivine.data.schedule import Schedule, once_over
+from olivine.data.schedule import Schedule, one_pass
 from olivine.methods.matched import StepPart
 from olivine.models.activation_checkpointing import recompute_activations
 from olivine.tracking.tracker import RunKey, Tracker
@@ -36,7 +36,7 @@ from olivine.training.evaluated_network import (
     tensors_hash,
 )
 from olivine.training.experiment_data import ExperimentData
-from olivine.training.finished_runs import OUT, done_before, one_at_a_time
+from olivine.training.finished_runs import OUT, find_finished, one_at_a_time
 from olivine.training.loop import Trainer, device_hours_of
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.segmentation import (
@@ -86,7 +86,7 @@ def finished(
 ) -> EvaluateResult | None:
     """Return the scores of a finished run of the same experiment, or None."""
     key = run_key(config, data)
-    record = done_before(key, runtime, tracker, [predictions_name(key.fingerprint)])
+    record = find_finished(key, runtime, tracker, [predictions_name(key.fingerprint)])
     if record is None:
         return None
     names = [name for name in record.metrics if name.startswith(SCORE)]
@@ -191,7 +191,7 @@ def _build(
     config: EvaluateConfig, num_classes: int, store: Store, pretrained: RunKey, worker: Worker
 ) -> Segmenter:
     # Without epochs no teacher is loaded, or compiled; the weights are read below.
-    model = pretraining.build_model(config.pretrained.override({"num_epochs": 0}), 1)
+    model = pretraining.build_model(config.pretrained.replace(num_epochs=0), 1)
     name = pretraining.weights_name(pretrained)
     if not store.exists(name):
         raise UserError(
@@ -254,7 +254,7 @@ def _trainer(
             config.pretrained.voxels,
             start,
             runtime.num_loader_workers,
-            feed=worker.feed,
+            batch_source=worker.batch_source,
         ),
         worker=worker,
         precision=config.precision,
@@ -281,29 +281,29 @@ def _validate(
     Scenes are in the order in which the split first shows them.
     """
     names, num_classes = val.scenes(), len(val.class_names)
-    place_of = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    shape = len(place_of), num_classes, num_classes
+    index_of_scene = {name: index for index, name in enumerate(dict.fromkeys(names))}
+    shape = len(index_of_scene), num_classes, num_classes
     counts = torch.zeros(shape, dtype=torch.long, device=worker.device)
-    places = once_over(len(val), config.batch_frames, worker.rank, worker.world_size)
+    batch_keys = one_pass(len(val), config.batch_frames, worker.rank, worker.world_size)
     batches = validation_batches(
         Samples(_CloudReader(val), [], config.seed),
-        places,
+        batch_keys,
         config.pretrained.voxels,
         runtime.num_loader_workers,
-        feed=worker.feed,
+        batch_source=worker.batch_source,
     )
     report, first = Progress("validation", "batches"), b""
-    for done, (batch, frames) in enumerate(zip(batches, places, strict=True), start=1):
+    for done, (batch, keys) in enumerate(zip(batches, batch_keys, strict=True), start=1):
         here = batch.to(worker.device)
         with autocast(worker.device, config.precision):
             predicted = predict(model, here)
         assert here.class_ids is not None
-        scenes = torch.tensor([place_of[names[frame]] for _, frame in frames]).to(worker.device)
+        scenes = torch.tensor([index_of_scene[names[frame]] for _, frame in keys]).to(worker.device)
         of_point = scenes[here.voxels.coordinates[here.voxels.voxel_of_point, 0].long()]
         counts += scene_confusion(here.class_ids, predicted, of_point, *shape[:2])
         if not first:
             first = _first_frame(val, predicted)
-        report(done, len(places))
+        report(done, len(batch_keys))
     return sum_over_workers(counts), first
 
 

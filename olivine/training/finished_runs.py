@@ -13,7 +13,7 @@ from olivine.tracking.tracker import RunKey, RunRecord, Tracker
 OUT = "olivine.out"  # tag of a run: the folder or bucket below which it left its files
 
 
-def done_before(
+def find_finished(
     key: RunKey, runtime: Runtime, tracker: Tracker, files: Sequence[str]
 ) -> RunRecord | None:
     """Return the finished run of a key, if its files are here or where it left them.
@@ -31,11 +31,11 @@ def done_before(
     return record
 
 
-def _fetch(name: str, place: str, here: Store) -> bool:
-    if not place:
+def _fetch(name: str, out: str, here: Store) -> bool:
+    if not out:
         return False
     try:
-        there = Store(place)
+        there = Store(out)
         if not there.exists(name):
             return False
         here.write(name, there.read(name))

@@ -23,13 +23,13 @@ from olivine.methods.distillation import Distillation
 from olivine.methods.matched import WHOLE, StepPart
 from olivine.methods.objective import Objective
 from olivine.models.activation_checkpointing import recompute_activations
-from olivine.models.backbones.published_checkpoints import load_backbone
-from olivine.models.teachers.map_cache import TeacherMaps, require_fixed_images
+from olivine.models.backbones.published_checkpoints import load_checkpoint
+from olivine.models.teachers.map_cache import TeacherMapCache, require_fixed_images
 from olivine.models.weights import locate
 from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training.checkpoints import Checkpoints, load_state, save_state
 from olivine.training.config import PretrainConfig
-from olivine.training.finished_runs import OUT, done_before
+from olivine.training.finished_runs import OUT, find_finished
 from olivine.training.loop import LossOf, Trainer, TrainingHooks
 from olivine.training.pretrain_data import PretrainData
 from olivine.training.probe import PROBE_MIOU, PretrainingProbe
@@ -72,7 +72,7 @@ class PretrainHooks(TrainingHooks):
 
     def before_save(self) -> None:
         """Bring the class counts of all workers to the first one, which saves them."""
-        self.objective.census.join()
+        self.objective.census.gather()
 
     def check(self) -> None:
         """Raise UserError if a class of the weak labels had no point in the first epoch."""
@@ -91,7 +91,7 @@ def finished(
 ) -> PretrainResult | None:
     """Return what a finished run of the same pretraining left, or None."""
     key = run_key(config, frames)
-    if done_before(key, runtime, tracker, [weights_name(key)]):
+    if find_finished(key, runtime, tracker, [weights_name(key)]):
         return PretrainResult(key, weights_name(key), 0)
     return None
 
@@ -124,7 +124,7 @@ def pretrain(
     frames = frames or open_frames(config, runtime)
     key = run_key(config, frames)
     data = PretrainData.open(config, runtime, frames)
-    _keeps_maps(config, runtime)
+    _caches_maps(config, runtime)
     tags = {OUT: runtime.out, "dataset": frames.fingerprint}
     if config.labels and config.method.uses_classes:
         tags["labels"] = config.labels.identity
@@ -145,8 +145,8 @@ def pretrain(
             save_weights(store, weights_name(key), model.backbone.state_dict(), config)
             if best:
                 save_weights(store, best_weights_name(key), best, config)
-            place, num_channels = store.path(weights_name(key)), config.backbone.num_channels
-            run.log_model("backbone", place, config.to_yaml(), num_channels)
+            path, num_channels = store.path(weights_name(key)), config.backbone.num_channels
+            run.log_model("backbone", path, config.to_yaml(), num_channels)
     return PretrainResult(key, weights_name(key), num_steps)
 
 
@@ -179,7 +179,7 @@ def check_labels(config: PretrainConfig, runtime: Runtime) -> None:
     It also raises where the teacher's maps are to be kept and images differ by chance.
     """
     PretrainData.open(config, runtime, open_frames(config, runtime))
-    _keeps_maps(config, runtime)
+    _caches_maps(config, runtime)
 
 
 def weights_name(key: RunKey) -> str:
@@ -205,7 +205,7 @@ def build_model(
         assert isinstance(backbone, nn.Module)
         if config.backbone.weights:
             path = locate(config.backbone.weights)
-            load_backbone(backbone, path, config.voxels, config.backbone.kind)
+            load_checkpoint(backbone, path, config.voxels, config.backbone.kind)
         teacher = config.teacher if config.num_epochs else None
         num_pixel_channels = teacher.num_channels if teacher else 1
         objective = Objective(config.method, config.num_channels, num_classes, num_pixel_channels)
@@ -277,8 +277,8 @@ def _trainer(
         cache_bytes,
         second_view=config.method.uses_second_view,
     )
-    if _keeps_maps(config, runtime):
-        model.kept_maps = _teacher_maps(config, runtime, worker, samples, data.frames)
+    if _caches_maps(config, runtime):
+        model.map_cache = _map_cache(config, runtime, worker, samples, data.frames)
     if runtime.recompute_activations:
         recompute_activations(model.backbone, config.backbone.kind)
     wrapped = worker.wrap(model.train())
@@ -297,8 +297,8 @@ def _trainer(
             config.voxels,
             start,
             runtime.num_loader_workers,
-            feed=worker.feed,
-            read_maps=model.kept_maps.read if model.kept_maps else None,
+            batch_source=worker.batch_source,
+            read_maps=model.map_cache.read if model.map_cache else None,
         ),
         worker=worker,
         precision=config.precision,
@@ -307,8 +307,8 @@ def _trainer(
     )
 
 
-def _keeps_maps(config: PretrainConfig, runtime: Runtime) -> bool:
-    """Say whether the teacher's maps are kept; raise UserError if images differ by chance."""
+def _caches_maps(config: PretrainConfig, runtime: Runtime) -> bool:
+    """Return whether the teacher's maps are kept; raise UserError if images differ by chance."""
     teaches = config.teacher is not None and config.method.uses_pixels and config.num_epochs > 0
     if not (runtime.keep_teacher_maps and teaches):
         return False
@@ -316,13 +316,13 @@ def _keeps_maps(config: PretrainConfig, runtime: Runtime) -> bool:
     return True
 
 
-def _teacher_maps(
+def _map_cache(
     config: PretrainConfig, runtime: Runtime, worker: Worker, samples: Samples, frames: Frames
-) -> TeacherMaps:
+) -> TeacherMapCache:
     """Return where the teacher's maps are kept, having said how much that will be."""
     assert config.teacher is not None
     images = samples[0, 0].images
-    maps = TeacherMaps.open(
+    maps = TeacherMapCache.open(
         Store(runtime.out),
         config.teacher,
         frames,
@@ -331,7 +331,7 @@ def _teacher_maps(
         precision=config.precision,
         device=worker.device,
     )
-    maps.announce(len(frames), len(images), speaks=worker.rank == 0)
+    maps.announce(len(frames), len(images), prints=worker.rank == 0)
     return maps
 
 
@@ -346,7 +346,7 @@ def _with_enough_pairs(
     def guarded(batch: Batch, step: int, part: StepPart) -> tuple[Tensor, dict[str, Tensor]]:
         losses = loss_of(batch, step, part)
         if step == 0 and FEWER_PAIRS not in runtime.allow:
-            require_pairs(model.objective.draws(), config.contrast_frames)
+            require_pairs(model.objective.sampled_pairs(), config.contrast_frames)
         return losses
 
     return guarded

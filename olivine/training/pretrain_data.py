@@ -6,7 +6,7 @@ from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.storage import Store, absolute
 from olivine.data.dataset import Frames
-from olivine.data.pair_classes import PairClasses
+from olivine.data.pair_labels import PairLabels
 from olivine.data.records import Frame, Sample
 from olivine.data.samples import make_cloud, make_sample
 from olivine.data.superpoints import Superpoints
@@ -22,7 +22,7 @@ class PretrainData:
     config: PretrainConfig
     frames: Frames
     labels: LabelStore | None
-    classes: PairClasses | None  # of pairs, by the labels
+    classes: PairLabels | None  # of pairs, by the labels
     segments: LabelStore | None
     clusters: Superpoints | None
 
@@ -43,7 +43,7 @@ class PretrainData:
             config,
             frames,
             labels,
-            PairClasses(labels.read, labels.kept_classes()) if labels else None,
+            PairLabels(labels.read, labels.pair_label_cache()) if labels else None,
             _segments(config, runtime, frames),
             _clusters(config, runtime, frames),
         )
@@ -106,11 +106,11 @@ def _segments(config: PretrainConfig, runtime: Runtime, frames: Frames) -> Label
     return _open_labels(config.segments, "segments", runtime, frames)
 
 
-def _open_labels(labeller: Labeller, place: str, runtime: Runtime, frames: Frames) -> LabelStore:
+def _open_labels(labeller: Labeller, setting: str, runtime: Runtime, frames: Frames) -> LabelStore:
     try:
         return LabelStore.open(runtime.out, frames.fingerprint, labeller.identity)
     except UserError as error:
-        raise UserError(f"pretrained.{place}.kind={labeller.kind}: {error}") from None
+        raise UserError(f"pretrained.{setting}.kind={labeller.kind}: {error}") from None
 
 
 def _clusters(config: PretrainConfig, runtime: Runtime, frames: Frames) -> Superpoints | None:

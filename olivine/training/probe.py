@@ -21,7 +21,7 @@ from olivine.data.dataset import Frames
 from olivine.data.loader import validation_batches
 from olivine.data.records import Sample
 from olivine.data.samples import Samples, make_cloud
-from olivine.data.schedule import once_over
+from olivine.data.schedule import one_pass
 from olivine.tracking.tracker import Run
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import PretrainConfig
@@ -132,9 +132,9 @@ class PretrainingProbe:
 
     def _rows(self, indices: Sequence[int]) -> Iterator[tuple[Tensor, Batch]]:
         """Yield the features of this worker's share of the frames."""
-        share = once_over(len(indices), BATCH_FRAMES, self.worker.rank, self.worker.world_size)
-        places = [[(0, indices[position]) for _, position in batch] for batch in share]
-        for batch in validation_batches(self.samples, places, self.config.voxels, 0):
+        share = one_pass(len(indices), BATCH_FRAMES, self.worker.rank, self.worker.world_size)
+        batch_keys = [[(0, indices[position]) for _, position in batch] for batch in share]
+        for batch in validation_batches(self.samples, batch_keys, self.config.voxels, 0):
             here = batch.to(self.worker.device)
             with autocast(self.worker.device, self.config.precision):
                 rows = self.backbone(here.voxels)
@@ -175,11 +175,11 @@ def probe_frames(scenes: Sequence[str], num_frames: int) -> tuple[list[int], lis
             "runtime.probe_every_epochs=0."
         )
     by_scene = list(members.values())
-    chosen = [by_scene[place] for place in _spread(len(by_scene), num_frames)]
+    chosen = [by_scene[position] for position in _spread(len(by_scene), num_frames)]
     halves: tuple[list[int], list[int]] = [], []
     for number, frames in enumerate(chosen):
         share = num_frames // len(chosen) + (number < num_frames % len(chosen))
-        halves[number % 2].extend(frames[place] for place in _spread(len(frames), share))
+        halves[number % 2].extend(frames[position] for position in _spread(len(frames), share))
     return halves
 
 

@@ -47,7 +47,7 @@ class SceneCounts:
             )
 
     def can_score(self, metric: str) -> bool:
-        """Say whether a metric follows from the counts: miou, accuracy or iou/<class>."""
+        """Return whether a metric follows from the counts: miou, accuracy or iou/<class>."""
         prefix, name = metric[: len(IOU)], metric[len(IOU) :]
         return metric in ("miou", "accuracy") or (prefix == IOU and name in self.class_names)
 

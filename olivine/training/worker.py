@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from olivine.data.loader import Feed, load_here
+from olivine.data.loader import BatchSource, load_batches
 
 
 @runtime_checkable
@@ -20,7 +20,7 @@ class Worker(Protocol):
     rank: int
     world_size: int
     device: torch.device
-    feed: Feed  # how it gets its batches
+    batch_source: BatchSource  # how it gets its batches
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Move the module to the device and average its gradients over the workers."""
@@ -37,9 +37,11 @@ class LocalWorker:
     rank = 0
     world_size = 1
 
-    def __init__(self, device: str | torch.device = "cpu", feed: Feed = load_here):
+    def __init__(
+        self, device: str | torch.device = "cpu", batch_source: BatchSource = load_batches
+    ):
         self.device = torch.device(device)
-        self.feed = feed
+        self.batch_source = batch_source
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Move the module to the device."""

@@ -9,10 +9,10 @@ from olivine.cli import main as cli
 from olivine.cli import reproduce as command
 from olivine.cli.sweep import INCOMPLETE
 from olivine.core.spec import Spec
-from olivine.experiments.plan import ROW, SEED, PlannedTrial, SweepPlan
 from olivine.experiments.recipes import demo, recipe
 from olivine.experiments.requests import SweepRequest
 from olivine.experiments.sweep_files import find_sweep
+from olivine.experiments.sweep_plan import ROW, SEED, PlannedTrial, SweepPlan
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import RunKey
 

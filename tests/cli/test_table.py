@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from olivine.cli import main as cli
 from olivine.core.spec import Spec
-from olivine.experiments.plan import ROW, SEED, SWEEP, PlannedTrial, SweepPlan
+from olivine.experiments.sweep_plan import ROW, SEED, SWEEP, PlannedTrial, SweepPlan
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import RunKey
 

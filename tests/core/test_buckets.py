@@ -115,7 +115,7 @@ def test_a_server_that_does_not_answer_is_one_sentence(
         unused.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{unused.getsockname()[1]}"
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
-        one_sentence_soon(f"nobody answers at {address}: check the network", Store("s3://lab/x"))
+        one_sentence_soon(f"no server answers at {address}: check the network", Store("s3://lab/x"))
 
 
 def test_a_missing_bucket_is_one_sentence_where_it_matters(server: str) -> None:

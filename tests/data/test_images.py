@@ -8,7 +8,7 @@ from PIL import Image
 
 from olivine.core.errors import UserError
 from olivine.data.augmentations.crop_images import CropImages
-from olivine.data.images import Encoded, Pixels
+from olivine.data.images import DecodedImage, EncodedImage
 from olivine.data.records import Correspondences, Sample
 
 ROWS, COLUMNS = 180, 320
@@ -20,10 +20,12 @@ def smooth() -> np.ndarray:
     return np.stack([row, column * 0.75, np.full_like(row, 90)], axis=2).astype(np.uint8)
 
 
-def encoded(array: np.ndarray, kind: str = "JPEG", size: tuple[int, int] | None = None) -> Encoded:
+def encoded(
+    array: np.ndarray, kind: str = "JPEG", size: tuple[int, int] | None = None
+) -> EncodedImage:
     stream = io.BytesIO()
     Image.fromarray(array).save(stream, kind, **({"quality": 98} if kind == "JPEG" else {}))
-    return Encoded(stream.getvalue(), "there.jpg", size or array.shape[:2], "the table")
+    return EncodedImage(stream.getvalue(), "there.jpg", size or array.shape[:2], "the table")
 
 
 NO_PIXELS = np.zeros((0, 3), np.int64)
@@ -53,7 +55,7 @@ def test_a_jpeg_is_at_most_so_much_smaller_and_shows_the_same(shrink):
 
 
 def test_other_formats_and_arrays_are_decoded_in_full():
-    for picture in (encoded(smooth(), "PNG"), Pixels(smooth())):
+    for picture in (encoded(smooth(), "PNG"), DecodedImage(smooth())):
         image, factor = picture.decode(8)
         assert (image.size, factor) == ((COLUMNS, ROWS), 1)
         np.testing.assert_array_equal(picture.pixels(), smooth())
@@ -90,14 +92,14 @@ def test_pairs_stay_on_their_places_however_an_image_was_decoded(seed, size, are
 
 def test_a_crop_never_has_more_pixels_than_were_decoded(monkeypatch):
     asked = []
-    decode = Encoded.decode
+    decode = EncodedImage.decode
 
     def spy(self, shrink=1):
         image, factor = decode(self, shrink)
         asked.append(image.size)
         return image, factor
 
-    monkeypatch.setattr(Encoded, "decode", spy)
+    monkeypatch.setattr(EncodedImage, "decode", spy)
     crop = CropImages(rows_px=60, columns_px=100, min_area=0.3, min_pairs=0)
     for seed in range(20):
         crop(sample(encoded(smooth())), np.random.default_rng(seed)).images[0].pixels()
@@ -107,7 +109,7 @@ def test_a_crop_never_has_more_pixels_than_were_decoded(monkeypatch):
 @pytest.mark.parametrize("shrink", [1, 4])
 def test_damage_and_another_size_are_named(shrink):
     whole = encoded(smooth())
-    cut = Encoded(whole.data[: len(whole.data) // 2], "there.jpg", whole.size, "the table")
+    cut = EncodedImage(whole.data[: len(whole.data) // 2], "there.jpg", whole.size, "the table")
     with pytest.raises(UserError, match=r"there\.jpg cannot be decoded .* cut off"):
         cut.decode(shrink)
     other = encoded(smooth(), size=(90, 160))

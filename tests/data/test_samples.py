@@ -13,17 +13,17 @@ from olivine.data.augmentations.rotate_flip import RotateFlip
 from olivine.data.batch import Batch
 from olivine.data.collate import Collate
 from olivine.data.geometry.voxels import Voxelizer
-from olivine.data.images import Pixels
-from olivine.data.loader import load_here, training_batches
-from olivine.data.pair_classes import PairClasses
+from olivine.data.images import DecodedImage
+from olivine.data.loader import load_batches, training_batches
+from olivine.data.pair_labels import PairLabels
 from olivine.data.records import IGNORE, Frame, LabelMap, Sample
 from olivine.data.samples import Samples, make_cloud, make_sample
-from olivine.data.schedule import Schedule, once_over
+from olivine.data.schedule import Schedule, one_pass
 from tests.support.two_cameras import CAMERAS, COLUMNS, ROWS, make_frame, read_labels
 
 
 def read(index: int) -> Sample:
-    return make_sample(make_frame(index), PairClasses(read_labels), CAMERAS)
+    return make_sample(make_frame(index), PairLabels(read_labels), CAMERAS)
 
 
 AUGMENTATIONS = (RotateFlip(), CropImages(rows_px=30, columns_px=50, min_pairs=5))
@@ -74,13 +74,15 @@ def test_epochs_differ_in_order_and_in_augmentation():
 @pytest.mark.parametrize("world_size", [2, 4])
 def test_workers_share_each_batch(world_size):
     whole = Schedule(num_frames=9, batch_frames=4, num_epochs=2, seed=0)
-    shares = [list(Schedule(9, 4, 2, 0, rank, world_size).places(0)) for rank in range(world_size)]
-    for step, places in enumerate(whole.places(0)):
-        assert [place for share in shares for place in share[step]] == places
+    shares = [
+        list(Schedule(9, 4, 2, 0, rank, world_size).batch_keys(0)) for rank in range(world_size)
+    ]
+    for step, keys in enumerate(whole.batch_keys(0)):
+        assert [key for share in shares for key in share[step]] == keys
 
 
 def test_validation_sees_every_frame_once():
-    shares = [once_over(11, 3, rank, 2) for rank in (0, 1)]
+    shares = [one_pass(11, 3, rank, 2) for rank in (0, 1)]
     seen = [index for share in shares for batch in share for _, index in batch]
     assert sorted(seen) == list(range(11))
 
@@ -118,12 +120,12 @@ def test_samples_that_are_sent_away_leave_behind_what_they_keep():
     before = len(pickle.dumps(samples))
     for index in range(5):
         samples[0, index]
-    assert len(samples._kept) == 5
+    assert len(samples._cached) == 5
     sent = pickle.loads(pickle.dumps(samples))
     assert len(pickle.dumps(samples)) == before
     for index in range(5):
         assert same(*(Collate(Voxelizer())([some[1, index]]) for some in (samples, sent)))
-    assert sent._kept.keys() == samples._kept.keys()
+    assert sent._cached.keys() == samples._cached.keys()
 
 
 SENTENCE = "Scan 3 is truncated (olivine.errors.UserError: no end of file):\n  get it again."
@@ -146,7 +148,7 @@ def test_a_mistake_keeps_its_words_from_any_loader_process(where, num_processes)
     read, collate = read_broken, Collate(Voxelizer())
     if where == "collate":
         read, collate = make_cloud_of, BrokenCollate()
-    batches = load_here(Samples(read, (), seed=0), [[(0, 0), (0, 1)]], collate, num_processes)
+    batches = load_batches(Samples(read, (), seed=0), [[(0, 0), (0, 1)]], collate, num_processes)
     with pytest.raises(UserError) as caught:
         next(batches)
     assert str(caught.value) == SENTENCE
@@ -209,7 +211,9 @@ def test_segments_move_with_their_images():
     }
     painted = replace(
         frame,
-        images=tuple(Pixels(np.repeat(ids.astype(np.uint8)[..., None], 3, 2)) for ids in marks),
+        images=tuple(
+            DecodedImage(np.repeat(ids.astype(np.uint8)[..., None], 3, 2)) for ids in marks
+        ),
     )
     sample = make_sample(painted, None, CAMERAS, read_segments=lambda name, size: maps[name])
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from olivine.core.spec import Spec
-from olivine.experiments.plan import POINT, ROW, SEED, SWEEP_RUN
 from olivine.experiments.search_points import points_of, taken_tag
 from olivine.experiments.sweep import Trial
+from olivine.experiments.sweep_plan import POINT, ROW, SEED, SWEEP_RUN
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import RunKey
 

@@ -4,10 +4,10 @@ from hypothesis import strategies as st
 
 from olivine.core.errors import UserError
 from olivine.core.spec import Spec
-from olivine.experiments.plan import POINT, ROW, SEED, SweepPlan, check_name
 from olivine.experiments.search_space import Choice, Real, Search, Whole
 from olivine.experiments.sweep import Sweep, expand, point_of
 from olivine.experiments.sweep_files import find_sweep, sweep_names
+from olivine.experiments.sweep_plan import POINT, ROW, SEED, SweepPlan, check_name
 from olivine.tracking.tracker import RunKey, RunRecord
 
 

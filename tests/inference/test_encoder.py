@@ -14,7 +14,7 @@ from olivine.data.dataset import Frames
 from olivine.data.datasets.nuscenes import Nuscenes
 from olivine.data.loader import validation_batches
 from olivine.data.samples import Samples
-from olivine.data.schedule import once_over
+from olivine.data.schedule import one_pass
 from olivine.experiments.recipes import demo_random
 from olivine.inference import (
     PointClassifier,
@@ -27,12 +27,12 @@ from olivine.training.evaluate import _CloudReader, confusions_name
 from olivine.training.pretrain import build_model, save_weights
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.segmentation import scene_confusion
-from tests.inference.conftest import SMALL, Finished
+from tests.support.finished_runs import SMALL, Finished
 
 
 def by_evaluation(backbone: PretrainedBackbone, frames: Frames, batch: int) -> list[np.ndarray]:
     """Return the features of every frame's points by the way that an evaluation takes."""
-    places = once_over(len(frames), batch)
+    places = one_pass(len(frames), batch)
     samples = Samples(_CloudReader(frames), [], seed=0)
     features = []
     with torch.no_grad():
@@ -133,7 +133,7 @@ def test_classes_are_those_that_the_evaluation_scored(finished, val, protocol):
     store, num_classes = Store(finished.out), len(val.class_names)
     scored = SceneCounts.from_bytes(store.read(confusions_name(result.key.fingerprint)))
     counts = torch.zeros(len(scored.scenes), num_classes, num_classes, dtype=torch.long)
-    for places in once_over(len(val), finished.probe_config.batch_frames):
+    for places in one_pass(len(val), finished.probe_config.batch_frames):
         frames = [val.frame(index, images=False) for _, index in places]
         predicted = classifier.classify([f.xyz_m for f in frames], [f.intensity for f in frames])
         for frame, class_ids in zip(frames, predicted, strict=True):

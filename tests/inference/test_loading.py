@@ -9,7 +9,7 @@ import torch
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
-from olivine.experiments.plan import SweepPlan
+from olivine.experiments.sweep_plan import SweepPlan
 from olivine.inference import load_backbone, load_segmenter
 from olivine.inference.runs import find_run
 from olivine.runners.launch import launch_evaluation
@@ -17,7 +17,7 @@ from olivine.tracking.run_store import open_run_store
 from olivine.tracking.tracker import NullTracker, RunKey, RunRecord, Tracker
 from olivine.training.config import PretrainConfig
 from olivine.training.evaluated_network import note_name, tensors_hash
-from tests.inference.conftest import Finished
+from tests.support.finished_runs import Finished
 
 
 @pytest.fixture

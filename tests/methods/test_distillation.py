@@ -2,7 +2,7 @@ import torch
 import torch.nn.functional as F
 
 from olivine.data.batch import Voxels
-from olivine.methods.distillation import Frozen, Slow
+from olivine.methods.distillation import Frozen, MomentumEncoder
 from olivine.methods.features import mean_of_scans, segment_shares
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -38,7 +38,7 @@ def test_the_slow_student_moves_a_share_of_the_way_and_takes_no_gradient():
             "heads": torch.nn.ModuleDict({"a": torch.nn.Linear(3, 2)}),
         }
     )
-    slow = Slow(student, momentum=0.9)
+    slow = MomentumEncoder(student, momentum=0.9)
     before = slow.student["backbone"].weight.clone()
     with torch.no_grad():
         student["backbone"].weight += 1.0

@@ -10,10 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from olivine.core.spec import Spec
-from olivine.experiments.plan import GAVE_UP, POINT, ROW, SEED, SWEEP, SWEEP_RUN, SweepPlan
 from olivine.experiments.recipes import recipe
 from olivine.experiments.search_space import Choice, Real, Search, Whole
 from olivine.experiments.sweep import Sweep, Trial, expand, point_of
+from olivine.experiments.sweep_plan import GAVE_UP, POINT, ROW, SEED, SWEEP, SWEEP_RUN, SweepPlan
 from olivine.tracking.mlflow_backend.client import experiment_id, open_client
 from olivine.tracking.tracker import FAILURE, FINGERPRINT, STAGE, RunKey, RunRecord
 from olivine.training.evaluate import PRETRAINED

@@ -11,7 +11,7 @@ from olivine.core.errors import UserError
 from olivine.data.augmentations.crop_images import CropImages
 from olivine.data.augmentations.drop_cuboid import DropCuboid
 from olivine.data.augmentations.rotate_flip import RotateFlip
-from olivine.data.images import Pixels
+from olivine.data.images import DecodedImage
 from olivine.data.records import IGNORE, Correspondences, Sample
 from olivine.data.samples import Samples
 
@@ -55,7 +55,7 @@ def _drawn(index: int) -> Sample:
         xyz_m=xyz_m,
         intensity=rng.integers(0, 256, NUM_POINTS).astype(np.float32),
         range_m=np.hypot(xyz_m[:, 0], xyz_m[:, 1]),
-        images=tuple(map(Pixels, images)),
+        images=tuple(map(DecodedImage, images)),
         pairs=Correspondences(np.sort(rng.permutation(NUM_POINTS)[:NUM_PAIRS]), pixel_index),
         pair_class=rng.choice([0, 1, 2, IGNORE], NUM_PAIRS).astype(np.uint8),
         class_ids=rng.integers(0, 16, NUM_POINTS).astype(np.uint8),

@@ -22,7 +22,7 @@ from olivine.runners.on_ray.train import train_on_ray
 from olivine.runners.on_ray.trial import TuneWorker
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import RunKey, Tracker
-from olivine.training.finished_runs import done_before
+from olivine.training.finished_runs import find_finished
 from olivine.training.worker import Worker
 
 
@@ -56,7 +56,7 @@ def run_trial(config: Experiment, runtime: Runtime, tracker: Tracker) -> dict[st
     with Path(runtime.out, "ledger.txt").open("a") as ledger:
         ledger.write(f"{config.pretrained.rate} {config.seed}\n")
     key = RunKey("pretrain", config.fingerprint())
-    if done_before(key, runtime, tracker, files=()) is None:
+    if find_finished(key, runtime, tracker, files=()) is None:
         pretrain(key, config, runtime, tracker)
     return {"miou": 100 * config.pretrained.rate + config.seed}
 

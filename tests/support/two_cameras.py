@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from olivine.data.images import Pixels
+from olivine.data.images import DecodedImage
 from olivine.data.records import IGNORE, Frame, LabelMap
 
 ROWS, COLUMNS = 60, 100
@@ -22,7 +22,9 @@ def make_frame(index: int, num_points: int = 400) -> Frame:
         time_ns=index,
         xyz_m=xyz_m,
         intensity=rng.integers(0, 256, num_points).astype(np.float32),
-        images=tuple(map(Pixels, rng.integers(0, 256, (2, ROWS, COLUMNS, 3), dtype=np.uint8))),
+        images=tuple(
+            map(DecodedImage, rng.integers(0, 256, (2, ROWS, COLUMNS, 3), dtype=np.uint8))
+        ),
         image_names=tuple(f"samples/{camera}/{index}.jpg" for camera in CAMERAS),
         cam_SE3_lidar=np.stack([forward, backward]),
         intrinsics_px=np.stack([intrinsics] * 2),

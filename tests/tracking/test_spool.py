@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from olivine.core.errors import UserError
-from olivine.tracking import spool as outboxes
-from olivine.tracking.spool import Outbox, left_behind
+from olivine.tracking import spool as spool_module
+from olivine.tracking.spool import MetricSpool, left_behind
 from tests.support import ROOT
 
 
-def entries(outbox: Outbox) -> list[dict]:
-    return [one.entry for one in outbox.pending()]
+def entries(spool: MetricSpool) -> list[dict]:
+    return [one.entry for one in spool.pending()]
 
 
 def number(value: float) -> dict:
@@ -25,16 +25,16 @@ def number(value: float) -> dict:
 
 
 def test_entries_come_back_in_order_and_only_until_they_are_taken(tmp_path):
-    outbox = Outbox.create(tmp_path / "new", "run", {"name": "one"})
-    assert not entries(outbox)
+    spool = MetricSpool.create(tmp_path / "new", "run", {"name": "one"})
+    assert not entries(spool)
     for value in (1.0, float("inf"), 3.0):
-        outbox.append(number(value))
-    assert entries(outbox) == [number(value) for value in (1.0, float("inf"), 3.0)]
-    outbox.taken(outbox.pending()[1].end)
-    outbox.append(number(4.0))
-    assert entries(outbox) == [number(3.0), number(4.0)]
-    outbox.close()
-    again = Outbox.adopt(outbox.path)
+        spool.append(number(value))
+    assert entries(spool) == [number(value) for value in (1.0, float("inf"), 3.0)]
+    spool.taken(spool.pending()[1].end)
+    spool.append(number(4.0))
+    assert entries(spool) == [number(3.0), number(4.0)]
+    spool.close()
+    again = MetricSpool.adopt(spool.path)
     assert again.header == {"name": "one", "run_id": "run"}
     assert entries(again) == [number(3.0), number(4.0)]
     again.taken(again.end)
@@ -45,15 +45,15 @@ def test_entries_come_back_in_order_and_only_until_they_are_taken(tmp_path):
 @given(cut=st.integers(0, 400), broken=st.booleans())
 def test_a_file_cut_anywhere_keeps_its_whole_lines(tmp_path_factory, cut, broken):
     folder = tmp_path_factory.mktemp("cut")
-    outbox = Outbox.create(folder, "run", {})
-    first = outbox.end
+    spool = MetricSpool.create(folder, "run", {})
+    first = spool.end
     for value in range(4):
-        outbox.append(number(float(value)))
-    outbox.close()
-    data = outbox.path.read_bytes()
+        spool.append(number(float(value)))
+    spool.close()
+    data = spool.path.read_bytes()
     cut = max(first, len(data) - cut)
-    outbox.path.write_bytes(data[:cut] + (b'{"kind' if broken else b""))
-    again = Outbox.adopt(outbox.path)
+    spool.path.write_bytes(data[:cut] + (b'{"kind' if broken else b""))
+    again = MetricSpool.adopt(spool.path)
     assert entries(again) == [number(float(v)) for v in range(data[first:cut].count(b"\n"))]
     again.append(number(9.0))  # what was torn is written over
     assert entries(again)[-1] == number(9.0)
@@ -61,20 +61,21 @@ def test_a_file_cut_anywhere_keeps_its_whole_lines(tmp_path_factory, cut, broken
 
 
 def test_a_broken_line_is_an_entry_of_its_own(tmp_path):
-    outbox = Outbox.create(tmp_path, "run", {})
-    outbox.append(number(1.0))
-    with outbox.path.open("ab") as stream:
+    spool = MetricSpool.create(tmp_path, "run", {})
+    spool.append(number(1.0))
+    with spool.path.open("ab") as stream:
         stream.write(b"\x00\xff\n")
-    outbox.close()
-    again = Outbox.adopt(outbox.path)
+    spool.close()
+    again = MetricSpool.adopt(spool.path)
     again.append(number(2.0))
     assert [entry["kind"] for entry in entries(again)] == ["metrics", "unreadable", "metrics"]
 
 
 def test_only_one_has_it_and_a_dead_process_nobody(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from olivine.tracking.spool import Outbox\n"
-        "outbox = Outbox.create(Path(sys.argv[1]), 'run', {}); outbox.append({'kind': 'a'})\n"
+        "import sys, time; from pathlib import Path\n"
+        "from olivine.tracking.spool import MetricSpool\n"
+        "spool = MetricSpool.create(Path(sys.argv[1]), 'run', {}); spool.append({'kind': 'a'})\n"
         "print('there', flush=True); time.sleep(600)"
     )
     process = subprocess.Popen(
@@ -85,18 +86,18 @@ def test_only_one_has_it_and_a_dead_process_nobody(tmp_path):
     )
     assert process.stdout.readline() == "there\n"
     (path,) = left_behind(tmp_path)
-    assert Outbox.adopt(path) is None
+    assert MetricSpool.adopt(path) is None
     process.kill()
     process.wait()
-    adopted = Outbox.adopt(path)
+    adopted = MetricSpool.adopt(path)
     assert entries(adopted) == [{"kind": "a"}]
-    assert Outbox.adopt(path) is None, "also within one process"
+    assert MetricSpool.adopt(path) is None, "also within one process"
     adopted.remove()
-    assert Outbox.adopt(path) is None
+    assert MetricSpool.adopt(path) is None
 
 
 def test_a_forked_child_does_not_keep_it(tmp_path):
-    outbox = Outbox.create(tmp_path, "run", {})
+    spool = MetricSpool.create(tmp_path, "run", {})
     (there_r, there_w), (until_r, until_w) = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:  # as a loader process that lives on when its parent was killed
@@ -105,59 +106,59 @@ def test_a_forked_child_does_not_keep_it(tmp_path):
         os.read(until_r, 1)
         os._exit(0)
     os.read(there_r, 1)
-    outbox.close()
-    adopted = Outbox.adopt(outbox.path)
+    spool.close()
+    adopted = MetricSpool.adopt(spool.path)
     os.close(until_w)
     os.waitpid(child, 0)
     assert adopted is not None
 
 
 def test_a_long_run_does_not_fill_the_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(outboxes, "COMPACT_BYTES", 2000)
-    outbox = Outbox.create(tmp_path, "run", {})
+    monkeypatch.setattr(spool_module, "COMPACT_BYTES", 2000)
+    spool = MetricSpool.create(tmp_path, "run", {})
     for value in range(200):
-        outbox.append(number(float(value)))
+        spool.append(number(float(value)))
         if value % 5 == 4:
-            assert entries(outbox) == [number(float(v)) for v in range(value - 4, value + 1)]
-            outbox.taken(outbox.pending()[-1].end)
-    assert outbox.path.stat().st_size < 3000
-    outbox.append(number(7.0))
-    outbox.close()
-    assert entries(Outbox.adopt(outbox.path)) == [number(7.0)]
+            assert entries(spool) == [number(float(v)) for v in range(value - 4, value + 1)]
+            spool.taken(spool.pending()[-1].end)
+    assert spool.path.stat().st_size < 3000
+    spool.append(number(7.0))
+    spool.close()
+    assert entries(MetricSpool.adopt(spool.path)) == [number(7.0)]
 
 
 def test_more_than_one_look_reads_and_one_entry_larger_than_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(outboxes, "READ_BYTES", 300)
-    outbox = Outbox.create(tmp_path, "run", {})
+    monkeypatch.setattr(spool_module, "READ_BYTES", 300)
+    spool = MetricSpool.create(tmp_path, "run", {})
     long = {"kind": "params", "values": {"note": "x" * 1000}}
     for entry in (number(1.0), number(2.0), long, number(3.0)):
-        outbox.append(entry)
+        spool.append(entry)
     seen = []
-    while pending := outbox.pending():
+    while pending := spool.pending():
         seen += [one.entry for one in pending]
-        outbox.taken(pending[-1].end)
+        spool.taken(pending[-1].end)
     assert seen == [number(1.0), number(2.0), long, number(3.0)]
 
 
 def test_kept_files_go_with_the_box_unless_some_were_put_aside(tmp_path):
     source = tmp_path / "figure.png"
     source.write_bytes(b"drawn")
-    outbox = Outbox.create(tmp_path / "box", "run", {})
-    first, second = outbox.keep_file(source), outbox.keep_text("code.diff", "+ one line")
+    spool = MetricSpool.create(tmp_path / "box", "run", {})
+    first, second = spool.keep_file(source), spool.keep_text("code.diff", "+ one line")
     source.unlink()
-    assert outbox.file(first).read_bytes() == b"drawn"
-    assert outbox.file(second).name == "code.diff"
-    path = outbox.put_aside({"kind": "file", "name": second}, "not allowed")
+    assert spool.file(first).read_bytes() == b"drawn"
+    assert spool.file(second).name == "code.diff"
+    path = spool.put_aside({"kind": "file", "name": second}, "not allowed")
     assert json.loads(path.read_text())["reason"] == "not allowed"
-    outbox.remove()
+    spool.remove()
     assert not left_behind(tmp_path / "box")
-    assert outbox.file(second).exists()
+    assert spool.file(second).exists()
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"set runtime\.cache_dir") as caught:
-        Outbox.create(tmp_path / "file", "run", {})
+        MetricSpool.create(tmp_path / "file", "run", {})
     assert "\n" not in str(caught.value)
 
 
@@ -168,12 +169,12 @@ def test_a_full_disk_is_told_and_leaves_whole_lines():
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        outbox = Outbox.create(Path(folder), "run", {})
-        outbox.append(number(1.0))
-        writable = os.dup(outbox._descriptor)
-        os.dup2(os.open(full, os.O_RDWR), outbox._descriptor)
+        spool = MetricSpool.create(Path(folder), "run", {})
+        spool.append(number(1.0))
+        writable = os.dup(spool._descriptor)
+        os.dup2(os.open(full, os.O_RDWR), spool._descriptor)
         with pytest.raises(UserError, match="No space left on device"):
-            outbox.append(number(2.0))
-        os.dup2(writable, outbox._descriptor)
-        outbox.append(number(3.0))
-        assert entries(outbox) == [number(1.0), number(3.0)]
+            spool.append(number(2.0))
+        os.dup2(writable, spool._descriptor)
+        spool.append(number(3.0))
+        assert entries(spool) == [number(1.0), number(3.0)]

@@ -1,4 +1,4 @@
-"""Delivery to a store that is away, refuses, or has lost the run: in order and once."""
+"""Sending to a store that does not answer, refuses, or has lost the run: in order and once."""
 
 import threading
 import time
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from olivine.tracking.spool import REFUSED, Entry, Outbox, left_behind
-from olivine.tracking.spool_writer import Delivery, GoneError, deliver_left_behind
+from olivine.tracking.spool import REFUSED, Entry, MetricSpool, left_behind
+from olivine.tracking.spool_writer import GoneError, SpoolWriter, send_left_behind
 
 
 class Store:
@@ -21,7 +21,7 @@ class Store:
         self.is_there = True
         self.problem: Callable[[Sequence[Entry]], Exception | None] = lambda entries: None
 
-    def sender_of(self, outbox: Outbox, was_left: bool) -> "Store":
+    def sender_of(self, spool: MetricSpool, was_left: bool) -> "Store":
         return self
 
     def answers(self) -> bool:
@@ -60,17 +60,17 @@ def _soon(monkeypatch):
 
 
 def opened(tmp_path, store: Store, told: list[str], run_id: str = "run"):
-    outbox = Outbox.create(tmp_path, run_id, {"name": run_id})
-    return outbox, Delivery(outbox, store.sender_of, told.append)
+    spool = MetricSpool.create(tmp_path, run_id, {"name": run_id})
+    return spool, SpoolWriter(spool, store.sender_of, told.append)
 
 
-def test_everything_is_delivered_in_order_and_the_file_goes(tmp_path, told):
+def test_everything_is_sent_in_order_and_the_file_goes(tmp_path, told):
     store = Store()
-    outbox, delivery = opened(tmp_path, store, told)
+    spool, writer = opened(tmp_path, store, told)
     for step in range(2500):
-        outbox.append(number(step))
-    outbox.append({"kind": "end"})
-    assert delivery.close(30.0) == ""
+        spool.append(number(step))
+    spool.append({"kind": "end"})
+    assert writer.close(30.0) == ""
     assert store.steps() == list(range(2500))
     assert store.taken[-1] == {"kind": "end"}
     assert max(len(request) for request in store.requests) <= 800
@@ -80,10 +80,10 @@ def test_everything_is_delivered_in_order_and_the_file_goes(tmp_path, told):
 def test_a_store_that_is_away_is_waited_for_and_then_left(tmp_path, told):
     store = Store()
     store.is_there = False
-    outbox, delivery = opened(tmp_path, store, told)
-    outbox.append(number(0))
+    spool, writer = opened(tmp_path, store, told)
+    spool.append(number(0))
     before_s = time.monotonic()
-    assert delivery.close(0.5) == "nobody answers"
+    assert writer.close(0.5) == "nobody answers"
     assert time.monotonic() - before_s < 2
     assert len(left_behind(tmp_path)) == 1
     store.is_there = True  # the process lives: its thread goes on
@@ -97,11 +97,11 @@ def test_a_store_that_is_away_is_waited_for_and_then_left(tmp_path, told):
 def test_a_slow_store_does_not_hold_up_the_one_who_writes(tmp_path, told):
     store, going_on = Store(), threading.Event()
     store.problem = lambda entries: going_on.wait(30) and None
-    outbox, delivery = opened(tmp_path, store, told)
-    outbox.append(number(0))
-    assert delivery.close(0.2) == "it is slow"
+    spool, writer = opened(tmp_path, store, told)
+    spool.append(number(0))
+    assert writer.close(0.2) == "it is slow"
     going_on.set()
-    assert delivery.close(10.0) == ""
+    assert writer.close(10.0) == ""
 
 
 @settings(max_examples=30, deadline=None)
@@ -112,10 +112,10 @@ def test_only_the_values_that_are_refused_are_put_aside(tmp_path_factory, data):
     store.problem = lambda entries: (
         ValueError("no such name") if any("bad" in entry["values"] for entry in entries) else None
     )
-    outbox, delivery = opened(folder, store, told)
+    spool, writer = opened(folder, store, told)
     for step, name in enumerate(names):
-        outbox.append(number(step, **{name: 1.0, f"{name} too": 2.0}))
-    assert delivery.close(10.0) == ""
+        spool.append(number(step, **{name: 1.0, f"{name} too": 2.0}))
+    assert writer.close(10.0) == ""
     taken = [(entry["step"], name) for entry in store.taken for name in entry["values"]]
     asked = [(step, n) for step, name in enumerate(names) for n in (name, f"{name} too")]
     assert taken == [one for one in asked if one[1] != "bad"]
@@ -123,17 +123,17 @@ def test_only_the_values_that_are_refused_are_put_aside(tmp_path_factory, data):
     assert all("refused an entry (no such name)" in text for text in told)
 
 
-def test_a_run_that_was_deleted_ends_its_delivery_and_not_the_work(tmp_path, told):
+def test_a_run_that_was_deleted_ends_its_writer_and_not_the_work(tmp_path, told):
     store = Store()
     store.problem = lambda entries: GoneError("The run was deleted.")
-    outbox, delivery = opened(tmp_path, store, told)
-    outbox.append(number(0))
+    spool, writer = opened(tmp_path, store, told)
+    spool.append(number(0))
     until_s = time.monotonic() + 10
     while left_behind(tmp_path) and time.monotonic() < until_s:
         time.sleep(0.02)
-    outbox.append(number(1))
-    outbox.sync()
-    assert delivery.close(10.0) == "The run was deleted."
+    spool.append(number(1))
+    spool.sync()
+    assert writer.close(10.0) == "The run was deleted."
     (kept,) = tmp_path.glob(f"*{REFUSED}")
     assert kept.read_bytes().count(b'"step"') == 2
 
@@ -143,64 +143,64 @@ def test_an_upload_that_fails_stops_nothing_and_is_tried_by_the_next_start(tmp_p
     store.problem = lambda entries: (
         PermissionError("not yours") if entries[0]["kind"] == "file" else None
     )
-    outbox, delivery = opened(tmp_path, store, told)
-    outbox.append(number(0))
-    outbox.append({"kind": "file", "name": outbox.keep_text("a", "text"), "folder": ""})
-    outbox.append(number(1))
-    outbox.append({"kind": "end"})
+    spool, writer = opened(tmp_path, store, told)
+    spool.append(number(0))
+    spool.append({"kind": "file", "name": spool.keep_text("a", "text"), "folder": ""})
+    spool.append(number(1))
+    spool.append({"kind": "end"})
     before_s = time.monotonic()
-    assert delivery.close(300.0) == "not yours"
+    assert writer.close(300.0) == "not yours"
     assert time.monotonic() - before_s < 100, "trying on would not help"
     assert store.steps() == [0, 1]
     assert store.taken[-1] == {"kind": "end"}
-    deliver_left_behind(tmp_path, store.sender_of, 5.0, told.append)
+    send_left_behind(tmp_path, store.sender_of, 5.0, told.append)
     assert len(left_behind(tmp_path)) == 1
     store.problem = lambda entries: None
-    deliver_left_behind(tmp_path, store.sender_of, 5.0, told.append)
+    send_left_behind(tmp_path, store.sender_of, 5.0, told.append)
     assert store.taken[-1]["kind"] == "file"
     assert not left_behind(tmp_path)
 
 
 def test_the_next_opening_delivers_first_what_the_one_before_left(tmp_path, told):
     for start in (0, 10):
-        killed = Outbox.create(tmp_path, "run", {"name": "run"})
+        killed = MetricSpool.create(tmp_path, "run", {"name": "run"})
         for step in range(start, start + 5):
             killed.append(number(step))
         killed.close()
     store = Store()
-    outbox, delivery = opened(tmp_path, store, told)
-    outbox.append(number(20))
-    assert delivery.close(10.0) == ""
+    spool, writer = opened(tmp_path, store, told)
+    spool.append(number(20))
+    assert writer.close(10.0) == ""
     assert store.steps() == [0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 20]
     assert not left_behind(tmp_path)
 
 
-def test_what_other_runs_left_is_delivered_by_any_start(tmp_path, told, monkeypatch):
+def test_what_other_runs_left_is_sent_by_any_start(tmp_path, told, monkeypatch):
     monkeypatch.setattr("olivine.tracking.spool_writer.LOOK_AROUND_S", 0.0)
-    killed = Outbox.create(tmp_path, "other", {"name": "other"})
+    killed = MetricSpool.create(tmp_path, "other", {"name": "other"})
     killed.append(number(7))
     killed.close()
     store = Store()
-    _, delivery = opened(tmp_path, store, told)
+    _, writer = opened(tmp_path, store, told)
     until_s = time.monotonic() + 10
     while len(left_behind(tmp_path)) > 1 and time.monotonic() < until_s:
         time.sleep(0.02)
     assert store.steps() == [7]
-    assert delivery.close(10.0) == ""
+    assert writer.close(10.0) == ""
 
 
-def test_a_start_tells_what_it_delivered_and_what_it_could_not(tmp_path, told):
+def test_a_start_logs_what_it_sent_and_what_it_could_not(tmp_path, told):
     store = Store()
     for run_id in ("a", "b"):
-        killed = Outbox.create(tmp_path, run_id, {"name": run_id})
+        killed = MetricSpool.create(tmp_path, run_id, {"name": run_id})
         killed.append(number(1))
         killed.close()
     store.is_there = False
-    deliver_left_behind(tmp_path, store.sender_of, 5.0, told.append)
+    send_left_behind(tmp_path, store.sender_of, 5.0, told.append)
     assert told == [
-        f"What earlier runs left in {tmp_path} cannot be delivered yet: nobody answers."
+        f"Metrics of earlier runs stay in {tmp_path}: they cannot be sent yet (nobody answers)."
     ]
     store.is_there = True
-    deliver_left_behind(tmp_path, store.sender_of, 5.0, told.append)
-    assert told[1:] == [f"Delivered what 2 earlier starts of runs had left in {tmp_path}."]
+    send_left_behind(tmp_path, store.sender_of, 5.0, told.append)
+    assert told[1:] == [f"Sent the metrics of 2 earlier starts of runs, which were in {tmp_path}."]
     assert store.steps() == [1, 1]

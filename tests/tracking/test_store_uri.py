@@ -10,7 +10,7 @@ import pytest
 
 from olivine.core.errors import UserError
 from olivine.tracking import store_uri as run_store
-from olivine.tracking.store_uri import artifact_folder, ask_server, outbox_folder, shown
+from olivine.tracking.store_uri import artifact_folder, ask_server, shown, spool_folder
 
 
 @pytest.mark.parametrize(
@@ -28,11 +28,11 @@ def test_a_password_is_not_shown(uri, told):
 
 def test_what_waits_lies_beside_a_file_and_in_the_cache_for_the_rest(tmp_path):
     cache = tmp_path / "cache"
-    here = outbox_folder(f"sqlite:///{tmp_path}/runs/mlflow.db", cache)
+    here = spool_folder(f"sqlite:///{tmp_path}/runs/mlflow.db", cache)
     assert here == tmp_path / "runs/undelivered/mlflow.db"
-    first = outbox_folder("postgresql://lab:old@db/runs", cache)
-    assert first == outbox_folder("postgresql://lab:new@db/runs", cache), "whatever the password"
-    assert first != outbox_folder("postgresql://lab:old@db/others", cache)
+    first = spool_folder("postgresql://lab:old@db/runs", cache)
+    assert first == spool_folder("postgresql://lab:new@db/runs", cache), "whatever the password"
+    assert first != spool_folder("postgresql://lab:old@db/others", cache)
     assert first.is_relative_to(cache)
     assert "old" not in str(first)
 

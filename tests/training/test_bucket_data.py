@@ -169,7 +169,9 @@ def test_what_is_wrong_with_a_bucket_of_data_is_one_sentence(
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
         began_s = time.monotonic()
         for dataset in (MINI, Synthetic(split="mini_val", world=WORLD)):
-            with pytest.raises(UserError, match=rf"Cannot .* {DATA}/.*: nobody answers at http:"):
+            with pytest.raises(
+                UserError, match=rf"Cannot .* {DATA}/.*: no server answers at http:"
+            ):
                 dataset.open(DATA, tmp_path)
         assert time.monotonic() - began_s < 20
 

@@ -10,7 +10,7 @@ from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import RunKey
-from olivine.training.finished_runs import OUT, done_before, one_at_a_time
+from olivine.training.finished_runs import OUT, find_finished, one_at_a_time
 
 KEY = RunKey("pretrain", "0123456789ab")
 NAME = "pretrained/0123456789ab/backbone.pt"
@@ -33,16 +33,16 @@ def finish(tracker, out: Path, name: str = NAME) -> None:
 
 def test_nothing_is_found_before_it_is_finished(tracker, tmp_path):
     runtime = Runtime(out=str(tmp_path / "mine"))
-    assert done_before(KEY, runtime, tracker, [NAME]) is None
+    assert find_finished(KEY, runtime, tracker, [NAME]) is None
     with pytest.raises(ValueError), tracker.run(KEY, "mine", Spec(), {OUT: runtime.out}):  # noqa: PT011
         raise ValueError
-    assert done_before(KEY, runtime, tracker, []) is None
+    assert find_finished(KEY, runtime, tracker, []) is None
 
 
 def test_what_somebody_else_left_elsewhere_is_fetched(tracker, tmp_path):
     finish(tracker, tmp_path / "theirs")
     mine = Runtime(out=str(tmp_path / "mine"))
-    record = done_before(KEY, mine, tracker, [NAME])
+    record = find_finished(KEY, mine, tracker, [NAME])
     assert record is not None
     assert (tmp_path / "mine" / NAME).read_bytes() == b"weights"
 
@@ -50,15 +50,15 @@ def test_what_somebody_else_left_elsewhere_is_fetched(tracker, tmp_path):
 @pytest.mark.parametrize("files", [["other.pt"], [NAME, "other.pt"]])
 def test_a_run_whose_files_are_gone_is_no_use(tracker, tmp_path, files):
     finish(tracker, tmp_path / "theirs")
-    assert done_before(KEY, Runtime(out=str(tmp_path / "mine")), tracker, files) is None
+    assert find_finished(KEY, Runtime(out=str(tmp_path / "mine")), tracker, files) is None
 
 
 def test_a_run_that_is_older_than_asked_for_does_not_count(tracker, tmp_path):
     finish(tracker, tmp_path)
     runtime = Runtime(out=str(tmp_path))
-    assert done_before(KEY, runtime, tracker, [NAME])
+    assert find_finished(KEY, runtime, tracker, [NAME])
     now = runtime.override({"not_before_s": time.time() + 1})
-    assert done_before(KEY, now, tracker, [NAME]) is None
+    assert find_finished(KEY, now, tracker, [NAME]) is None
 
 
 def hold(out: str, ledger: str) -> None:

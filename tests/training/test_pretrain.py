@@ -17,7 +17,7 @@ from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
 from olivine.data.datasets.nuscenes import Nuscenes
-from olivine.data.loader import load_here, training_batches
+from olivine.data.loader import load_batches, training_batches
 from olivine.data.samples import Samples, make_sample, named
 from olivine.data.schedule import Schedule
 from olivine.experiments.demo_scale import at_demo_scale
@@ -138,7 +138,7 @@ def test_a_feed_is_closed_when_training_ends_or_stops(labelled, stops):
 
     def feed(*arguments):
         try:
-            yield from load_here(*arguments)
+            yield from load_batches(*arguments)
         finally:
             closed.append(True)
 
@@ -148,7 +148,7 @@ def test_a_feed_is_closed_when_training_ends_or_stops(labelled, stops):
             raise StoppedError
 
     with pytest.raises(StoppedError) if stops else nullcontext():
-        worker = LocalWorker(feed=feed)
+        worker = LocalWorker(batch_source=feed)
         pretrain(config.override({"num_epochs": 1}), runtime, worker, NullTracker(), report)
     assert closed == [True]
 

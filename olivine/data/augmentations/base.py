@@ -1,4 +1,4 @@
-"""The family of augmentations, and what each of them does."""
+"""The family of augmentations, and the interface of its members."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -13,7 +13,8 @@ from olivine.data.records import Sample
 class Augmentation(Part):
     """Changes a sample at random, moving points, pixels and pairs together.
 
-    `fixes_images` are settings with which it changes images by no chance, if there are any.
+    `fixes_images` holds settings with which images are always changed in the same way, if there are
+    any.
     """
 
     family: ClassVar[str] = "augmentations"
@@ -26,9 +27,9 @@ class Augmentation(Part):
 
     @property
     def effect_on_images(self) -> Literal["none", "fixed", "random"]:
-        """What becomes of an image: nothing, always the same by the image alone, or by chance."""
+        """How images change: not at all, always in the same way, or at random."""
         return "random"
 
     @abstractmethod
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
-        """Return the changed sample."""
+        """Return the changed sample; `generator` is the only source of randomness."""

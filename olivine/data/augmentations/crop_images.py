@@ -10,13 +10,13 @@ from PIL import Image
 from pydantic import Field
 
 from olivine.data.augmentations.base import Augmentation
-from olivine.data.images import Picture
+from olivine.data.images import CameraImage
 from olivine.data.records import Correspondences, Sample
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A box of an image, in pixels."""
+    """A rectangle of an image, in pixels."""
 
     top: int
     left: int
@@ -24,24 +24,24 @@ class Crop:
     columns: int
 
     def holds(self, pixels: Int[np.ndarray, "M 3"]) -> Bool[np.ndarray, " M"]:
-        """Say which pixels (camera, row, column) lie inside."""
+        """Return which pixels (camera, row, column) lie inside."""
         row, column = pixels[:, 1] - self.top, pixels[:, 2] - self.left
         return (row >= 0) & (row < self.rows) & (column >= 0) & (column < self.columns)
 
     def on_grid(self, step: int) -> "Crop":
-        """Return the box whose place and sides are multiples of a step, at most that smaller."""
+        """Return the rectangle with its corner and sides rounded down to multiples of `step`."""
         return Crop(
             *(side // step * step for side in (self.top, self.left, self.rows, self.columns))
         )
 
     def cut_from(self, image: Image.Image, factor: int) -> Image.Image:
-        """Return what it shows of an image that is so many times smaller."""
+        """Return this part of an image whose sides were reduced by `factor`."""
         top, left = self.top // factor, self.left // factor
         return image.crop((left, top, left + self.columns // factor, top + self.rows // factor))
 
 
 def resized(image: Image.Image, size_px: tuple[int, int]) -> UInt8[np.ndarray, "rows columns 3"]:
-    """Resize, bilinear and antialiased: by torch, which takes a third of Pillow's time."""
+    """Return an image resized by torch, bilinear and antialiased, in a third of Pillow's time."""
     import torch
     import torch.nn.functional as F
 
@@ -51,13 +51,13 @@ def resized(image: Image.Image, size_px: tuple[int, int]) -> UInt8[np.ndarray, "
 
 
 @dataclass(frozen=True)
-class Cropped(Picture):
-    """What a crop shows of an image, resized; nothing is decoded before its pixels are asked for.
+class Cropped(CameraImage):
+    """A crop of an image, resized; the image is decoded when the pixels are needed.
 
-    The crop lies on whole pixels of the image decoded so many times smaller.
+    The crop lies on whole pixels of the image that is decoded with its sides reduced by `shrink`.
     """
 
-    whole: Picture
+    whole: CameraImage
     crop: Crop
     shrink: int
     size: tuple[int, int]
@@ -65,12 +65,12 @@ class Cropped(Picture):
 
     @property
     def size_px(self) -> tuple[int, int]:
-        """The output's."""
+        """Rows and columns of the output."""
         return self.size
 
     @property
     def num_bytes(self) -> int:
-        """The output's, decoded."""
+        """The size of the decoded output."""
         return 3 * self.size[0] * self.size[1]
 
     def factor(self, shrink: int = 1) -> int:
@@ -82,7 +82,7 @@ class Cropped(Picture):
         return Image.fromarray(self.pixels()), 1
 
     def pixels(self) -> UInt8[np.ndarray, "rows columns 3"]:
-        """Decode and resize; raise UserError for a damaged image."""
+        """Return the output, decoded and resized; raise UserError for a damaged image."""
         decoded, factor = self.whole.decode(self.shrink)
         small = resized(self.crop.cut_from(decoded, factor), self.size)
         return small[:, ::-1] if self.flip else small
@@ -136,7 +136,7 @@ class CropImages(Augmentation):
 
     @property
     def effect_on_images(self) -> Literal["fixed", "random"]:
-        """By chance unless images are whole, and mirrored always or never."""
+        """Random, unless images are taken whole and mirrored always or never."""
         return "fixed" if self.min_area == 1 and self.flip_chance in (0, 1) else "random"
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
@@ -183,7 +183,7 @@ class CropImages(Augmentation):
         return best
 
     def _draw(self, size: tuple[int, ...], generator: np.random.Generator) -> Crop:
-        """Draw a box of torchvision's RandomResizedCrop: uniform area, log-uniform aspect."""
+        """Return a random rectangle as RandomResizedCrop: uniform area, log-uniform aspect."""
         height, width = size
         for _ in range(10):
             area = height * width * generator.uniform(self.min_area, 1.0)

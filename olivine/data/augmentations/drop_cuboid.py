@@ -1,4 +1,4 @@
-"""Cut a random box out of the scan (method.md §1.4.2)."""
+"""Remove the points in a random box of the scan (method.md §1.4.2)."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -30,7 +30,7 @@ class DropCuboid(Augmentation):
 
     @property
     def effect_on_images(self) -> Literal["none"]:
-        """It changes points alone."""
+        """None; it changes points alone."""
         return "none"
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:

@@ -1,4 +1,4 @@
-"""Turn the scan about the vertical and mirror it (method.md §1.4.1)."""
+"""Rotate the scan about the vertical axis and mirror it (method.md §1.4.1)."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -25,7 +25,7 @@ class RotateFlip(Augmentation):
 
     @property
     def effect_on_images(self) -> Literal["none"]:
-        """It changes points alone."""
+        """None; it changes points alone."""
         return "none"
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
@@ -33,6 +33,6 @@ class RotateFlip(Augmentation):
         angle = generator.uniform(0, 2 * np.pi) if self.rotate else 0.0
         signs = np.where(generator.random(2) < self.flip_chance, -1.0, 1.0)
         cos, sin = np.cos(angle), np.sin(angle)
-        turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
-        turn[:2] *= signs[:, None]  # turn first, then mirror
-        return replace(sample, xyz_m=(sample.xyz_m @ turn.T).astype(np.float32))
+        rotation = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+        rotation[:2] *= signs[:, None]  # rotate first, then mirror
+        return replace(sample, xyz_m=(sample.xyz_m @ rotation.T).astype(np.float32))

@@ -1,1 +1,1 @@
-"""Ways to group the points of scans into things: one module per kind."""
+"""Ways to group the points of scans into objects: one module per kind."""

@@ -1,4 +1,4 @@
-"""The family of clusterings, and what each of them does."""
+"""The family of clusterings, and the interface of its members."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ from olivine.core.parts import Part
 
 
 class Clustering(Part):
-    """Groups the points of scans that lie in one frame of reference into things.
+    """Groups the points of scans in one coordinate frame into objects.
 
-    A thing keeps its id from scan to scan: the ids are superpoints over time.
+    An object has the same id in every scan, so the ids are superpoints over time.
     """
 
     family: ClassVar[str] = "clusterings"
@@ -32,9 +32,9 @@ class Clustering(Part):
 
     @property
     def identity(self) -> str:
-        """Return 12 hex digits: two clusterings of one identity make the same clusters."""
-        return value_hash([self.what_decides(), self.code_version])
+        """Return 12 hex digits; clusterings with the same digits make the same clusters."""
+        return value_hash([self.fingerprint_fields(), self.code_version])
 
     @abstractmethod
     def __call__(self, clouds: Sequence[Float[np.ndarray, "_ 3"]]) -> list[Int[np.ndarray, " _"]]:
-        """Return the id of each point of each cloud, -1 where it belongs to nothing."""
+        """Return the id of each point of each cloud; a point in no cluster has -1."""

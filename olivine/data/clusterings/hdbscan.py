@@ -1,7 +1,7 @@
-"""Ground removal by RANSAC, then HDBSCAN over scans that were brought into one frame (Seal).
+"""Ground removal by RANSAC, then HDBSCAN over scans in one coordinate frame (Seal).
 
-method.md §7.1 names the three steps; their settings were never published, so all of them are ours.
-HDBSCAN: Campello et al., 2013. Both algorithms are scikit-learn's.
+method.md §7.1 names the three steps. Their settings were never published, so all settings here are
+ours. HDBSCAN: Campello et al., 2013. Both algorithms are scikit-learn's.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from pydantic import Field
 
 from olivine.data.clusterings.base import Clustering
 
-NUM_PLANES, NUM_PLANE_POINTS = 200, 3  # drawn at most; that fix one
-TOO_NEAR_M = 2.0  # the car itself
+NUM_PLANES, NUM_PLANE_POINTS = 200, 3  # planes tried at most; points that define one
+TOO_NEAR_M = 2.0  # nearer points are the ego vehicle
 
 
 class Hdbscan(Clustering):
@@ -45,7 +45,7 @@ class Hdbscan(Clustering):
     )
 
     def __call__(self, clouds: Sequence[Float[np.ndarray, "_ 3"]]) -> list[Int[np.ndarray, " _"]]:
-        """Return the id of each point of each cloud, -1 where it belongs to nothing."""
+        """Return the id of each point of each cloud; a point in no cluster has -1."""
         xyz_m = np.concatenate(clouds)
         ids = np.full(len(xyz_m), -1, np.int64)
         used = np.flatnonzero(self._is_thing(xyz_m))
@@ -75,7 +75,8 @@ def height_above_ground(
 ) -> Float[np.ndarray, " N"]:
     """Return each point's height above the plane that holds most of the lower candidates.
 
-    The plane is a height over x and y, so no wall can be one. Always the same for the same points.
+    The plane is a height over x and y, so it cannot be a wall. The result is the same whenever the
+    points are.
     """
     from sklearn.linear_model import LinearRegression, RANSACRegressor
 

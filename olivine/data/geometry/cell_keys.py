@@ -1,8 +1,8 @@
 """Cells of a sparse grid as sortable integers.
 
-A cell is (frame, x, y, z) in units of its own level's cell size. Packed, a cell is one int64 whose
-lowest bits are x, then y, z and the frame: sorting puts a frame's cells together and neighbours
-in x side by side, and the neighbour at an offset is a sum away.
+A cell is (frame, x, y, z) in units of its level's cell size. It is packed into one int64 whose
+lowest bits are x, then y, z and the frame. Sorting therefore puts a frame's cells together and
+neighbours in x side by side, and a neighbour's key is the sum of a key and an offset.
 """
 
 import torch
@@ -19,7 +19,7 @@ MAX_FRAMES = 1 << (63 - 3 * BITS)
 
 
 def pack(coordinates: Int[Tensor, "V 4"]) -> Int[Tensor, " V"]:
-    """Return one int64 per cell; raise UserError if a cell is too far out to be packed."""
+    """Return one int64 per cell; raise UserError for a cell too far from the origin to pack."""
     _check(coordinates)
     frame, x, y, z = coordinates.long().unbind(1)
     return (((frame << BITS | z + HALF) << BITS | y + HALF) << BITS) | x + HALF
@@ -32,7 +32,7 @@ def unpack(keys: Int[Tensor, " V"]) -> Int[Tensor, "V 4"]:
 
 
 def offset_key(dx: int, dy: int, dz: int) -> int:
-    """Return what to add to a key to reach the cell at that offset."""
+    """Return the number that, added to a cell's key, gives the key of the cell at an offset."""
     return dx + (dy << BITS) + (dz << 2 * BITS)
 
 

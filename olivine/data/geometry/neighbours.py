@@ -1,4 +1,4 @@
-"""The points around each point."""
+"""The nearest neighbours of points."""
 
 import torch
 from jaxtyping import Float, Int
@@ -14,10 +14,10 @@ DISTANCES_AT_ONCE = 1 << 26  # 256 MB
 def nearest_rows(
     xyz_m: Float[Tensor, "V 3"], frame: Int[Tensor, " V"], count: int
 ) -> Int[Tensor, "V {count}"]:
-    """Return the rows of the `count` points of its frame that are nearest to each, without itself.
+    """Return the rows of the `count` points of the same frame that are nearest to each point.
 
-    Frames count from 0 and no two points of one are the same. Raises UserError for a frame with
-    fewer other points.
+    A point is not its own neighbour. Frames are numbered from 0, and no two points of a frame are
+    equal. Raises UserError for a frame with too few points.
     """
     nearest = frame.new_empty(len(frame), count)
     sizes = frame.bincount().tolist()
@@ -41,7 +41,7 @@ def _by_tree(points: Float[Tensor, "V 3"], count: int) -> Int[Tensor, "V {count}
 
 
 def _by_distance(points: Float[Tensor, "V 3"], count: int) -> Int[Tensor, "V {count}"]:
-    """Compare all with all: on a GPU faster than the way to the tree and back."""
+    """Compare all points with all; on a GPU this is faster than a tree on the CPU."""
     found = []
     for some in points.split(max(1, DISTANCES_AT_ONCE // len(points))):
         distance_m = torch.cdist(some, points, compute_mode=EXACT_DISTANCE)

@@ -1,4 +1,4 @@
-"""LiDAR points to camera pixels (method.md §1.3: five steps with both ego poses).
+"""Projection of LiDAR points to camera pixels (method.md §1.3: five steps with both ego poses).
 
 The chain sensor -> ego at scan time -> global -> ego at image time -> camera is one matrix,
 `cam_SE3_lidar`, because each step is rigid; the data set composes it once in double precision.
@@ -19,10 +19,10 @@ def compose_cam_SE3_lidar(
     global_SE3_ego_at_image: Float[np.ndarray, "*#batch 4 4"],
     ego_SE3_cam: Float[np.ndarray, "*#batch 4 4"],
 ) -> Float[np.ndarray, "*batch 4 4"]:
-    """Return the LiDAR's points at scan time in the camera at its own time.
+    """Return the transform from the LiDAR at scan time to the camera at the image's time.
 
-    The ego poses are subtracted before they are multiplied: global coordinates reach thousands
-    of metres and would cost three digits.
+    The ego poses are subtracted before they are multiplied, because global coordinates reach
+    thousands of metres and would cost three digits.
     """
     scan, image = np.broadcast_arrays(global_SE3_ego_at_scan, global_SE3_ego_at_image)
     scan, image = scan.copy(), image.copy()
@@ -38,8 +38,8 @@ def project(
 ) -> tuple[Float[np.ndarray, "C N 2"], Float[np.ndarray, "C N"]]:
     """Return column u and row v in pixels, and depth in metres, of every point in every camera.
 
-    One matrix product for all cameras. Points behind a camera get the pixel of their mirror
-    image; `visible` drops them by their depth.
+    It is one matrix product for all cameras. Points behind a camera get the pixel of their mirror
+    image and a depth below 0.
     """
     chain = intrinsics_px @ cam_SE3_lidar[:, :3, :]  # C 3 4
     homogeneous = np.concatenate([xyz_m, np.ones((len(xyz_m), 1))], axis=1, dtype=np.float64)
@@ -61,9 +61,8 @@ def correspondences(
     """Return the pairs of points and the pixels that see them; occlusion is not tested.
 
     A point is seen where its depth is over 1 m and margin < u < columns - 1, likewise for rows.
-    SLidR's rule, shared by all methods compared here, has margin 0; nuscenes-devkit's renderer
-    has margin 1. The pixel is the nearest one.
-    Pairs are sorted by camera, then point.
+    SLidR's rule, which all methods compared here share, has margin 0; nuscenes-devkit's renderer
+    has margin 1. The pixel is the nearest one. Pairs are sorted by camera, then by point.
     """
     uv_px, depth_m = project(xyz_m, cam_SE3_lidar, intrinsics_px)
     rows, columns = image_size_px[:, 0:1], image_size_px[:, 1:2]

@@ -1,4 +1,4 @@
-"""Rigid transforms: `dst_SE3_src` is the 4x4 matrix that takes src coordinates to dst."""
+"""Rigid transforms: `dst_SE3_src` is the 4x4 matrix from src coordinates to dst coordinates."""
 
 import numpy as np
 from jaxtyping import Float
@@ -9,7 +9,7 @@ def se3(
 ) -> Float[np.ndarray, "*batch 4 4"]:
     """Return matrices from quaternions (scalar first, as nuScenes stores them) and translations.
 
-    Quaternions are normalised first, as nuscenes-devkit does.
+    Quaternions are normalised first, as in nuscenes-devkit.
     """
     q = np.asarray(rotation_wxyz, np.float64)
     q = q / np.linalg.norm(q, axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Points to voxels and back."""
+"""Voxelization: from points to voxels and back."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ from olivine.data.batch import Voxels
 from olivine.data.geometry.cell_keys import pack, unpack
 from olivine.data.geometry.voxels import Voxelizer
 
-CHUNK = 256  # points outside the range that look for their nearest voxel at once
+CHUNK = 256  # points outside the range whose nearest voxel is searched at once
 EXACT_DISTANCE = "donot_use_mm_for_euclid_dist"
 
 
 def cells_of(voxelizer: Voxelizer, xyz_m: Float[Tensor, "N 3"]) -> Int[Tensor, "N 3"]:
-    """Return the cell index of each point, towards minus infinity.
+    """Return the cell index of each point, rounded towards minus infinity.
 
-    Computed in float32 in the order of the released code, so that points on a border fall on
+    It is computed in float32 in the order of the released code, so that points on a border fall on
     the same side.
     """
     x, y, z = xyz_m.float().unbind(1)
@@ -40,10 +40,11 @@ def voxelize(
 ) -> Voxels:
     """Return the voxels of a batch of frames, sorted by frame, z, y and x (or z, φ and ρ).
 
-    A voxel keeps its point of lowest index. `voxel_of_point` is -1 for points outside
-    `range_m`; with `every_point`, as evaluation needs to predict all points, they take the
-    voxel whose kept point is nearest in metres in their own frame (slow: training drops them).
-    Raises UserError for a frame that leaves no voxel and for points that are not finite.
+    A voxel keeps its point of lowest index. `voxel_of_point` is -1 for points outside `range_m`.
+    With `every_point`, which evaluation needs because it predicts all points, such a point gets the
+    voxel whose kept point is nearest in metres in its frame; this is slow, and training leaves
+    these points out. Raises UserError for a frame without voxels and for points that are not
+    finite.
     """
     points = [torch.from_numpy(np.asarray(frame, dtype=np.float32)) for frame in xyz_m]
     inside = [torch.from_numpy(voxelizer.inside(frame)) for frame in xyz_m]
@@ -86,7 +87,7 @@ def _check_frame(voxelizer: Voxelizer, number: int, xyz_m: Tensor, used: Tensor)
 def _group(
     keys: Int[Tensor, " N"],
 ) -> tuple[Int[Tensor, " V"], Int[Tensor, " V"], Int[Tensor, " N"]]:
-    """Return the distinct keys in order, the first place of each and the group of every place."""
+    """Return the distinct keys in order, the first index of each and the group of every key."""
     ordered, order = torch.sort(keys, stable=True)
     distinct, group, counts = torch.unique_consecutive(
         ordered, return_inverse=True, return_counts=True
@@ -102,7 +103,7 @@ def _fill_nearest(
     kept_point: Int[Tensor, " V"],
     frame_of_point: Int[Tensor, " N"],
 ) -> None:
-    """Give every point that has no voxel, -1, the nearest one of its frame."""
+    """Give every point without a voxel, -1, the nearest voxel of its frame."""
     outside = voxel_of_point < 0
     for frame in range(int(frame_of_point[-1]) + 1):
         rows = (outside & (frame_of_point == frame)).nonzero()[:, 0]

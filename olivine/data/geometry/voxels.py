@@ -1,4 +1,4 @@
-"""How space is cut into voxels; the cutting itself is in `voxelization`, with torch."""
+"""Settings of voxelization; the computation is in `voxelization`, which imports torch."""
 
 from typing import Literal
 
@@ -54,16 +54,16 @@ class Voxelizer(Spec):
 
     @property
     def cell_size(self) -> tuple[float, float, float]:
-        """The size in use."""
+        """The size of a voxel, with the default where `size` is None."""
         return self.size or USUAL_SIZE[self.coordinates]
 
     @property
     def num_channels(self) -> int:
-        """Channels of a voxel's feature: intensity."""
+        """The number of channels of a voxel's feature: the intensity."""
         return 1
 
     def inside(self, xyz_m: Float[np.ndarray, "N 3"]) -> Bool[np.ndarray, " N"]:
-        """Say which points are in the range (lower bound included)."""
+        """Return which points are in the range, whose lower limits are included."""
         if self.range_m is None:
             return np.ones(len(xyz_m), dtype=bool)
         low, high = np.array(self.range_m).reshape(2, 3)

@@ -55,7 +55,7 @@ class LidarsegTruth(Labeller):
 class _TruthReader:
     def __init__(self, frames: Frames):
         self._frames = frames
-        self._place = {name: place for place, name in enumerate(frames.image_names())}
+        self._position = {name: position for position, name in enumerate(frames.image_names())}
 
     def __call__(
         self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], names: Sequence[str]
@@ -64,10 +64,10 @@ class _TruthReader:
         return [self._read(name) for name in names]
 
     def _read(self, name: str) -> np.ndarray:
-        if name not in self._place:
+        if name not in self._position:
             raise UserError(f"{name} is no image of the frames of {self._frames.root}.")
         # A job asks camera by camera, so keeping frames for their other cameras would not help.
-        index, camera = divmod(self._place[name], len(self._frames.camera_names))
+        index, camera = divmod(self._position[name], len(self._frames.camera_names))
         return true_map(self._frames.frame(index, images=False), camera)
 
 

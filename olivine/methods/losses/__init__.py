@@ -1,1 +1,1 @@
-"""Losses on matched rows: one module per equation."""
+"""Losses of matched rows: one module per equation."""

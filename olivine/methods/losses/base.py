@@ -1,4 +1,4 @@
-"""The family of losses, and what each of them does."""
+"""The family of losses, and the interface of its members."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -22,16 +22,16 @@ class Loss(Part):
         "sup_con": "olivine.methods.losses.sup_con:SupCon",
         "vmf": "olivine.methods.losses.vmf:VMF",
     }
-    uses_keys: ClassVar[bool] = True  # False: it looks at the queries alone
+    uses_keys: ClassVar[bool] = True  # False: it uses the queries alone
     uses_classes: ClassVar[bool] = False  # True: it needs weak labels
     uses_teacher_rows: ClassVar[bool] = False  # True: it compares the teacher's own features
     shares_keys: ClassVar[bool] = False  # True: several queries may have one key
 
     @property
     def uses_whole_batch(self) -> bool:
-        """Whether it compares with all of a batch at once, so that no batch comes in parts."""
+        """Whether it compares with all of a batch at once, so that a batch cannot come in parts."""
         return False
 
     @abstractmethod
     def build(self, num_channels: int, num_classes: int) -> "torch.nn.Module":
-        """Return a module called as module(matched of one contrast group) -> scalar tensor."""
+        """Return a module that maps the `Matched` rows of one contrast group to a scalar tensor."""

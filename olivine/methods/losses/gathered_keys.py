@@ -1,4 +1,4 @@
-"""Rows of all workers put together, with gradients."""
+"""The keys of all workers together, with gradients."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from olivine.methods.matched import WHOLE, Matched, StepPart
 
 @dataclass(frozen=True)
 class BatchKeys:
-    """The keys of a whole step: all contrast groups of all workers."""
+    """The keys of a whole step: of all contrast groups of all workers."""
 
     keys: Float[Tensor, "N D"]
     class_ids: Int[Tensor, " _"]  # of the keys, unless they are shared
@@ -20,7 +20,7 @@ class BatchKeys:
     group_ids: Int[Tensor, " M"]  # their contrast groups
 
     def own_of(self, matched: Matched) -> Int[Tensor, " m"]:
-        """Return the row here of the key of each query of one contrast group."""
+        """Return the row in these keys of the key of each query of one contrast group."""
         return self.own[self.group_ids == matched.group_ids[:1]]
 
 
@@ -42,11 +42,11 @@ class GathersKeys(nn.Module):
     batch: BatchKeys
 
     def observe(self, matched: Matched, part: StepPart = WHOLE) -> None:
-        """Gather this step's keys, which must come at once."""
+        """Gather this step's keys; the step must not come in parts."""
         assert part.is_first
         assert part.is_last
         self.batch = gather_keys(matched)
 
     def state_metrics(self) -> dict[str, Tensor]:
-        """Nothing is kept from step to step."""
+        """Return no metrics; no state is kept between steps."""
         return {}

@@ -1,8 +1,9 @@
-"""Log-sum-exp of the similarities of many rows, in memory that does not grow with their product.
+"""Log-sum-exp of the similarities of many rows, with memory that does not grow with their product.
 
-Losses that contrast M queries with N keys need M x N logits. If they are no more than a tile they
-are one matrix. Otherwise they are made tile by tile, summed online, and made again in the backward
-pass (Rabe and Staats 2021), so that peak memory is that of a few tiles (method.md §10.2).
+Losses that contrast M queries with N keys need M x N logits. If they fit into one tile, they are
+one matrix. Otherwise they are computed tile by tile, summed online, and computed again in the
+backward pass (Rabe and Staats 2021), so that the peak memory is that of a few tiles (method.md
+§10.2).
 """
 
 from collections.abc import Sequence
@@ -14,19 +15,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Rows and keys of one tile. On a CPU it stays in a cache: at 4096 pairs tiles take 0.6 of the time
-# of one matrix. A GPU wants fewer calls; the published 4096 pairs are one matrix there.
+# Rows and keys of one tile. On a CPU a tile fits a cache: with 4096 pairs, tiles take 0.6 of the
+# time of one matrix. A GPU needs fewer calls; the published 4096 pairs are one matrix there.
 TILE_SIDE = {"cpu": 1024}
 OTHER_TILE_SIDE = 4096
 
 
 def exact(rows: Float[Tensor, "M D"]) -> Float[Tensor, "M D"]:
-    """Return the rows in single precision, or in double if they are."""
+    """Return the rows in single precision, or in double precision if they are double."""
     return rows if rows.dtype == torch.double else rows.float()
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """Switch autocast off, where the device knows it."""
+    """Return a context without autocast, where the device has autocast."""
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
@@ -35,7 +36,7 @@ def full_precision(device: torch.device) -> AbstractContextManager[Any]:
 def dense_logits(
     queries: Float[Tensor, "M D"], keys: Float[Tensor, "N D"], temperature: float
 ) -> Float[Tensor, "M N"]:
-    """Return similarities over temperature, not rounded to half precision under autocast."""
+    """Return similarities over temperature, in full precision also under autocast."""
     with full_precision(queries.device):
         return exact(queries) @ exact(keys).T / temperature
 
@@ -43,17 +44,17 @@ def dense_logits(
 def own_logits(
     queries: Float[Tensor, "M D"], keys: Float[Tensor, "M D"], temperature: float
 ) -> Float[Tensor, " M"]:
-    """Return the logit of query i and key i."""
+    """Return the logit of query i and key i, for all i."""
     return (exact(queries) * exact(keys)).sum(dim=1) / temperature
 
 
 def is_dense(queries: Float[Tensor, "M D"], keys: Float[Tensor, "N D"]) -> bool:
-    """Whether the logits of these rows are few enough for one matrix."""
+    """Return whether the logits of these rows are few enough for one matrix."""
     return len(queries) * len(keys) <= tile_side(queries.device) ** 2
 
 
 def tile_side(device: torch.device) -> int:
-    """Return how many rows, and how many keys, a tile has."""
+    """Return the number of rows, and of keys, of a tile."""
     return TILE_SIDE.get(device.type, OTHER_TILE_SIDE)
 
 
@@ -107,7 +108,7 @@ class TiledLogSumExp(torch.autograd.Function):
         classes: Classes | None,
         temperature: float,
     ) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
-        """Go once over the tiles."""
+        """Compute the sums tile by tile."""
         total = queries.new_full((len(queries),), -torch.inf)
         same = total.clone() if classes else torch.zeros_like(total)
         for rows, columns in _tiles(queries, keys):
@@ -123,7 +124,7 @@ class TiledLogSumExp(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, by_total: Tensor, by_same: Tensor) -> tuple[Tensor | None, ...]:
-        """Make each tile again, as its share of the sums."""
+        """Compute each tile again, as its share of the sums."""
         queries, keys, total, same, *classes = ctx.saved_tensors
         same = same.masked_fill(same.isinf(), 0.0)  # no key of that class: its share is nothing
         to_queries, to_keys = torch.zeros_like(queries), torch.zeros_like(keys)

@@ -1,4 +1,4 @@
-"""Losses that learn from the rows they see."""
+"""Losses with a state that the rows of each step update."""
 
 from typing import Protocol, runtime_checkable
 
@@ -9,12 +9,12 @@ from olivine.methods.matched import Matched, StepPart
 
 @runtime_checkable
 class Stateful(Protocol):
-    """A loss that learns from the rows it sees, such as a bank of class means."""
+    """A loss with a state that the rows of each step update, such as a bank of class means."""
 
     def observe(self, matched: Matched, part: StepPart) -> None:
-        """See the rows of a part of a step, over all contrast groups, before the loss is asked."""
+        """Update the state by a step's rows, of all contrast groups, before the loss is computed."""
         ...
 
     def state_metrics(self) -> dict[str, Tensor]:
-        """Return what is worth watching, without waiting for the device."""
+        """Return scalars to be logged, without waiting for the device."""
         ...

@@ -1,4 +1,4 @@
-"""The family of poolings, and what each of them does."""
+"""The family of poolings, and the interface of its members."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class Pooling(Part):
         "cluster": "olivine.methods.poolings.cluster:Cluster",
         "segment": "olivine.methods.poolings.segment:Segment",
     }
-    match: ClassVar[Literal["pixel", "time"]] = "pixel"  # what it averages on the keys' side
+    match: ClassVar[Literal["pixel", "time"]] = "pixel"  # of terms that it fits
     uses_segments: ClassVar[bool] = False  # True: it needs superpixels
 
     @property
@@ -28,4 +28,4 @@ class Pooling(Part):
 
     @abstractmethod
     def build(self) -> "RowPooling":
-        """Return what averages the rows of pairs into one row per group."""
+        """Return a function that averages the rows of pairs into one row per group."""

@@ -1,4 +1,4 @@
-"""The family of samplers, and what each of them does."""
+"""The family of samplers, and the interface of its members."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from pydantic import Field
 from olivine.core.parts import Part
 
 if TYPE_CHECKING:
-    from olivine.methods.samplers.weighted_draw import PairSampler
+    from olivine.methods.samplers.weighted_sampling import PairSampler
 
 
 class Sampler(Part):
@@ -34,4 +34,4 @@ class Sampler(Part):
 
     @abstractmethod
     def build(self) -> "PairSampler":
-        """Return what chooses rows of a table of pairs by a generator, none twice."""
+        """Return a function that samples rows of a table of pairs, none twice."""

@@ -1,4 +1,4 @@
-"""Every pair is as likely as any other (PPKT)."""
+"""Every pair has the same probability (PPKT)."""
 
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -8,7 +8,7 @@ from pydantic import Field
 from olivine.methods.samplers.base import Sampler
 
 if TYPE_CHECKING:
-    from olivine.methods.samplers.weighted_draw import PairSampler
+    from olivine.methods.samplers.weighted_sampling import PairSampler
 
 
 class Uniform(Sampler):
@@ -23,7 +23,7 @@ class Uniform(Sampler):
     )
 
     def build(self) -> "PairSampler":
-        """Return what chooses rows of a table of pairs by a generator, none twice."""
-        from olivine.methods.samplers.weighted_draw import choose_uniform
+        """Return a function that samples rows of a table of pairs, none twice."""
+        from olivine.methods.samplers.weighted_sampling import choose_uniform
 
         return partial(choose_uniform, num_chosen=self.num_pairs, equal_scans=self.scope == "scan")

@@ -1,4 +1,4 @@
-"""The family of 3D networks, and what each of them does."""
+"""The family of 3D networks, and the interface of its members."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -36,17 +36,17 @@ class Backbone(Part):
 
     @property
     def identity(self) -> str:
-        """The SHA-256 of the weights it starts from; empty for random ones."""
+        """The SHA-256 of the weights that it starts from; empty for random ones."""
         return weights_identity(self.weights) if self.weights else ""
 
     @property
     @abstractmethod
     def num_channels(self) -> int:
-        """Channels of the features it returns."""
+        """The number of channels of its features."""
 
     @abstractmethod
     def build(self, num_input_channels: int) -> "torch.nn.Module":
         """Return a network from `Voxels` to one row of `num_channels` per voxel.
 
-        Its weights come from torch's global generator.
+        Random weights come from torch's global generator.
         """

@@ -1,9 +1,9 @@
-"""Checkpoints of 3D networks that others published, or that an earlier run left.
+"""Published checkpoints of 3D networks, and checkpoints of an earlier run.
 
 The codes of SLidR, ST-SLidR and OLIVINE write {"model_points", "model_images", "epoch", "config"};
 their trainers' own checkpoints hold "state_dict" with the same names below "model_points.".
 OpenPCDet's detectors have "model_state", with the encoder below "backbone_3d." beside other parts.
-WaffleIron's hold "net", ScaLR's "model_point", with a last layer "classif.".
+WaffleIron's checkpoints hold "net", ScaLR's "model_point", with a last layer "classif.".
 """
 
 from collections.abc import Mapping
@@ -14,40 +14,49 @@ from torch import Tensor, nn
 
 from olivine.core.errors import UserError
 from olivine.data.geometry.voxels import Voxelizer
-from olivine.models.weights import load_state, read_state
+from olivine.models.weights import load_into, read_state
 
-PLACES = (
+STATE_KEYS = (
     "model_points",
     "model_point",
     "backbone",
     "state_dict",
     "model_state",
     "net",
-)  # where files keep the network
-PREFIXES = ("model.", "model_points.", "module.", "encoder.")  # of its names, in this order
-OTHERS = ("model_images.", "criterion.")  # whose names a trainer's checkpoint holds too
-ENCODER = "backbone_3d."  # in a whole detector, whose other parts are left out
-HEADS = ("final.", "final_class_level.", "classif.")  # projections, which training begins anew
+)  # keys under which files hold the network
+PREFIXES = (
+    "model.",
+    "model_points.",
+    "module.",
+    "encoder.",
+)  # of the tensors' names, in this order
+OTHERS = ("model_images.", "criterion.")  # of other networks in a trainer's checkpoint
+ENCODER = "backbone_3d."  # prefix in a whole detector, whose other parts are left out
+HEADS = (
+    "final.",
+    "final_class_level.",
+    "classif.",
+)  # projections, which a training starts at random
 
 
-def load_backbone(backbone: nn.Module, path: Path, voxels: Voxelizer, architecture: str) -> None:
-    """Give a network the weights of a file, to the last one.
+def load_checkpoint(backbone: nn.Module, path: Path, voxels: Voxelizer, architecture: str) -> None:
+    """Load a file's weights into a network, which must get every one of its weights.
 
-    Raises UserError for weights that are missing, unknown or of another shape, and where the file
-    says that it was trained on other voxels.
+    Raises UserError for weights that are missing, unknown or of another shape, and if the file's
+    config has other voxels.
     """
     state = read_state(path)
-    if architecture != "voxelnet":  # its voxels are fixed in the code, and the config says others
+    if architecture != "voxelnet":  # its voxels are fixed in the code; the config has others
         _check_voxels(state.get("config"), path, voxels)
-    load_state(backbone, backbone_tensors(state), path, architecture)
+    load_into(backbone, backbone_tensors(state), path, architecture)
 
 
 def backbone_tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the network's tensors by its own names, without projection heads."""
     found: Mapping[str, Any] = state
-    for place in PLACES:
-        if isinstance(state.get(place), Mapping):
-            found = state[place]
+    for key in STATE_KEYS:
+        if isinstance(state.get(key), Mapping):
+            found = state[key]
             break
     tensors = {
         name: tensor
@@ -80,7 +89,7 @@ def _check_voxels(config: Any, path: Path, voxels: Voxelizer) -> None:
 
 
 def _sizes(given: Any, coordinates: str) -> tuple[float, ...]:
-    """Return the three sizes of a config, whose one number means metres; azimuth is in degrees."""
+    """Return the three sizes of a config, where one number is in metres; azimuth is in degrees."""
     if isinstance(given, int | float):
         return (given, 1.0 if coordinates == "cylindrical" else given, given)
     return tuple(float(side) for side in given)

@@ -1,7 +1,7 @@
-"""The architecture of a lab's own checkpoint, from a file beside it.
+"""The architecture of a checkpoint that is not published, from a file beside it.
 
-Published weights name their architecture. Other weights say theirs in `<checkpoint>.yaml`, as
-settings; a checkpoint file itself holds tensors alone.
+The architecture of published weights is known from their name. That of other weights is in
+`<checkpoint>.yaml`, as settings, since a checkpoint itself holds tensors alone.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ SpecT = TypeVar("SpecT", bound=Spec)
 
 
 def read_architecture(path: Path, spec: type[SpecT]) -> SpecT:
-    """Return what `<path>.yaml` says; raise UserError if it is not there or says something else."""
+    """Return the settings in `<path>.yaml`; raise UserError if it is missing or holds others."""
     about = path.with_name(path.name + ".yaml")
     if not about.is_file():
         raise UserError(

@@ -1,7 +1,7 @@
-"""Finding an image backbone's tensors in the layouts that self-supervised methods publish.
+"""Finds an image backbone's tensors in the files that self-supervised methods publish.
 
 A file may hold the backbone alone or a whole checkpoint: several copies of the network, heads,
-prototypes, queues, an optimiser. A backbone is known by its first tensor.
+prototypes, queues, an optimiser. A backbone is recognised by its first tensor.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,10 +12,16 @@ from torch import Tensor
 
 from olivine.core.errors import UserError
 
-# Of several backbones in one file, the one that was to be kept: MoCo's query encoder, MoCo-v3's
-# base encoder, DINO's teacher, PixPro's encoder; then whatever is nearest to the top.
+# Of several backbones in one file, the one that its method evaluates: MoCo's query encoder,
+# MoCo-v3's base encoder, DINO's teacher, PixPro's encoder; otherwise that of the shortest prefix.
 PREFERRED = ("encoder_q", "base_encoder", "teacher", "encoder")
-NESTED = ("state_dict", "network", "teacher", "student", "model")  # where files keep tensors
+NESTED = (
+    "state_dict",
+    "network",
+    "teacher",
+    "student",
+    "model",
+)  # keys of files
 
 
 def find_backbone(
@@ -56,5 +62,5 @@ def _tensors(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Tensor
 
 def _rank(name: str) -> tuple[int, int]:
     parts = name.split(".")
-    found = [place for place, wanted in enumerate(PREFERRED) if wanted in parts]
+    found = [position for position, wanted in enumerate(PREFERRED) if wanted in parts]
     return (found[0] if found else len(PREFERRED)), len(parts)

@@ -1,4 +1,4 @@
-"""Prompts as one caption, and where each prompt's tokens stand in it.
+"""Prompts as one caption, and the positions of each prompt's tokens in it.
 
 GroundingDINO reads a caption of phrases, each ended by a dot; a phrase attends to itself alone.
 """
@@ -28,17 +28,17 @@ def prompt_tokens(tokenizer: Any, prompts: Sequence[str]) -> list[list[int]]:
             f"{MAX_TOKENS}: use fewer or shorter prompts."
         )
     dot, unknown = tokenizer.convert_tokens_to_ids("."), tokenizer.unk_token_id
-    places: list[list[int]] = [[]]
-    for place, token in enumerate(ids):
+    positions: list[list[int]] = [[]]
+    for position, token in enumerate(ids):
         if token == dot:
-            places.append([])
+            positions.append([])
         elif token not in (tokenizer.cls_token_id, tokenizer.sep_token_id):
-            places[-1].append(place)
-    places.pop()  # after the last dot
-    assert len(places) == len(prompts), "a prompt holds a dot"
-    for prompt, some in zip(prompts, places, strict=True):
-        if not some or all(ids[place] == unknown for place in some):
+            positions[-1].append(position)
+    positions.pop()  # after the last dot
+    assert len(positions) == len(prompts), "a prompt holds a dot"
+    for prompt, some in zip(prompts, positions, strict=True):
+        if not some or all(ids[position] == unknown for position in some):
             raise UserError(
                 f"The text encoder's vocabulary has no word of the prompt {prompt!r}; use another."
             )
-    return places
+    return positions

@@ -20,9 +20,9 @@ from olivine.core.spec import Spec
 from olivine.models.foundation.architecture import read_architecture
 from olivine.models.foundation.captions import caption_of, prompt_tokens
 from olivine.models.foundation.torchvision_ops import ensure_torchvision
-from olivine.models.weights import load_state, published, read_state, verify
+from olivine.models.weights import load_into, published, read_state, verify
 
-# ImageNet's mean and deviation of RGB in 0..1, as the published models were trained
+# ImageNet's mean and standard deviation of RGB in 0..1, with which the models were trained
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PUBLISHED = {
     "groundingdino_swint_ogc": "swin_T_224_1k",
@@ -31,7 +31,7 @@ PUBLISHED = {
 
 
 class GroundingDinoArchitecture(Spec):
-    """The sizes of a GroundingDINO; the defaults are the published Swin-T's."""
+    """The sizes of a GroundingDINO; the defaults are those of the published Swin-T."""
 
     backbone: str = Field(
         default="swin_T_224_1k",
@@ -45,7 +45,7 @@ class GroundingDinoArchitecture(Spec):
     num_queries: int = Field(default=900, description="Number of boxes that an image gets.")
 
 
-# What all published models share; names and values are those of the package's configurations.
+# Settings that all published models share, by the names of the package's configurations.
 _SHARED = {
     "modelname": "groundingdino",
     "position_embedding": "sine",
@@ -85,7 +85,7 @@ _SHARED = {
 
 
 def load_grounding_dino(name: str, text_encoder: str) -> nn.Module:
-    """Return the package's model with published or a lab's own weights, in eval mode.
+    """Return the package's model in eval mode, with published weights or those of a file.
 
     Raises UserError for weights or a text encoder that are missing, wrong or of another
     architecture.
@@ -104,16 +104,16 @@ def load_grounding_dino(name: str, text_encoder: str) -> nn.Module:
     weights = {
         key.removeprefix("module."): value for key, value in state.get("model", state).items()
     }
-    # Written by an older transformers; positions are counted anew when the model is built.
+    # Older versions of transformers wrote it; the model computes it when it is built.
     weights.pop("bert.embeddings.position_ids", None)
-    load_state(
+    load_into(
         model, _shared_names(model, weights), path, f"GroundingDINO with {architecture.backbone}"
     )
     return model.eval().requires_grad_(False)
 
 
 def build_grounding_dino(architecture: GroundingDinoArchitecture, text_encoder: str) -> nn.Module:
-    """Return a model that is untrained but for its text encoder.
+    """Return a model of which only the text encoder has trained weights.
 
     Raises UserError if the package or the text encoder's folder is not there.
     """
@@ -146,7 +146,7 @@ def build_grounding_dino(architecture: GroundingDinoArchitecture, text_encoder: 
 
 
 class GroundingDinoDetector:
-    """A loaded GroundingDINO that looks for one list of prompts."""
+    """A loaded GroundingDINO that searches for one list of prompts."""
 
     def __init__(
         self, model: Any, prompts: Sequence[str], device: torch.device, dtype: torch.dtype
@@ -173,7 +173,7 @@ class GroundingDinoDetector:
 def prepare(
     images: UInt8[Tensor, "images 3 rows columns"], short_side_px: int, max_side_px: int
 ) -> Float[Tensor, "images 3 working_rows working_columns"]:
-    """Scale the short side to `short_side_px`, unless the long one would pass `max_side_px`."""
+    """Scale the short side to `short_side_px`, unless the long side would exceed `max_side_px`."""
     size = working_size(images.shape[2:], short_side_px, max_side_px)
     values = images.float() / 255
     if size != tuple(images.shape[2:]):
@@ -194,7 +194,7 @@ def working_size(size_px: Any, short_side_px: int, max_side_px: int) -> tuple[in
 
 
 def _shared_names(model: nn.Module, weights: dict[str, Any]) -> dict[str, Any]:
-    """Add the names under which the decoder's layers share a box head, where a file leaves them."""
+    """Add the names under which the decoder's layers share a box head, if a file lacks them."""
     aliases = {
         key: "bbox_embed." + key.removeprefix("transformer.decoder.bbox_embed.")
         for key in model.state_dict()
@@ -206,7 +206,7 @@ def _shared_names(model: nn.Module, weights: dict[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the package's prints and deprecations off the console."""
+    """Suppress the package's prints and deprecation warnings."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

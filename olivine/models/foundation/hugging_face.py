@@ -1,7 +1,7 @@
-"""GroundingDINO, SAM and SAM 2 as transformers has them, from local folders.
+"""GroundingDINO, SAM and SAM 2 of the package transformers, from local folders.
 
 A folder is what `save_pretrained` or a download of the model's repository leaves: config.json,
-safetensors and, for the detector, the tokenizer's files. Nothing is fetched.
+safetensors and, for the detector, the tokenizer's files. Nothing is downloaded.
 """
 
 import json
@@ -26,7 +26,7 @@ _SAM_MEAN, _SAM_DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 class HuggingFaceDetector:
-    """A loaded GroundingDinoForObjectDetection that looks for one list of prompts."""
+    """A loaded GroundingDinoForObjectDetection that searches for one list of prompts."""
 
     def __init__(
         self, folder: str, prompts: Sequence[str], device: torch.device, dtype: torch.dtype
@@ -60,7 +60,7 @@ class HuggingFaceSegmenter:
 
     @property
     def side_px(self) -> int:
-        """Side of the square that the encoder sees."""
+        """The side of the square that the encoder sees."""
         vision = self.model.config.vision_config
         size = vision.backbone_config.image_size[0] if self._is_sam2 else vision.image_size
         return int(size)
@@ -81,7 +81,7 @@ class HuggingFaceSegmenter:
     ) -> Float[Tensor, "images 3 side side"]:
         """Scale and normalise as the model's own processor does.
 
-        SAM keeps the aspect and pads; SAM 2 squeezes the image into the square.
+        SAM keeps the aspect ratio and pads; SAM 2 stretches the image to the square.
         """
         values = images.to(self._device, torch.float32)
         rows, columns = self._scaled(images.shape[2:])
@@ -100,7 +100,7 @@ class HuggingFaceSegmenter:
     def decode(
         self, encoded: Any, boxes_px: Float[Tensor, "boxes 4"], size_px: tuple[int, int]
     ) -> Float[Tensor, "boxes low low"]:
-        """Return one mask of logits per box; `restore` brings them to the image."""
+        """Return one mask of logits per box; `restore` brings them to the image's size."""
         if not len(boxes_px):
             return boxes_px.new_zeros((0, 1, 1))
         rows, columns = self._scaled(size_px)
@@ -115,7 +115,7 @@ class HuggingFaceSegmenter:
     def restore(
         self, masks: Float[Tensor, "boxes low low"], size_px: tuple[int, int]
     ) -> Float[Tensor, "boxes rows columns"]:
-        """Enlarge masks to the square, cut off the padding and scale to the image."""
+        """Enlarge masks to the square, remove the padding and scale them to the image."""
         if not len(masks):
             return masks.new_zeros((0, *size_px))
         if self._is_sam2:

@@ -1,4 +1,4 @@
-"""What image networks trained on ImageNet have in common: how they take an image."""
+"""The input of image networks that were trained on ImageNet."""
 
 from abc import abstractmethod
 from typing import Any
@@ -11,7 +11,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class ImageNetwork(nn.Module):
-    """Normalises bytes as ImageNet's images are, and runs `network` in `dtype`."""
+    """Normalises bytes with ImageNet's mean and deviation, and runs `network` in `dtype`."""
 
     network: Any  # whatever class its library made: subclasses call that class's own methods
     mean: Tensor
@@ -32,4 +32,4 @@ class ImageNetwork(nn.Module):
 
     @abstractmethod
     def features(self, pixels: Float[Tensor, "n 3 rows columns"]) -> Float[Tensor, "n D r c"]:
-        """Return the map of normalised images."""
+        """Return the feature map of normalised images."""

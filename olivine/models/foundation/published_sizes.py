@@ -1,4 +1,4 @@
-"""Sizes of published image networks; nothing here imports them."""
+"""Sizes of published image networks, without importing them."""
 
 from dataclasses import dataclass
 

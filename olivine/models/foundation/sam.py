@@ -1,7 +1,7 @@
-"""SAM of the package segment-anything, from the original checkpoint files; SAM-HQ likewise.
+"""SAM and SAM-HQ of the package segment-anything, from the original checkpoint files.
 
-Images are encoded in a batch, and all boxes of an image decoded together (Kirillov et al.,
-"Segment Anything", ICCV 2023). Where the package's own classes compute, they are used as they are.
+Images are encoded in a batch, and all boxes of an image are decoded together (Kirillov et al.,
+"Segment Anything", ICCV 2023). The package's own classes are used unchanged.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from olivine.core.errors import UserError
 from olivine.core.spec import Spec
 from olivine.models.foundation.architecture import read_architecture
 from olivine.models.foundation.torchvision_ops import ensure_torchvision
-from olivine.models.weights import load_state, published, read_state, verify
+from olivine.models.weights import load_into, published, read_state, verify
 
 BOXES_AT_ONCE = 64  # decoded together; a mask of each at a quarter of the model's side
 
@@ -51,12 +51,12 @@ PUBLISHED = {
     "sam_vit_b": VIT_B,
     "sam_vit_l": VIT_L,
     "sam_vit_h": VIT_H,
-    "sam_hq_vit_h": VIT_H.override({"hq": True}),
+    "sam_hq_vit_h": VIT_H.replace(hq=True),
 }
 
 
 def load_sam(name: str) -> Any:
-    """Return the package's Sam with published or a lab's own weights, in eval mode.
+    """Return the package's Sam in eval mode, with published weights or those of a file.
 
     Raises UserError for weights that are missing, wrong or of another architecture.
     """
@@ -68,7 +68,7 @@ def load_sam(name: str) -> Any:
     else:
         architecture = read_architecture(path, SamArchitecture)
     model = build_sam(architecture)
-    load_state(model, read_state(path), path, f"SAM with {_describe(architecture)}")
+    load_into(model, read_state(path), path, f"SAM with {_describe(architecture)}")
     return model.eval().requires_grad_(False)
 
 
@@ -147,7 +147,7 @@ class SamSegmenter:
 
     @property
     def side_px(self) -> int:
-        """Side of the square that the encoder sees."""
+        """The side of the square that the encoder sees."""
         return int(self.model.image_encoder.img_size)
 
     def encode(self, images: UInt8[Tensor, "images 3 rows columns"]) -> list[Any]:
@@ -162,7 +162,7 @@ class SamSegmenter:
     def prepare(
         self, images: UInt8[Tensor, "images 3 rows columns"]
     ) -> Float[Tensor, "images 3 side side"]:
-        """Scale the longest side to the encoder's, normalise, and pad below and to the right."""
+        """Scale the longest side to the encoder's, normalise, and pad at the bottom and right."""
         rows, columns = scaled_size(images.shape[2:], self.side_px)
         values = images.to(self._device, torch.float32)
         if (rows, columns) != tuple(images.shape[2:]):
@@ -178,8 +178,8 @@ class SamSegmenter:
     ) -> Float[Tensor, "boxes low low"]:
         """Return one mask of logits per box (x0, y0, x1, y1 in the image's pixels).
 
-        Masks cover the padded square at a quarter of its side; `restore` brings them to the
-        image.
+        Masks cover the padded square at a quarter of its side; `restore` brings them to the image's
+        size.
         """
         if not len(boxes_px):
             return boxes_px.new_zeros((0, 1, 1))
@@ -204,7 +204,7 @@ class SamSegmenter:
     def restore(
         self, masks: Float[Tensor, "boxes low low"], size_px: tuple[int, int]
     ) -> Float[Tensor, "boxes rows columns"]:
-        """Enlarge masks to the padded square, cut off the padding and scale to the image."""
+        """Enlarge masks to the padded square, remove the padding and scale them to the image."""
         rows, columns = scaled_size(size_px, self.side_px)
         if not len(masks):
             return masks.new_zeros((0, *size_px))

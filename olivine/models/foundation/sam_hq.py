@@ -1,8 +1,8 @@
-"""The mask decoder of SAM-HQ on the package's SAM (Ke et al., "Segment Anything in High Quality",
-NeurIPS 2023, section 3): one more output token, and features of the image encoder's first global
-block fused with its last layer. The rest is SAM's.
+"""The mask decoder of SAM-HQ on the package's SAM.
 
-The names of its weights are those of the published checkpoints.
+Ke et al., "Segment Anything in High Quality", NeurIPS 2023, section 3: one more output token, and
+features of the image encoder's first global block fused with those of its last layer. The rest is
+SAM's. The weights have the names of the published checkpoints.
 """
 
 from typing import Any
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 class MaskDecoderHQ(MaskDecoder):
     """Adds SAM-HQ's mask to SAM's single one, as the published code does by default.
 
-    `from_image_encoder` (1, rows, columns, channels) is what the image encoder's first global
-    block gave for the image; set it before a call.
+    `from_image_encoder` (1, rows, columns, channels) is the output of the image encoder's first
+    global block for the image; it must be set before each call.
     """
 
     from_image_encoder: Tensor | None
@@ -56,7 +56,7 @@ class MaskDecoderHQ(MaskDecoder):
         dense_prompt_embeddings: Float[Tensor, "boxes dim low low"],
         multimask_output: bool,
     ) -> tuple[Float[Tensor, "boxes 1 high high"], Float[Tensor, "boxes 1"]]:
-        """Return one mask of logits per prompt, and SAM's guess at its quality."""
+        """Return one mask of logits per prompt, and SAM's estimate of its quality."""
         assert not multimask_output, "SAM-HQ adds to SAM's single mask"
         assert self.from_image_encoder is not None
         fine = self.embedding_encoder(image_embeddings) + self.compress_vit_feat(

@@ -1,9 +1,9 @@
-"""Torchvision beside a torch that its compiled part does not fit.
+"""Makes torchvision work beside a torch that its compiled part does not fit.
 
-PyPI's torchvision is compiled for the CUDA build of one torch. Beside a CPU-only torch its
-compiled operators do not load, and then it cannot even be imported, nor what imports it
-(segment-anything, groundingdino-py, parts of transformers). These models need one of the
-operators, non-maximum suppression; defining it in torch makes the import work.
+PyPI's torchvision is compiled for the CUDA build of one torch. Beside a CPU-only torch its compiled
+operators cannot be loaded, and then neither it nor the packages that import it (segment-anything,
+groundingdino-py, parts of transformers) can be imported. These models need one of the operators,
+non-maximum suppression; defining it in torch makes the import work.
 """
 
 import sys
@@ -17,9 +17,9 @@ _libraries: list[torch.library.Library] = []  # an operator lives as long as its
 
 
 def ensure_torchvision() -> None:
-    """Make `import torchvision` work; does nothing where it works by itself.
+    """Make `import torchvision` work; do nothing if it works already.
 
-    Raises UserError where torchvision is missing, or does not fit a torch with CUDA.
+    Raises UserError if torchvision is missing, or does not fit a torch with CUDA.
     """
     if _libraries or _works():
         return
@@ -58,7 +58,7 @@ def _works() -> bool:
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """Return the rows of boxes that no better box overlaps by more than the threshold, best first.
 
-    Greedy, as torchvision's: a box that was itself dropped drops no other.
+    It is greedy, as torchvision's: a box that was itself dropped drops no other.
     """
     order = scores.argsort(descending=True, stable=True)
     ordered = boxes[order]

@@ -1,7 +1,7 @@
 """Vision transformers of DINO and DINOv2 as maps of patch features.
 
 Caron et al., ICCV 2021; Oquab et al., 2024. The networks are timm's, which reads the authors' files
-by name; positions of images of another size are interpolated by its rule.
+by name and interpolates positions for images of another size.
 """
 
 from pathlib import Path
@@ -15,16 +15,16 @@ from olivine.models.foundation.backbone_files import find_backbone
 from olivine.models.foundation.image_input import ImageNetwork
 from olivine.models.foundation.published_sizes import TRANSFORMERS
 from olivine.models.foundation.torchvision_ops import ensure_torchvision
-from olivine.models.weights import load_state, read_state
+from olivine.models.weights import load_into, read_state
 
 FIRST = "patch_embed.proj.weight"
 PARTS = ("cls_token", "pos_embed", "patch_embed.", "blocks.", "norm.", "register_tokens")
 
 
 class VisionTransformer(ImageNetwork):
-    """From uint8 (images, 3, rows, columns) to a feature per patch.
+    """A network from uint8 (images, 3, rows, columns) to a feature per patch.
 
-    With `normed` features have gone through the last layer norm, as DINO's own; ScaLR takes those
+    With `normed` the features are those behind the last layer norm, as in DINO; ScaLR takes those
     before it (method.md §3.4).
     """
 
@@ -40,7 +40,7 @@ class VisionTransformer(ImageNetwork):
         self.patch_px, self.normed = chosen.patch_px, normed
 
     def features(self, pixels: Float[Tensor, "n 3 rows columns"]) -> Float[Tensor, "n D r c"]:
-        """Return the last block's patches; raise UserError for an image that is no whole grid."""
+        """Return the last block's patches; raise UserError for an image of no whole patches."""
         size = tuple(pixels.shape[2:])
         if any(side % self.patch_px for side in size):
             raise UserError(
@@ -59,7 +59,7 @@ def load_vit(
 ) -> VisionTransformer:
     """Return the network with the weights of a file.
 
-    Raises UserError for a file of another architecture, or of which a tensor is missing.
+    Raises UserError for a file of another architecture, or with a missing tensor.
     """
     model = VisionTransformer(architecture, normed=normed, dtype=dtype)
     from timm.models.vision_transformer import checkpoint_filter_fn
@@ -68,7 +68,7 @@ def load_vit(
         read_state(path), path, architecture=architecture, first=FIRST, keeps=PARTS
     )
     own = model.network.state_dict()
-    if state[FIRST].shape == own[FIRST].shape:  # else its own message says what differs
+    if state[FIRST].shape == own[FIRST].shape:  # otherwise loading names the difference
         state = checkpoint_filter_fn(state, model.network)
-    load_state(model.network, state, path, architecture)
+    load_into(model.network, state, path, architecture)
     return model.eval()

@@ -1,1 +1,1 @@
-"""Sparse convolution: cells, kernel maps, the engine interface and the layers on it."""
+"""Sparse convolution: cells, kernel maps, the engines' interface and the layers on it."""

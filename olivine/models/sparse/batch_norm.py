@@ -1,6 +1,6 @@
-"""Batch norm over rows that trains alike on one process and on several.
+"""Batch norm over rows, with the same result on one process and on several.
 
-torch's SyncBatchNorm refuses CPU tensors and does not know workers without rows.
+torch's SyncBatchNorm refuses CPU tensors and workers without rows.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from olivine.core.errors import UserError
 
 @dataclass(frozen=True)
 class Moments:
-    """What the rows of all workers have in common, per channel, in float64."""
+    """Statistics of the rows of all workers, per channel, in float64."""
 
     count: int
     mean: Float[Tensor, " channels"]
@@ -27,8 +27,8 @@ class Moments:
 class RowBatchNorm(nn.BatchNorm1d):
     """`nn.BatchNorm1d` whose statistics, in training, are those of all workers' rows.
 
-    Alone it is `nn.BatchNorm1d`. Several workers get what one would get from their rows put
-    together, in forward, running statistics and the gradient of the rows; gradients of weight and
+    In one process it is `nn.BatchNorm1d`. With several workers, the output, the running statistics
+    and the gradient of the rows are those of one process with all rows; gradients of weight and
     bias are each worker's share of the sum, which DistributedDataParallel averages like any other.
     Without rows it does nothing; a single row cannot train and raises UserError.
     """
@@ -96,7 +96,7 @@ class _Normalise(torch.autograd.Function):
 
 
 def _moments_of_all(rows: Tensor) -> Moments:
-    """Exchange once: each worker's sums about its own mean, joined in float64.
+    """Return the moments of all workers' rows by one exchange of sums about each worker's mean.
 
     Moving them to the common mean cancels digits, of which float64 has enough.
     """

@@ -1,4 +1,4 @@
-"""Sparse convolution in plain PyTorch: gather, multiply, add, one kernel offset at a time.
+"""Sparse convolution in plain PyTorch: gather, multiply and add, one kernel offset at a time.
 
 Two or three large matrix products per offset keep the work in BLAS and the memory at one offset's
 rows; a table of all neighbours would multiply by zeros two times out of three.
@@ -13,8 +13,8 @@ from torch.autograd.function import once_differentiable
 
 from olivine.models.sparse.kernel_maps import KernelMap
 
-MAX_TABLE_CHANNELS = 4  # with so few inputs one thin product beats a scatter per offset
-CPU_NUMBERS_AT_ONCE = 1 << 18  # a piece in the cache; measured 1.3 times as fast as a whole offset
+MAX_TABLE_CHANNELS = 4  # with so few inputs one thin product is faster than a scatter per offset
+CPU_NUMBERS_AT_ONCE = 1 << 18  # a piece that fits the cache: 1.3 times as fast as a whole offset
 
 
 def convolve(
@@ -24,7 +24,7 @@ def convolve(
 ) -> Float[Tensor, "targets outputs"]:
     """Return out[t] = Σ features[s] @ kernel[k] over the map's (s, t, k).
 
-    Under autocast the products are taken in its precision and summed in float32, as in a dense
+    Under autocast the products are computed in its precision and summed in float32, as in a dense
     convolution.
     """
     device = features.device.type
@@ -37,7 +37,7 @@ def convolve(
 
 
 def _convolve_table(features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
-    """Lay every target's neighbours side by side, zeros where there is none."""
+    """Convolve by one table of every target's neighbours, with zeros where there is none."""
     num_offsets, inputs, outputs = kernel.shape
     table = features.new_zeros(kernel_map.num_targets * num_offsets, inputs)
     table = table.index_copy(
@@ -83,7 +83,7 @@ def _gradients(
     kernel_map: KernelMap,
     needed: tuple[bool, bool, bool],
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Return the gradients of features and kernel, gathering the output's gradient once."""
+    """Return the gradients of features and kernel; the output's gradient is gathered once."""
     transposed, identity = kernel.transpose(1, 2).unbind(), kernel_map.identity
     of_features = None
     if needed[0] and identity is not None:
@@ -110,8 +110,8 @@ def _gradients(
 class _Products:
     """Sums of products, one per offset of a kernel.
 
-    The first product is written, not added: MinkUNet-34's kernels are 150 MB, to be filled with
-    zeros and read once more.
+    The first product is written, not added, because MinkUNet-34's kernels are 150 MB, which would
+    be filled with zeros and read once more.
     """
 
     def __init__(self, kernel: Tensor):
@@ -120,7 +120,7 @@ class _Products:
         self._begun: set[int] = set()
 
     def add(self, offset: int, left: Tensor, right: Tensor) -> None:
-        """Add left @ right, in one pass where the sum is not more precise than they are."""
+        """Add left @ right, in one pass unless the sum is more precise than they are."""
         total, simple = self._of_offset[offset], self._total.dtype == left.dtype
         if offset not in self._begun:
             self._begun.add(offset)
@@ -131,7 +131,7 @@ class _Products:
             total += left @ right
 
     def total(self) -> Tensor:
-        """Return all sums, zero where there was no product."""
+        """Return all sums; an offset without a product has zeros."""
         for offset, total in enumerate(self._of_offset):
             if offset not in self._begun:
                 total.zero_()
@@ -139,7 +139,7 @@ class _Products:
 
 
 class _Scratch:
-    """Memory for the rows of one piece, used again: fresh pages cost more than the gather."""
+    """Memory for the rows of one piece, reused because new pages cost more than the gather."""
 
     def __init__(self, like: Tensor, channels: int | None = None):
         self._like = like
@@ -160,7 +160,7 @@ def _sum_dtype(tensor: Tensor) -> torch.dtype:
 
 
 def _rows_at_once(kernel: Tensor) -> int | None:
-    """Keep a piece in the processor's cache; a GPU would rather have few large launches."""
+    """Return the rows of a piece that fits the processor's cache; a GPU takes few large pieces."""
     if kernel.device.type != "cpu":
         return None
     return max(CPU_NUMBERS_AT_ONCE // max(kernel.shape[1:]), 1)

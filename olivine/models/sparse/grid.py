@@ -1,8 +1,7 @@
 """The interface between sparse networks and the engine that convolves, and our own engine.
 
-A network keeps its weights and hands features about as plain tensors; all an engine does is to
-remember where the cells of a batch are, level by level, and to convolve. A second engine is one
-class with one method.
+A network keeps its weights and passes features as plain tensors. An engine only has to remember the
+cells of a batch, level by level, and to convolve. A second engine is one class with one method.
 """
 
 from dataclasses import dataclass, replace
@@ -24,9 +23,9 @@ class Grid(Protocol):
     ) -> Float[Tensor, "W outputs"]:
         """Convolve from one level to the same, the next or the previous one.
 
-        The kernel is MinkowskiEngine's (offsets, inputs, outputs), x fastest: size³ offsets with
-        an odd size on one level, 2³ between two levels (transposed where the target is finer).
-        Rows of level 0 are in the order of the coordinates the grid was opened with.
+        The kernel is MinkowskiEngine's (offsets, inputs, outputs), x fastest: size³ offsets with an
+        odd size on one level, 2³ between two levels (transposed where the target is finer). Rows of
+        level 0 are in the order of the coordinates from which the grid was made.
         """
         ...
 
@@ -45,10 +44,10 @@ class SparseTensor:
 
 
 class TorchGrid:
-    """Our engine, in plain PyTorch. Every map is built when first asked for and kept."""
+    """Our engine, in plain PyTorch; every kernel map is built when it is first needed and kept."""
 
     def __init__(self, coordinates: Int[Tensor, "V 4"]):
-        """Take (frame, x, y, z) of every occupied cell, none twice."""
+        """Take (frame, x, y, z) of every occupied cell; no cell occurs twice."""
         self._cells: list[Cells] = [occupied_cells(coordinates)]
         self._down: list[KernelMap] = []
         self._submanifold: dict[tuple[int, int], KernelMap] = {}
@@ -56,11 +55,11 @@ class TorchGrid:
     def convolve(
         self, features: Float[Tensor, "V inputs"], kernel: Tensor, source: int, target: int
     ) -> Float[Tensor, "W outputs"]:
-        """Convolve as `Grid` says."""
+        """Convolve as `Grid` describes."""
         return convolve(features, kernel, self.kernel_map(len(kernel), source, target))
 
     def kernel_map(self, num_offsets: int, source: int, target: int) -> KernelMap:
-        """Return the map of a kernel between two levels, building it the first time."""
+        """Return the map of a kernel between two levels, built at the first call."""
         size = round(num_offsets ** (1 / 3))
         assert size**3 == num_offsets, "kernels are cubes"
         if source == target:

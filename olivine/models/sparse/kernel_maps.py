@@ -1,7 +1,7 @@
-"""Which cell feeds which through each offset of a convolution's kernel.
+"""Kernel maps: the source and target cells of each offset of a convolution's kernel.
 
-Offsets are numbered as in MinkowskiEngine, x fastest: k = x + size * (y + size * z), from
--(size // 2) for odd sizes and from 0 for even ones.
+Offsets are numbered as in MinkowskiEngine, x fastest: k = x + size * (y + size * z), from -(size //
+2) for odd sizes and from 0 for even ones.
 """
 
 from dataclasses import dataclass, field, replace
@@ -33,9 +33,9 @@ class Cells:
 
 @dataclass(frozen=True)
 class KernelMap:
-    """Rows of `sources` add their product with kernel[k] to rows of `targets`.
+    """Pairs of rows: each of `sources` adds its product with kernel[k] to one of `targets`.
 
-    Pairs lie offset by offset; within one offset no target occurs twice.
+    Pairs are sorted by offset; within one offset no target occurs twice.
     """
 
     sources: Int[Tensor, " P"]
@@ -43,7 +43,7 @@ class KernelMap:
     counts: tuple[int, ...]  # pairs of each offset
     num_sources: int
     num_targets: int
-    identity: int | None = None  # offset that feeds every row to itself; it has no pairs here
+    identity: int | None = None  # offset from every row to itself, whose pairs are left out
     _pieces: dict[int | None, list[tuple[int, Tensor, Tensor]]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -51,7 +51,7 @@ class KernelMap:
     def pieces(self, most: int | None) -> list[tuple[int, Tensor, Tensor]]:
         """Return offsets with their source and target rows, at most `most` rows at once.
 
-        Kept, because all layers of a level ask, forwards and backwards.
+        The result is kept, because all layers of a level need it, forwards and backwards.
         """
         if most not in self._pieces:
             self._pieces[most] = self._cut(most)
@@ -79,7 +79,7 @@ class KernelMap:
 
     @cached_property
     def table_index(self) -> Int[Tensor, " P"]:
-        """Place of each pair's source in a (targets, offsets) table, flat."""
+        """The flat position of each pair's source in a (targets, offsets) table."""
         counts = torch.tensor(self.counts, device=self.targets.device)
         offsets = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
         return self.targets * len(counts) + offsets
@@ -96,7 +96,8 @@ def occupied_cells(coordinates: Int[Tensor, "V 4"]) -> Cells:
 def coarsen(fine: Cells) -> tuple[Cells, KernelMap]:
     """Return the cells of twice the size and the map of the 2³ convolution of stride 2.
 
-    A cell's parent is its index halved towards minus infinity, so all space is tiled alike.
+    A cell's parent is its index halved towards minus infinity, so the tiling is the same
+    everywhere.
     """
     coordinates = unpack(fine.keys)
     offsets = (coordinates[:, 1:] & 1) @ torch.tensor([1, 2, 4], device=fine.keys.device)
@@ -111,8 +112,8 @@ def coarsen(fine: Cells) -> tuple[Cells, KernelMap]:
 def submanifold(cells: Cells, size: int) -> KernelMap:
     """Return the map of an odd kernel whose targets are the occupied cells themselves.
 
-    Only the first half of the offsets is looked up: if b lies at an offset from a, a lies at the
-    opposite one from b. Neighbours in x have neighbouring keys, so one binary search serves a row
+    Only the first half of the offsets is searched: if b is at an offset from a, a is at the
+    opposite offset from b. Neighbours in x have consecutive keys, so one binary search serves a row
     of the kernel.
     """
     centre = size**3 // 2
@@ -135,7 +136,7 @@ def submanifold(cells: Cells, size: int) -> KernelMap:
 def _neighbours(
     keys: Int[Tensor, " V"], size: int
 ) -> tuple[Bool[Tensor, "half V"], Int[Tensor, "half V"]]:
-    """Say, for each offset before the centre, whether the neighbour is there and where."""
+    """Return, for each offset before the centre, which cells have that neighbour, and where."""
     reach, centre = size // 2, size**3 // 2
     padded = torch.cat([keys, keys.new_tensor([END])])
     found = torch.zeros(centre, len(keys), dtype=torch.bool, device=keys.device)

@@ -1,8 +1,8 @@
-"""MinkowskiEngine behind our interface: the engine of the published codes.
+"""MinkowskiEngine behind the interface of engines: the engine of the published codes.
 
 It is built on the machine that uses it (docs/networks.md has the commands). It has no half
-precision on a CPU and takes none here on a GPU either: under autocast it convolves in single
-precision.
+precision on a CPU and is not used in half precision on a GPU either: under autocast it convolves in
+single precision.
 """
 
 import collections
@@ -19,8 +19,8 @@ from olivine.data.geometry.cell_keys import pack
 
 
 def minkowski_engine() -> Any:
-    """Return the package; raise UserError where it is not installed or does not load."""
-    # It asks for a name that Python 3.10 took away.
+    """Return the package; raise UserError if it is not installed or cannot be loaded."""
+    # It uses a name that Python 3.10 removed.
     collections.Sequence = collections.abc.Sequence  # type: ignore[attr-defined] # typeshed follows 3.10
     try:
         return importlib.import_module("MinkowskiEngine")
@@ -36,9 +36,9 @@ class MinkowskiGrid:
     """The occupied cells of one batch, in MinkowskiEngine's coordinate manager."""
 
     def __init__(self, coordinates: Int[Tensor, "V 4"]):
-        """Take (frame, x, y, z) of every occupied cell, none twice."""
+        """Take (frame, x, y, z) of every occupied cell; no cell occurs twice."""
         self._engine = minkowski_engine()
-        pack(coordinates)  # the same limits as ours
+        pack(coordinates)  # raises for the same limits as ours
         device = coordinates.device.type
         kinds = self._engine.CoordinateMapType
         self._manager = self._engine.CoordinateManager(
@@ -46,16 +46,16 @@ class MinkowskiGrid:
         )
         self._keys: list[Any] = []
         self._rows = torch.arange(len(coordinates), device=coordinates.device)
-        if len(coordinates):  # it ends the process where there is nothing to convolve
+        if len(coordinates):  # MinkowskiEngine ends the process if there is nothing to convolve
             key, (rows, _) = self._manager.insert_and_map(coordinates.int().contiguous(), [1, 1, 1])
             self._keys.append(key)
-            if len(rows):  # its order of the cells
+            if len(rows):  # MinkowskiEngine orders the cells itself
                 self._rows = rows.long()
 
     def convolve(
         self, features: Float[Tensor, "V inputs"], kernel: Tensor, source: int, target: int
     ) -> Float[Tensor, "W outputs"]:
-        """Convolve as `Grid` says, in the kernel's precision."""
+        """Convolve as `Grid` describes, in the kernel's precision."""
         features = features.to(kernel.dtype)
         if not self._keys:
             return features.sum() * kernel.sum() * features.new_zeros(0, kernel.shape[2])

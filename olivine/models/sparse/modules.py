@@ -13,9 +13,9 @@ from olivine.models.sparse.grid import SparseTensor
 class Convolution(nn.Module):
     """A convolution with MinkowskiEngine's `kernel` (offsets, inputs, outputs), x fastest.
 
-    `step` 0 keeps the cells (`size` odd), 1 goes to the next coarser level with stride 2, -1 is
-    transposed and goes back to the finer one (`size` 2). Of size 1 it is a linear layer and its
-    kernel is (inputs, outputs).
+    With a `step` of 0 it keeps the cells (`size` odd), with 1 it goes to the next coarser level
+    with stride 2, with -1 it is transposed and goes back to the finer level (`size` 2). With a size
+    of 1 it is a linear layer, whose kernel is (inputs, outputs).
     """
 
     def __init__(self, inputs: int, outputs: int, size: int = 3, step: int = 0):
@@ -24,13 +24,13 @@ class Convolution(nn.Module):
         self.step = step
         shape = (inputs, outputs) if size == 1 else (size**3, inputs, outputs)
         self.kernel = nn.Parameter(torch.empty(shape))
-        # MinkowskiEngine's start, which the published networks had: uniform by the inputs, or
-        # by the outputs where transposed.
+        # MinkowskiEngine's initialisation, as in the published networks: uniform by the number of
+        # inputs, or of outputs where transposed.
         bound = 1 / math.sqrt(size**3 * (outputs if step < 0 else inputs))
         nn.init.uniform_(self.kernel, -bound, bound)
 
     def forward(self, tensor: SparseTensor) -> SparseTensor:
-        """Return the convolved tensor, on the level `step` leads to."""
+        """Return the convolved tensor, on the level that `step` leads to."""
         if self.kernel.ndim == 2:
             return tensor.carry(tensor.features @ self.kernel)
         target = tensor.level + self.step

@@ -4,7 +4,7 @@ Triple = tuple[int, int, int]
 
 
 def output_shape(shape: Triple, size: Triple, stride: Triple, padding: Triple) -> Triple:
-    """Return how many cells per axis come out of a grid of `shape` cells; below 1 means none."""
+    """Return the cells per axis that a window leaves of a grid of `shape` cells; below 1: none."""
     x, y, z = (
         (cells + 2 * pad - width) // step + 1
         for cells, width, step, pad in zip(shape, size, stride, padding, strict=True)

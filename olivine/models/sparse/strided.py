@@ -1,8 +1,8 @@
 """Convolution of any kernel, stride and padding on a bounded grid, as in spconv (Yan et al., 2018).
 
-A grid has cells 0 to n - 1 per axis. Output cell o sees input cells o * stride - padding + k for
-0 <= k < size, like torch's dense convolution, and exists where one of them is occupied. Offsets
-are numbered x fastest: k = x + size_x * (y + size_y * z). All triples are (x, y, z).
+A grid has cells 0 to n - 1 per axis. Output cell o sees input cells o * stride - padding + k for 0
+<= k < size, like torch's dense convolution, and exists where one of them is occupied. Offsets are
+numbered x fastest: k = x + size_x * (y + size_y * z). All triples are (x, y, z).
 """
 
 import torch
@@ -19,9 +19,9 @@ def strided(
 ) -> tuple[Cells, KernelMap]:
     """Return the occupied output cells, by ascending key, and the convolution's kernel map.
 
-    `cells` must lie in a grid of `shape`; the output's lie in one of
-    `output_shape(shape, size, stride, padding)`. The map is for `convolve`, with a kernel
-    (size_x * size_y * size_z, inputs, outputs). Raises UserError for a grid too large to be packed.
+    `cells` must lie in a grid of `shape`; the outputs lie in a grid of `output_shape(shape, size,
+    stride, padding)`. The map is for `convolve`, with a kernel (size_x * size_y * size_z, inputs,
+    outputs). Raises UserError for a grid too large to be packed.
     """
     coordinates = unpack(cells.keys)
     shape_out = output_shape(shape, size, stride, padding)
@@ -53,7 +53,7 @@ def strided(
 def _along(
     index: Int[Tensor, " V"], size: int, stride: int, padding: int, limit: int
 ) -> tuple[Bool[Tensor, "size V"], Int[Tensor, "size V"]]:
-    """Say for each offset of one axis whether an output sees the cell there, and which one."""
+    """Return, for each offset of one axis, whether an output sees the cell, and which output."""
     offsets = torch.arange(size, device=index.device)[:, None]
     first = index + padding - offsets
     output = torch.div(first, stride, rounding_mode="floor")

@@ -1,4 +1,4 @@
-"""The family of frozen image networks, and what each of them does."""
+"""The family of frozen image networks, and the interface of its members."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Teacher(Part):
-    """Builds a frozen image network that gives a map of features at a lower resolution."""
+    """Builds a frozen image network whose feature map has a lower resolution than the image."""
 
     family: ClassVar[str] = "teachers"
     built_in: ClassVar[Mapping[str, str]] = {
@@ -28,28 +28,28 @@ class Teacher(Part):
 
     @property
     def identity(self) -> str:
-        """What tells its weights from others; empty where the settings say it all."""
+        """Identifies its weights; empty where the settings already do."""
         return ""
 
     @property
     @abstractmethod
     def num_channels(self) -> int:
-        """Channels of the features it returns."""
+        """The number of channels of its features."""
 
     @abstractmethod
     def map_size(self, rows_px: int, columns_px: int) -> tuple[int, int]:
-        """Return the rows and columns of the map of an image."""
+        """Return the rows and columns of an image's feature map."""
 
     def dtype_on(self, device: "torch.device") -> "torch.dtype":
-        """Return the numbers that its maps have on a device."""
+        """Return the number format of its maps on a device."""
         import torch
 
         return torch.float32
 
     def arithmetic(self, precision: str, device: "torch.device") -> str:
-        """Return what tells how its maps round, in a pretraining of that precision.
+        """Return a text that identifies how its maps are rounded in a pretraining of a precision.
 
-        This one's products are the pretraining's own, by autocast.
+        The products of this teacher have the precision of the pretraining, by autocast.
         """
         return f"{device.type} {precision}"
 
@@ -57,8 +57,8 @@ class Teacher(Part):
     def build(self, device: "torch.device | None" = None) -> "torch.nn.Module":
         """Return a module from uint8 (images, 3, rows, columns) to floats (images, D, r, c).
 
-        It is not on the device yet, where it will run (None: the CPU). Half precision will do:
-        features are read in single precision.
+        `device` is the device on which it will run (None: the CPU); the module is not moved there.
+        Its output may be in half precision, since features are read in single precision.
         """
 
 
@@ -85,7 +85,7 @@ class PretrainedTeacher(Teacher):
     @property
     @abstractmethod
     def wanted(self) -> str:
-        """Whose file it needs, for people."""
+        """The name, for messages, of the file that it needs."""
 
     @property
     def identity(self) -> str:
@@ -94,7 +94,7 @@ class PretrainedTeacher(Teacher):
         return weights_identity(self.weights)
 
     def weights_path(self) -> Path:
-        """Return where the weights lie; raise UserError if none are named or there."""
+        """Return the path of the weights; raise UserError if none are named or there."""
         if not self.weights:
             raise UserError(
                 f"teacher.kind={self.kind} needs {self.wanted}: "
@@ -103,21 +103,21 @@ class PretrainedTeacher(Teacher):
         return locate(self.weights)
 
     def dtype_on(self, device: "torch.device") -> "torch.dtype":
-        """Return the numbers that it computes with on a device."""
+        """Return the number format in which it computes on a device."""
         import torch
 
         return usable(getattr(torch, self.precision), device)
 
     def arithmetic(self, precision: str, device: "torch.device") -> str:
-        """Return its own: no pretraining's precision reaches it."""
+        """Return its own arithmetic, which no pretraining's precision changes."""
         name = str(self.dtype_on(device)).removeprefix("torch.")
         return f"{device.type} {name}{' compiled' if self.compile else ''}"
 
     def build(self, device: "torch.device | None" = None) -> "torch.nn.Module":
-        """Load the network.
+        """Return the network with its weights.
 
-        Raises UserError for a file that is not there or is another's, and where it cannot be
-        compiled for the device.
+        Raises UserError for a file that is missing or of another network, and if the network cannot
+        be compiled for the device.
         """
         import torch
 
@@ -129,4 +129,4 @@ class PretrainedTeacher(Teacher):
 
     @abstractmethod
     def load(self, path: Path, dtype: "torch.dtype") -> "torch.nn.Module":
-        """Return the network of a file; raise UserError if it is another's."""
+        """Return the network of a file; raise UserError if the file is of another network."""

@@ -1,17 +1,19 @@
-"""What a teacher said of images that are the same every time, kept instead of asked again.
+"""A cache of a teacher's feature maps, for images that are the same in every epoch.
 
-Where no augmentation changes images by chance, a frozen network says the same in every epoch and
-for every seed. Its maps are kept below the output folder, a file per frame, as they were computed:
+If no augmentation changes images at random, a frozen network returns the same maps in every epoch
+and for every seed. They are written below the output folder, one file per frame, as they were
+computed:
 
 <root>/teacher_maps/<fingerprint>/<frame's token>.npz
 
-A loader reads what is kept and does not decode those images; a training asks the teacher for the
-rest, frame by frame, and keeps that. So a map depends on its frame's images alone, on any
+A loader reads the maps that are there and does not decode those images; a training computes the
+other maps, frame by frame, and writes them. So a map depends on its frame's images alone, on any
 processor, and trainings that read it are bit-equal to the one that made it.
 
-Without kept maps a teacher sees all images of a batch in one call. How a product rounds depends on
-its size and on the processor, so a kept map differs from that one by rounding, in float32 by less
-than 1e-5 of the largest value; weights were 4e-5 of their length apart after 8 steps.
+Without the cache a teacher sees all images of a batch in one call. The rounding of a product
+depends on its size and on the processor, so a cached map differs from such a map by rounding, in
+float32 by less than 1e-5 of the largest value; weights differed by 4e-5 of their length after 8
+steps.
 """
 
 import io
@@ -37,14 +39,14 @@ from olivine.data.dataset import Frames
 from olivine.models.teachers.base import Teacher
 
 SETTING = "runtime.keep_teacher_maps"
-VERSION = 1  # raised by a change of the files, or of how images are decoded and resized
-# In which order a map's axes lie in memory. A sum over a map rounds by it, so it is kept.
+VERSION = 1  # increased by a change of the files, or of how images are decoded and resized
+# The order of a map's axes in memory, which is kept because the rounding of a sum depends on it.
 _ORDERS = {"channels_first": (0, 1, 2, 3), "channels_last": (0, 2, 3, 1)}
 
 
 @dataclass(frozen=True)
-class TeacherMaps:
-    """Reads and keeps the maps of frames; picklable, for loader processes.
+class TeacherMapCache:
+    """Reads and writes the feature maps of frames; picklable, for loader processes.
 
     `shape` is that of one image's map: channels, rows, columns.
     """
@@ -65,20 +67,24 @@ class TeacherMaps:
         image_size_px: tuple[int, int],
         precision: str,
         device: torch.device,
-    ) -> "TeacherMaps":
-        """Return the place for the maps of one teacher and one way to make images.
+    ) -> "TeacherMapCache":
+        """Return the cache for the maps of one teacher and one way to make images.
 
-        `image_size_px` is what the augmentations make of an image, `precision` the training's.
+        `image_size_px` is the size of augmented images, `precision` that of the training.
         """
         decides = [
             VERSION,
             teacher.code_version,
-            teacher.what_decides(),
+            teacher.fingerprint_fields(),
             teacher.identity,
             teacher.arithmetic(precision, device),
             frames.fingerprint,
             list(frames.camera_names),
-            [part.what_decides() for part in augmentations if part.effect_on_images != "none"],
+            [
+                part.fingerprint_fields()
+                for part in augmentations
+                if part.effect_on_images != "none"
+            ],
         ]
         fingerprint = value_hash(decides)
         shape = teacher.num_channels, *teacher.map_size(*image_size_px)
@@ -86,17 +92,17 @@ class TeacherMaps:
 
     @property
     def folder(self) -> str:
-        """Where they lie below the store's root."""
+        """The folder of the maps below the store's root."""
         return f"teacher_maps/{self.fingerprint}"
 
     def num_bytes(self, num_images: int) -> int:
-        """Return what the maps of so many images take."""
+        """Return the size of the maps of `num_images` images."""
         return num_images * math.prod(self.shape) * self.dtype.itemsize
 
     def read(self, token: str, num_images: int) -> Float[Tensor, "images D r c"] | None:
-        """Return a frame's maps to the last bit, or None where none are kept.
+        """Return a frame's maps, equal to the last bit, or None if they are not in the cache.
 
-        A file that is damaged or of another shape is passed over with a warning.
+        A file that is damaged or of another shape causes a warning and counts as missing.
         """
         name = self._name(token)
         if not self.store.exists(name):
@@ -105,12 +111,12 @@ class TeacherMaps:
         try:
             with np.load(io.BytesIO(data)) as file:
                 (order,) = file.files
-                kept, axes = torch.from_numpy(file[order]), _ORDERS[order]
-            maps = kept.view(self.dtype).permute(*np.argsort(axes).tolist())
-            if maps.shape == (num_images, *self.shape) and kept.dtype == _stored(self.dtype):
+                array, axes = torch.from_numpy(file[order]), _ORDERS[order]
+            maps = array.view(self.dtype).permute(*np.argsort(axes).tolist())
+            if maps.shape == (num_images, *self.shape) and array.dtype == _stored(self.dtype):
                 return maps
-            reason = f"it holds {kept.dtype} of {tuple(maps.shape)}"
-        except Exception as error:  # a broken archive raises half a dozen types
+            reason = f"it holds {array.dtype} of {tuple(maps.shape)}"
+        except Exception as error:  # a broken archive raises any of several types
             reason = " ".join(str(error).split()) or type(error).__name__
         warnings.warn(
             f"The teacher's maps in {self.store.path(name)} cannot be used ({reason}) and are made "
@@ -120,39 +126,41 @@ class TeacherMaps:
         return None
 
     def write(self, token: str, maps: Float[Tensor, "images D r c"]) -> None:
-        """Keep a frame's maps."""
+        """Write a frame's maps."""
         assert maps.shape[1:] == self.shape, "a teacher's map_size is that of its maps"
         assert maps.dtype == self.dtype, "a teacher's dtype_on is that of its maps"
         order = _order(maps)
-        kept = maps.permute(_ORDERS[order]).contiguous().cpu().view(_stored(self.dtype))
+        array = maps.permute(_ORDERS[order]).contiguous().cpu().view(_stored(self.dtype))
         stream = io.BytesIO()
-        np.savez(stream, **{order: kept.numpy()})
+        np.savez(stream, **{order: array.numpy()})
         self.store.write(self._name(token), stream.getvalue())
 
     def of_batch(
         self, teacher: Callable[[Tensor], Tensor], batch: Batch
     ) -> Float[Tensor, "images D r c"]:
-        """Return the maps of all images of a batch; those the loader did not find are made."""
+        """Return the maps of all images of a batch; those that the loader did not find are made."""
         if all(batch.has_maps):
             assert batch.maps is not None
             return batch.maps
-        maps, first, first_kept = [], 0, 0
-        for token, number, kept in zip(batch.tokens, batch.num_images, batch.has_maps, strict=True):
-            if kept:
+        maps, first, first_cached = [], 0, 0
+        for token, number, is_cached in zip(
+            batch.tokens, batch.num_images, batch.has_maps, strict=True
+        ):
+            if is_cached:
                 assert batch.maps is not None
-                maps.append(batch.maps[first_kept : first_kept + number])
-                first_kept += number
+                maps.append(batch.maps[first_cached : first_cached + number])
+                first_cached += number
                 continue
             made = teacher(batch.images[first : first + number])
-            axes = _ORDERS[_order(made)]  # as it will lie when it is read
+            axes = _ORDERS[_order(made)]  # the same memory layout as when it is read
             made = made.permute(axes).contiguous().permute(*np.argsort(axes).tolist())
             self.write(token, made)
             maps.append(made)
             first += number
         return torch.cat(maps)
 
-    def announce(self, num_frames: int, num_images: int, *, speaks: bool = True) -> None:
-        """Say how much all frames' maps will take, `num_images` each, and how much is there.
+    def announce(self, num_frames: int, num_images: int, *, prints: bool = True) -> None:
+        """Print the size of all frames' maps, `num_images` each, and of those that are there.
 
         Raises UserError if the local disk has no room for the rest.
         """
@@ -161,7 +169,7 @@ class TeacherMaps:
             size for size, _ in self.store.sizes_and_times(self.folder, recursive=True).values()
         )
         where = self.store.path(self.folder)
-        if speaks:
+        if prints:
             sys.stderr.write(
                 f"teacher's maps: {total / 1e9:.3g} GB for {num_frames} frames in {where}, "
                 f"{there / 1e9:.3g} GB of it is there\n"
@@ -179,37 +187,40 @@ class TeacherMaps:
 
 
 def require_fixed_images(augmentations: Mapping[str, Augmentation | None]) -> None:
-    """Raise UserError, with the settings to change, if one changes images by chance."""
+    """Raise UserError, with the settings to change, if an augmentation changes images at random."""
     for name, part in augmentations.items():
         if part is None or part.effect_on_images != "random":
             continue
-        place = f"pretrained.augmentations.{name}"
-        fixes = " ".join(f"--set {place}.{key}={x}" for key, x in part.fixes_images.items())
+        setting = f"pretrained.augmentations.{name}"
+        fixes = " ".join(f"--set {setting}.{key}={x}" for key, x in part.fixes_images.items())
         way = (
             f"use {fixes}, as recipe scalr has it"
             if fixes
-            else f"leave it out by --set {place}=null"
+            else f"leave it out by --set {setting}=null"
         )
         raise UserError(
-            f"{SETTING}=true needs images that are the same in every epoch, and {place} changes "
-            f"them by chance: {way}, or use --set {SETTING}=false."
+            f"{SETTING}=true needs images that are the same in every epoch, and {setting} changes "
+            f"them at random: {way}, or use --set {SETTING}=false."
         )
 
 
 def _order(maps: Tensor) -> str:
-    """Return how a map's axes lie in memory."""
+    """Return the order of a map's axes in memory."""
     return "channels_last" if maps.stride(1) == 1 and maps.shape[1] > 1 else "channels_first"
 
 
 def _stored(dtype: torch.dtype) -> torch.dtype:
-    """Return the numbers that hold these bits in a file: numpy has no bfloat16."""
+    """Return the number format that holds these bits in a file, since numpy has no bfloat16."""
     return torch.int16 if dtype == torch.bfloat16 else dtype
 
 
 def _free_bytes(store: Store) -> float:
-    """Return what is free on the disk of a folder that may not be there yet; a bucket has room."""
-    place = absolute(store.root)
-    if not isinstance(place, Path):
+    """Return the free bytes of a folder's disk; a bucket's are infinite.
+
+    The folder may not have been made yet.
+    """
+    root = absolute(store.root)
+    if not isinstance(root, Path):
         return math.inf
-    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    there = next(folder for folder in (root, *root.parents) if folder.exists())
     return float(shutil.disk_usage(there).free)

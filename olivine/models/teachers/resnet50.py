@@ -29,21 +29,21 @@ class ResNet50Teacher(PretrainedTeacher):
 
     @property
     def wanted(self) -> str:
-        """Whose file it needs, for people."""
+        """The name, for messages, of the file that it needs."""
         return "a file of weights, such as MoCo-v2's moco_v2_800ep_pretrain.pth.tar"
 
     @property
     def num_channels(self) -> int:
-        """Channels of the features."""
+        """The number of channels of the features."""
         return RESNET50_CHANNELS
 
     def map_size(self, rows_px: int, columns_px: int) -> tuple[int, int]:
-        """Return a fourth of each side, or a thirty-second, rounded up."""
+        """Return a quarter of each side, or one thirty-second, rounded up."""
         stride = 4 if self.dilated else 32
         return -(-rows_px // stride), -(-columns_px // stride)
 
     def load(self, path: Path, dtype: "torch.dtype") -> "torch.nn.Module":
-        """Return the network of a file; raise UserError if it is another's."""
+        """Return the network of a file; raise UserError if the file is of another network."""
         from olivine.models.foundation.resnet import load_resnet50
 
         return load_resnet50(path, dilated=self.dilated, dtype=dtype)

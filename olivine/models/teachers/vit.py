@@ -41,21 +41,21 @@ class VisionTransformerTeacher(PretrainedTeacher):
 
     @property
     def wanted(self) -> str:
-        """Whose file it needs, for people."""
+        """The name, for messages, of the file that it needs."""
         return f"the authors' file of {self.architecture}"
 
     @property
     def num_channels(self) -> int:
-        """Channels of the features."""
+        """The number of channels of the features."""
         return TRANSFORMERS[self.architecture].num_channels
 
     def map_size(self, rows_px: int, columns_px: int) -> tuple[int, int]:
-        """Return a cell per patch."""
+        """Return one cell per patch."""
         patch_px = TRANSFORMERS[self.architecture].patch_px
         return rows_px // patch_px, columns_px // patch_px
 
     def load(self, path: Path, dtype: "torch.dtype") -> "torch.nn.Module":
-        """Return the network of a file; raise UserError if it is another's."""
+        """Return the network of a file; raise UserError if the file is of another network."""
         from olivine.models.foundation.vit import load_vit
 
         return load_vit(path, self.architecture, normed=self.normed, dtype=dtype)

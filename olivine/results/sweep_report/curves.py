@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from olivine.methods.objective import shown_term
+from olivine.methods.objective import primary_term
 from olivine.results.sweep_report.trials import TrialFacts
-from olivine.tracking.tracker import PARENT, RunRecord, Tracker, most_telling
+from olivine.tracking.tracker import PARENT, RunRecord, Tracker, best_status_run
 from olivine.training.evaluate import PRETRAINED
 from olivine.training.probe import PROBE_MIOU
 
@@ -112,7 +112,7 @@ def _pretrainings(
 
 
 def _evaluations(trials: Sequence[TrialFacts], evaluated: Iterable[RunRecord]) -> list[_Line]:
-    runs = most_telling(evaluated)
+    runs = best_status_run(evaluated)
     return [
         _Line(_method(trial), trial.seed, runs[trial.fingerprint])
         for trial in trials
@@ -138,7 +138,7 @@ def _relative(lines: Sequence[_Line], tracker: Tracker) -> pd.DataFrame:
     """Return a loss of every pretraining, over its median: the first may be zero."""
     terms: dict[str, list[_Line]] = {}
     for line in lines:
-        term = shown_term(line.run.metrics)
+        term = primary_term(line.run.metrics)
         if term is not None:
             terms.setdefault(term, []).append(line)
     parts = []

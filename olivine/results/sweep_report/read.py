@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from olivine.core.runtime import Runtime
-from olivine.experiments.plan import SWEEP_RUN
-from olivine.experiments.replay import replay, shell_command
+from olivine.experiments.reproduce_command import reproduce_command, shell_command
+from olivine.experiments.sweep_plan import SWEEP_RUN
 from olivine.results.importance import (
     Importance,
     VaryingSetting,
@@ -36,7 +36,7 @@ from olivine.results.tables.build import find_sweep_run, plan_of, scene_reader, 
 from olivine.results.tables.spec import TableSpec
 from olivine.results.tables.table import Table
 from olivine.tracking.store_uri import shown
-from olivine.tracking.tracker import NOTE, RunRecord, Tracker, most_telling
+from olivine.tracking.tracker import NOTE, RunRecord, Tracker, best_status_run
 from olivine.training.evaluate import PRETRAINED
 from olivine.training.loop import device_hours_of
 
@@ -159,7 +159,7 @@ def _pretrained(
         *tracker.records("pretrain", {SWEEP_RUN: sweep.run_id}),
         *(tracker.records("pretrain", fingerprints=list(used)) if used else []),
     ]
-    return list(most_telling({run.run_id: run for run in found}.values()).values())
+    return list(best_status_run({run.run_id: run for run in found}.values()).values())
 
 
 def _importance(
@@ -183,7 +183,7 @@ def _repeats(
             groups.setdefault(trial.name if is_search else trial.row, []).append(trial)
     repeats = []
     for name, group in groups.items():
-        found = [one for trial in group if (one := replay(trial.settings)) is not None]
+        found = [one for trial in group if (one := reproduce_command(trial.settings)) is not None]
         command = ""
         if len(found) == len(group):
             command = shell_command(found, [trial.seed for trial in group], more)

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from olivine.experiments.plan import GAVE_UP, POINT, SweepPlan
-from olivine.tracking.tracker import FAILURE, RunRecord, most_telling
+from olivine.experiments.sweep_plan import GAVE_UP, POINT, SweepPlan
+from olivine.tracking.tracker import FAILURE, RunRecord, best_status_run
 
 PROVENANCE = ("git.", "version.", "hardware.", "sha256.")  # how the names of such tags begin
 HOURS = "hours"  # the metric of a trial: of devices, its pretraining in full
@@ -59,7 +59,7 @@ class ScoreAtCost:
 
 def trial_facts(plan: SweepPlan, records: Sequence[RunRecord]) -> tuple[TrialFacts, ...]:
     """Return every trial of a plan, in its order; records are newest first."""
-    best = most_telling(records)
+    best = best_status_run(records)
     measured = has_hours(records)
     trials = []
     for fingerprint, asked in plan.trials.items():

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from olivine.core.errors import UserError, nearest
 from olivine.core.storage import Store
-from olivine.experiments.plan import ROW, SEED, SWEEP, SWEEP_RUN, SweepPlan
 from olivine.experiments.search_points import points_of
+from olivine.experiments.sweep_plan import ROW, SEED, SWEEP, SWEEP_RUN, SweepPlan
 from olivine.results.tables.cells import make_table
 from olivine.results.tables.comparisons import ReadScenes
 from olivine.results.tables.formats import csv, html, latex, markdown

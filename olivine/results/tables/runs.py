@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from olivine.core.errors import UserError, nearest
-from olivine.experiments import plan as sweep_tags
-from olivine.experiments.plan import SweepPlan
+from olivine.experiments import sweep_plan as sweep_tags
+from olivine.experiments.sweep_plan import SweepPlan
 from olivine.results.tables.published import evaluation_called, protocol_of
 from olivine.results.tables.spec import EVALUATION, LABELS, METHOD, ROW, SEED, SWEEP, UNKNOWN
-from olivine.tracking.tracker import FAILURE, RunRecord, most_telling
+from olivine.tracking.tracker import FAILURE, RunRecord, best_status_run
 
 FINISHED = "FINISHED"
 NOTHING_FINISHED = "No trial of this table has finished; run its sweep first."
@@ -56,7 +56,7 @@ class AskedRuns:
     @classmethod
     def of_sweep(cls, records: Sequence[RunRecord], plan: SweepPlan) -> "AskedRuns":
         """Return every trial of a plan, in its order, whoever ran it."""
-        best = most_telling(records)
+        best = best_status_run(records)
         return cls(
             tuple(
                 _asked(best.get(fingerprint), fingerprint, trial.row, plan.name, trial.seed)
@@ -67,7 +67,7 @@ class AskedRuns:
     @classmethod
     def of_store(cls, records: Sequence[RunRecord]) -> "AskedRuns":
         """Return every trial of a store, the oldest first, by the tags its first sweep gave it."""
-        best = most_telling(records)
+        best = best_status_run(records)
         runs = []
         for fingerprint, record in reversed(best.items()):
             row = record.tags.get(sweep_tags.ROW, record.name)

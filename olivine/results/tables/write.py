@@ -9,8 +9,8 @@ import pandas as pd
 
 from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
-from olivine.experiments.plan import SweepPlan
-from olivine.methods.objective import shown_term
+from olivine.experiments.sweep_plan import SweepPlan
+from olivine.methods.objective import primary_term
 from olivine.results import figures
 from olivine.results.colours import line_styles
 from olivine.results.metrics import metric_label
@@ -120,7 +120,7 @@ def _draw_curves(folder: Path, tracker: Tracker, table: Table, plan: SweepPlan) 
     shown = {
         fingerprint: term
         for fingerprint in used.keys() & pretrained.keys()
-        if (term := shown_term(pretrained[fingerprint].metrics)) is not None
+        if (term := primary_term(pretrained[fingerprint].metrics)) is not None
     }
     histories: dict[str, dict[int, float]] = {}
     for term in set(shown.values()):

@@ -9,7 +9,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from olivine.core.devices import choose_device
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
-from olivine.runners.on_ray.feed import feed_of, require_cpus
+from olivine.runners.on_ray.batch_source import batch_source_of, require_cpus
 from olivine.runners.on_ray.pretrain import pretrain_on_ray
 from olivine.runners.on_ray.train import train_on_ray
 from olivine.runners.on_ray.trial import TuneWorker
@@ -57,7 +57,7 @@ def trial(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Mapping
         result = evaluate_on_ray(config, runtime, tracker, [TuneReportCallback()], data=data)
     else:
         require_cpus(runtime, 0)  # its own is reserved
-        worker = TuneWorker(choose_device(runtime.device), feed_of(runtime))
+        worker = TuneWorker(choose_device(runtime.device), batch_source_of(runtime))
         result = stage.experiment(config, runtime, worker, tracker, data=data)
     return {**result.scores, "hours": stage.device_hours(config, data, tracker)}
 

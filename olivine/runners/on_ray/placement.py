@@ -7,7 +7,7 @@ import ray
 
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
-from olivine.runners.on_ray.feed import decoding_cpus, require_cpus
+from olivine.runners.on_ray.batch_source import decoding_cpus, require_cpus
 
 HEAD, HEAD_SHARE = "node:__internal_head__", 0.001  # a resource that every cluster's head has
 

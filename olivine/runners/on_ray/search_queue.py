@@ -8,10 +8,10 @@ from ray.tune.search import Searcher
 
 from olivine.core.spec import Spec
 from olivine.experiments.limits import Meter
-from olivine.experiments.plan import GAVE_UP, POINT
 from olivine.experiments.point_search import PointSearch
 from olivine.experiments.search_space import Search
 from olivine.experiments.sweep import Sweep, Trial, point_of
+from olivine.experiments.sweep_plan import GAVE_UP, POINT
 from olivine.runners.on_ray.trial import TAKEN_OVER, tune_config
 from olivine.runners.on_ray.trial_queue import Asked
 from olivine.tracking.tracker import FAILURE, RunRecord

@@ -24,10 +24,10 @@ from olivine.core.buckets import is_bucket
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.experiments.limits import Limits, Meter
-from olivine.experiments.plan import GAVE_UP, SWEEP, SWEEP_RUN, SweepPlan, check_name
 from olivine.experiments.question import Question
 from olivine.experiments.search_points import points_of, taken_tag
 from olivine.experiments.sweep import Trial
+from olivine.experiments.sweep_plan import GAVE_UP, SWEEP, SWEEP_RUN, SweepPlan, check_name
 from olivine.runners.on_ray.placement import Placement, place, require_state_api
 from olivine.runners.on_ray.search_queue import SearchQueue
 from olivine.runners.on_ray.session import ray_session
@@ -44,7 +44,7 @@ from olivine.tracking.tracker import (
     RunKey,
     RunRecord,
     Tracker,
-    most_telling,
+    best_status_run,
 )
 
 Say = Callable[[str], None]
@@ -66,7 +66,7 @@ NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
-class SweepOutcome:
+class SweepResult:
     """What a sweep left in the store."""
 
     plan: SweepPlan
@@ -91,7 +91,7 @@ def run_sweep(
     limits: Limits = NO_LIMITS,
     force: bool = False,
     say: Say = print,
-) -> SweepOutcome:
+) -> SweepResult:
     """Run the trials that the store does not hold as finished; return all of them.
 
     `trial_function(config, runtime, tracker)` returns the scores; it runs in a process of its own
@@ -104,7 +104,7 @@ def run_sweep(
     key = RunKey("sweep", plan.fingerprint())
     tracker = tracker.within("", {}, experiment=plan.name)
     if force:
-        runtime = runtime.override({"not_before_s": time.time()})
+        runtime = runtime.replace(not_before_s=time.time())
     with _only_driver(runtime, f"{plan.name}-{key.fingerprint}") as folder:
         sweeps = [run for run in tracker.records("sweep") if run.settings.get("name") == plan.name]
         check_name(plan, [SweepPlan.read(run) for run in sweeps])
@@ -170,7 +170,7 @@ class _Drive:
             logging.getLogger(logger).setLevel(logging.CRITICAL)
         search, runtime = self.question.sweep.search, self.runtime
         if search is not None and search.stop_on and not runtime.probe_every_epochs:
-            runtime = runtime.override({"probe_every_epochs": 1})
+            runtime = runtime.replace(probe_every_epochs=1)
         # A trial that itself starts Ray Train needs the State API, or a stopped one blocks the
         # next for ever.
         with ray_session(runtime, include_dashboard=runtime.num_workers > 1):
@@ -234,7 +234,7 @@ class _Drive:
         return reason if reason and progress.done < self._num_trials() else ""
 
     def _must_stop(self, meter: Meter, trial_id: str, result: Mapping[str, Any]) -> bool:
-        """Say whether a trial that reports must end; the first time say why, to all."""
+        """Return whether a trial that reports must end; the first time say why, to all."""
         reason = meter.must_stop()
         if reason and not self.limit:
             self.limit = reason
@@ -293,7 +293,7 @@ def _finished(records: Iterable[RunRecord], runtime: Runtime) -> dict[str, RunRe
     """Return a finished run of each fingerprint, of those that are not to be run again."""
     return {
         fingerprint: run
-        for fingerprint, run in most_telling(records).items()
+        for fingerprint, run in best_status_run(records).items()
         if run.status == "FINISHED" and (run.end_s or 0.0) >= runtime.not_before_s
     }
 
@@ -304,7 +304,7 @@ def _outcome(
     runtime: Runtime,
     num_reused: int,
     drive: _Drive | None = None,
-) -> SweepOutcome:
+) -> SweepResult:
     """Return what the store holds of a plan's trials."""
     records = _trials(tracker, plan)
     found = _finished(records, runtime)
@@ -324,7 +324,7 @@ def _outcome(
         elif not (drive and drive.limit):
             failures[f"{trial.row}, seed {trial.seed}"] = reason or "It could not be started."
     hours, limit = (drive.gpu_hours, drive.limit) if drive else (0.0, "")
-    return SweepOutcome(plan, finished, failures, num_reused, gave_up, limit, hours)
+    return SweepResult(plan, finished, failures, num_reused, gave_up, limit, hours)
 
 
 @contextlib.contextmanager

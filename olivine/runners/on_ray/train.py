@@ -19,8 +19,8 @@ from olivine.core.errors import UserError
 from olivine.core.progress import Progress, Report
 from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
-from olivine.data.loader import Feed
-from olivine.runners.on_ray.feed import feed_of, require_cpus
+from olivine.data.loader import BatchSource
+from olivine.runners.on_ray.batch_source import batch_source_of, require_cpus
 from olivine.tracking.tracker import NullTracker, Tracker
 from olivine.training.worker import Worker
 
@@ -33,12 +33,12 @@ LOOK_EVERY, LOOK_EVERY_S = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", 0.5
 class RayWorker:
     """A process of a Ray Train run."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, batch_source: BatchSource) -> None:
         context = ray.train.get_context()
         self.rank: int = context.get_world_rank()
         self.world_size: int = context.get_world_size()
         self.device: torch.device = ray.train.torch.get_device()
-        self.feed = feed
+        self.batch_source = batch_source
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Move the module to the device and average its gradients over the workers.
@@ -90,7 +90,7 @@ def train_on_ray(
         # workers return. Raising it ends the others, which may wait in an all-reduce.
         if notes.exists(mistake):
             return
-        worker = RayWorker(feed_of(runtime))
+        worker = RayWorker(batch_source_of(runtime))
         first = worker.rank == 0
         report = _Note(notes, progress) if first else lambda done, total: None
         try:

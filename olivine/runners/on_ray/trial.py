@@ -10,10 +10,10 @@ from ray import tune
 
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
-from olivine.experiments.plan import GAVE_UP, POINT, ROW, SEED
 from olivine.experiments.sweep import Trial
+from olivine.experiments.sweep_plan import GAVE_UP, POINT, ROW, SEED
 from olivine.tracking.tracker import RunKey, StoppedError, Tracker
-from olivine.training.finished_runs import done_before
+from olivine.training.finished_runs import find_finished
 from olivine.training.worker import LocalWorker
 
 TrialFunction = Callable[[Any, Runtime, Tracker], Mapping[str, float]]
@@ -55,7 +55,7 @@ def run_trial(sent: Mapping[str, Any], job: TrialJob) -> None:
     key = RunKey("trial", sent["fingerprint"])
     tags = {ROW: sent["row"], SEED: str(sent["seed"]), POINT: str(sent["point"])}
     # Another sweep may have finished it meanwhile.
-    record = done_before(key, job.runtime, job.tracker, files=())
+    record = find_finished(key, job.runtime, job.tracker, files=())
     if record is not None:
         known = {name: record.metrics.get(name, float("nan")) for name in job.metrics}
         tune.report({**known, TAKEN_OVER: 1.0})

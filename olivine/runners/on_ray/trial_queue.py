@@ -97,9 +97,9 @@ class TrialQueue(Asked):
         if not self._waiting:
             return Searcher.FINISHED
         taken = set(self._under_way.values()) - self._done
-        for place, (trial, work) in enumerate(self._waiting):
+        for position, (trial, work) in enumerate(self._waiting):
             if work not in taken:
-                del self._waiting[place]
+                del self._waiting[position]
                 self._under_way[trial.fingerprint] = work
                 return trial
         return None

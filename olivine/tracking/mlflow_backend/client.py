@@ -1,4 +1,4 @@
-"""MLflow's client, as this project uses it: opened once, read page by page, errors in a sentence.
+"""MLflow's client as this project uses it: opened once, read page by page, errors as sentences.
 
 Only `MlflowClient` is used: the fluent interface keeps the active run in global state, which
 threads of one process would share.
@@ -37,18 +37,19 @@ from olivine.tracking.store_uri import (
 from olivine.tracking.tracker import FINGERPRINT, RunRecord
 
 QUIET_LOGGERS = {
-    "mlflow": logging.WARNING,  # tells of every table that it makes
+    "mlflow": logging.WARNING,  # logs every table that it makes
     "alembic": logging.WARNING,
     "urllib3.connectionpool": logging.ERROR,  # warns of every attempt of a request
 }
-FEW_FINGERPRINTS = 300  # are asked for one by one: a server cannot be asked for several
+FEW_FINGERPRINTS = 300  # are queried one by one, since a server has no query for several
 
 
 @functools.lru_cache(maxsize=8)
 def open_client(uri: str) -> MlflowClient:
-    """Return a client of a store that answers; a new SQLite file is made by one process only.
+    """Return a client of a store that answers.
 
-    Raises UserError for a store that cannot be reached or is none.
+    A SQLite file that is not there is made, by one process at a time. Raises UserError for a store
+    that cannot be reached and for a URI that names none.
     """
     for name, level in QUIET_LOGGERS.items():
         logging.getLogger(name).setLevel(level)
@@ -65,14 +66,14 @@ def open_client(uri: str) -> MlflowClient:
                 _make_database(path)
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
-    except Exception as error:  # whatever the libraries below MLflow raise: it is not our fault
+    except Exception as error:  # of any library below MLflow
         raise UserError(f"Cannot open the run store {shown(uri)}: {one_line(error)}") from None
     return client
 
 
 @contextlib.contextmanager
-def told(uri: str) -> Iterator[None]:
-    """Turn an error of the store into a UserError."""
+def store_errors(uri: str) -> Iterator[None]:
+    """Turn an error of the store within the block into a UserError."""
     try:
         yield
     except MlflowException as error:
@@ -81,12 +82,12 @@ def told(uri: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class ClientReader:
-    """Reads runs by MLflow's client: through a server, every value of every run it finds."""
+    """Reads runs by MLflow's client, which fetches every value of every run that it finds."""
 
     uri: str
 
     def records(self, query: Query) -> list[RunRecord]:
-        """Return the runs that a query asks for, newest first."""
+        """Return the runs that fit a query, newest first."""
         known = self._experiments()
         wanted = query.fingerprints
         if wanted is not None and len(wanted) <= FEW_FINGERPRINTS:
@@ -100,9 +101,9 @@ class ClientReader:
         return sorted(records, key=lambda one: (-one.start_s, one.run_id))
 
     def histories(self, run_ids: Collection[str], metric: str) -> dict[str, dict[int, float]]:
-        """Return run id -> step -> value of a metric, for the runs that have it."""
+        """Return a metric's values by run id and step, of the runs that have it."""
         client, found = open_client(self.uri), {}
-        with told(self.uri):
+        with store_errors(self.uri):
             for run_id in run_ids:
                 points = client.get_metric_history(run_id, metric)
                 if points:
@@ -112,7 +113,7 @@ class ClientReader:
         return found
 
     def _experiments(self) -> dict[str, str]:
-        with told(self.uri):
+        with store_errors(self.uri):
             return {
                 experiment.experiment_id: experiment.name
                 for experiment in _pages(open_client(self.uri).search_experiments)
@@ -131,7 +132,7 @@ class ClientReader:
             max_results=1000,
             order_by=["attributes.start_time DESC"],
         )
-        with told(self.uri):
+        with store_errors(self.uri):
             return _pages(fetch)
 
 
@@ -141,7 +142,7 @@ def experiment_id(uri: str, name: str, artifacts: str | None) -> str:
     Raises UserError if it was deleted.
     """
     client = open_client(uri)
-    with told(uri):
+    with store_errors(uri):
         found = client.get_experiment_by_name(name)
         if found is None:
             try:
@@ -161,7 +162,7 @@ def experiment_id(uri: str, name: str, artifacts: str | None) -> str:
 def read_text(uri: str, run_id: str, name: str) -> str | None:
     """Return a text file among a run's artifacts, or None if there is none of that name."""
     client = open_client(uri)
-    with told(uri), tempfile.TemporaryDirectory() as folder:
+    with store_errors(uri), tempfile.TemporaryDirectory() as folder:
         if name not in {found.path for found in client.list_artifacts(run_id)}:
             return None
         return Path(client.download_artifacts(run_id, name, folder)).read_text()
@@ -194,7 +195,7 @@ def _quoted(value: str) -> str:
 
 
 def _make_database(path: Path) -> None:
-    """Make the tables under another name: a process killed meanwhile would leave half of them."""
+    """Make the tables in a hidden file and rename it, so that no half-made database stays."""
     hidden = path.with_name(f".{path.name}.new")
     hidden.unlink(missing_ok=True)
     MlflowClient(tracking_uri=f"sqlite:///{hidden}").search_experiments(max_results=1)

@@ -1,11 +1,14 @@
-"""The data sets that a run read, as MLflow keeps them with it."""
+"""The data sets that a run read, as MLflow records them."""
 
-from olivine.tracking.mlflow_backend.client import CONTEXT, open_client, told
+from olivine.tracking.mlflow_backend.client import CONTEXT, open_client, store_errors
 
 
 def inputs_of(uri: str, run_id: str) -> dict[str, str]:
-    """Return "data.train" and so on -> fingerprint of the data sets that a run read."""
-    with told(uri):
+    """Return the fingerprints of the data sets that a run read, by "data.train", "data.val", ...
+
+    Raises UserError if the store cannot answer.
+    """
+    with store_errors(uri):
         inputs = open_client(uri).get_run(run_id).inputs.dataset_inputs
     found = {}
     for one in inputs:

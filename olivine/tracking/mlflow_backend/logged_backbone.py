@@ -1,10 +1,10 @@
-"""The code of a logged model: MLflow copies this file beside the model and runs it to load one.
+"""The code of a logged model: MLflow copies this file to the model and runs the copy to load it.
 
 `mlflow.pyfunc.load_model("models:/m-…").predict(points)` takes one scan, float32 (N, 4) rows of
 x, y, z in metres and intensity as the sensor gives it, and returns features (N, D): each point's
 row is that of its voxel, and points outside the voxels' range have rows of NaN.
 
-A copy of this file outlives the version that wrote it, so of olivine it imports one module, whose
+A copy of this file may be read by a later version of olivine, so it imports one module, whose
 names stay.
 """
 
@@ -18,13 +18,13 @@ from olivine.inference import PointEncoder, read_logged_backbone
 
 
 class PretrainedBackbone(PythonModel):
-    """A backbone with the weights that a pretraining left, on the CPU."""
+    """A pretrained backbone with its weights, on the CPU."""
 
     def load_context(self, context: Any) -> None:
         """Read the weights; raise UserError if they changed since the model was logged."""
-        place = context.model_config
+        config = context.model_config
         backbone = read_logged_backbone(
-            context.artifacts.get("weights", place["weights"]), place["sha256"]
+            context.artifacts.get("weights", config["weights"]), config["sha256"]
         )
         self._encoder = PointEncoder(backbone, device="cpu", outside="nan")
 

@@ -1,7 +1,7 @@
-"""A pretrained backbone as a logged model: its recipe, its signature and where its weights lie.
+"""A pretrained backbone as a logged model: its recipe, its signature and the path of its weights.
 
-The weights are large and lie below `runtime.out` already, so the model names them by place and
-SHA-256, and loading it reads them there; a copy can be asked for.
+The weights are large and are below `runtime.out` already, so the model names them by path and
+SHA-256, and they are read there when it is loaded. `copy_weights` stores a copy with the model.
 """
 
 import hashlib
@@ -23,15 +23,15 @@ from olivine.core.storage import Store
 from olivine.tracking.tracker import LoggedWeights
 
 CODE = Path(__file__).with_name("logged_backbone.py")
-PACKAGES = ("olivine", "torch", "mlflow")  # that loading it needs
+PACKAGES = ("olivine", "torch", "mlflow")  # needed to load the model
 TYPE = "backbone"
 HASH = "weights.sha256"  # tag of a model
-# MLflow would run the model on one to check the signature, which is known here.
+# An example would only let MLflow run the model to find the signature, which is known here.
 warnings.filterwarnings("ignore", message=".*input example was not provided.*")
 
 
-def described(name: str, weights: str, recipe: str, num_channels: int) -> dict[str, Any]:
-    """Return what `log_backbone` takes, as plain values; reads the weights for their hash."""
+def describe_model(name: str, weights: str, recipe: str, num_channels: int) -> dict[str, Any]:
+    """Return a model for `log_backbone` as plain values; the weights are read for their hash."""
     data = _read(weights)
     return {
         "name": name,
@@ -51,7 +51,10 @@ def log_backbone(
     *,
     copy_weights: bool = False,
 ) -> LoggedModel:
-    """Log a model as output of a run, or finish what an earlier attempt began."""
+    """Log a model as output of a run, or complete an earlier attempt, and return it.
+
+    `model` is what `describe_model` returns.
+    """
     logged = _begun(client, run_id, experiment_id, model)
     if logged.status == "READY":
         return logged
@@ -102,7 +105,7 @@ def _begun(
 def _write(
     folder: Path, logged: LoggedModel, run_id: str, model: dict[str, Any], copy_weights: bool
 ) -> None:
-    """Write MLflow's own folder of a model below `folder`."""
+    """Write MLflow's files of a model below `folder`."""
     recipe = folder / "recipe.yaml"
     recipe.write_text(model["recipe"])
     artifacts = {"recipe": str(recipe)}
@@ -142,6 +145,6 @@ def _requirements() -> list[str]:
     return found
 
 
-def _read(place: str) -> bytes:
-    folder, _, name = place.rpartition("/")
+def _read(path: str) -> bytes:
+    folder, _, name = path.rpartition("/")
     return Store(folder).read(name)

@@ -1,9 +1,9 @@
-"""Brings the entries of an outbox to MLflow, so that one that comes twice counts once.
+"""Sends the entries of a spool to MLflow, so that an entry sent twice counts once.
 
-Metrics: MLflow's databases keep one row per (run, name, time, step, value), so the same batch
-again changes nothing. Parameters and tags are set to the same again, files are replaced, a data
-set is known by its name and digest, a model by its name within its run. The run's status is the
-last opening's alone: an earlier one that was delivered late must not end a run that goes on.
+MLflow's databases keep one row of metrics per (run, name, time, step, value), so the same batch
+again changes nothing. Parameters and tags are set to the same value again, files are replaced, a
+data set is identified by its name and digest, a model by its name within its run. Only the last
+opening of a run sets its status: an earlier one that is sent late must not end a run that goes on.
 """
 
 import json
@@ -18,14 +18,14 @@ from olivine.core.errors import UserError
 from olivine.tracking.mlflow_backend.client import CONTEXT, open_client
 from olivine.tracking.mlflow_backend.model import log_backbone
 from olivine.tracking.mlflow_backend.run import MAX_VALUE
-from olivine.tracking.spool import Entry, Outbox
+from olivine.tracking.spool import Entry, MetricSpool
 from olivine.tracking.spool_writer import MAX_TEXTS, GoneError
 from olivine.tracking.store_uri import ask_server, is_server, shown
 from olivine.tracking.tracker import FAILURE
 
 OPENING = "olivine.opening"  # tag of a run: which opening it is in, or was in last
-LATE_S = 5.0  # a run that ended longer ago may have been taken for dead
-# What MLflow will answer again, however often it is asked.
+LATE_S = 5.0  # after that, another process may have ended the run as stale
+# Error codes that another try would not change.
 REFUSALS = {
     "ALREADY_EXISTS",
     "BAD_REQUEST",
@@ -37,13 +37,13 @@ REFUSALS = {
 
 
 class MlflowSender:
-    """The sender of one outbox. `was_left`: the process that wrote it is dead."""
+    """The sender of one spool; `was_left` says that the process that wrote it has ended."""
 
-    def __init__(self, uri: str, outbox: Outbox, was_left: bool, copy_weights: bool):
-        self._uri, self._outbox, self._copy_weights = uri, outbox, copy_weights
-        self._run_id: str = outbox.header["run_id"]
+    def __init__(self, uri: str, spool: MetricSpool, was_left: bool, copy_weights: bool):
+        self._uri, self._spool, self._copy_weights = uri, spool, copy_weights
+        self._run_id: str = spool.header["run_id"]
         self._was_left = was_left
-        self._known_params: set[str] | None = None if outbox.header["reopened"] else set()
+        self._known_params: set[str] | None = None if spool.header["reopened"] else set()
         self._actions: Mapping[str, Callable[[Entry], None]] = {
             "file": self._log_file,
             "dataset": self._log_dataset,
@@ -52,9 +52,10 @@ class MlflowSender:
         }
 
     def answers(self) -> bool:
-        """Say whether a server can be asked; a database is asked by the request itself.
+        """Return whether a server answers; a database is only tried by the request itself.
 
-        MLflow would try for minutes and sleep in between, and not see the server come back.
+        MLflow's client would retry for minutes, with pauses in which it misses that the server is
+        back.
         """
         if is_server(self._uri):
             try:
@@ -64,7 +65,7 @@ class MlflowSender:
         return True
 
     def send(self, entries: Sequence[Entry]) -> None:
-        """Deliver metrics, parameters and tags in one request, or one entry of another kind."""
+        """Send metrics, parameters and tags in one request, or one entry of another kind."""
         kind = entries[0]["kind"]
         if kind in self._actions:
             self._actions[kind](entries[0])
@@ -74,13 +75,13 @@ class MlflowSender:
             self._log_batch(entries)
 
     def refuses(self, error: Exception) -> bool:
-        """Say whether MLflow will never take it; raise GoneError if it lacks the run."""
+        """Return whether MLflow's refusal is final; raise GoneError if the run was deleted."""
         if isinstance(error, ValueError):
             return True
         if not isinstance(error, MlflowException) or error.error_code not in REFUSALS:
             return False
         if str(error).startswith("API request"):
-            return False  # not MLflow's answer, but that of something before it
+            return False  # the answer of a proxy, not of MLflow
         try:
             stage = self._client.get_run(self._run_id).info.lifecycle_stage
         except MlflowException as second:
@@ -89,9 +90,9 @@ class MlflowSender:
             stage = "deleted"
         if stage == "deleted":
             raise GoneError(
-                f"Run {self._outbox.header['name']!r} ({self._run_id}) was deleted in "
-                f"{shown(self._uri)}; what it still had to say is kept in "
-                f"{self._outbox.path.parent}."
+                f"Run {self._spool.header['name']!r} ({self._run_id}) was deleted in "
+                f"{shown(self._uri)}; the metrics that were not sent are in "
+                f"{self._spool.path.parent}."
             )
         return True
 
@@ -125,24 +126,24 @@ class MlflowSender:
             )
 
     def _logged_params(self) -> set[str]:
-        """Return the parameters that an earlier opening logged: MLflow lets none change."""
+        """Return the parameters that an earlier opening logged; MLflow lets none change."""
         if self._known_params is None:
             self._known_params = set(self._client.get_run(self._run_id).data.params)
         return self._known_params
 
     def _is_superseded(self) -> bool:
-        """Say whether the run was opened again since this outbox was written."""
+        """Return whether the run was opened again since this spool was written."""
         if not self._was_left:
             return False
         tags = self._client.get_run(self._run_id).data.tags
-        return bool(tags.get(OPENING) != self._outbox.header["opening"])
+        return bool(tags.get(OPENING) != self._spool.header["opening"])
 
     def _log_file(self, entry: Entry) -> None:
-        path = self._outbox.file(entry["name"])
-        if not path.exists():  # an attempt before uploaded it, and its process died
+        path = self._spool.file(entry["name"])
+        if not path.exists():  # an earlier process uploaded it and died before it recorded that
             return
         self._client.log_artifact(self._run_id, str(path), entry["folder"] or None)
-        self._outbox.drop_file(entry["name"])
+        self._spool.drop_file(entry["name"])
 
     def _log_dataset(self, entry: Entry) -> None:
         source = entry["source"]
@@ -161,7 +162,7 @@ class MlflowSender:
         log_backbone(
             self._client,
             self._run_id,
-            self._outbox.header["experiment_id"],
+            self._spool.header["experiment_id"],
             entry["model"],
             copy_weights=self._copy_weights,
         )
@@ -174,12 +175,12 @@ class MlflowSender:
         if reason:
             client.set_tag(self._run_id, FAILURE, reason[:MAX_VALUE])
         elif is_late and FAILURE in client.get_run(self._run_id).data.tags:
-            client.delete_tag(self._run_id, FAILURE)  # it was taken for dead meanwhile
+            client.delete_tag(self._run_id, FAILURE)  # set by a process that took it for stale
         client.set_terminated(self._run_id, entry["status"], entry["time_ms"])
 
 
 def set_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
-    """Add or change tags of a run now."""
+    """Add or change a run's tags at once, without the spool."""
     rows = [RunTag(name, value) for name, value in tags.items()]
     for start in range(0, len(rows), MAX_TEXTS):
         client.log_batch(run_id, tags=rows[start : start + MAX_TEXTS])

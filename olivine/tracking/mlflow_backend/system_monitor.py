@@ -1,7 +1,8 @@
-"""What the machine does while a run goes on: MLflow's system metrics, logged like any other.
+"""The machine's load during a run: MLflow's system metrics, logged like any other metric.
 
-MLflow's own monitor asks the store before every sample, ends when it is away and may hold up the
-end of a run for minutes. Its collectors are used here, and the samples go where metrics go.
+MLflow's own monitor queries the store before every sample, ends when the store does not answer and
+may delay the end of a run for minutes. Here its collectors are used and their samples are logged
+through the spool.
 """
 
 import threading
@@ -23,7 +24,8 @@ Log = Callable[[Mapping[str, float], int], None]  # metrics, step
 class SystemMonitor:
     """Logs processor, memory, disk, network and GPUs every `period_s` until it is stopped.
 
-    A step is a second since `start_s` (since 1970), so a run that is opened again goes on.
+    A step is a second since `start_s` (in seconds since 1970), so the steps of a run that is
+    opened again continue.
     """
 
     def __init__(self, log: Log, start_s: float, period_s: float):
@@ -33,14 +35,14 @@ class SystemMonitor:
         self._thread.start()
 
     def stop(self) -> None:
-        """Return once nothing more is logged."""
+        """Stop logging and wait until the thread has ended."""
         self._stopped.set()
         self._thread.join()
 
     def _watch(self) -> None:
         monitors = _monitors()
         for monitor in monitors:
-            monitor.collect_metrics()  # loads are means since the call before: the first is void
+            monitor.collect_metrics()  # loads are means since the last call: the first is void
             monitor.clear_metrics()
         while not self._stopped.wait(self._period_s):
             sample: dict[str, float] = {}
@@ -51,7 +53,7 @@ class SystemMonitor:
             named = {f"{PREFIX}{name}": value for name, value in sample.items()}
             try:
                 self._log(named, round(time.time() - self._start_s))
-            except UserError:  # a full disk: the work itself will say so
+            except UserError:  # a full disk, which the work itself reports
                 return
 
 
@@ -59,5 +61,5 @@ def _monitors() -> list[BaseMetricsMonitor]:
     monitors = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
     try:
         return [*monitors, GPUMonitor()]
-    except Exception:  # no NVIDIA GPU, or no driver that says what it does
+    except Exception:  # no NVIDIA GPU, or no driver that can be queried
         return monitors

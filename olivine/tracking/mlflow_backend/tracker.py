@@ -1,9 +1,9 @@
-"""Runs in MLflow: one run per key, its status always true, and nothing that waits for a server.
+"""Runs in MLflow: one run per key, with a true status, and no work that waits for a server.
 
 A run is found again by two tags, `olivine.stage` and `olivine.fingerprint`, never by its name or
-by a scheduler's id. Opening a run and reading need the store; what a run says goes by way of the
-local disk (`olivine.outbox`), and so does its end. A SQL database is read straight from its
-tables, without MLflow, which takes seconds to import: it is imported only where it is needed.
+by a scheduler's id. Opening a run and reading runs need the store. What a run logs, its end
+included, goes through a spool on the local disk. A SQL database is read directly from its tables,
+without MLflow, which takes seconds to import and is imported only where it is needed.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ from olivine.core.hashing import text_hash
 from olivine.core.spec import Spec
 from olivine.tracking.mlflow_backend.run import MAX_VALUE, MlflowRun, texts_of
 from olivine.tracking.provenance import provenance, provenance_texts
-from olivine.tracking.spool import Outbox
-from olivine.tracking.spool_writer import Sender, deliver_left_behind
+from olivine.tracking.spool import MetricSpool
+from olivine.tracking.spool_writer import Sender, send_left_behind
 from olivine.tracking.sql_reader import Query, Reader, SqlReader, UnreadableError
-from olivine.tracking.store_uri import artifact_folder, is_database, outbox_folder
+from olivine.tracking.store_uri import artifact_folder, is_database, spool_folder
 from olivine.tracking.tracker import (
     ALL_COLUMNS,
     FAILURE,
@@ -39,46 +39,46 @@ from olivine.tracking.tracker import (
 )
 
 COMMIT = "mlflow.source.git.commit"  # MLflow's own name
-CONTAINERS = ("sweep", "trial")  # stages that only hold others, which say what their machine does
+CONTAINERS = ("sweep", "trial")  # stages that only hold others, which log their machine's load
 END_AGAIN_S = 0.5
-INTERRUPT_PATIENCE_S = 5.0  # that somebody who stops a run is made to wait
+INTERRUPT_PATIENCE_S = 5.0  # longest wait of a person who interrupts a run
 NO_COLUMNS = Columns(settings=(), metrics=(), tags=())
 
 
 @dataclass(frozen=True)
 class MlflowTracker:
-    """A store of runs: a `sqlite:///` file, a database or the URI of a server.
+    """A run store: a `sqlite:///` file, a database or the URI of a server.
 
-    Holds no connection, so it can be sent to another process. `experiment`, `parent` and `tags`
-    are those of every run it opens; `within` sets them.
+    It holds no connection, so it can be sent to another process. Every run that it opens gets its
+    `experiment`, `parent` and `tags`; `within` sets them.
     """
 
     uri: str
     experiment: str = "olivine"
     parent: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
-    cache: str = ""  # local folder of what a server has not taken; empty: the user's cache
-    artifacts: str = ""  # where files go if a database is used without a server, and is not SQLite
-    patience_s: float = 30.0  # that a run waits at its end for all it said to be delivered
+    cache: str = ""  # local folder of spools for a server; empty: the user's cache
+    artifacts: str = ""  # folder of files for a database that is neither SQLite nor behind a server
+    patience_s: float = 30.0  # longest wait at a run's end until all of its entries are sent
     system_period_s: float = 10.0  # between samples of processor, memory and GPUs; 0: none
-    copy_weights: bool = False  # a logged model holds its weights, not only their place
-    known_texts: frozenset[str] = frozenset()  # hashes of what a run above keeps already
+    copy_weights: bool = False  # whether a logged model holds a copy of its weights
+    known_texts: frozenset[str] = frozenset()  # hashes of the texts that a parent run has
 
     def ensure_store(self) -> None:
-        """Create the store if it is not there, or raise UserError if it cannot be reached.
+        """Create the store if it is not there; raise UserError if it cannot be reached.
 
-        What earlier runs on this machine could not deliver is delivered now.
+        Entries that earlier runs on this machine could not send are sent now.
         """
         if not (is_database(self.uri) and SqlReader(self.uri).has_tables()):
             from olivine.tracking.mlflow_backend.client import open_client
 
             open_client(self.uri)
-        self._deliver_left_behind()
+        self._send_left_behind()
 
     def within(self, parent: str, tags: Mapping[str, Any], experiment: str = "") -> "MlflowTracker":
-        """Return the same store, whose new runs are children of a run id and carry these tags.
+        """Return a tracker of the same store whose new runs are children of the run `parent`.
 
-        They belong to an experiment of that name; if it is empty, to the same as before.
+        The runs carry `tags` and belong to `experiment`; an empty name keeps the experiment.
         """
         known = frozenset(map(text_hash, provenance_texts().values())) if parent else frozenset()
         return replace(
@@ -93,10 +93,10 @@ class MlflowTracker:
     def run(
         self, key: RunKey, name: str, config: Spec, tags: Mapping[str, Any] | None = None
     ) -> Iterator[Run]:
-        """Open the run of this key, the unfinished one if there is one, and end it truly."""
+        """Open the run of a key, the unfinished one if there is one, and end it with its block."""
         all_tags = {**provenance(), **_of_config(config), **self.tags, **(tags or {})}
-        run_id, outbox, start_s = self._open(key, name, all_tags)
-        run = MlflowRun(run_id, outbox, self._sender_of)
+        run_id, spool, start_s = self._open(key, name, all_tags)
+        run = MlflowRun(run_id, spool, self._sender_of)
         try:
             with sigterm_exits(), self._watched(key, run, start_s):
                 run.log_settings(config)
@@ -106,14 +106,14 @@ class MlflowTracker:
                 yield run
         except BaseException as error:
             patience_s = self.patience_s if isinstance(error, Exception) else INTERRUPT_PATIENCE_S
-            # The first error is the one to tell: a full disk too must not hide it.
+            # The first error is the one to report; a full disk must not hide it.
             with contextlib.suppress(UserError):
                 run.end(*_verdict(error), min(patience_s, self.patience_s), self.uri)
             raise
         run.end("FINISHED", "", self.patience_s, self.uri)
 
     def finished(self, key: RunKey) -> RunRecord | None:
-        """Return the newest finished run of this key, in any experiment of the store."""
+        """Return the newest finished run of a key, in any experiment of the store, or None."""
         found = self._read(
             Query({STAGE: key.stage, FINGERPRINT: key.fingerprint}, status="FINISHED")
         )
@@ -127,26 +127,27 @@ class MlflowTracker:
         fingerprints: Collection[str] | None = None,
         columns: Columns = ALL_COLUMNS,
     ) -> list[RunRecord]:
-        """Return all runs of the store, newest first, of a stage, with these tags and fingerprints.
+        """Return runs, newest first: those of a stage, with all these tags, of these fingerprints.
 
-        `columns` names the values that are read: of ten thousand runs, all of them take a while.
+        None leaves a condition out. `columns` names the values that are read; all values of ten
+        thousand runs take a while.
         """
         wanted = {**({STAGE: stage} if stage else {}), **(tags or {})}
         return self._read(Query(wanted, fingerprints=fingerprints, columns=columns))
 
     def history(self, run_id: str, metric: str) -> dict[int, float]:
-        """Return step -> value of one metric; a step logged again after a resume counts once."""
+        """Return a metric's values by step; of a step that was logged twice, the later value."""
         return self.histories([run_id], metric).get(run_id, {})
 
     def histories(self, run_ids: Collection[str], metric: str) -> dict[str, dict[int, float]]:
-        """Return the history of every run that has one; quicker than one by one."""
+        """Return the metric's history by run id, of the runs that have it, in one query."""
         return self._by_any_reader(lambda reader: reader.histories(run_ids, metric))
 
     def log_files(self, run_id: str, paths: Sequence[Path], folder: str = "") -> None:
-        """Keep copies of small files with a run, which may have ended; it waits for the store."""
-        from olivine.tracking.mlflow_backend.client import open_client, told
+        """Store copies of small files with a run, which may have ended; wait for the store."""
+        from olivine.tracking.mlflow_backend.client import open_client, store_errors
 
-        with told(self.uri):
+        with store_errors(self.uri):
             for path in paths:
                 open_client(self.uri).log_artifact(run_id, str(path), folder or None)
 
@@ -158,26 +159,28 @@ class MlflowTracker:
 
     def logged_weights(self, run_id: str) -> LoggedWeights | None:
         """Return the weights of the newest model that a run logged, or None without one."""
-        from olivine.tracking.mlflow_backend.client import open_client, told
+        from olivine.tracking.mlflow_backend.client import open_client, store_errors
         from olivine.tracking.mlflow_backend.model import weights_of
 
-        with told(self.uri):
+        with store_errors(self.uri):
             return weights_of(open_client(self.uri), run_id)
 
     def end_stale(self, tags: Mapping[str, str], status: str, reason: str) -> list[str]:
-        """End every RUNNING run with these tags, whose process is gone; return their names.
+        """End every RUNNING run with these tags, whose process is gone; return the runs' names.
 
-        What it left on this machine is delivered first, and may say how it ended.
+        Entries that a run left on this machine are sent first, and may hold its true end.
         """
-        self._deliver_left_behind()
+        self._send_left_behind()
         stale = self._read(Query(tags, status="RUNNING", columns=NO_COLUMNS))
         for run in stale:
             self._end(run.run_id, status, reason)
         return [run.name for run in stale]
 
-    def _open(self, key: RunKey, name: str, tags: Mapping[str, Any]) -> tuple[str, Outbox, float]:
-        """Return the id of the run, its new outbox and when it began, in seconds since 1970."""
-        from olivine.tracking.mlflow_backend.client import told
+    def _open(
+        self, key: RunKey, name: str, tags: Mapping[str, Any]
+    ) -> tuple[str, MetricSpool, float]:
+        """Return the run's id, its new spool and the time of its start in seconds since 1970."""
+        from olivine.tracking.mlflow_backend.client import store_errors
 
         identity, opening = {STAGE: key.stage, FINGERPRINT: key.fingerprint}, uuid.uuid4().hex
         unfinished = [
@@ -185,7 +188,7 @@ class MlflowTracker:
             for run in self._read(Query(identity, columns=Columns(settings=(), metrics=())))
             if run.status != "FINISHED"
         ]
-        with told(self.uri):
+        with store_errors(self.uri):
             run_id, experiment_id, start_s = self._created_or_reopened(
                 unfinished[0] if unfinished else None, name, {**identity, **tags}, opening
             )
@@ -196,7 +199,7 @@ class MlflowTracker:
             "reopened": bool(unfinished),
         }
         try:
-            return run_id, Outbox.create(self._folder(), run_id, header), start_s
+            return run_id, MetricSpool.create(self._folder(), run_id, header), start_s
         except UserError as error:
             self._end(run_id, "FAILED", str(error))
             raise
@@ -224,17 +227,17 @@ class MlflowTracker:
         return run.info.run_id, run.info.experiment_id, run.info.start_time / 1000
 
     def _end(self, run_id: str, status: str, reason: str) -> None:
-        from olivine.tracking.mlflow_backend.client import open_client, told
+        from olivine.tracking.mlflow_backend.client import open_client, store_errors
 
         client = open_client(self.uri)
         for is_last in (False, True):
             try:
-                with told(self.uri):
+                with store_errors(self.uri):
                     client.set_tag(run_id, FAILURE, reason[:MAX_VALUE])
                     client.set_terminated(run_id, status)
                 return
             except UserError:
-                # A process that was not quite gone may have written the same at the same moment.
+                # A process that had not quite ended may have written the same at the same time.
                 if is_last:
                     raise
                 time.sleep(END_AGAIN_S)
@@ -243,7 +246,7 @@ class MlflowTracker:
 
     @contextlib.contextmanager
     def _watched(self, key: RunKey, run: Run, start_s: float) -> Iterator[None]:
-        """Log what the machine does meanwhile."""
+        """Log the machine's load during the block."""
         if key.stage in CONTAINERS or not self.system_period_s:
             yield
             return
@@ -259,7 +262,7 @@ class MlflowTracker:
         return self._by_any_reader(lambda reader: reader.records(query))
 
     def _by_any_reader(self, read: Callable[[Reader], Any]) -> Any:
-        """Read from the tables if there are some, else by MLflow's client."""
+        """Read from the database's tables where that is possible, else by MLflow's client."""
         if is_database(self.uri):
             with contextlib.suppress(UnreadableError):
                 return read(SqlReader(self.uri))
@@ -269,20 +272,20 @@ class MlflowTracker:
 
     def _folder(self) -> Path:
         cache = Path(self.cache) if self.cache else Path.home() / ".cache" / "olivine"
-        return outbox_folder(self.uri, cache)
+        return spool_folder(self.uri, cache)
 
-    def _deliver_left_behind(self) -> None:
+    def _send_left_behind(self) -> None:
         if self._folder().exists():
-            deliver_left_behind(self._folder(), self._sender_of, self.patience_s)
+            send_left_behind(self._folder(), self._sender_of, self.patience_s)
 
-    def _sender_of(self, outbox: Outbox, was_left: bool) -> Sender:
+    def _sender_of(self, spool: MetricSpool, was_left: bool) -> Sender:
         from olivine.tracking.mlflow_backend.sender import MlflowSender
 
-        return MlflowSender(self.uri, outbox, was_left, self.copy_weights)
+        return MlflowSender(self.uri, spool, was_left, self.copy_weights)
 
 
 def _verdict(error: BaseException) -> tuple[str, str]:
-    """Return status and reason: an error of the program is FAILED, an end from outside KILLED."""
+    """Return a run's status and reason: FAILED for an error, KILLED for an end from outside."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
     if isinstance(error, UserError | StoppedError):
         text = str(error)

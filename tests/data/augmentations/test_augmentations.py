@@ -6,7 +6,7 @@ import pytest
 from olivine.data.augmentations.crop_images import CropImages
 from olivine.data.augmentations.drop_cuboid import DropCuboid
 from olivine.data.augmentations.rotate_flip import RotateFlip
-from olivine.data.images import Pixels
+from olivine.data.images import DecodedImage
 from olivine.data.records import Correspondences, Sample
 
 NUM_POINTS = NUM_PAIRS = 900
@@ -27,7 +27,7 @@ def make_sample(seed: int) -> Sample:
         xyz_m=xyz_m,
         intensity=np.arange(NUM_POINTS, dtype=np.float32),  # names the point
         range_m=np.hypot(xyz_m[:, 0], xyz_m[:, 1]),
-        images=(Pixels(image),) * 3,
+        images=(DecodedImage(image),) * 3,
         pairs=Correspondences(rng.permutation(NUM_POINTS), pixel),
         pair_class=rng.integers(0, 16, NUM_PAIRS).astype(np.uint8),
         class_ids=rng.integers(0, 16, NUM_POINTS).astype(np.uint8),

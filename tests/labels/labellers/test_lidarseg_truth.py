@@ -10,7 +10,7 @@ from olivine.core.runtime import Runtime
 from olivine.data.datasets.nuscenes import Nuscenes
 from olivine.data.datasets.nuscenes.classes import CLASS_NAMES as TRUE_NAMES
 from olivine.data.geometry.projection import correspondences, project
-from olivine.data.pair_classes import PairClasses
+from olivine.data.pair_labels import PairLabels
 from olivine.data.records import IGNORE, Frame
 from olivine.data.samples import make_sample
 from olivine.labels.config import LabelConfig
@@ -71,7 +71,7 @@ def test_pretraining_reads_the_truth_of_a_labelled_world(tiny_world: Path, tmp_p
     store = LabelStore.open(tmp_path / "out", frames.fingerprint, LidarsegTruth().identity)
     frame = frames.frame(1)
     check_maps(frame, [store.read(name, (90, 160)).ids for name in frame.image_names])
-    sample = make_sample(frame, PairClasses(store.read), cameras)
+    sample = make_sample(frame, PairLabels(store.read), cameras)
     assert frame.class_ids is not None
     own = frame.class_ids[sample.pairs.point_index]
     assert (sample.pair_class == own).mean() > 0.9

@@ -13,7 +13,7 @@ from olivine.data.samples import make_sample
 from olivine.methods.samplers.density_category import DensityCategory
 from olivine.methods.samplers.density_category.sampler import LONGEST_M, range_density
 from olivine.methods.samplers.uniform import Uniform
-from olivine.methods.samplers.weighted_draw import choose_weighted, scan_ids, share_equally
+from olivine.methods.samplers.weighted_sampling import choose_weighted, scan_ids, share_equally
 
 
 def pairs(range_m: torch.Tensor, class_ids: torch.Tensor) -> PairTable:

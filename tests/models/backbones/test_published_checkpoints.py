@@ -10,7 +10,7 @@ from olivine.data.geometry.voxels import Voxelizer
 from olivine.experiments.demo_scale import at_demo_scale
 from olivine.experiments.recipes import recipe
 from olivine.models.backbones.minkunet import MinkUNet
-from olivine.models.backbones.published_checkpoints import load_backbone
+from olivine.models.backbones.published_checkpoints import load_checkpoint
 from olivine.models.backbones.voxelnet import VoxelNet
 from olivine.models.backbones.waffleiron import WaffleIron
 from olivine.tracking.tracker import NullTracker
@@ -63,7 +63,7 @@ def test_every_layout_loads_to_the_last_key(layout: str, tmp_path: Path) -> None
     torch.manual_seed(4)
     network = SMALL.build(1)
 
-    load_backbone(network, tmp_path / "model.pt", Voxelizer(), "minkunet")
+    load_checkpoint(network, tmp_path / "model.pt", Voxelizer(), "minkunet")
 
     for name, tensor in weights().items():
         assert torch.equal(network.state_dict()[name], tensor), name
@@ -83,7 +83,7 @@ def test_every_layout_loads_to_the_last_key(layout: str, tmp_path: Path) -> None
 )
 def test_a_config_that_agrees_is_taken(config: dict, voxels: Voxelizer, tmp_path: Path) -> None:
     torch.save({"model_points": weights(), "config": config}, tmp_path / "model.pt")
-    load_backbone(SMALL.build(1), tmp_path / "model.pt", voxels, "minkunet")
+    load_checkpoint(SMALL.build(1), tmp_path / "model.pt", voxels, "minkunet")
 
 
 def test_an_encoder_is_found_in_a_whole_detector(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_an_encoder_is_found_in_a_whole_detector(tmp_path: Path) -> None:
     torch.manual_seed(4)
     network = settings.build(1)
 
-    load_backbone(network, tmp_path / "second.pth", Voxelizer(), "voxelnet")
+    load_checkpoint(network, tmp_path / "second.pth", Voxelizer(), "voxelnet")
 
     for name, tensor in state.items():
         assert torch.equal(network.state_dict()[name], tensor), name
@@ -115,7 +115,7 @@ def test_waffleirons_and_scalrs_files_load_without_their_last_layer(
     torch.manual_seed(4)
     network = settings.build(1)
 
-    load_backbone(network, tmp_path / "ckpt_last.pth", Voxelizer(), "waffleiron")
+    load_checkpoint(network, tmp_path / "ckpt_last.pth", Voxelizer(), "waffleiron")
 
     for name, tensor in state.items():
         assert torch.equal(network.state_dict()[name], tensor), name
@@ -126,7 +126,7 @@ def test_res16unet34c_of_slidrs_code_loads_whole(tmp_path: Path) -> None:
     torch.save(in_slidrs_layout(weights(MinkUNet())), tmp_path / "model.pt")
     network = MinkUNet().build(1)
 
-    load_backbone(network, tmp_path / "model.pt", Voxelizer(), "minkunet")
+    load_checkpoint(network, tmp_path / "model.pt", Voxelizer(), "minkunet")
 
     assert sum(p.numel() for p in network.parameters()) == 37_842_976
 
@@ -136,16 +136,16 @@ def test_what_does_not_fit_is_told(tmp_path: Path) -> None:
     torch.save(in_slidrs_layout(state), path)
     wide = MinkUNet(stem_channels=4, planes=(8, 16), blocks=(1, 1)).build(1)
     with pytest.raises(UserError, match=r"not hold weights of minkunet: .* have another shape"):
-        load_backbone(wide, path, Voxelizer(), "minkunet")
+        load_checkpoint(wide, path, Voxelizer(), "minkunet")
     with pytest.raises(UserError, match=r"trained on cylindrical .*coordinates=cylindrical --set"):
-        load_backbone(SMALL.build(1), path, Voxelizer(coordinates="cartesian"), "minkunet")
+        load_checkpoint(SMALL.build(1), path, Voxelizer(coordinates="cartesian"), "minkunet")
     missing = next(iter(state))
     torch.save(in_slidrs_layout({k: v for k, v in state.items() if k != missing}), path)
     with pytest.raises(UserError, match=rf"1 are missing \(such as {missing}\)"):
-        load_backbone(SMALL.build(1), path, Voxelizer(), "minkunet")
+        load_checkpoint(SMALL.build(1), path, Voxelizer(), "minkunet")
     torch.save({**state, "unknown.weight": torch.ones(1)}, path)
     with pytest.raises(UserError, match=r"1 are not known \(such as unknown.weight\)"):
-        load_backbone(SMALL.build(1), path, Voxelizer(), "minkunet")
+        load_checkpoint(SMALL.build(1), path, Voxelizer(), "minkunet")
 
 
 def test_no_epochs_from_a_checkpoint_is_that_checkpoint_and_can_be_probed(

@@ -20,7 +20,7 @@ from olivine.models.backbones.voxelnet import VoxelNet
 from olivine.models.backbones.voxelnet.network import INPUTS, read_bilinear
 from olivine.models.sparse.kernel_maps import occupied_cells
 from olivine.models.sparse.strided import output_shape
-from olivine.models.weights import load_state
+from olivine.models.weights import load_into
 from tests.support.seen_networks import seen_network
 
 # 16 x 24 x 40 voxels that do not begin at a multiple of the map's cells
@@ -270,7 +270,7 @@ def test_a_checkpoint_of_openpcdet_loads_to_the_last_key(tmp_path):
     prefix = "backbone_3d."
     tensors = {n.removeprefix(prefix): t for n, t in loaded.items() if n.startswith(prefix)}
     net = SMALL.build(1).eval()
-    load_state(net, tensors, tmp_path / "model.pth", "voxelnet")
+    load_into(net, tensors, tmp_path / "model.pth", "voxelnet")
 
     for name, tensor in state.items():
         assert torch.equal(net.state_dict()[name.removeprefix(prefix)], tensor)

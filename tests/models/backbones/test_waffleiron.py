@@ -13,7 +13,7 @@ from olivine.data.geometry.voxelization import voxelize
 from olivine.data.geometry.voxels import Voxelizer
 from olivine.models.backbones.minkunet.network import num_parameters
 from olivine.models.backbones.waffleiron import WaffleIron
-from olivine.models.backbones.waffleiron.network import Layers, project
+from olivine.models.backbones.waffleiron.network import Layers, project_to_grids
 from tests.support.seen_networks import seen_network
 
 RANGE_M = (-6.0, -4.0, -2.0, 6.0, 5.0, 1.0)
@@ -231,7 +231,9 @@ def test_no_point_in_range_leaves_the_grid():
     settings = TINY.override({"range_m": [-0.1, -0.7, -0.3, 0.2, 0.6, 0.9]})
     low, high = torch.tensor(settings.range_m, dtype=torch.float64).view(2, 3)
     below = torch.nextafter(high, low)
-    planes = project(torch.stack([low, below]), torch.zeros(2, dtype=torch.long), 1, settings)
+    planes = project_to_grids(
+        torch.stack([low, below]), torch.zeros(2, dtype=torch.long), 1, settings
+    )
     for plane, (rows, columns) in zip(planes, settings.grids, strict=True):
         assert plane.cell.tolist() == [0, rows * columns - 1]
 

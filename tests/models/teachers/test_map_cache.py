@@ -28,7 +28,7 @@ from olivine.data.augmentations.rotate_flip import RotateFlip
 from olivine.data.collate import Collate
 from olivine.data.datasets.nuscenes.frames import NuscenesFrames
 from olivine.data.geometry.voxels import Voxelizer
-from olivine.data.images import Encoded, Pixels
+from olivine.data.images import DecodedImage, EncodedImage
 from olivine.data.records import Correspondences, Sample
 from olivine.experiments.demo_scale import at_demo_scale
 from olivine.experiments.recipes import recipe
@@ -37,7 +37,7 @@ from olivine.labels.labellers.embedded import Embedded
 from olivine.labels.labellers.regions import Regions
 from olivine.models.teachers.filter_bank import FilterBankTeacher
 from olivine.models.teachers.filter_bank.network import FilterBank
-from olivine.models.teachers.map_cache import TeacherMaps, require_fixed_images
+from olivine.models.teachers.map_cache import TeacherMapCache, require_fixed_images
 from olivine.models.teachers.resnet50 import ResNet50Teacher
 from olivine.tracking.tracker import NullTracker
 from olivine.training.config import PretrainConfig, label_configs
@@ -79,18 +79,18 @@ class Calls:
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """Count what the teacher and the decoder are asked."""
-    counted, ask, decode = Calls(), FilterBank.forward, Encoded.decode
+    counted, ask, decode = Calls(), FilterBank.forward, EncodedImage.decode
 
     def asked(self: FilterBank, images: Tensor) -> Tensor:
         counted.teacher += 1
         return ask(self, images)
 
-    def decoded(self: Encoded, shrink: int = 1) -> tuple:
+    def decoded(self: EncodedImage, shrink: int = 1) -> tuple:
         counted.decoded += 1
         return decode(self, shrink)
 
     monkeypatch.setattr(FilterBank, "forward", asked)
-    monkeypatch.setattr(Encoded, "decode", decoded)
+    monkeypatch.setattr(EncodedImage, "decode", decoded)
     return counted
 
 
@@ -215,12 +215,12 @@ def test_images_that_differ_by_chance_are_refused_with_the_settings_that_fix_the
             check_labels(config, keeping)
         assert str(caught.value) == (
             "runtime.keep_teacher_maps=true needs images that are the same in every epoch, and "
-            "pretrained.augmentations.crop_images changes them by chance: use --set "
+            "pretrained.augmentations.crop_images changes them at random: use --set "
             "pretrained.augmentations.crop_images.min_area=1 --set "
             "pretrained.augmentations.crop_images.flip_chance=0, as recipe scalr has it, or use "
             "--set runtime.keep_teacher_maps=false."
         )
-        with pytest.raises(UserError, match="changes them by chance"):
+        with pytest.raises(UserError, match="changes them at random"):
             pretrain(config, keeping, LocalWorker(), NullTracker())
         check_labels(config, place)
         check_labels(config.override({"num_epochs": 0}), keeping)  # no teacher, nothing to keep
@@ -252,7 +252,7 @@ FIXED = CropImages(rows_px=44, columns_px=80, min_area=1.0, flip_chance=0.0)
 def maps_of(tmp_path: Path, teacher=None, frames=None, augmentations=(FIXED,), **more):
     given = {"image_size_px": (44, 80), "precision": "float32", "device": CPU, **more}
     teacher = teacher or FilterBankTeacher(width=8)
-    return TeacherMaps.open(
+    return TeacherMapCache.open(
         Store(tmp_path),
         teacher,
         world() if frames is None else frames,
@@ -324,11 +324,13 @@ def test_what_is_read_is_what_was_written_bit_by_bit_and_lies_alike(
     shape, num_images, dtype, channels_last, seed
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        maps = TeacherMaps(Store(folder), "ab", shape, dtype)
+        maps = TeacherMapCache(Store(folder), "ab", shape, dtype)
         check_round_trip(maps, num_images, channels_last, seed)
 
 
-def check_round_trip(maps: TeacherMaps, num_images: int, channels_last: bool, seed: int) -> None:
+def check_round_trip(
+    maps: TeacherMapCache, num_images: int, channels_last: bool, seed: int
+) -> None:
     shape, dtype = maps.shape, maps.dtype
     generator = torch.Generator().manual_seed(seed)
     said = torch.randn(num_images, *shape, generator=generator).to(dtype)
@@ -359,7 +361,9 @@ def sample_of(token: str, num_images: int) -> Sample:
         xyz_m=rng.uniform(5, 20, (40, 3)).astype(np.float32) * [1, 1, 0.05],
         intensity=np.ones(40, np.float32),
         range_m=np.ones(40),
-        images=tuple(map(Pixels, rng.integers(0, 256, (num_images, 8, 12, 3), dtype=np.uint8))),
+        images=tuple(
+            map(DecodedImage, rng.integers(0, 256, (num_images, 8, 12, 3), dtype=np.uint8))
+        ),
         pairs=Correspondences(np.arange(num_images), pixels),
         pair_class=np.zeros(num_images, np.uint8),
     )
@@ -401,7 +405,7 @@ def test_a_disk_without_room_is_told_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     maps = maps_of(tmp_path / "not" / "there")
-    maps.announce(1, 1, speaks=False)
+    maps.announce(1, 1, prints=False)
     assert not capsys.readouterr().err
     monkeypatch.setattr("shutil.disk_usage", lambda place: type("Usage", (), {"free": 10**9})())
     maps.announce(10**4, 6)

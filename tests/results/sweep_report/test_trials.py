@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from olivine.experiments.plan import GAVE_UP, POINT, PlannedTrial, SweepPlan
+from olivine.experiments.sweep_plan import GAVE_UP, POINT, PlannedTrial, SweepPlan
 from olivine.results.sweep_report.trials import TrialFacts, in_order, score_at_cost, trial_facts
 from olivine.tracking.tracker import FAILURE, RunKey, RunRecord
 

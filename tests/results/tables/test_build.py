@@ -8,7 +8,7 @@ import pytest
 from olivine.core.errors import UserError
 from olivine.core.spec import Spec
 from olivine.core.storage import Store
-from olivine.experiments.plan import ROW, SEED, SWEEP, PlannedTrial, SweepPlan
+from olivine.experiments.sweep_plan import ROW, SEED, SWEEP, PlannedTrial, SweepPlan
 from olivine.results.tables.build import (
     find_sweep_run,
     plan_of,

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from olivine.experiments.plan import ROW, SEED, SWEEP, PlannedTrial, SweepPlan
+from olivine.experiments.sweep_plan import ROW, SEED, SWEEP, PlannedTrial, SweepPlan
 from olivine.results.tables.runs import AskedRuns, differing_settings, in_order, variants
 from olivine.tracking.tracker import FAILURE, RunKey, RunRecord
 from tests.support.asked_runs import asked

@@ -6,7 +6,7 @@ import pytest
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
-from olivine.experiments.plan import PlannedTrial, SweepPlan
+from olivine.experiments.sweep_plan import PlannedTrial, SweepPlan
 from olivine.results import figures
 from olivine.results.tables.spec import TableSpec
 from olivine.results.tables.write import write_results

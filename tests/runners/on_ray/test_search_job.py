@@ -12,10 +12,10 @@ import pytest
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.experiments.limits import Limits
-from olivine.experiments.plan import GAVE_UP
 from olivine.experiments.question import Question
 from olivine.experiments.search_space import Real, Search
 from olivine.experiments.sweep import expand
+from olivine.experiments.sweep_plan import GAVE_UP
 from olivine.results.tables.build import find_sweep_run, plan_of
 from olivine.runners.on_ray.sweep import run_sweep
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker

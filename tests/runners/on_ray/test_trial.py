@@ -6,8 +6,8 @@ import pytest
 from ray.exceptions import ActorDiedError
 
 from olivine.core.runtime import Runtime
-from olivine.experiments.plan import GAVE_UP
 from olivine.experiments.sweep import Trial
+from olivine.experiments.sweep_plan import GAVE_UP
 from olivine.runners.on_ray.trial import TAKEN_AWAY, TrialJob, run_trial, tune_config
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import FAILURE, StoppedError

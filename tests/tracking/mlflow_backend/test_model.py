@@ -48,7 +48,7 @@ def logged(request, tmp_path, config):
     tracker = MlflowTracker(f"sqlite:///{tmp_path}/mlflow.db", copy_weights=request.param)
     key, settings = RunKey("pretrain", "0123"), PretrainSettings(pretrained=config)
     with tracker.run(key, "pretrain", settings) as run:
-        for _ in range(2):  # as a delivery does that was interrupted
+        for _ in range(2):  # as a writer does that was interrupted
             run.log_model(
                 "backbone", Store(out).path(NAME), config.to_yaml(), config.backbone.num_channels
             )

@@ -133,7 +133,7 @@ def go_on(process: subprocess.Popen) -> None:
 
 
 def test_what_a_run_could_not_deliver_the_next_start_does_and_its_status_too(
-    server, tracker, capsys
+    server, tracker, caplog
 ):
     ended, killed = start(tracker, "ended", 300), start(tracker, "killed", 300, wait_s=60)
     server.signal(signal.SIGSTOP)
@@ -143,14 +143,14 @@ def test_what_a_run_could_not_deliver_the_next_start_does_and_its_status_too(
     killed.wait()
     _, told = ended.communicate(timeout=60)
     assert ended.returncode == 0
-    (sentence,) = [line for line in told.splitlines() if line.startswith("olivine: ")]
-    assert "Run 'ended' is FINISHED, but" in sentence
+    (sentence,) = [line for line in told.splitlines() if line.startswith("Run 'ended'")]
+    assert "is FINISHED, but" in sentence
     assert len(undelivered(tracker)) == 2
     server.signal(signal.SIGCONT)
     assert {run.status for run in tracker.records("trial")} == {"RUNNING"}
 
     tracker.ensure_store()
-    assert "Delivered what 2 earlier starts of runs had left" in capsys.readouterr().err
+    assert "Sent the metrics of 2 earlier starts of runs" in caplog.text
     assert not undelivered(tracker)
     statuses = {run.name: run.status for run in tracker.records("trial")}
     assert statuses == {"ended": "FINISHED", "killed": "RUNNING"}
@@ -181,7 +181,7 @@ def test_an_end_that_comes_late_does_not_end_a_run_that_was_opened_again(server,
     assert tracker.finished(key) is not None
 
 
-def test_what_the_server_refuses_is_put_aside_and_told(server, tracker, capsys):
+def test_what_the_server_refuses_is_put_aside_and_logged(server, tracker, caplog):
     with tracker.run(RunKey("trial", "names"), "names", Settings()) as run:
         with pytest.raises(UserError, match=r"A metric cannot be called .not allowed: \?!"):
             run.log_metrics({"loss": 1.0, "not allowed: ?!": 2.0}, 0)
@@ -192,7 +192,7 @@ def test_what_the_server_refuses_is_put_aside_and_told(server, tracker, capsys):
         run.log_metrics({"loss": 1.0}, 0)
     assert tracker.finished(RunKey("trial", "names")).tags["fine"] == "yes"
     assert len(tracker.history(run.run_id, "loss")) == 1
-    told = [line for line in capsys.readouterr().err.splitlines() if "refused" in line]
+    told = [line for line in caplog.messages if "refused" in line]
     assert len(told) == 2
     (path,) = tracker._folder().glob(f"*{REFUSED}")
     assert [json.loads(line)["kind"] for line in path.read_text().splitlines()] == [
@@ -201,12 +201,12 @@ def test_what_the_server_refuses_is_put_aside_and_told(server, tracker, capsys):
     ]
 
 
-def test_a_run_that_is_deleted_meanwhile_ends_in_a_sentence(server, tracker, capsys):
+def test_a_run_that_is_deleted_meanwhile_ends_in_a_sentence(server, tracker, caplog):
     with tracker.run(RunKey("trial", "deleted"), "deleted", Settings()) as run:
         open_client(server.uri).delete_run(run.run_id)
         for step in range(30):
             run.log_metrics({"loss": 1.0}, step)
-    assert "Run 'deleted'" in (told := capsys.readouterr().err)
+    (told,) = [line for line in caplog.messages if line.startswith("Run 'deleted'")]
     assert "was deleted in" in told
     assert not tracker.records("trial", fingerprints={"deleted"})
 

@@ -126,7 +126,7 @@ def test_a_question_has_an_experiment_of_its_own(store):
 def test_data_sets_are_inputs_of_a_run_and_known_by_their_digest(store):
     for name in ("first", "second"):
         with store.run(RunKey("evaluate", f"reads {name}"), name, Settings()) as run:
-            for _ in range(2):  # as a delivery does that was interrupted
+            for _ in range(2):  # as a writer does that was interrupted
                 run.log_dataset("nuscenes", "0123456789ab", "/data/nuscenes", "train")
             run.log_dataset("nuscenes", "0123456789ab", "s3://lab/nuscenes", "val")
         inputs = open_client(store.uri).get_run(run.run_id).inputs.dataset_inputs
@@ -215,16 +215,16 @@ def test_a_name_that_mlflow_refuses_is_told_at_once(store):
     }
 
 
-def test_a_folder_that_cannot_hold_the_outbox_fails_the_run_in_a_sentence(store, tmp_path):
+def test_a_folder_that_cannot_hold_the_spool_fails_the_run_in_a_sentence(store, tmp_path):
     (tmp_path / "mlflow.db").symlink_to(store.uri.removeprefix("sqlite:///"))
     (tmp_path / "undelivered").write_text("no folder")
     tracker = replace(store, uri=f"sqlite:///{tmp_path}/mlflow.db")
     with (
         pytest.raises(UserError, match=r"Cannot write .*undelivered"),
-        tracker.run(RunKey("trial", "no outbox"), "no outbox", Settings()),
+        tracker.run(RunKey("trial", "no spool"), "no spool", Settings()),
     ):
         pass
-    (record,) = store.records("trial", fingerprints=["no outbox"])
+    (record,) = store.records("trial", fingerprints=["no spool"])
     assert record.status == "FAILED"
 
 
@@ -237,8 +237,8 @@ def test_finished_run_is_found_from_another_experiment_of_the_store(store):
 
 def test_stale_runs_are_ended_and_only_those(store):
     with store.run(RunKey("trial", "alive"), "alive", Settings(), {"olivine.group": "b"}):
-        _, outbox, _ = store._open(RunKey("trial", "dead"), "dead", {"olivine.group": "a"})
-        outbox.close()  # as its process would by ending
+        _, spool, _ = store._open(RunKey("trial", "dead"), "dead", {"olivine.group": "a"})
+        spool.close()  # as its process would by ending
         assert store.end_stale({"olivine.group": "a"}, "KILLED", "its process is gone") == ["dead"]
         statuses = {record.name: record.status for record in store.records("trial")}
         assert (statuses["dead"], statuses["alive"]) == ("KILLED", "RUNNING")

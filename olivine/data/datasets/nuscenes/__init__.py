@@ -1,7 +1,7 @@
 """nuScenes (Caesar et al., CVPR 2020) with lidarseg labels, read without its devkit.
 
-Keyframes only: one LiDAR scan, six images and, where the version has them, a class per point.
-Scenes come in the order of scene.json and keyframes in the order they were driven.
+Only keyframes are read: one LiDAR scan, six images and, where the version has them, a class per
+point. Scenes are in the order of scene.json, keyframes in the order in which they were recorded.
 """
 
 from pathlib import Path
@@ -62,16 +62,16 @@ class Nuscenes(Dataset):
         return cameras
 
     def prediction_format(self) -> PredictionFormat:
-        """Return nuScenes-lidarseg's, for this split."""
+        """Return nuScenes-lidarseg's format for this split."""
         from olivine.data.datasets.nuscenes.predictions import LidarsegPredictions
 
         return LidarsegPredictions(self.split)
 
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
-        """Return the keyframes; the first time, the tables are indexed below `cache_dir`.
+        """Return the keyframes; the first call indexes the tables below `cache_dir`.
 
-        Raises UserError if the root, the version or a table is missing or broken, if the split
-        has no scene here, or if a keyframe lacks its scan or an image of a chosen camera.
+        Raises UserError if the root, the version or a table is missing or broken, if the split has
+        no scene here, or if a keyframe lacks its scan or an image of a chosen camera.
         """
         from olivine.data.datasets.nuscenes.frames import NuscenesFrames
         from olivine.data.datasets.nuscenes.index import open_index
@@ -90,7 +90,7 @@ class Nuscenes(Dataset):
         return frames
 
     def _nothing(self, root: str | Path, names: list[str], num_scenes: int) -> str:
-        """Say why no keyframe is left."""
+        """Return the sentence that explains why no keyframe is left."""
         tables = f"{root}/{self.version}"
         if num_scenes:
             return (

@@ -1,4 +1,4 @@
-"""From nuScenes tables to one columnar table: a row per keyframe."""
+"""The index of nuScenes: from its tables to one columnar table with a row per keyframe."""
 
 import json
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ from olivine.data.datasets.nuscenes.classes import class_lookup, official_indice
 from olivine.data.datasets.nuscenes.tables import (
     CAMERAS,
     LIDAR,
-    CalibratedSensor,
-    Category,
-    EgoPose,
-    Lidarseg,
-    Sample,
-    SampleData,
-    Scene,
-    Sensor,
+    CalibratedSensorRow,
+    CategoryRow,
+    EgoPoseRow,
+    LidarsegRow,
+    SampleDataRow,
+    SampleRow,
+    SceneRow,
+    SensorRow,
     by_token,
     read_rows,
 )
@@ -34,9 +34,9 @@ LABEL_TABLE = "lidarseg"  # only in the lidarseg release
 
 @dataclass
 class _Keyframes:
-    """Seven files per keyframe, in flat lists at keyframe * 7 + channel."""
+    """The seven files of every keyframe, in flat lists at keyframe * 7 + channel."""
 
-    samples: list[Sample]
+    samples: list[SampleRow]
     scenes: list[tuple[str, int, int]]  # name, first keyframe, one past the last
     names: list[str | None] = field(default_factory=list)
     calibrations: list[str] = field(default_factory=list)
@@ -52,24 +52,24 @@ class _Keyframes:
         self.sizes = [(0, 0)] * num_files
         self.scan_tokens = [""] * len(self.samples)
 
-    def put(self, sample: int, channel: int, row: SampleData) -> None:
-        place = sample * len(CHANNELS) + channel
-        self.names[place] = row.filename
-        self.calibrations[place] = row.calibrated_sensor_token
-        self.poses[place] = row.ego_pose_token
-        self.sizes[place] = (row.height, row.width)
+    def put(self, sample: int, channel: int, row: SampleDataRow) -> None:
+        position = sample * len(CHANNELS) + channel
+        self.names[position] = row.filename
+        self.calibrations[position] = row.calibrated_sensor_token
+        self.poses[position] = row.ego_pose_token
+        self.sizes[position] = (row.height, row.width)
         if channel == 0:
             self.scan_tokens[sample] = row.token
 
 
 def build_table(folder: Path) -> pa.Table:
-    """Return the index of one version folder; scenes lie in the order of scene.json.
+    """Return the index of one version folder, with scenes in the order of scene.json.
 
-    Poses are float64. A keyframe that lacks a channel has no name there. Raises UserError naming
+    Poses are float64. A channel that a keyframe lacks has no file name. Raises UserError that names
     the row and the table of the first broken link.
     """
     keyframes = _walk(folder)
-    calibrated = by_token(folder, "calibrated_sensor", CalibratedSensor)
+    calibrated = by_token(folder, "calibrated_sensor", CalibratedSensorRow)
     _read_files(folder, keyframes, calibrated)
     ego_SE3_sensor, intrinsics_px = _calibrations(folder, keyframes, calibrated)
     global_SE3_ego = _ego_poses(folder, keyframes)
@@ -78,7 +78,7 @@ def build_table(folder: Path) -> pa.Table:
     )
     label_names, lookup = _labels(folder, keyframes)
     num_frames, width = len(keyframes.samples), len(CHANNELS)
-    images = [name for place, name in enumerate(keyframes.names) if place % width]
+    images = [name for position, name in enumerate(keyframes.names) if position % width]
     sizes = np.array(keyframes.sizes, np.int32).reshape(num_frames, width, 2)[:, 1:]
     columns = {
         "token": pa.array([sample.token for sample in keyframes.samples], pa.string()),
@@ -103,11 +103,11 @@ def build_table(folder: Path) -> pa.Table:
 
 
 def _walk(folder: Path) -> _Keyframes:
-    """Return all keyframes, scene by scene along each scene's chain."""
-    samples = by_token(folder, "sample", Sample)
-    walked: list[Sample] = []
+    """Return all keyframes, scene by scene along the chain of each scene."""
+    samples = by_token(folder, "sample", SampleRow)
+    walked: list[SampleRow] = []
     scenes: list[tuple[str, int, int]] = []
-    for scene in read_rows(folder, "scene", Scene):
+    for scene in read_rows(folder, "scene", SceneRow):
         first, token = len(walked), scene.first_sample_token
         while token:
             if token not in samples:
@@ -124,10 +124,10 @@ def _walk(folder: Path) -> _Keyframes:
 
 
 def _read_files(
-    folder: Path, keyframes: _Keyframes, calibrated: dict[str, CalibratedSensor]
+    folder: Path, keyframes: _Keyframes, calibrated: dict[str, CalibratedSensorRow]
 ) -> None:
-    """Note the keyframe files of the LiDAR and the cameras; drop everything else at once."""
-    sensors = by_token(folder, "sensor", Sensor)
+    """Record the keyframe files of the LiDAR and the cameras; all other files are skipped."""
+    sensors = by_token(folder, "sensor", SensorRow)
     channel_of: dict[str, int] = {}
     for mounted in calibrated.values():
         if mounted.sensor_token not in sensors:
@@ -135,26 +135,26 @@ def _read_files(
             raise UserError(_broken(folder, name, "sensor", mounted.sensor_token))
         name = sensors[mounted.sensor_token].channel
         channel_of[mounted.token] = CHANNELS.index(name) if name in CHANNELS else -1
-    place_of = {sample.token: place for place, sample in enumerate(keyframes.samples)}
-    for row in read_rows(folder, "sample_data", SampleData):
+    position_of = {sample.token: position for position, sample in enumerate(keyframes.samples)}
+    for row in read_rows(folder, "sample_data", SampleDataRow):
         if not row.is_key_frame:
             continue
         channel = channel_of.get(row.calibrated_sensor_token)
-        place = place_of.get(row.sample_token)
-        if channel is None or place is None:
+        position = position_of.get(row.sample_token)
+        if channel is None or position is None:
             table = "calibrated_sensor" if channel is None else "sample"
             token = row.calibrated_sensor_token if channel is None else row.sample_token
             raise UserError(_broken(folder, f"sample_data {row.token!r}", table, token))
         if channel >= 0:
-            keyframes.put(place, channel, row)
+            keyframes.put(position, channel, row)
 
 
 def _calibrations(
-    folder: Path, keyframes: _Keyframes, calibrated: dict[str, CalibratedSensor]
+    folder: Path, keyframes: _Keyframes, calibrated: dict[str, CalibratedSensorRow]
 ) -> tuple[Float[np.ndarray, "F 7 4 4"], Float[np.ndarray, "F 7 3 3"]]:
     rows = list(calibrated.values())
     number_of = {row.token: number for number, row in enumerate(rows)}
-    number_of[""] = len(rows)  # a file that is not there
+    number_of[""] = len(rows)  # of a missing file
     ego_SE3_sensor = _matrices([(row.rotation, row.translation) for row in rows])
     intrinsics_px = np.tile(np.eye(3), (len(rows) + 1, 1, 1))
     for number, row in enumerate(rows):
@@ -176,12 +176,12 @@ def _ego_poses(folder: Path, keyframes: _Keyframes) -> Float[np.ndarray, "F 7 4 
     number_of = {token: number for number, token in enumerate(dict.fromkeys(keyframes.poses))}
     number_of.pop("", None)
     poses: dict[str, tuple] = {}
-    for row in read_rows(folder, "ego_pose", EgoPose):
+    for row in read_rows(folder, "ego_pose", EgoPoseRow):
         if row.token in number_of:
             poses[row.token] = (row.rotation, row.translation)
-    for place, token in enumerate(keyframes.poses):
+    for position, token in enumerate(keyframes.poses):
         if token and token not in poses:
-            name = f"the file {keyframes.names[place]}"
+            name = f"the file {keyframes.names[position]}"
             raise UserError(_broken(folder, name, "ego_pose", token))
     row_of = {token: row for row, token in enumerate(poses)}
     row_of[""] = len(poses)
@@ -195,13 +195,13 @@ def _labels(folder: Path, keyframes: _Keyframes) -> tuple[list[str | None], list
     """Return each scan's label file and the class of each raw label, if the version has labels."""
     files: dict[str, str] = {}
     if (folder / f"{LABEL_TABLE}.json").exists():
-        rows = read_rows(folder, LABEL_TABLE, Lidarseg)
+        rows = read_rows(folder, LABEL_TABLE, LidarsegRow)
         files = {row.sample_data_token: row.filename for row in rows}
     names = [files.get(token) for token in keyframes.scan_tokens]
-    if not files:  # the test version has the table, but no row in it
+    if not files:  # the test version has the table without rows
         return names, None
     indices = official_indices()
-    given = {row.name: row.index for row in read_rows(folder, "category", Category)}
+    given = {row.name: row.index for row in read_rows(folder, "category", CategoryRow)}
     unknown = [name for name in given if name not in indices]
     if unknown:
         raise UserError(

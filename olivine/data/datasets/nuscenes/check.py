@@ -1,4 +1,4 @@
-"""Every fault of a nuScenes data set: its tables, its files and its labels."""
+"""Finds every fault of a nuScenes data set: of its tables, its files and its labels."""
 
 import io
 import itertools
@@ -14,16 +14,16 @@ from PIL import Image
 from olivine.data.datasets.nuscenes.build import CHANNELS
 from olivine.data.datasets.nuscenes.classes import official_indices
 from olivine.data.datasets.nuscenes.frames import SCAN_ROW_BYTES
-from olivine.data.datasets.nuscenes.links import Columns, Problem, check_links
+from olivine.data.datasets.nuscenes.links import Problem, TableLinks, check_links
 from olivine.data.datasets.nuscenes.sources import version_folder
 from olivine.data.datasets.nuscenes.tables import (
     LIDAR,
-    CalibratedSensor,
-    Category,
-    Lidarseg,
-    Row,
-    SampleData,
-    Sensor,
+    CalibratedSensorRow,
+    CategoryRow,
+    LidarsegRow,
+    SampleDataRow,
+    SensorRow,
+    TableRow,
     by_token,
     read_rows,
 )
@@ -34,14 +34,14 @@ Job = Callable[[], list[Problem]]
 
 @dataclass(frozen=True)
 class Report:
-    """What a check found."""
+    """The result of a check."""
 
     problems: tuple[Problem, ...]
     num_files: int  # sensor, label and map files looked at
     num_skipped: int  # sweeps, where the data set has no folder of them
 
 
-class _Map(Row):
+class _Map(TableRow):
     filename: str
 
 
@@ -53,12 +53,12 @@ def check(
 ) -> Report:
     """Read all tables and all files of a version and return every fault.
 
-    Tables: missing or broken ones, identities used twice, links to rows that are not there,
-    chains that do not lead back, wrong counts, keyframes without a channel. Files: missing,
-    empty or truncated ones, images decoded in full and measured, label files whose number of
-    labels or whose ids are wrong, label files that no table names. Sweeps are read only if the
+    Faults of tables: missing or broken ones, tokens used twice, links to missing rows, chains that
+    do not lead back, wrong counts, keyframes without a channel. Faults of files: missing, empty or
+    truncated ones, images that cannot be decoded or have another size, label files with a wrong
+    number of labels or unknown ids, label files that no table names. Sweeps are read only if the
     data set has their folder; this project needs keyframes alone. `progress` is called with the
-    files done and the files in all. Raises UserError if the root or the version is not there.
+    number of files done and of all files. Raises UserError if the root or the version is not there.
     """
     folder = version_folder(Path(root), version)
     problems, tables = check_links(folder)
@@ -81,38 +81,38 @@ def check(
 class _Files:
     """The files that the readable tables name."""
 
-    def __init__(self, root: Path, folder: Path, tables: dict[str, Columns]):
+    def __init__(self, root: Path, folder: Path, tables: dict[str, TableLinks]):
         self._root, self._folder, self._tables = root, folder, tables
         self._channels = self._channel_of_calibration()
         self._sweeps = (root / "sweeps").is_dir()
         self._scans: dict[str, str] = {}  # LiDAR keyframe -> file
-        self._places = {token: place for place, token in enumerate(self._samples())}
-        self._has = np.zeros((len(self._places), len(CHANNELS)), np.int64)
+        self._positions = {token: position for position, token in enumerate(self._samples())}
+        self._has = np.zeros((len(self._positions), len(CHANNELS)), np.int64)
         self.num_files = self.num_skipped = 0
         for row in self._sample_data():
             self._note(row)
         self.num_files += sum(len(tables[name]) for name in ("map", "lidarseg") if name in tables)
 
-    def _note(self, row: SampleData) -> None:
+    def _note(self, row: SampleDataRow) -> None:
         wanted = row.is_key_frame or self._sweeps
         self.num_files += wanted
         self.num_skipped += not wanted
         channel = self._channels.get(row.calibrated_sensor_token, "")
         if row.is_key_frame and channel in CHANNELS:
-            place = self._places.get(row.sample_token)
-            if place is not None:
-                self._has[place, CHANNELS.index(channel)] += 1
+            position = self._positions.get(row.sample_token)
+            if position is not None:
+                self._has[position, CHANNELS.index(channel)] += 1
             if channel == LIDAR:
                 self._scans[row.token] = row.filename
 
     def jobs(self) -> Iterator[Job]:
-        """Yield one call per file."""
+        """Yield one function per file, which yields the file's faults."""
         for row in self._sample_data():
             if row.is_key_frame or self._sweeps:
                 yield _job(_file_faults, self._root / row.filename, row.height, row.width)
         if "lidarseg" in self._tables:
             ids = self._label_ids()
-            for label in read_rows(self._folder, "lidarseg", Lidarseg):
+            for label in read_rows(self._folder, "lidarseg", LidarsegRow):
                 scan = self._scans.get(label.sample_data_token)
                 scan_path = self._root / scan if scan else None
                 yield _job(_label_faults, self._root / label.filename, scan_path, ids)
@@ -125,18 +125,18 @@ class _Files:
         if "sample_data" not in self._tables:
             return
         path = self._folder / "sample_data.json"
-        tokens = list(self._places)
-        for place, channel in np.argwhere(self._has != 1):
-            number = self._has[place, channel]
-            detail = f"sample {tokens[place]!r} has {number} keyframes of {CHANNELS[channel]}"
+        tokens = list(self._positions)
+        for position, channel in np.argwhere(self._has != 1):
+            number = self._has[position, channel]
+            detail = f"sample {tokens[position]!r} has {number} keyframes of {CHANNELS[channel]}"
             yield Problem(path, "missing channel" if number == 0 else "channel twice", detail)
 
     def rows_without_labels(self) -> Iterator[Problem]:
-        """Yield scans that lidarseg.json does not name, if it names any, and odd identities."""
+        """Yield scans that lidarseg.json lacks, if it has any, and tokens of another form."""
         if "lidarseg" not in self._tables or not len(self._tables["lidarseg"]):
             return
         path, labelled = self._folder / "lidarseg.json", set()
-        for row in read_rows(self._folder, "lidarseg", Lidarseg):
+        for row in read_rows(self._folder, "lidarseg", LidarsegRow):
             labelled.add(row.sample_data_token)
             if row.token != row.sample_data_token:
                 detail = f"row {row.token!r} has the sample_data_token {row.sample_data_token!r}"
@@ -154,15 +154,15 @@ class _Files:
             return
         named = set()
         if "lidarseg" in self._tables:
-            named = {row.filename for row in read_rows(self._folder, "lidarseg", Lidarseg)}
+            named = {row.filename for row in read_rows(self._folder, "lidarseg", LidarsegRow)}
         for path in sorted(folder.iterdir()):
             if path.relative_to(self._root).as_posix() not in named:
                 yield Problem(path, "stray file", "lidarseg.json does not name it")
 
-    def _sample_data(self) -> Iterator[SampleData]:
+    def _sample_data(self) -> Iterator[SampleDataRow]:
         if "sample_data" not in self._tables:
             return iter(())
-        return read_rows(self._folder, "sample_data", SampleData)
+        return read_rows(self._folder, "sample_data", SampleDataRow)
 
     def _samples(self) -> list[str]:
         table = self._tables.get("sample")
@@ -171,8 +171,8 @@ class _Files:
     def _channel_of_calibration(self) -> dict[str, str]:
         if "sensor" not in self._tables or "calibrated_sensor" not in self._tables:
             return {}
-        sensors = by_token(self._folder, "sensor", Sensor)
-        calibrated = by_token(self._folder, "calibrated_sensor", CalibratedSensor).values()
+        sensors = by_token(self._folder, "sensor", SensorRow)
+        calibrated = by_token(self._folder, "calibrated_sensor", CalibratedSensorRow).values()
         return {
             row.token: sensors[row.sensor_token].channel
             for row in calibrated
@@ -182,7 +182,7 @@ class _Files:
     def _label_ids(self) -> set[int]:
         if "category" not in self._tables:
             return set(official_indices().values())
-        rows = read_rows(self._folder, "category", Category)
+        rows = read_rows(self._folder, "category", CategoryRow)
         return {row.index for row in rows if row.index is not None} or set(
             official_indices().values()
         )
@@ -193,7 +193,7 @@ def _job(faults: Callable[..., Iterator[tuple[str, str]]], path: Path, *args: ob
 
 
 def _file_faults(path: Path, height: int, width: int) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with one sensor file; its name tells its format."""
+    """Yield the faults of one sensor file, whose name states its format."""
     data = yield from _contents(path)
     if not data:
         return
@@ -222,7 +222,7 @@ def _image_faults(data: bytes, height: int, width: int) -> Iterator[tuple[str, s
 
 
 def _radar_faults(data: bytes) -> Iterator[tuple[str, str]]:
-    """A .pcd names its columns' sizes and its points, then holds exactly their bytes."""
+    """Yield the faults of a .pcd, whose header states the size of its data."""
     header, mark, body = data.partition(b"DATA binary\n")
     text = header.decode("ascii", "replace").splitlines()
     lines = dict(line.split(" ", 1) for line in text if " " in line)
@@ -252,7 +252,7 @@ def _label_faults(path: Path, scan: Path | None, ids: set[int]) -> Iterator[tupl
 
 
 def _map_faults(path: Path) -> Iterator[tuple[str, str]]:
-    """Maps have 10^9 pixels: look at both ends of the PNG alone."""
+    """Yield the faults of a map; it has 10^9 pixels, so only both ends of the PNG are read."""
     data = yield from _contents(path)
     if data and not data.startswith(b"\x89PNG\r\n\x1a\n"):
         yield "unreadable", "it is not a PNG"
@@ -261,7 +261,7 @@ def _map_faults(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _contents(path: Path) -> Generator[tuple[str, str], None, bytes]:
-    """Return a file's bytes; yield a fault and return nothing if there are none."""
+    """Return a file's bytes; of a missing or empty file, yield the fault and return b""."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:

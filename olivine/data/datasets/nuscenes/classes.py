@@ -1,4 +1,4 @@
-"""nuScenes-lidarseg's 32 fine classes and the 16 that are evaluated."""
+"""nuScenes-lidarseg's 32 fine classes and the 16 classes of its evaluation."""
 
 from collections.abc import Mapping
 
@@ -10,9 +10,9 @@ from olivine.data.records import IGNORE
 
 CLASS_NAMES = NUSCENES
 
-# Every fine class in the order of its index in the released label files, and the class it is
-# evaluated as (nuscenes-devkit LidarsegClassMapper). The devkit's written instructions list
-# 25 to 30 in another order, which the files do not follow.
+# Every fine class in the order of its index in the released label files, with its class in the
+# evaluation (nuscenes-devkit LidarsegClassMapper). The devkit's written instructions list 25 to 30
+# in another order, which is not that of the files.
 FINE_CLASSES: tuple[tuple[str, str | None], ...] = (
     ("noise", None),
     ("animal", None),
@@ -51,12 +51,12 @@ UNKNOWN = 254  # in a lookup: no fine class has this id, so the label file is da
 
 
 def official_indices() -> dict[str, int]:
-    """Return the released index of every fine class."""
+    """Return the index of every fine class in the released label files."""
     return {name: index for index, (name, _) in enumerate(FINE_CLASSES)}
 
 
 def class_lookup(index_of_fine: Mapping[str, int]) -> UInt8[np.ndarray, "256"]:
-    """Return the class id of each raw label: 0 to 15, IGNORE, or UNKNOWN where there is none.
+    """Return the class id of each raw label: 0 to 15, IGNORE, or UNKNOWN where there is no class.
 
     `index_of_fine` is the data set's own category table; its names must be those above.
     """

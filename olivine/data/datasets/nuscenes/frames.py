@@ -1,4 +1,4 @@
-"""The keyframes of a split, read from their files when asked for."""
+"""The keyframes of a split, read from their files when they are needed."""
 
 import functools
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from olivine.core.errors import UserError
 from olivine.core.storage import Store
 from olivine.data.datasets.nuscenes.classes import CLASS_NAMES, UNKNOWN
 from olivine.data.datasets.nuscenes.index import Index, open_index
-from olivine.data.images import Encoded
+from olivine.data.images import EncodedImage
 from olivine.data.records import Frame
 
 _SCAN_COLUMNS = 5  # x, y, z, intensity, ring
@@ -25,8 +25,8 @@ SCAN_ROW_BYTES = 4 * _SCAN_COLUMNS
 class NuscenesFrames:
     """A split of an indexed nuScenes data set.
 
-    Pickling carries paths and ranges alone; the copy maps the index when it is first used, so
-    loader workers share its pages.
+    A pickled copy carries paths and ranges alone and maps the index when it is first used, so
+    loader processes share its memory.
     """
 
     root: str | Path  # a folder, or a bucket's URI
@@ -49,7 +49,7 @@ class NuscenesFrames:
         return self._index.table["token"].take(self._rows).to_pylist()
 
     def scan_tokens(self) -> Sequence[str]:
-        """Return the sample_data token of every keyframe's scan, by which predictions are named."""
+        """Return the sample_data token of every keyframe's scan; predictions are named by it."""
         return self._index.table["scan_token"].take(self._rows).to_pylist()
 
     def scenes(self) -> Sequence[str]:
@@ -57,22 +57,23 @@ class NuscenesFrames:
         return [name for name, first, last in self.ranges for _ in range(first, last)]
 
     def image_names(self) -> Sequence[str]:
-        """Return every image as its path below the root, keyframe by keyframe."""
-        places = self._rows[:, None] * len(self._index.cameras) + self._cameras
-        return self._index.image_names.take(places.ravel()).to_pylist()
+        """Return the path of every image below the root, keyframe by keyframe."""
+        positions = self._rows[:, None] * len(self._index.cameras) + self._cameras
+        return self._index.image_names.take(positions.ravel()).to_pylist()
 
     def read_image(self, name: str) -> UInt8[np.ndarray, "rows columns 3"]:
-        """Return one image as RGB, raising UserError if it cannot be read or has another size."""
-        place = pc.index(self._index.image_names, name).as_py()
-        if place < 0:
+        """Return one image as RGB; raise UserError if it is unreadable or has another size."""
+        position = pc.index(self._index.image_names, name).as_py()
+        if position < 0:
             raise UserError(f"{name!r} is not an image of {self._tables}.")
-        frame, camera = divmod(place, len(self._index.cameras))
+        frame, camera = divmod(position, len(self._index.cameras))
         return self._picture(name, self._index.image_size_px[frame, camera]).pixels()
 
     def later(self, index: int, num_keyframes: int) -> int:
-        """Return the keyframe of the same scene so many ahead, near its end so many behind.
+        """Return the index of the keyframe `num_keyframes` later in the same scene.
 
-        Raises UserError for a scene that is too short.
+        Near the end of a scene it is the one that many keyframes earlier. Raises UserError for a
+        scene that is too short.
         """
         begins = np.cumsum([0, *(end - begin for _, begin, end in self.ranges)])
         scene = int(np.searchsorted(begins, index, side="right")) - 1
@@ -87,9 +88,9 @@ class NuscenesFrames:
         )
 
     def frame(self, index: int, *, images: bool = True, classes: bool = True) -> Frame:
-        """Read one keyframe; `images=False` and `classes=False` skip what is not needed.
+        """Return one keyframe; `images=False` and `classes=False` leave those files unread.
 
-        Raises UserError naming the file that is missing or damaged.
+        Raises UserError that names a missing or damaged file.
         """
         row, table = int(self._rows[index]), self._index
         names = tuple(table.image_name(row, camera) or "" for camera in self._cameras)
@@ -113,17 +114,17 @@ class NuscenesFrames:
             global_SE3_lidar=table.global_SE3_lidar[row],
         )
 
-    def _picture(self, name: str, size_px: np.ndarray) -> Encoded:
+    def _picture(self, name: str, size_px: np.ndarray) -> EncodedImage:
         size = int(size_px[0]), int(size_px[1])
         data = _read_bytes(self._store, name)
-        return Encoded(data, str(self._store.path(name)), size, "sample_data.json")
+        return EncodedImage(data, str(self._store.path(name)), size, "sample_data.json")
 
     def require_files(self) -> None:
-        """Raise UserError if the tables lack the scan or a chosen image of a keyframe."""
+        """Raise UserError if a keyframe has no scan or lacks an image of a chosen camera."""
         table = self._index
-        places = self._rows[:, None] * len(table.cameras) + self._cameras
+        positions = self._rows[:, None] * len(table.cameras) + self._cameras
         scans = table.table["scan_name"].take(self._rows).is_null().to_numpy()
-        images = table.image_names.take(places.ravel()).is_null().to_numpy(zero_copy_only=False)
+        images = table.image_names.take(positions.ravel()).is_null().to_numpy(zero_copy_only=False)
         lacks = np.concatenate([scans[:, None], images.reshape(len(self), -1)], axis=1)
         if lacks.any():
             frame, channel = np.argwhere(lacks)[0]
@@ -179,7 +180,7 @@ class NuscenesFrames:
 
     @functools.cached_property
     def _rows(self) -> np.ndarray:
-        """Row of the index of each keyframe."""
+        """The row of each keyframe in the index."""
         return np.concatenate([np.arange(first, last) for _, first, last in self.ranges])
 
     @functools.cached_property

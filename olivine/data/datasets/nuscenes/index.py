@@ -1,8 +1,9 @@
 """The index of a nuScenes version: built once, then memory-mapped.
 
-A first start reads the tables (2 GB for v1.0-trainval) and writes `<fingerprint>.arrow` below the
-cache folder. Later starts compare the tables' sizes and times with those noted then and read no
-table; if these differ, the tables' contents are hashed and the index is reused if they are equal.
+The first start reads the tables (2 GB for v1.0-trainval) and writes `<fingerprint>.arrow` below the
+cache folder. Later starts compare the tables' sizes and times with the recorded ones and read no
+table. If they differ, the tables' contents are hashed, and the index is reused if the hashes are
+equal.
 """
 
 import contextlib
@@ -28,12 +29,12 @@ from olivine.core.progress import Progress
 from olivine.data.datasets.nuscenes.build import build_table
 from olivine.data.datasets.nuscenes.sources import BucketTables, LocalTables, Stats, tables_of
 
-_FORMAT = 3  # of the index file; another number is another file
+_FORMAT = 3  # of the index file, which is part of its name
 
 
 @dataclass(frozen=True)
 class Index:
-    """The mapped index: nothing is read before it is asked for."""
+    """The memory-mapped index, of which only what is used is read."""
 
     path: Path
     fingerprint: str  # of the tables' contents
@@ -47,35 +48,35 @@ class Index:
 
     @functools.cached_property
     def cam_SE3_lidar(self) -> Float[np.ndarray, "F C 4 4"]:
-        """LiDAR at scan time to each camera at its own time."""
+        """The transform from the LiDAR at scan time to each camera at its own time."""
         return self._array("cam_SE3_lidar").reshape(len(self), -1, 4, 4)
 
     @functools.cached_property
     def global_SE3_lidar(self) -> Float[np.ndarray, "F 4 4"]:
-        """LiDAR at scan time to the map's frame; of two of them take the difference alone."""
+        """The transform from the LiDAR at scan time to the map; only use differences of two."""
         return self._array("global_SE3_lidar").reshape(len(self), 4, 4)
 
     @functools.cached_property
     def intrinsics_px(self) -> Float[np.ndarray, "F C 3 3"]:
-        """Pinhole matrices."""
+        """The pinhole matrix of each camera."""
         return self._array("intrinsics_px").reshape(len(self), -1, 3, 3)
 
     @functools.cached_property
     def image_size_px(self) -> Int[np.ndarray, "F C 2"]:
-        """Rows and columns by the tables."""
+        """Rows and columns of each image by the tables."""
         return self._array("image_size_px").reshape(len(self), -1, 2)
 
     @functools.cached_property
     def time_ns(self) -> Int[np.ndarray, " F"]:
-        """End of each scan."""
+        """The time of the end of each scan."""
         return self._column("time_ns").to_numpy()
 
     def text(self, column: str, frame: int) -> str | None:
-        """Return one of token, scan_name and label_name; None where there is none."""
+        """Return a frame's token, scan_name or label_name, or None where there is none."""
         return self._column(column)[frame].as_py()
 
     def image_name(self, frame: int, camera: int) -> str | None:
-        """Return one image's path below the root; None if the keyframe lacks it."""
+        """Return the path of one image below the root, or None if the keyframe lacks it."""
         return self.image_names[frame * len(self.cameras) + camera].as_py()
 
     @functools.cached_property
@@ -93,24 +94,24 @@ class Index:
 
 
 def open_index(root: str | Path, version: str, cache_dir: Path) -> Index:
-    """Return the index of root/version, building it if the tables are new or have changed.
+    """Return the index of root/version, and build it if the tables are new or have changed.
 
-    Any number of processes may call this at once: one builds, the others wait for it.
+    Any number of processes may call this at once: one builds it and the others wait.
     """
     tables = tables_of(root, version)
     cache = cache_dir / "nuscenes"
-    place = text_hash(tables.place, 16)
+    key = text_hash(tables.location, 16)
     stats = tables.stats()
-    index = _noted(cache, place, stats)
+    index = _recorded(cache, key, stats)
     if index:
         return index
-    with _locked(cache, place):
-        index = _noted(cache, place, stats)
-        return index or _find_or_build(tables, cache, place, stats)
+    with _locked(cache, key):
+        index = _recorded(cache, key, stats)
+        return index or _find_or_build(tables, cache, key, stats)
 
 
 def _find_or_build(
-    tables: LocalTables | BucketTables, cache: Path, place: str, stats: Stats
+    tables: LocalTables | BucketTables, cache: Path, key: str, stats: Stats
 ) -> Index:
     with tables.folder(cache) as folder:
         fingerprint = _fingerprint(folder, [name for name, _, _ in stats])
@@ -124,13 +125,13 @@ def _find_or_build(
             _write(_index_path(cache, fingerprint), table)
             index = _mapped(_index_path(cache, fingerprint))
             assert index is not None, "an index that was just written can be read"
-    note = {"stats": stats, "fingerprint": fingerprint}
-    _write_bytes(cache / f"{place}.json", json.dumps(note).encode())
+    record = {"stats": stats, "fingerprint": fingerprint}
+    _write_bytes(cache / f"{key}.json", json.dumps(record).encode())
     return index
 
 
 def _fingerprint(folder: Path, names: list[str]) -> str:
-    """Return 16 hex digits of the tables' contents, wherever they lie."""
+    """Return 16 hex digits of the tables' contents, whatever their folder."""
 
     with ThreadPoolExecutor() as pool:  # hashing releases Python's lock
         digests = dict(
@@ -153,19 +154,19 @@ def _index_path(cache: Path, fingerprint: str) -> Path:
     return cache / f"{fingerprint}.{_FORMAT}.arrow"
 
 
-def _noted(cache: Path, place: str, stats: Stats) -> Index | None:
+def _recorded(cache: Path, key: str, stats: Stats) -> Index | None:
     """Return the index that was made from tables of these sizes and times, if it is there."""
     try:
-        note = json.loads((cache / f"{place}.json").read_bytes())
-        if note["stats"] != stats:
+        record = json.loads((cache / f"{key}.json").read_bytes())
+        if record["stats"] != stats:
             return None
-        return _mapped(_index_path(cache, note["fingerprint"]))
+        return _mapped(_index_path(cache, record["fingerprint"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _mapped(path: Path) -> Index | None:
-    """Map an index; None if it is not there or was damaged, so that it is built again."""
+    """Return a memory-mapped index, or None if it is missing or damaged and must be built again."""
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         about = json.loads(table.schema.metadata[b"olivine"])
@@ -190,7 +191,7 @@ def _write(path: Path, table: pa.Table) -> None:
 
 
 def _write_bytes(path: Path, data: Any) -> None:
-    """Write a file whole or not at all; its readers keep the old one that they have mapped."""
+    """Write a file atomically; readers of the old file keep their mapping of it."""
     hidden = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -210,18 +211,18 @@ def _write_bytes(path: Path, data: Any) -> None:
 
 
 @contextlib.contextmanager
-def _locked(cache: Path, place: str) -> Iterator[None]:
-    """Let one process at a time build; the system drops the lock of one that dies."""
+def _locked(cache: Path, key: str) -> Iterator[None]:
+    """Let one process at a time build; the lock of a process that dies is released."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        lock = (cache / f"{place}.lock").open("w")
+        lock = (cache / f"{key}.lock").open("w")
     except OSError as error:
         raise UserError(
             f"Cannot write the index below {cache}: {error.strerror}; choose another folder with "
             "`--set runtime.cache_dir=PATH`."
         ) from None
     with lock:
-        # A file system without locks costs a second build, not a wrong one.
+        # Without locks the index may be built twice, but never wrongly.
         with contextlib.suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,6 +1,6 @@
-"""Links between the tables of nuScenes: what each row names must be there.
+"""Links between the tables of nuScenes: every row that another row names must exist.
 
-Columns of identities are kept as arrays, because v1.0-trainval has 2,631,083 rows of sample_data.
+Tokens are kept as arrays, because v1.0-trainval has 2,631,083 rows of sample_data.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from olivine.core.errors import UserError
-from olivine.data.datasets.nuscenes.tables import Row, read_rows
+from olivine.data.datasets.nuscenes.tables import TableRow, read_rows
 
 _BLOCK_ROWS = 100_000
 
@@ -28,15 +28,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class _Links:
-    """The fields of one table that name rows of another."""
+    """The fields of one table that name rows of other tables."""
 
     to: dict[str, str] = field(default_factory=dict)  # field -> table
     may_be_empty: tuple[str, ...] = ()
-    lists: tuple[str, ...] = ()  # fields that hold several identities
+    lists: tuple[str, ...] = ()  # fields that hold several tokens
     chained_by: str = ""  # rows that share this field form one chain of prev and next
     ends: tuple[str, str, str] | None = None  # first, last and number of the rows it owns
     owned_by: str = ""  # field by which the rows of `ends` name their owner
-    needed: bool = True  # the table may not lack
+    needed: bool = True  # whether the table must be there
 
 
 LINKS: dict[str, _Links] = {
@@ -87,8 +87,8 @@ LINKS: dict[str, _Links] = {
 }
 
 
-class Columns:
-    """The identities of one table: `token` and every field that names another row."""
+class TableLinks:
+    """The tokens of one table: its own and those of every field that names another row."""
 
     def __init__(self, folder: Path, table: str):
         links = LINKS[table]
@@ -96,7 +96,7 @@ class Columns:
         names = ["token", *links.to, *(("prev", "next") if links.chained_by else ())]
         numbers = [links.ends[2]] if links.ends else []
         self._fields: dict[str, np.ndarray] = {}
-        # Lists are laid flat; `rows` says which row each of their identities is from.
+        # Lists are concatenated; `rows` holds the row of each of their tokens.
         self.rows: dict[str, np.ndarray] = {}
         blocks = list(_blocks(folder, table, names, numbers, links.lists))
         for name in (*names, *numbers):
@@ -115,25 +115,25 @@ class Columns:
         return len(self["token"])
 
     def find(self, tokens: np.ndarray) -> np.ndarray:
-        """Return the row of each identity, -1 where there is none."""
+        """Return the row of each token, or -1 where there is none."""
         if not len(self):
             return np.full(len(tokens), -1)
-        place = np.minimum(np.searchsorted(self._sorted, tokens), len(self) - 1)
-        return np.where(self._sorted[place] == tokens, self._order[place], -1)
+        position = np.minimum(np.searchsorted(self._sorted, tokens), len(self) - 1)
+        return np.where(self._sorted[position] == tokens, self._order[position], -1)
 
     def twice(self) -> np.ndarray:
-        """Return the rows whose identity an earlier row has."""
+        """Return the rows whose token an earlier row has."""
         return self._order[1:][self._sorted[1:] == self._sorted[:-1]]
 
     def row(self, row: int) -> str:
-        """Name one row to people."""
+        """Return a row's name for messages."""
         return f"row {row} ({_text(self['token'][row])})"
 
 
-def check_links(folder: Path) -> tuple[list[Problem], dict[str, Columns]]:
-    """Return every fault of the tables and the tables that could be read."""
+def check_links(folder: Path) -> tuple[list[Problem], dict[str, TableLinks]]:
+    """Return every fault of the tables, and the tables that could be read."""
     problems: list[Problem] = []
-    tables: dict[str, Columns] = {}
+    tables: dict[str, TableLinks] = {}
     for name, links in LINKS.items():
         path = folder / f"{name}.json"
         if not path.exists():
@@ -141,7 +141,7 @@ def check_links(folder: Path) -> tuple[list[Problem], dict[str, Columns]]:
                 problems.append(Problem(path, "missing table", "the version lacks it"))
             continue
         try:
-            tables[name] = Columns(folder, name)
+            tables[name] = TableLinks(folder, name)
         except UserError as error:
             problems.append(Problem(path, "unreadable table", str(error)))
     for name, table in tables.items():
@@ -158,7 +158,7 @@ def check_links(folder: Path) -> tuple[list[Problem], dict[str, Columns]]:
     return problems, tables
 
 
-def _broken_links(name: str, tables: dict[str, Columns]) -> Iterator[Problem]:
+def _broken_links(name: str, tables: dict[str, TableLinks]) -> Iterator[Problem]:
     table, links = tables[name], LINKS[name]
     for column, target in links.to.items():
         if target not in tables:
@@ -167,17 +167,17 @@ def _broken_links(name: str, tables: dict[str, Columns]) -> Iterator[Problem]:
         broken = tables[target].find(tokens) < 0
         if column in links.may_be_empty:
             broken &= tokens != b""
-        for place in np.flatnonzero(broken).tolist():
-            row = int(table.rows[column][place]) if column in links.lists else place
+        for position in np.flatnonzero(broken).tolist():
+            row = int(table.rows[column][position]) if column in links.lists else position
             yield Problem(
                 table.path,
                 "broken link",
-                f"{table.row(row)}: {column} {_text(tokens[place])} is not in {target}.json",
+                f"{table.row(row)}: {column} {_text(tokens[position])} is not in {target}.json",
             )
 
 
-def _broken_chains(name: str, table: Columns) -> Iterator[Problem]:
-    """Each row's `next` must name the row whose `prev` names it, in the same chain."""
+def _broken_chains(name: str, table: TableLinks) -> Iterator[Problem]:
+    """Yield rows whose `next` does not name a row of the same chain whose `prev` names them."""
     group = table[LINKS[name].chained_by]
     for ahead, back in (("next", "prev"), ("prev", "next")):
         linked = np.flatnonzero(table[ahead] != b"")
@@ -196,8 +196,8 @@ def _broken_chains(name: str, table: Columns) -> Iterator[Problem]:
             )
 
 
-def _wrong_ends(name: str, tables: dict[str, Columns]) -> Iterator[Problem]:
-    """An owner's first and last row begin and end its chain, and it owns as many as it says."""
+def _wrong_ends(name: str, tables: dict[str, TableLinks]) -> Iterator[Problem]:
+    """Yield owners whose first or last row does not end a chain, or whose count is wrong."""
     table, ends = tables[name], LINKS[name].ends
     owned_name, _, owner = LINKS[name].owned_by.partition(".")
     if ends is None or owned_name not in tables:
@@ -211,14 +211,14 @@ def _wrong_ends(name: str, tables: dict[str, Columns]) -> Iterator[Problem]:
     for column, side in ((ends[0], "prev"), (ends[1], "next")):
         found = owned.find(table[column])
         rows = np.flatnonzero(found >= 0)
-        place = found[rows]
-        wrong = (owned[side][place] != b"") | (owned[owner][place] != table["token"][rows])
+        position = found[rows]
+        wrong = (owned[side][position] != b"") | (owned[owner][position] != table["token"][rows])
         for row in rows[wrong].tolist():
             detail = f"{table.row(row)}: {column} is not that end of its own chain"
             yield Problem(table.path, "broken chain", detail)
 
 
-def _logs_without_map(tables: dict[str, Columns]) -> Iterator[Problem]:
+def _logs_without_map(tables: dict[str, TableLinks]) -> Iterator[Problem]:
     if "log" in tables and "map" in tables:
         logs = tables["log"]
         mapped = set(tables["map"]["log_tokens"].tolist())
@@ -233,7 +233,7 @@ def _blocks(
     """Yield columns of at most 100,000 rows."""
     types: list[Any] = [(name, list[str] if name in lists else str) for name in names]
     types += [(name, int) for name in numbers]
-    row_type: Any = msgspec.defstruct(table, types[1:], bases=(Row,), gc=False)
+    row_type: Any = msgspec.defstruct(table, types[1:], bases=(TableRow,), gc=False)
     held: list[Any] = []
     for row in read_rows(folder, table, row_type):
         held.append(row)

@@ -45,18 +45,19 @@ class LidarsegPredictions:
     def split_files(self, *, uses_images: bool) -> Mapping[str, bytes]:
         """Return the challenge's submission.json.
 
-        A network that images have taught has used the camera, though it predicts from scans alone.
+        A network that was taught by images has used the camera, though it predicts from scans
+        alone.
         """
         used = {"use_lidar": True, "use_camera": uses_images}
         meta = {name: used.get(name, False) for name in _USED}
         return {f"{self._split}/submission.json": json.dumps({"meta": meta}, indent=1).encode()}
 
     def to_bytes(self, class_ids: np.ndarray) -> bytes:
-        """Return uint8 from 1 to 16."""
+        """Return the ids 1 to 16 as uint8."""
         require_known(class_ids, len(CLASS_NAMES))
         return (class_ids.astype(np.uint8) + np.uint8(1)).tobytes()
 
     def from_bytes(self, data: bytes, source: str) -> np.ndarray:
         """Return the class ids; the devkit's 0 is IGNORE."""
-        lookup = {0: IGNORE, **{place + 1: place for place in range(len(CLASS_NAMES))}}
+        lookup = {0: IGNORE, **{position + 1: position for position in range(len(CLASS_NAMES))}}
         return ids_of(lookup, np.frombuffer(data, np.uint8), source)

@@ -1,4 +1,4 @@
-"""Where the tables of a nuScenes version lie: a local folder, or a bucket they are copied from."""
+"""The tables of a nuScenes version, in a local folder or in a bucket from which they are copied."""
 
 import contextlib
 import tempfile
@@ -15,11 +15,11 @@ Stats = list[list]  # name, size and time of every table that the index is made 
 
 
 class LocalTables:
-    """Tables in a local folder, read where they lie."""
+    """Tables in a local folder, read in place."""
 
     def __init__(self, root: Path, version: str):
         self._folder = version_folder(root, version)
-        self.place = str(self._folder.resolve())
+        self.location = str(self._folder.resolve())
 
     def stats(self) -> Stats:
         """Return name, size and time of the tables; raise UserError if one is missing."""
@@ -41,16 +41,16 @@ class LocalTables:
 
 
 class BucketTables:
-    """Tables in a bucket; they are copied below the cache while an index is made of them."""
+    """Tables in a bucket; they are copied below the cache while an index is built of them."""
 
     def __init__(self, root: str, version: str):
         self._store, self._version = Store(root), version
-        self.place = self._store.path(version)
+        self.location = self._store.path(version)
 
     def stats(self) -> Stats:
         """Return name, size and time of the tables by one listing.
 
-        Raises UserError if the bucket does not answer, or has no such version or not all tables.
+        Raises UserError if the bucket does not answer, or lacks the version or one of its tables.
         """
         found = self._store.sizes_and_times(self._version)
         if not found:
@@ -68,7 +68,7 @@ class BucketTables:
         """Yield a copy, which is removed afterwards; errors name the bucket, not the copy."""
         stats = self.stats()
         num_mb = sum(size for _, size, _ in stats) >> 20
-        progress, done = Progress(f"Copying the tables of {self.place}", "MB"), 0
+        progress, done = Progress(f"Copying the tables of {self.location}", "MB"), 0
         with tempfile.TemporaryDirectory(prefix=".tables-", dir=cache) as copy:
             folder = Path(copy) / self._version
             for name, size, _ in stats:
@@ -90,12 +90,12 @@ def tables_of(root: str | Path, version: str) -> LocalTables | BucketTables:
 
 
 def versions(root: Path) -> list[str]:
-    """Return the versions whose tables lie below a root."""
+    """Return the versions whose tables are below a root."""
     return sorted(path.name for path in root.glob("v1.0-*") if path.is_dir())
 
 
 def version_folder(root: Path, version: str) -> Path:
-    """Return root/version; raise UserError that says which versions there are."""
+    """Return root/version; raise UserError that lists the versions that are there."""
     if not root.is_dir():
         raise UserError(
             f"No data set at {root.absolute()}: the folder is not there. nuScenes' root holds "

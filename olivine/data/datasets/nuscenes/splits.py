@@ -1,4 +1,4 @@
-"""Which scenes a split holds, and which of them a label fraction keeps."""
+"""The scenes of a split, and those that a label fraction keeps."""
 
 import functools
 import json
@@ -13,7 +13,7 @@ SPLITS = (*OFFICIAL, "parametrizing", "verifying", ALL)
 
 @functools.cache
 def scenes_of_split(split: str) -> frozenset[str]:
-    """Return the scene names of any split but "all", which only the tables know."""
+    """Return the scene names of any split but "all", whose scenes only the tables know."""
     if split == "parametrizing":
         return scenes_of_split("train") - scenes_of_split("verifying")
     numbers = json.loads((Path(__file__).parent / "splits.json").read_text())[split]
@@ -29,10 +29,10 @@ def scenes_in_split(scene_names: Sequence[str], split: str) -> list[int]:
 
 
 def every_kth(positions: Sequence[int], step: int) -> list[int]:
-    """Keep the scenes whose place in the split, counted from 1, is a multiple of `step`.
+    """Return the positions whose number in the split, counted from 1, is a multiple of `step`.
 
-    SLidR's label fractions: steps 100, 20, 10, 4 and 1 keep 7, 35, 70, 175 and 700 of the 700
-    scenes of train. The order is that of scene.json.
+    These are SLidR's label fractions: steps 100, 20, 10, 4 and 1 keep 7, 35, 70, 175 and 700 of the
+    700 scenes of train. The order is that of scene.json.
     """
     return list(positions[step - 1 :: step])
 

@@ -1,4 +1,4 @@
-"""The JSON tables of nuScenes, read a piece at a time into typed rows."""
+"""The JSON tables of nuScenes, read in pieces into typed rows."""
 
 import re
 from collections.abc import Iterator
@@ -28,24 +28,24 @@ Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]  # w, x, y, z
 
 
-class Row(msgspec.Struct, gc=False):
-    """What every table's rows have; fields that a row type does not name are skipped."""
+class TableRow(msgspec.Struct, gc=False):
+    """The field that rows of every table have; fields that a row type does not name are skipped."""
 
     token: str
 
 
-RowT = TypeVar("RowT", bound=Row)
+RowT = TypeVar("RowT", bound=TableRow)
 
 
-class Sensor(Row):
+class SensorRow(TableRow):
     """A channel of the rig."""
 
     channel: str
     modality: str
 
 
-class CalibratedSensor(Row):
-    """Where a sensor sits in the ego frame, and a camera's pinhole matrix ([] for others)."""
+class CalibratedSensorRow(TableRow):
+    """A sensor's pose in the ego frame, and a camera's pinhole matrix ([] for others)."""
 
     sensor_token: str
     translation: Vector
@@ -53,14 +53,14 @@ class CalibratedSensor(Row):
     camera_intrinsic: list[Vector]
 
 
-class EgoPose(Row):
-    """Where the vehicle was in the world when a sensor fired."""
+class EgoPoseRow(TableRow):
+    """The vehicle's pose in the world when a sensor was triggered."""
 
     translation: Vector
     rotation: Quaternion
 
 
-class Scene(Row):
+class SceneRow(TableRow):
     """Twenty seconds of driving."""
 
     name: str
@@ -69,7 +69,7 @@ class Scene(Row):
     last_sample_token: str
 
 
-class Sample(Row):
+class SampleRow(TableRow):
     """A keyframe of all sensors; `timestamp` in microseconds is the end of the LiDAR's scan."""
 
     timestamp: int
@@ -78,8 +78,8 @@ class Sample(Row):
     scene_token: str
 
 
-class SampleData(Row):
-    """One file of one sensor; width and height are pixels, 0 for LiDAR and radar."""
+class SampleDataRow(TableRow):
+    """One file of one sensor; width and height are in pixels, 0 for LiDAR and radar."""
 
     sample_token: str
     ego_pose_token: str
@@ -90,14 +90,14 @@ class SampleData(Row):
     filename: str
 
 
-class Lidarseg(Row):
+class LidarsegRow(TableRow):
     """The label file of one LiDAR keyframe."""
 
     sample_data_token: str
     filename: str
 
 
-class Category(Row):
+class CategoryRow(TableRow):
     """A fine class; only the lidarseg release gives it an index."""
 
     name: str
@@ -105,7 +105,7 @@ class Category(Row):
 
 
 def read_rows(folder: Path, table: str, row_type: type[RowT]) -> Iterator[RowT]:
-    """Yield the rows of one table in file order, holding one piece of the file at a time.
+    """Yield the rows of one table in file order, with one piece of the file in memory at a time.
 
     Raises UserError if the file is missing, is not JSON, or a row lacks a field.
     """
@@ -117,7 +117,7 @@ def read_rows(folder: Path, table: str, row_type: type[RowT]) -> Iterator[RowT]:
         with path.open("rb") as stream:
             for piece in _pieces(stream):
                 progress(stream.tell() >> 20, num_mb)
-                # mypy knows no list of a type that is a value
+                # mypy does not accept a list of a type that is a variable
                 for row in msgspec.json.decode(piece, type=list[row_type]):  # type: ignore[valid-type]
                     yield row
                     num_yielded += 1
@@ -126,18 +126,18 @@ def read_rows(folder: Path, table: str, row_type: type[RowT]) -> Iterator[RowT]:
         raise UserError(_missing(path, error)) from None
     except msgspec.DecodeError:
         pass
-    # Either the file is damaged or a text in it looked like the end of a row: read it whole.
+    # The file is damaged, or a text in it looked like the end of a row: it is read whole.
     yield from _decode_whole(path, row_type)[num_yielded:]
 
 
 def by_token(folder: Path, table: str, row_type: type[RowT]) -> dict[str, RowT]:
-    """Return one table as a dictionary."""
+    """Return the rows of one table by their tokens."""
     return {row.token: row for row in read_rows(folder, table, row_type)}
 
 
 def _decode_whole(path: Path, row_type: type[RowT]) -> list[RowT]:
     try:
-        # mypy knows no list of a type that is a value
+        # mypy does not accept a list of a type that is a variable
         return msgspec.json.decode(path.read_bytes(), type=list[row_type])  # type: ignore[valid-type]
     except msgspec.ValidationError as error:
         raise UserError(f"{path} is not a nuScenes table: {error}.") from None
@@ -158,9 +158,10 @@ def _missing(path: Path, error: OSError) -> str:
 
 
 def _pieces(stream: BinaryIO) -> Iterator[bytes]:
-    """Split a JSON list of objects between two rows into shorter JSON lists.
+    """Split a JSON list of objects between rows into shorter JSON lists.
 
-    A wrong split, at a text that looks like one, leaves both sides invalid, never other rows.
+    A wrong split, at a text that looks like the end of a row, leaves invalid JSON on both sides and
+    never yields other rows.
     """
     head, tail = b"", b""
     while block := stream.read(_PIECE_BYTES):
@@ -173,7 +174,7 @@ def _pieces(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _last_row_end(text: bytes) -> int:
-    """Return the position after the last row that another follows, or 0."""
+    """Return the position after the last row that another row follows, or 0."""
     brace = text.rfind(b"}")
     while brace >= 0:
         if _BETWEEN_ROWS.match(text, brace):

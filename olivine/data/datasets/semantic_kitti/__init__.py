@@ -3,7 +3,7 @@
     <root>/sequences/00/velodyne/000000.bin    x, y, z in metres and remission, float32
     <root>/sequences/00/labels/000000.label    uint32, the class in its lower half
 
-An evaluation data set: no images and no poses are read. The LiDAR's x points forward, y left.
+It is an evaluation data set: no images and no poses are read. The LiDAR's x points forward, y left.
 """
 
 import json
@@ -50,7 +50,7 @@ class SemanticKitti(Dataset):
     )
 
     def prediction_format(self) -> PredictionFormat:
-        """Return SemanticKITTI's."""
+        """Return SemanticKITTI's own format."""
         from olivine.data.datasets.semantic_kitti.predictions import SemanticKittiPredictions
 
         return SemanticKittiPredictions()
@@ -58,8 +58,8 @@ class SemanticKitti(Dataset):
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the scans; names and sizes of all files of the split are checked, by listings.
 
-        The fingerprint is of those names and sizes. Raises UserError if a sequence or a file
-        lacks, or a file has not the size it must have.
+        The fingerprint is of those names and sizes. Raises UserError if a sequence or a file is
+        missing, or if a file has a wrong size.
         """
         from olivine.data.datasets.semantic_kitti.frames import SemanticKittiFrames
 
@@ -85,7 +85,7 @@ class SemanticKitti(Dataset):
         )
 
     def _sequences(self, store: Store) -> list[str]:
-        """Return the split's sequences; raise UserError if one lacks."""
+        """Return the split's sequences; raise UserError if one is missing."""
         there, wanted = sequences_there(store), SEQUENCES[self.split]
         found = [name for name in wanted if name in there]
         if not there:

@@ -1,4 +1,4 @@
-"""Every fault of a SemanticKITTI data set: its sequences, its scans and its labels."""
+"""Finds every fault of a SemanticKITTI data set: of its sequences, its scans and its labels."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -31,9 +31,9 @@ def check(
 ) -> Report:
     """Read all files of the sequences that are there and return every fault.
 
-    Scans that lack, wrong sizes, coordinates that are not finite, labels that lack, are too many
-    or of no class. A sequence without a folder is no fault: few need all of them. `progress` is
-    called with the scans done and the scans in all.
+    Faults are missing scans, wrong sizes, coordinates that are not finite, and labels that are
+    missing, too many or unknown. A sequence without a folder is no fault, since few people need all
+    of them. `progress` is called with the number of scans done and of all scans.
     """
     store = Store(root)
     listings = [Listing.of(store, sequence) for sequence in sequences_there(store)]
@@ -54,7 +54,7 @@ def check(
 
 
 def _contents(store: Store, listing: Listing, number: int, known: set[str]) -> Iterator[Fault]:
-    """Yield what is wrong inside the files of a scan whose sizes are right."""
+    """Yield the faults inside the files of a scan whose sizes are right."""
     scan, labels = scan_name(listing.sequence, number), label_name(listing.sequence, number)
     if scan in known or scan not in listing.scans:
         return

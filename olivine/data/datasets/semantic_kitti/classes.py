@@ -1,4 +1,4 @@
-"""SemanticKITTI's 34 fine classes and the 19 that are evaluated."""
+"""SemanticKITTI's 34 fine classes and the 19 classes of its evaluation."""
 
 import functools
 
@@ -30,9 +30,9 @@ CLASS_NAMES = (
     "traffic-sign",
 )
 
-# Every fine class by its id in the label files, and the class it is evaluated as: the learning map
-# of the benchmark for single scans (semantic-kitti.yaml of semantic-kitti-api), to which what
-# moves is what it is at rest.
+# Every fine class by its id in the label files, with its class in the evaluation: the benchmark's
+# learning map for single scans (semantic-kitti.yaml of semantic-kitti-api), in which moving objects
+# have the class of resting ones.
 FINE_CLASSES: dict[int, tuple[str, str | None]] = {
     0: ("unlabeled", None),
     1: ("outlier", None),

@@ -1,4 +1,4 @@
-"""The scans of a split, read from their files when asked for."""
+"""The scans of a split, read from their files when they are needed."""
 
 import functools
 from collections.abc import Sequence
@@ -19,16 +19,16 @@ from olivine.data.datasets.semantic_kitti.layout import (
 )
 from olivine.data.records import Frame
 
-SCANS_PER_SCENE = 200  # 20 seconds, as long as a scene of nuScenes
+SCANS_PER_SCENE = 200  # 20 seconds, the length of a scene of nuScenes
 
 
 @dataclass(eq=False)
 class SemanticKittiFrames:
-    """Every `step`-th scan of some sequences, numbered through; there are no images.
+    """Every `step`-th scan of some sequences, numbered across them; there are no images.
 
-    A scene is 20 seconds of a sequence, named by its first scan: the validation split is one
-    sequence, and no error bar over scenes could be drawn from that. Pickling carries paths and
-    counts alone.
+    A scene is 20 seconds of a sequence, named by its first scan, because the validation split is
+    one sequence, over which no error bar could be computed. A pickled copy carries paths and counts
+    alone.
     """
 
     root: str | Path  # a folder, or a bucket's URI
@@ -42,7 +42,7 @@ class SemanticKittiFrames:
     camera_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._cached)
 
     def tokens(self) -> Sequence[str]:
         """Return sequence and number of every scan."""
@@ -53,17 +53,18 @@ class SemanticKittiFrames:
         return [self._scene(index) for index in range(len(self))]
 
     def image_names(self) -> Sequence[str]:
-        """Return nothing: there are no images."""
+        """Return no names; there are no images."""
         return ()
 
     def read_image(self, name: str) -> UInt8[np.ndarray, "rows columns 3"]:
-        """Raise UserError: there are no images."""
+        """Raise UserError; there are no images."""
         raise UserError(f"{name!r} is not an image of {self.root}: SemanticKITTI has none.")
 
     def later(self, index: int, num_keyframes: int) -> int:
-        """Return the scan of the same scene so many ahead, near its end so many behind.
+        """Return the index of the scan `num_keyframes` later in the same scene.
 
-        Raises UserError for a scene that is too short.
+        Near the end of a scene it is the one that many scans earlier. Raises UserError for a scene
+        that is too short.
         """
         scene = self._scene(index)
         for chosen in (index + num_keyframes, index - num_keyframes):
@@ -76,11 +77,11 @@ class SemanticKittiFrames:
         )
 
     def frame(self, index: int, *, images: bool = True, classes: bool = True) -> Frame:
-        """Read one scan; `classes=False` skips its labels.
+        """Return one scan; `classes=False` leaves its labels unread.
 
-        Raises UserError naming the file that is missing or damaged.
+        Raises UserError that names a missing or damaged file.
         """
-        sequence, number = self._place(index)
+        sequence, number = self._position(index)
         scan = read_scan(self._store, scan_name(sequence, number))
         intensity = scan[:, 3] * self.intensity_scale + self.intensity_offset
         class_ids = None
@@ -111,27 +112,27 @@ class SemanticKittiFrames:
         return class_ids
 
     def _token(self, index: int) -> str:
-        sequence, number = self._place(index)
+        sequence, number = self._position(index)
         return f"{sequence}-{number:06d}"
 
     def _scene(self, index: int) -> str:
-        sequence, number = self._place(index)
+        sequence, number = self._position(index)
         return f"{sequence}-{number // SCANS_PER_SCENE * SCANS_PER_SCENE:06d}"
 
-    def _place(self, index: int) -> tuple[str, int]:
-        """Return the sequence and the number in it of one of the kept scans."""
-        chosen = self._kept[index]
+    def _position(self, index: int) -> tuple[str, int]:
+        """Return the sequence of one of the kept scans and its number in it."""
+        chosen = self._cached[index]
         sequence = int(np.searchsorted(self._ends, chosen, side="right"))
         name, num_scans = self.sequences[sequence]
         return name, int(chosen - self._ends[sequence] + num_scans)
 
     @functools.cached_property
     def _ends(self) -> np.ndarray:
-        """Scans before the end of each sequence."""
+        """The number of scans up to the end of each sequence."""
         return np.cumsum([number for _, number in self.sequences])
 
     @functools.cached_property
-    def _kept(self) -> range:
+    def _cached(self) -> range:
         return range(0, sum(number for _, number in self.sequences), self.step)
 
     @functools.cached_property
@@ -151,7 +152,7 @@ def read_scan(store: Store, name: str) -> Float[np.ndarray, "N 4"]:
 
 
 def read_fine_ids(store: Store, name: str, num_points: int) -> UInt32[np.ndarray, " N"]:
-    """Return the fine class of every point of a scan, as the file has it."""
+    """Return the fine class of every point of a scan, as in the file."""
     data = store.read(name)
     if len(data) != num_points * LABEL_BYTES:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Where SemanticKITTI's files lie, and what their names and sizes alone tell of their state."""
+"""The paths of SemanticKITTI's files, and the faults that names and sizes alone show."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ LABEL_BYTES = 4  # class in the lower half, instance in the upper
 
 
 class Fault(NamedTuple):
-    """What is wrong with one file or folder."""
+    """One fault of a file or a folder."""
 
     name: str  # below the root
     kind: str
@@ -39,7 +39,7 @@ class Listing:
 
     @classmethod
     def of(cls, store: Store, sequence: str) -> "Listing":
-        """List a sequence."""
+        """Return the listing of a sequence."""
         has_labels = sequence not in SEQUENCES["test"]
         return cls(
             sequence,
@@ -48,11 +48,11 @@ class Listing:
         )
 
     def num_points(self) -> list[int]:
-        """Return the points of every scan."""
+        """Return the number of points of every scan."""
         return [self.scans[name] // POINT_BYTES for name in sorted(self.scans)]
 
     def faults(self, *, may_be_partial: bool = False) -> Iterator[Fault]:
-        """Yield what is wrong; `may_be_partial` allows scans to lack at the sequence's end."""
+        """Yield the faults; `may_be_partial` allows scans to be missing at the sequence's end."""
         folder, num_scans = _folder(self.sequence, "velodyne"), len(self.scans)
         expected = {scan_name(self.sequence, number) for number in range(num_scans)}
         if gaps := sorted(expected - set(self.scans)):
@@ -87,12 +87,12 @@ def sequences_there(store: Store) -> list[str]:
 
 
 def scan_name(sequence: str, number: int) -> str:
-    """Return where a scan lies below the root."""
+    """Return the path of a scan below the root."""
     return f"{_folder(sequence, 'velodyne')}/{number:06d}.bin"
 
 
 def label_name(sequence: str, number: int) -> str:
-    """Return where a scan's labels lie below the root."""
+    """Return the path of a scan's labels below the root."""
     return _label_of(scan_name(sequence, number))
 
 

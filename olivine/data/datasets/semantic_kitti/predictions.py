@@ -37,11 +37,11 @@ class SemanticKittiPredictions:
                 f"{frames.root} is no SemanticKITTI data set, so its scans have no names in "
                 "SemanticKITTI's format: choose another one."
             )
-        places = (token.partition("-") for token in frames.tokens())
-        return [f"sequences/{name}/predictions/{number}.label" for name, _, number in places]
+        parts = (token.partition("-") for token in frames.tokens())
+        return [f"sequences/{name}/predictions/{number}.label" for name, _, number in parts]
 
     def split_files(self, *, uses_images: bool) -> Mapping[str, bytes]:
-        """Return nothing: the benchmark reads the predictions alone."""
+        """Return no files; the benchmark reads the predictions alone."""
         return {}
 
     def to_bytes(self, class_ids: np.ndarray) -> bytes:
@@ -50,7 +50,7 @@ class SemanticKittiPredictions:
         return np.array(LEARNING_MAP_INVERSE, "<u4")[class_ids].tobytes()
 
     def from_bytes(self, data: bytes, source: str) -> np.ndarray:
-        """Return the class ids; what the benchmark leaves out is IGNORE."""
+        """Return the class ids; an id that the benchmark does not evaluate is IGNORE."""
         if len(data) % LABEL_BYTES:
             raise UserError(f"{source} has {len(data)} bytes, which is not a number of uint32.")
         lookup = {

@@ -1,11 +1,11 @@
 """A synthetic world of city streets, written as a true nuScenes v1.0-mini data set.
 
-It exists so that the whole chain runs anywhere: real tables, JPEGs, 32-ring scans with missed
-beams, point labels, ego poses per sensor. Images and scans are ray-cast from the same triangles
-at each sensor's own time, and the true class of every pixel is kept below `truth/`. Keyframes
-only: sweeps between them and radars are not written.
+With it the whole chain runs anywhere: it has real tables, JPEGs, 32-ring scans with missed beams,
+point labels and ego poses per sensor. Images and scans are ray-cast from the same triangles at each
+sensor's own time, and the true class of every pixel is written below `truth/`. Only keyframes are
+written, without sweeps between them and without radars.
 
-`export.writing.write_world` makes it; `Synthetic` opens it through the nuScenes reader.
+`export.writing.write_world` writes it; `Synthetic` opens it through the nuScenes reader.
 """
 
 from pathlib import Path
@@ -44,13 +44,13 @@ class Synthetic(Dataset):
     )
 
     def prediction_format(self) -> PredictionFormat:
-        """Return nuScenes-lidarseg's, for this split: its files are written as nuScenes' are."""
+        """Return nuScenes-lidarseg's format for this split, in which its labels are written."""
         from olivine.data.datasets.nuscenes.predictions import LidarsegPredictions
 
         return LidarsegPredictions(self.split)
 
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
-        """Return the frames; raise UserError if root does not hold this world."""
+        """Return the frames; raise UserError if the root does not hold this world."""
         from olivine.data.datasets.nuscenes import Nuscenes
 
         if not holds_world(self.world, root):

@@ -1,4 +1,4 @@
-"""How large and how fine a synthetic world is, and the seed it grows from."""
+"""The size and the detail of a synthetic world, and the seed of its randomness."""
 
 import hashlib
 
@@ -25,7 +25,7 @@ SCENE_NAMES = (
 
 
 class WorldConfig(Spec):
-    """A world is a function of these values; the defaults are the demo's."""
+    """The world is a function of these values; the defaults are the demo's."""
 
     seed: int = Field(default=0, ge=0, description="Seed of the world's random numbers.")
     num_scenes: int = Field(
@@ -62,7 +62,7 @@ class WorldConfig(Spec):
 
     @property
     def image_height_px(self) -> int:
-        """Rows of an image: 16:9, as nuscenes-devkit's renderers demand."""
+        """Rows of an image, 9/16 of its columns as nuscenes-devkit's renderers require."""
         return self.image_width_px * 9 // 16
 
     @property
@@ -74,8 +74,8 @@ class WorldConfig(Spec):
 def generator(seed: int, *names: object) -> np.random.Generator:
     """Return the random stream of one purpose, e.g. (seed, scene, "camera noise", 3, "CAM_BACK").
 
-    Streams are independent of each other and of the order in which they are asked for, so the
-    world is the same however its parts are spread over processes.
+    Streams are independent of each other and of the order of calls, so the world is the same for
+    any number of processes.
     """
     text = "/".join(str(name) for name in (seed, *names))
     digest = hashlib.sha256(text.encode()).digest()
@@ -83,5 +83,5 @@ def generator(seed: int, *names: object) -> np.random.Generator:
 
 
 def token(*names: object) -> str:
-    """Return 32 hex digits that stand for these names, as nuScenes' tokens look."""
+    """Return 32 hex digits of these names, in the form of nuScenes' tokens."""
     return text_hash("/".join(str(name) for name in names), 32)

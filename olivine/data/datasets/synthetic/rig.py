@@ -1,7 +1,7 @@
-"""The two sensor rigs of nuScenes' cars, and when each sensor looks.
+"""The two sensor rigs of nuScenes' cars, and the time of each sensor.
 
-Extrinsics of n015 and all intrinsics and translations are those of real calibrated_sensor rows;
-the cameras of n008 borrow n015's rotations.
+Extrinsics of n015 and all intrinsics and translations are those of real calibrated_sensor rows; the
+cameras of n008 have n015's rotations.
 """
 
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ _LIDAR = {
 
 @dataclass(frozen=True)
 class Mount:
-    """Where one sensor sits on the car."""
+    """The pose and the optics of one sensor on the car."""
 
     name: str
     translation_m: tuple[float, float, float]

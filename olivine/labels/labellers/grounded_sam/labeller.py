@@ -28,7 +28,7 @@ class Detector(Protocol):
 
 
 @runtime_checkable
-class Segmenter(Protocol):
+class MaskSegmenter(Protocol):
     """Turns boxes into masks."""
 
     def encode(self, images: UInt8[Tensor, "images 3 rows columns"]) -> list[Any]:
@@ -55,7 +55,7 @@ class GroundedSamLabeller:
         self,
         rules: DetectionRules,
         detector: Detector,
-        segmenter: Segmenter,
+        segmenter: MaskSegmenter,
         device: torch.device,
     ):
         self._rules, self._device = rules, device

@@ -49,7 +49,7 @@ def choose(
     `boxes` are centre x, centre y, width and height in 0..1.
     """
     score_of = torch.stack(
-        [probabilities[:, list(places)].amax(dim=1) for places in prompt_tokens], dim=1
+        [probabilities[:, list(positions)].amax(dim=1) for positions in prompt_tokens], dim=1
     )
     scores, prompts = score_of.max(dim=1)
     kept = (probabilities.amax(dim=1) > box_threshold) & (scores > text_threshold)

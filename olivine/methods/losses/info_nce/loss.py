@@ -18,9 +18,10 @@ def info_nce(
 ) -> Float[Tensor, ""]:
     """Return the mean cross-entropy of picking key own[i] for query i among all keys.
 
-    Rows are unit length; without `own`, the key of query i is key i. One direction only: points
-    ask, pixels answer (method.md §4.1). The logits are single precision whatever the rows are, also
-    under autocast; many rows are contrasted tile by tile. No query at all gives zero.
+    Rows have unit length; without `own`, the key of query i is key i. The loss has one direction:
+    points are queries, pixels are keys (method.md §4.1). The logits are in single precision
+    whatever the rows are, also under autocast; many rows are contrasted tile by tile. Without
+    queries the loss is zero.
     """
     if len(queries) == 0:
         return (queries.sum() + keys.sum()) * 0.0

@@ -24,7 +24,7 @@ class QueueNCE(Loss):
     size: int = Field(default=65_536, ge=1, description="Number of keys that the queue holds.")
 
     def build(self, num_channels: int, num_classes: int) -> "torch.nn.Module":
-        """Return a module from matched rows to a scalar, with a queue that observes keys."""
+        """Return a module from matched rows to a scalar, with a queue that `observe` fills."""
         from olivine.methods.losses.queue_nce.loss import KeyQueue
 
         return KeyQueue(num_channels, size=self.size, temperature=self.temperature)

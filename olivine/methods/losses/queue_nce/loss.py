@@ -1,7 +1,7 @@
 """Each query against its own key and the keys of earlier steps (MoCo, He et al. 2020).
 
-DepthContrast's loss (Zhang et al. 2021; method.md §7.1): keys come from a momentum student, rows
-are whole scans. The own key may carry a gradient, the queue never does.
+It is DepthContrast's loss (Zhang et al. 2021; method.md §7.1): keys come from the momentum encoder,
+and rows are whole scans. The own key may carry a gradient, the queue never does.
 """
 
 import torch
@@ -21,7 +21,7 @@ def queue_nce(
 ) -> Float[Tensor, ""]:
     """Return the mean cross-entropy of picking key i for query i among it and earlier keys.
 
-    Zero without a query or without an earlier key.
+    It is zero without queries or without earlier keys.
     """
     if len(queries) == 0 or len(earlier) == 0:
         return (queries.sum() + keys.sum()) * 0.0
@@ -31,7 +31,7 @@ def queue_nce(
 
 
 class KeyQueue(nn.Module):
-    """The queue and the loss; buffers survive in checkpoints and are the same on every worker."""
+    """The queue and the loss; its buffers are in checkpoints and are the same on every worker."""
 
     queue: Tensor
     num_seen: Tensor
@@ -47,10 +47,10 @@ class KeyQueue(nn.Module):
 
     @torch.no_grad()
     def observe(self, matched: Matched, part: StepPart = WHOLE) -> None:
-        """Set earlier keys aside for this step's loss, then put this step's keys into the queue.
+        """Keep the earlier keys for this step's loss, then add this step's keys to the queue.
 
-        The keys of all workers enter in the order of their ranks, so in that of their frames; in
-        a step of several parts in that of the parts.
+        The keys of all workers are added in the order of their ranks, so of their frames; those of
+        a step in several parts in the order of the parts.
         """
         assert matched.keys is not None
         if part.is_first:
@@ -59,8 +59,8 @@ class KeyQueue(nn.Module):
         first = self._num_seen + max(len(keys) - self.size, 0)
         self._num_seen += len(keys)
         self.num_seen.fill_(self._num_seen)
-        places = torch.arange(first, self._num_seen, device=keys.device) % self.size
-        self.queue[places] = keys[-self.size :].to(self.queue)
+        slots = torch.arange(first, self._num_seen, device=keys.device) % self.size
+        self.queue[slots] = keys[-self.size :].to(self.queue)
 
     def forward(self, matched: Matched) -> Tensor:
         """Return the loss of one contrast group against the keys of earlier steps."""

@@ -1,4 +1,4 @@
-"""Each point feature is moved onto its pixel feature; no negatives (ScaLR)."""
+"""Each point's feature is moved to its pixel's feature, without negatives (ScaLR)."""
 
 from typing import TYPE_CHECKING, ClassVar
 

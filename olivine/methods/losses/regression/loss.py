@@ -1,4 +1,4 @@
-"""Each point feature is moved onto its pixel feature; no negatives (ScaLR, Puy et al. 2024)."""
+"""Each point's feature is moved to its pixel's feature; no negatives (ScaLR, Puy et al. 2024)."""
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from olivine.methods.matched import Matched
 def mean_distance(queries: Float[Tensor, "M D"], keys: Float[Tensor, "M D"]) -> Float[Tensor, ""]:
     """Return the mean Euclidean distance of matched unit rows, sqrt(2 - 2 cos) (method.md §7.1).
 
-    The gradient of a pair at distance 0 is 0. No pair at all gives zero.
+    The gradient of a pair at distance 0 is 0. Without pairs the loss is zero.
     """
     if len(queries) == 0:
         return (queries.sum() + keys.sum()) * 0.0

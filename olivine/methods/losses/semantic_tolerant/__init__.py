@@ -1,4 +1,4 @@
-"""InfoNCE that spares negatives which look alike to the frozen teacher (ST-SLidR)."""
+"""InfoNCE that spares negatives which are similar to the query in the frozen teacher (ST-SLidR)."""
 
 from typing import TYPE_CHECKING, ClassVar
 

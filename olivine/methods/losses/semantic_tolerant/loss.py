@@ -1,4 +1,4 @@
-"""InfoNCE that spares negatives which look alike to the frozen teacher (ST-SLidR).
+"""InfoNCE that spares negatives which are similar to the query in the frozen teacher (ST-SLidR).
 
 Mahmoud et al., CVPR 2023; method.md §7.1. Logits are *multiplied* by a weight, as in the official
 code, so a negative of weight 0 still adds exp(0) = 1 to the sum.
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from olivine.methods.losses.log_sum_exp import dense_logits, exact, full_precision
 from olivine.methods.matched import Matched
 
-VOTES_FROM = 0.5  # a row as similar as this counts as another of the same class
-QUANTILE_LIMIT = 1 << 24  # numbers that torch.quantile takes at once
+VOTES_FROM = 0.5  # similarity from which a row counts as one of the same class
+QUANTILE_LIMIT = 1 << 24  # most numbers that torch.quantile takes
 
 
 def semantic_tolerant(
@@ -27,8 +27,8 @@ def semantic_tolerant(
 ) -> Float[Tensor, ""]:
     """Return the weighted mean cross-entropy of picking key i for query i.
 
-    `similarity` is the cosine of frozen features. Peak memory grows with M²: for the superpixels
-    of a contrast group, some thousand rows. No pair at all gives zero.
+    `similarity` is the cosine of frozen features. Peak memory grows with M²; the superpixels of a
+    contrast group are some thousand rows. Without pairs the loss is zero.
     """
     if len(queries) == 0:
         return (queries.sum() + keys.sum()) * 0.0
@@ -43,7 +43,7 @@ def semantic_tolerant(
 
 @torch.no_grad()
 def logit_weights(similarity: Float[Tensor, "M M"], min_quantile: float) -> Float[Tensor, "M M"]:
-    """Return the factor of each logit: 1 on the diagonal, small for look-alikes.
+    """Return the factor of each logit: 1 on the diagonal, small for similar samples.
 
     With a quantile above 0, the share `min_quantile` of each row with the smallest 1 - similarity
     gets 0 and the others 1; otherwise the factor is 1 - similarity itself. Similarities below 0
@@ -59,9 +59,9 @@ def logit_weights(similarity: Float[Tensor, "M M"], min_quantile: float) -> Floa
 
 @torch.no_grad()
 def query_weights(similarity: Float[Tensor, "M M"]) -> Float[Tensor, " M"]:
-    """Return the weight of each query: 0 for the one with the most look-alikes, 1 for the least.
+    """Return the weight of each query: 1 for the one with the fewest similar samples, 0 for the most.
 
-    All ones where every query has as many.
+    All weights are 1 if every query has equally many.
     """
     votes = (similarity * (similarity >= VOTES_FROM)).sum(dim=1)
     least, most = votes.min(), votes.max()
@@ -69,7 +69,7 @@ def query_weights(similarity: Float[Tensor, "M M"]) -> Float[Tensor, " M"]:
 
 
 class SemanticTolerantLoss(nn.Module):
-    """The loss of one contrast group, whose rows bring their frozen features."""
+    """The loss of one contrast group, whose rows include their frozen features."""
 
     def __init__(self, *, min_quantile: float, temperature: float, balanced: bool):
         super().__init__()
@@ -80,7 +80,7 @@ class SemanticTolerantLoss(nn.Module):
         assert matched.keys is not None
         assert matched.teacher_rows is not None
         rows = F.normalize(exact(matched.teacher_rows), dim=1)
-        known = rows.any(dim=1)  # as in the official code, rows without a feature sit out
+        known = rows.any(dim=1)  # as in the official code, rows without a feature are left out
         rows = rows[known]
         with full_precision(rows.device):
             similarity = rows @ rows.T

@@ -1,7 +1,8 @@
 """Weakly supervised contrast: every key of the query's class is a positive (OLIVINE, L_sup).
 
-The loss is the log of the *sum* over positives, so each query only needs some pixel of its class
-to be near (method.md §4.2). All classes distinct: InfoNCE. A single class: zero.
+The loss is the logarithm of the *sum* over positives, so each query only needs one pixel of its
+class to be near (method.md §4.2). If all classes are distinct, it is InfoNCE; with a single class
+it is zero.
 """
 
 import torch
@@ -27,7 +28,7 @@ def sup_con(
 
     With `mean_over_positives` the positives are averaged as in the paper; the official code sums
     them. The two differ by the constant log |A(i)| and have the same gradient. Without
-    `key_classes`, key i has the class of query i. No query at all gives zero.
+    `key_classes`, key i has the class of query i. Without queries the loss is zero.
     """
     if len(queries) == 0:
         return (queries.sum() + keys.sum()) * 0.0
@@ -43,7 +44,8 @@ def sup_con(
 class SupConLoss(nn.Module):
     """The loss of one contrast group, among its own keys.
 
-    What has no class is left out: it may be of any, so it is neither positive nor negative.
+    Rows without a class are left out: their class is unknown, so they are neither positives nor
+    negatives.
     """
 
     def __init__(self, temperature: float, mean_over_positives: bool):

@@ -75,7 +75,7 @@ class VMF(Loss):
         return self
 
     def build(self, num_channels: int, num_classes: int) -> "torch.nn.Module":
-        """Return a module from matched rows to a scalar, with a bank to `observe`."""
+        """Return a module from matched rows to a scalar, with a bank that `observe` updates."""
         from olivine.methods.losses.vmf.loss import VonMisesFisher
 
         return VonMisesFisher(

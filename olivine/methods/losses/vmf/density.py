@@ -1,4 +1,4 @@
-"""The von Mises-Fisher density: its concentration from a mean length, and its normaliser."""
+"""The von Mises-Fisher density: its concentration, from a mean's length, and its normaliser."""
 
 import math
 
@@ -25,7 +25,7 @@ def concentration(mean_length: Float[Tensor, " K"], num_channels: int) -> Float[
 
 
 def log_normaliser(kappa: Float[Tensor, " K"], num_channels: int) -> Float[Tensor, " K"]:
-    """Return log of the factor that makes exp(kappa mu.z) a density on the unit sphere."""
+    """Return the log of the factor that makes exp(kappa mu.z) a density on the unit sphere."""
     order = num_channels / 2 - 1
     exact = kappa.double()  # a large term and log I cancel
     log = order * exact.log() - (order + 1) * math.log(2 * math.pi) - log_bessel(order, exact)
@@ -33,10 +33,11 @@ def log_normaliser(kappa: Float[Tensor, " K"], num_channels: int) -> Float[Tenso
 
 
 def log_bessel(order: float, kappa: Float[Tensor, " K"]) -> Float[Tensor, " K"]:
-    """Return log I_order(kappa) for order >= 0 and kappa > 0; it neither overflows nor waits.
+    """Return log I_order(kappa) for order >= 0 and kappa > 0, without overflow or synchronisation.
 
-    Large orders by the uniform expansion. Smaller ones start from a large one and come down by
-    I_{n-1} = (2n / kappa) I_n + I_{n+1}, which is stable in this direction: each term is positive.
+    Large orders use the uniform expansion. Smaller ones start from a large one and descend by
+    I_{n-1} = (2n / kappa) I_n + I_{n+1}, which is stable in this direction, since each term is
+    positive.
     """
     exact = kappa.double()
     num_down = max(math.ceil(LEAST_ORDER - order), 0)

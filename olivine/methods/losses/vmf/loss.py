@@ -1,9 +1,9 @@
 """Compactness of each class under a von Mises-Fisher distribution (OLIVINE, L_kl; method.md §4.3).
 
-A bank keeps one vMF per weak class: the running mean of the class's features gives a direction
-and a concentration. Once the bank is warm, features are pulled towards their class by the
-negative log-likelihood. Direction and concentration carry no gradient. Nothing here waits for
-the device.
+A bank holds one vMF density per weak class: the running mean of the class's features gives a
+direction and a concentration. After the warm-up, features are pulled towards their class by the
+negative log-likelihood. Direction and concentration carry no gradient. Nothing waits for the
+device.
 """
 
 import math
@@ -22,7 +22,7 @@ from olivine.methods.matched import WHOLE, Matched, StepPart
 
 
 class VonMisesFisher(nn.Module):
-    """The bank and the loss; buffers survive in checkpoints."""
+    """The bank and the loss; its buffers are in checkpoints."""
 
     mean: Tensor
     num_updates: Tensor
@@ -54,7 +54,7 @@ class VonMisesFisher(nn.Module):
         self.register_buffer("num_updates", torch.zeros(num_classes))
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
         self._step = 0  # the same number, without waiting for the device
-        self._sums: list[Tensor] = []  # of the parts of this step that came before
+        self._sums: list[Tensor] = []  # of the earlier parts of this step
         self.register_load_state_dict_post_hook(_restep)  # type: ignore[no-untyped-call] # torch: no hints
 
     @property
@@ -66,7 +66,7 @@ class VonMisesFisher(nn.Module):
     def observe(self, matched: Matched, part: StepPart = WHOLE) -> None:
         """Move the bank towards the class means of this step, over all groups and workers.
 
-        Of a step in parts it moves with the last, towards the means of all.
+        Of a step in parts, it moves with the last part, towards the means of all parts.
         """
         if part.is_first:
             self._step += 1
@@ -83,12 +83,12 @@ class VonMisesFisher(nn.Module):
         sums, counts = both[:, :-1], both[:, -1]
         seen = counts > 0
         now = sums / counts.clamp(min=1)[:, None]
-        # Written as a small change, so that single precision does not eat 1 - momentum.
+        # Written as a small change, so that single precision does not lose 1 - momentum.
         self.mean += (1 - self.momentum) * (now - self.mean) * seen[:, None]
         self.num_updates += seen
 
     def classes(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return directions (K, D), concentrations (K) and which classes were ever seen (K)."""
+        """Return directions (K, D), concentrations (K) and which classes had a point so far (K)."""
         mean = self._mean()
         if self.concentration == "estimated":
             estimate = concentration(mean.norm(dim=1), self.num_channels)
@@ -106,10 +106,10 @@ class VonMisesFisher(nn.Module):
         return self.mean / share[:, None]
 
     def forward(self, matched: Matched) -> Tensor:
-        """Return the mean loss of the queries; zero until the bank is warm.
+        """Return the mean loss of the queries, which is zero during the warm-up.
 
-        The likelihood is linear in the features, so the sum of each class is all it needs.
-        Queries without a class, or of a class the bank never saw, count nowhere.
+        The likelihood is linear in the features, so only the sum of each class is needed. Queries
+        without a class, or of a class that the bank has no point of, do not count.
         """
         if not self.is_warm:
             return matched.queries.sum() * 0.0
@@ -140,7 +140,7 @@ class VonMisesFisher(nn.Module):
     def state_metrics(self) -> dict[str, Tensor]:
         """Return the stage and, per class id, concentration, mean length and number of updates.
 
-        A class never seen has zeros.
+        A class without a point so far has zeros.
         """
         _, kappa, seen = self.classes()
         kappa, length = kappa * seen, self._mean().norm(dim=1)
@@ -164,7 +164,7 @@ def _restep(module: nn.Module, _: object) -> None:
 def class_sums(
     rows: Float[Tensor, "M D"], class_ids: Int[Tensor, " M"], num_classes: int
 ) -> tuple[Float[Tensor, "K D"], Float[Tensor, " K"]]:
-    """Return the sum and the number of the rows of each class; ignored rows count nowhere."""
+    """Return the sum and the number of the rows of each class; ignored rows do not count."""
     rows = exact(rows)
     if rows.device.type == "cpu":  # half the product's time; on a GPU its order would be random
         ids = torch.where(class_ids == IGNORE, num_classes, class_ids)

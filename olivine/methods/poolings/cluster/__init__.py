@@ -1,4 +1,4 @@
-"""Superpoints over time: one key per thing that two scans show (Seal)."""
+"""Superpoints over time: one key per object that two scans show (Seal)."""
 
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -28,7 +28,7 @@ class Cluster(Pooling):
         return self.queries == "points"
 
     def build(self) -> "RowPooling":
-        """Return what averages the rows of pairs into one row per group."""
+        """Return a function that averages the rows of pairs into one row per group."""
         from olivine.methods.poolings.cluster.pooling import pool_by_cluster
 
         return partial(pool_by_cluster, queries_are_points=self.queries == "points")

@@ -1,9 +1,9 @@
-"""Superpoints over time: one key per thing that two scans show (Seal).
+"""Superpoints over time: one key per object that two scans show (Seal).
 
-Liu et al., "Segment Any Point Cloud Sequences by Distilling Vision Foundation Models", NeurIPS
-2023 (method.md §7.1). Its training code was never released. Ours are: the mean is over a
-superpoint's voxels, of unit-length features, not normalised again (as SLidR pools); queries
-are of the scan that has images, keys of the later one; gradients flow to both.
+Liu et al., "Segment Any Point Cloud Sequences by Distilling Vision Foundation Models", NeurIPS 2023
+(method.md §7.1). Its training code was never released. Our choices are: the mean is over a
+superpoint's voxels, of unit-length features, not normalised again (as SLidR pools); queries are of
+the scan with images, keys of the later one; gradients flow to both.
 """
 
 import torch
@@ -26,13 +26,13 @@ def pool_by_cluster(
     *,
     queries_are_points: bool,
 ) -> Matched:
-    """Return one key per superpoint, in the order of their ids, and one query or several."""
+    """Return one key per superpoint, in the order of their ids, and one or several queries."""
     assert pairs.cluster_ids is not None
     clusters, own = torch.unique(pairs.cluster_ids, return_inverse=True)
     later, later_ids = features.later_points(head)
     there = torch.isin(later_ids, clusters)
-    place = torch.searchsorted(clusters, later_ids[there])
-    keys = group_means(later[there], place, len(clusters))
+    index = torch.searchsorted(clusters, later_ids[there])
+    keys = group_means(later[there], index, len(clusters))
     points = features.points(head, pairs)
     if queries_are_points:
         nothing = torch.full_like(own, IGNORE)

@@ -15,7 +15,7 @@ class Segment(Pooling):
     uses_segments: ClassVar[bool] = True
 
     def build(self) -> "RowPooling":
-        """Return what averages the rows of pairs into one row per group."""
+        """Return a function that averages the rows of pairs into one row per group."""
         from olivine.methods.poolings.segment.pooling import pool_by_segment
 
         return pool_by_segment

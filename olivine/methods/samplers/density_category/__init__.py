@@ -1,4 +1,4 @@
-"""Far points and rare classes are as likely as near and common ones (OLIVINE, DCAS)."""
+"""Far points and rare classes are sampled as often as near and common ones (OLIVINE, DCAS)."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -7,7 +7,7 @@ from pydantic import Field
 from olivine.methods.samplers.base import Sampler
 
 if TYPE_CHECKING:
-    from olivine.methods.samplers.weighted_draw import PairSampler
+    from olivine.methods.samplers.weighted_sampling import PairSampler
 
 
 class DensityCategory(Sampler):
@@ -45,7 +45,7 @@ class DensityCategory(Sampler):
         return self.category_temperature > 0
 
     def build(self) -> "PairSampler":
-        """Return what chooses rows of a table of pairs by a generator, none twice."""
+        """Return a function that samples rows of a table of pairs, none twice."""
         from olivine.methods.samplers.density_category.sampler import DensityCategorySampler
 
         return DensityCategorySampler(

@@ -1,4 +1,4 @@
-"""MinkUNet, the sparse U-Net of Choy et al. (CVPR 2019), as SLidR's family pretrains it."""
+"""MinkUNet, the sparse U-Net of Choy et al. (CVPR 2019), as SLidR and its followers pretrain it."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -28,7 +28,7 @@ class MinkUNet(UNetShape, Backbone):
 
     @property
     def num_channels(self) -> int:
-        """Channels of a voxel's feature: the last stage's."""
+        """The number of channels of a voxel's feature, which is that of the last stage."""
         return self.planes[-1]
 
     def build(self, num_input_channels: int) -> "torch.nn.Module":

@@ -1,8 +1,8 @@
 """MinkUNet, the sparse U-Net of Choy et al., "4D Spatio-Temporal ConvNets" (CVPR 2019).
 
-In the form of Xie et al., "PointContrast" (ECCV 2020, Res16UNet), which PPKT, SLidR, Seal and
-OLIVINE pretrain. The defaults are Res16UNet34C: 37.84 M parameters, 96 channels per voxel.
-Modules and weights carry the names of SLidR's code, so its checkpoints fit.
+It has the form of Xie et al., "PointContrast" (ECCV 2020, Res16UNet), which PPKT, SLidR, Seal and
+OLIVINE pretrain. The defaults are Res16UNet34C: 37.84 M parameters, 96 channels per voxel. Modules
+and weights have the names of SLidR's code, so its checkpoints fit.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from olivine.models.sparse.modules import BatchNorm, Convolution, add, concatena
 
 
 class SparseUNet(nn.Module):
-    """The network: voxels to one feature row per voxel, in the voxels' order."""
+    """A network from voxels to one row of features per voxel, in the order of the voxels."""
 
     def __init__(
         self, shape: UNetShape, num_input_channels: int, open_grid: Callable[[Tensor], Grid]
@@ -59,7 +59,7 @@ class SparseUNet(nn.Module):
     def features(
         self, coordinates: Int[Tensor, "V 4"], features: Float[Tensor, "V inputs"]
     ) -> Float[Tensor, "V channels"]:
-        """Return features of cells given as plain tensors."""
+        """Return the features of cells that are given as plain tensors."""
         tensor = SparseTensor(features, 0, self._open_grid(coordinates))
         tensor = relu(self.bn0(self.conv0p1s1(tensor)))
         skips = []
@@ -97,7 +97,7 @@ class ResidualBlock(nn.Module):
             )
 
     def forward(self, tensor: SparseTensor) -> SparseTensor:
-        """Return the block's tensor on the same cells."""
+        """Return the block's output on the same cells."""
         shortcut = tensor if self.downsample is None else self.downsample(tensor)
         tensor = relu(self.norm1(self.conv1(tensor)))
         return relu(add(self.norm2(self.conv2(tensor)), shortcut))
@@ -111,5 +111,5 @@ def _stage(inputs: int, outputs: int, blocks: int, shape: UNetShape) -> nn.Seque
 
 
 def num_parameters(network: nn.Module) -> int:
-    """Return how many numbers the network learns."""
+    """Return the number of parameters that the network learns."""
     return sum(parameter.numel() for parameter in network.parameters())

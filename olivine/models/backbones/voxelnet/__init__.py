@@ -1,4 +1,4 @@
-"""VoxelNet for detection: SECOND's sparse encoder (Yan et al. 2018) and a map from above."""
+"""VoxelNet for detection: SECOND's sparse encoder (Yan et al. 2018) and a bird's-eye-view map."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,11 +16,11 @@ class VoxelNet(VoxelGrid, Backbone):
 
     @property
     def num_channels(self) -> int:
-        """Channels of a voxel's feature: 128 for each cell that the map has in z."""
+        """The number of channels of a voxel's feature: 128 for each cell of the map in z."""
         return OUTPUTS * self.map_shape[2]
 
     def build(self, num_input_channels: int) -> "torch.nn.Module":
-        """Return the network; whatever channels voxels have, it takes the four means itself."""
+        """Return the network, which takes the mean of the points' four values as its input."""
         from olivine.models.backbones.voxelnet.network import BirdsEyeNet
 
         return BirdsEyeNet(self)

@@ -1,4 +1,4 @@
-"""The part of space that VoxelNet sees, its voxels, and the map that they become."""
+"""The part of space that VoxelNet sees, its voxels, and the grid of its map."""
 
 from pydantic import Field, model_validator
 
@@ -14,8 +14,8 @@ DOWN: tuple[tuple[Triple, Triple, Triple], ...] = (
     ((3, 3, 3), (2, 2, 2), (1, 1, 0)),
     ((1, 1, 3), (1, 1, 2), (0, 0, 0)),
 )
-FEWEST_HIGH = 25  # cells in z from which one is left at the end
-ROUNDING = 0.01  # of a cell: voxels are cut in float32, on another device perhaps
+FEWEST_HIGH = 25  # cells in z of which the strides leave one
+ROUNDING = 0.01  # of a cell, since voxels are computed in float32, perhaps on another device
 
 
 class VoxelGrid(Spec):
@@ -73,14 +73,14 @@ class VoxelGrid(Spec):
 
     @property
     def grid_shape(self) -> Triple:
-        """Voxels in x, y and z, with the spare ones."""
+        """The number of voxels in x, y and z, with the spare ones."""
         x, y, z = (round(self.range_m[i + 3] / self.size_m[i]) for i in range(3))
         x0, y0, z0 = self.first_cell
         return x - x0, y - y0, z - z0 + self.spare_cells_z
 
     @property
     def map_shape(self) -> Triple:
-        """Cells of the map in x, y and z."""
+        """The number of cells of the map in x, y and z."""
         shape = self.grid_shape
         for window in DOWN:
             shape = output_shape(shape, *window)

@@ -1,8 +1,9 @@
-"""VoxelNet for detection: sparse encoder of SECOND (Yan et al., Sensors 2018) and a map from above.
+"""VoxelNet for detection: the sparse encoder of SECOND and a bird's-eye-view map.
 
-The encoder is OpenPCDet's VoxelBackBone8x, which SLidR and OLIVINE pretrain for detectors
-(method.md §3.2). Weights carry OpenPCDet's names and spconv 2's layout (outputs, z, y, x, inputs),
-so its checkpoints fit as they are; those of spconv 1 (z, y, x, inputs, outputs) do not.
+Yan et al., Sensors 2018. The encoder is OpenPCDet's VoxelBackBone8x, which SLidR and OLIVINE
+pretrain for detectors (method.md §3.2). Weights have OpenPCDet's names and spconv 2's layout
+(outputs, z, y, x, inputs), so its checkpoints fit; those of spconv 1 (z, y, x, inputs, outputs) do
+not.
 """
 
 import math
@@ -28,23 +29,23 @@ INPUTS = 4  # mean x, y, z and intensity
 
 
 class BirdsEyeNet(nn.Module):
-    """The network: voxels to one feature row per voxel, read from a map seen from above.
+    """A network from voxels to one row of features per voxel, read from a bird's-eye-view map.
 
-    A voxel's input is the mean x, y, z (m) and intensity of its points: all of them, where
-    OpenPCDet keeps some at most (SLidR and OLIVINE 10, and 60,000 voxels per scan). Its row is
-    read from the map at its kept point's x and y, so it says nothing of z beyond what the map
-    does; OLIVINE reads at each point of a pair.
+    A voxel's input is the mean x, y, z (m) and intensity of its points: of all of them, where
+    OpenPCDet keeps a limited number (SLidR and OLIVINE 10, and 60,000 voxels per scan). Its row is
+    read from the map at its kept point's x and y, so it depends on z only as far as the map does;
+    OLIVINE reads the map at each point of a pair.
 
-    A place counts as OpenPCDet's `bilinear_interpolate_torch` counts it: (x - where the range
-    begins) / (8 voxels), without half a cell's shift, so that a map cell's feature lies at its
-    lower corner. Neighbours past the border are the border's own cells; OpenPCDet takes its
-    weights after that, by which the border's last cells cancel to zero. Cells of the map without
-    a site are zeros, as in its dense map.
+    Positions are those of OpenPCDet's `bilinear_interpolate_torch`: (x - lower limit) / (8 voxels),
+    without a shift by half a cell, so that a cell's feature lies at its lower corner. Neighbours
+    beyond the border are the border's own cells; OpenPCDet computes its weights after that, by
+    which the border's last cells cancel to zero. Cells of the map without a site are zeros, as in
+    its dense map.
 
     OLIVINE projects the map's sites to 64 channels first (linear, without bias), scales each to
-    length 1 and then reads; here rows are read first and the heads outside project and scale
-    them. Reading is linear, so this differs by the scaling alone (on sites before the reading,
-    where here it is on the rows after it) and by the bias that heads have here.
+    length 1 and then reads; here rows are read first and the heads project and scale them. Reading
+    is linear, so the two differ only in the scaling (of sites before the reading, of rows after it)
+    and in the bias that heads have here.
     """
 
     def __init__(self, grid: VoxelGrid):
@@ -64,8 +65,8 @@ class BirdsEyeNet(nn.Module):
     def forward(self, voxels: Voxels) -> Float[Tensor, "V channels"]:
         """Return features in the order of `voxels.coordinates`, at least in single precision.
 
-        Raises UserError for voxels without their points, for voxels that were not cut as the
-        settings say, and for those outside the range.
+        Raises UserError for voxels without their points, for voxels that do not fit the settings,
+        and for voxels outside the range.
         """
         if voxels.points is None:
             raise UserError(
@@ -81,13 +82,13 @@ class BirdsEyeNet(nn.Module):
         )
         sites, features = self.encode(occupied_cells(cells), inputs)
         frames = voxels.coordinates[:, 0].long()
-        places = self._places(voxels.points[voxels.kept_point, :2])
-        return read_bilinear(features, sites, self._grid.map_shape, frames, places)
+        positions = self._positions(voxels.points[voxels.kept_point, :2])
+        return read_bilinear(features, sites, self._grid.map_shape, frames, positions)
 
     def encode(
         self, cells: Cells, features: Float[Tensor, "V inputs"]
     ) -> tuple[Cells, Float[Tensor, "S 128"]]:
-        """Return the map's sites and their features; `cells` count from the range's first one."""
+        """Return the map's sites and their features; `cells` are counted from the first cell."""
         shape = self._grid.grid_shape
         neighbours = submanifold(cells, 3)
         features = self.conv_input(features, neighbours)
@@ -101,23 +102,23 @@ class BirdsEyeNet(nn.Module):
         sites, down = strided(cells, shape, *DOWN[-1])
         return sites, self.conv_out(features, down)
 
-    def _places(self, xy_m: Float[Tensor, "V 2"]) -> Float[Tensor, "V 2"]:
-        """Return places in x and y, in cells of the map."""
+    def _positions(self, xy_m: Float[Tensor, "V 2"]) -> Float[Tensor, "V 2"]:
+        """Return positions in x and y, in cells of the map."""
         grid = self._grid
         size = xy_m.new_tensor(grid.size_m[:2])
         return (xy_m - xy_m.new_tensor(grid.range_m[:2])) / size / MAP_STRIDE
 
     def _in_own_voxel(self, voxels: Voxels, points: Float[Tensor, "N 4"]) -> Bool[Tensor, " N"]:
-        """Say which points lie in the voxel they are counted to.
+        """Return which points lie in the voxel that they are assigned to.
 
-        Where every point has a voxel, those outside the range have their nearest one.
+        If every point has a voxel, points outside the range have the nearest one.
         """
         row = voxels.voxel_of_point
         inside = row >= 0
         if len(voxels.coordinates):
             cell = voxels.coordinates[row.clamp(min=0), 1:]
-            place = points[:, :3] / points.new_tensor(self._grid.size_m)
-            inside &= ((place - cell - 0.5).abs() <= 0.5 + ROUNDING).all(dim=1)
+            position = points[:, :3] / points.new_tensor(self._grid.size_m)
+            inside &= ((position - cell - 0.5).abs() <= 0.5 + ROUNDING).all(dim=1)
         return inside
 
     def _check(
@@ -150,7 +151,7 @@ class Block(nn.ModuleList):
 
     def __init__(self, inputs: int, outputs: int, size: Triple = (3, 3, 3)):
         norm = RowBatchNorm(outputs, eps=1e-3, momentum=0.01)
-        super().__init__([Convolution(inputs, outputs, size), norm])
+        super().__init__([SparseConv(inputs, outputs, size), norm])
 
     def forward(
         self, features: Float[Tensor, "sources inputs"], kernel_map: KernelMap
@@ -160,8 +161,8 @@ class Block(nn.ModuleList):
         return F.relu(norm(convolution(features, kernel_map)), inplace=True)
 
 
-class Convolution(nn.Module):
-    """A kernel in spconv 2's layout (outputs, z, y, x, inputs), drawn as spconv and torch do."""
+class SparseConv(nn.Module):
+    """A kernel in spconv 2's layout (outputs, z, y, x, inputs), initialised as in spconv."""
 
     def __init__(self, inputs: int, outputs: int, size: Triple):
         super().__init__()
@@ -183,21 +184,21 @@ def read_bilinear(
     sites: Cells,
     shape: Triple,
     frames: Int[Tensor, " V"],
-    places: Float[Tensor, "V 2"],
+    positions: Float[Tensor, "V 2"],
 ) -> Float[Tensor, "V outputs"]:
-    """Return a sparse map's features at places by bilinear interpolation, at least in float32.
+    """Return a sparse map's features at positions by bilinear interpolation, at least in float32.
 
-    `sites` are the map's occupied cells in a grid of `shape`; `places` are x and y in its cells,
-    where cell i's feature lies at i, in the maps of `frames`. Empty cells are zeros and places
+    `sites` are the map's occupied cells in a grid of `shape`; `positions` are x and y in its cells,
+    where cell i's feature lies at i, in the maps of `frames`. Empty cells are zeros, and positions
     beyond the border's cells read the border's. A row holds the cells in z of channel 0, then of
     channel 1, as a dense map (frames, channels, z, y, x) flattened over channels and z.
     """
     assert sites.rows is None, "sites are in the order of their keys"
     precise = torch.promote_types(features.dtype, torch.float32)
-    # The last row is what empty cells read.
+    # Empty cells read the last row, of zeros.
     table = F.pad(features.to(precise), (0, 0, 0, 1))
-    low = places.floor()
-    upper = places - low
+    low = positions.floor()
+    upper = positions - low
     weights_x, weights_y = torch.stack([1 - upper, upper], dim=2).to(precise).unbind(1)
     weights = (weights_y[:, :, None] * weights_x[:, None, :]).flatten(1)
     near = low.long()[:, :, None] + torch.arange(2, device=low.device)
@@ -220,12 +221,12 @@ def read_bilinear(
 
 
 def _rows_of(sites: Cells, wanted: Int[Tensor, " M"]) -> Int[Tensor, " M"]:
-    """Return the row of each key, one past the last where there is no such site."""
+    """Return the row of each key, or the number of rows where there is no such site."""
     position = torch.searchsorted(sites.keys, wanted)
     padded = torch.cat([sites.keys, sites.keys.new_tensor([END])])
     return torch.where(padded[position] == wanted, position, len(sites))
 
 
 def _level(inputs: int, outputs: int) -> nn.ModuleList:
-    """Return a strided block and two on its own cells."""
+    """Return a strided block and two blocks that keep the cells."""
     return nn.ModuleList([Block(inputs, outputs), Block(outputs, outputs), Block(outputs, outputs)])

@@ -1,4 +1,4 @@
-"""WaffleIron (Puy et al., ICCV 2023): points mixed on flat grids, then channels in points."""
+"""WaffleIron (Puy et al., ICCV 2023): mixes points on 2D grids, then channels of each point."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,11 +16,11 @@ class WaffleIron(WaffleShape, Backbone):
 
     @property
     def num_channels(self) -> int:
-        """Channels of a voxel's feature."""
+        """The number of channels of a voxel's feature."""
         return self.width
 
     def build(self, num_input_channels: int) -> "torch.nn.Module":
-        """Return the network; whatever channels voxels have, it reads their points itself."""
+        """Return the network, which reads the kept point of every voxel."""
         from olivine.models.backbones.waffleiron.network import WaffleNet
 
         return WaffleNet(self)

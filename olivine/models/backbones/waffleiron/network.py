@@ -1,9 +1,8 @@
-"""WaffleIron: points mixed on flat grids, then channels mixed in each point, many times over.
+"""WaffleIron: layers that mix points on 2D grids and then the channels of each point.
 
-Puy, Boulch and Marlet, "Using a Waffle Iron for Automotive Point Cloud Semantic Segmentation"
-(ICCV 2023); ScaLR (CVPR 2024) and OLIVINE's Table 7 pretrain it (method.md §3.3). Modules and
-weights carry the names and shapes of the released codes, so their checkpoints fit, without
-`classif`.
+Puy, Boulch and Marlet, "Using a Waffle Iron for Automotive Point Cloud Semantic Segmentation" (ICCV
+2023); ScaLR (CVPR 2024) and OLIVINE's Table 7 pretrain it (method.md §3.3). Modules and weights
+have the names and shapes of the released codes, so their checkpoints fit, without `classif`.
 """
 
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ INPUTS = 5  # intensity, x, y, z and their distance from the sensor
 
 
 class WaffleNet(nn.Module):
-    """The network: the point that each voxel keeps to one feature row, in the voxels' order.
+    """A network from the kept point of each voxel to one row of features, in the voxels' order.
 
     The released codes pad a batch's shorter scans with zeros, which count in the statistics of
     batch norm; here no zeros are added. In training they keep the 20,000 points nearest to a random
@@ -61,7 +60,7 @@ class WaffleNet(nn.Module):
         _check_range(xyz_m, shape)
         frames, frame = torch.unique(voxels.coordinates[:, 0], return_inverse=True)
         nearest = nearest_rows(xyz_m, frame, shape.num_neighbours)
-        planes = project(xyz_m, frame, len(frames), shape)
+        planes = project_to_grids(xyz_m, frame, len(frames), shape)
         intensity = (points[:, 3:] - shape.intensity_mean) / shape.intensity_std
         radius_m = torch.linalg.vector_norm(xyz_m, dim=1, keepdim=True)
         tokens = self.embed(torch.cat([intensity, xyz_m, radius_m], dim=1), nearest)
@@ -70,7 +69,7 @@ class WaffleNet(nn.Module):
 
 
 class Embedding(nn.Module):
-    """Points to tokens: each point alone, beside the maximum over what surrounds it."""
+    """Turns points into tokens: each point alone, and the maximum over its neighbourhood."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -90,7 +89,7 @@ class Embedding(nn.Module):
     ) -> Float[Tensor, "V channels"]:
         """Return one token per point; `nearest` are the rows of its neighbours."""
         inputs = self.norm(inputs)
-        # bfloat16 knows a place at 50 m to 0.2 m.
+        # bfloat16 resolves a position at 50 m to 0.2 m.
         with torch.autocast(inputs.device.type, enabled=False):
             own = self.conv1(inputs)
         around = inputs[nearest] - inputs[:, None]
@@ -100,16 +99,16 @@ class Embedding(nn.Module):
 
 @dataclass(frozen=True)
 class Plane:
-    """One grid, and the cell of every point in it."""
+    """One 2D grid, and the cell of every point in it."""
 
     cell: Int[Tensor, " V"]  # counted over the grids of all frames
     count: Int[Tensor, "cells 1"]  # points in a cell, at least one
     shape: tuple[int, int, int]  # frames, rows, columns
 
     def flatten(self, tokens: Float[Tensor, "V channels"]) -> Float[Tensor, "frames channels h w"]:
-        """Return the mean of the tokens in each cell; zeros in an empty one."""
+        """Return the mean of the tokens in each cell; an empty cell has zeros."""
         sums = tokens.new_zeros(len(self.count), tokens.shape[1])
-        # index_add would keep the tokens for the backward pass, a sixth of all that is kept.
+        # index_add would keep the tokens for the backward pass, a sixth of all activations.
         sums = sums.scatter_add(0, self.cell[:, None].expand_as(tokens), tokens)
         return (sums / self.count).unflatten(0, self.shape).permute(0, 3, 1, 2)
 
@@ -122,8 +121,8 @@ class Plane:
 class Layers(nn.Module):
     """All layers: a spatial mix on one of the grids in turn, then a channel mix.
 
-    In training each mix leaves out each frame with the probability of `drop_path` and weighs the
-    others more, so that the expectation stays the same (stochastic depth, Huang et al., 2016).
+    In training each mix leaves out each frame with the probability `drop_path` and scales the
+    others so that the expectation stays the same (stochastic depth, Huang et al., 2016).
     """
 
     def __init__(self, shape: WaffleShape):
@@ -157,7 +156,7 @@ class Layers(nn.Module):
 
 
 class SpatialMix(nn.Module):
-    """What a layer adds to the tokens after mixing those of near cells, channel by channel."""
+    """The residual that mixes the tokens of neighbouring cells, channel by channel."""
 
     def __init__(self, shape: WaffleShape):
         super().__init__()
@@ -176,7 +175,7 @@ class SpatialMix(nn.Module):
 
 
 class ChannelMix(nn.Module):
-    """What a layer adds to the tokens after mixing the channels of each."""
+    """The residual that mixes the channels of each token."""
 
     def __init__(self, shape: WaffleShape):
         super().__init__()
@@ -194,7 +193,7 @@ class ChannelMix(nn.Module):
 
 
 class Pointwise(nn.Linear):
-    """A linear layer whose weight has a 1 x 1 convolution's shape: (outputs, inputs, 1) or more."""
+    """A linear layer whose weight has the shape of a 1 x 1 convolution: (outputs, inputs, 1, …)."""
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True, dimensions: int = 1):
         super().__init__(inputs, outputs, bias)
@@ -213,7 +212,7 @@ class Pointwise(nn.Linear):
 
 
 class Depthwise(nn.Conv2d):
-    """A 3 x 3 convolution of each channel by itself, to an image of the same size."""
+    """A 3 x 3 convolution of each channel alone, which keeps the image's size."""
 
     def __init__(self, width: int):
         super().__init__(width, width, 3, padding=1, groups=width)
@@ -231,19 +230,19 @@ class Depthwise(nn.Conv2d):
         return F.conv2d(input, weight, bias, padding=1, groups=self.groups)
 
 
-def project(
+def project_to_grids(
     xyz_m: Float[Tensor, "V 3"], frame: Int[Tensor, " V"], num_frames: int, shape: WaffleShape
 ) -> list[Plane]:
-    """Return where points in range fall on each of the grids, one grid per frame."""
-    # In double precision like the released code, so that points on a border fall on its side.
+    """Return the cell of every point on each of the grids, one grid per frame."""
+    # In double precision as the released code, so that points on a border fall on the same side.
     begin, end = xyz_m.new_tensor(shape.range_m, dtype=torch.float64).view(2, 3)
     planes = []
     for grid, axes in zip(shape.grids, PROJECTIONS, strict=False):
         cells = begin.new_tensor(grid)
         size_m = (end - begin)[list(axes)] / cells
-        place = (xyz_m.double() - begin)[:, list(axes)] / size_m
-        # A quotient just below the last cell's end may round up to it.
-        row, column = place.long().minimum(cells.long() - 1).unbind(1)
+        position = (xyz_m.double() - begin)[:, list(axes)] / size_m
+        # A quotient just below the last cell's end may be rounded up to it.
+        row, column = position.long().minimum(cells.long() - 1).unbind(1)
         cell = (frame * grid[0] + row) * grid[1] + column
         count = cell.bincount(minlength=num_frames * grid[0] * grid[1])
         planes.append(Plane(cell, count.clamp(min=1)[:, None], (num_frames, *grid)))
@@ -267,5 +266,5 @@ def _norm(shape: WaffleShape) -> nn.Module:
 
 
 def _layer_scale(width: int) -> nn.Conv1d:
-    """Return one weight per channel, drawn from ±1 as the released code leaves it to torch."""
+    """Return one weight per channel, drawn from ±1 as by torch's default in the released code."""
     return nn.Conv1d(width, width, 1, bias=False, groups=width)

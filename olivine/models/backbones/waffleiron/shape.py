@@ -1,4 +1,4 @@
-"""The size of a WaffleIron, the space that it sees and its grids."""
+"""The size of a WaffleIron, the space that it sees and its 2D grids."""
 
 from typing import Literal
 

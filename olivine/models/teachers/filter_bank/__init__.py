@@ -1,4 +1,4 @@
-"""A small frozen image network of fixed filters, which stands in for a pretrained one."""
+"""A small frozen image network of fixed filters, used where no pretrained one is available."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,11 +23,11 @@ class FilterBankTeacher(Teacher):
 
     @property
     def num_channels(self) -> int:
-        """Channels of the features."""
+        """The number of channels of the features."""
         return self.width
 
     def map_size(self, rows_px: int, columns_px: int) -> tuple[int, int]:
-        """Return a fourth of each side."""
+        """Return a quarter of each side."""
         return rows_px // 4, columns_px // 4
 
     def build(self, device: "torch.device | None" = None) -> "torch.nn.Module":

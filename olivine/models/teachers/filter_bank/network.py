@@ -1,8 +1,8 @@
 """A small frozen image network of fixed filters: no weights to download, the same everywhere.
 
-It stands in for a pretrained image network where none can be had, as in the demo: colour, local
-contrast and oriented edges at several scales, widened by fixed random units. What it knows of a
-pixel is its neighbourhood's appearance, never its class.
+It is used where no pretrained image network is available, as in the demo: colour, local contrast
+and oriented edges at several scales, mixed by fixed random units. Its features describe the
+appearance around a pixel, never the pixel's class.
 """
 
 import math
@@ -18,7 +18,7 @@ SEED = 20240531  # of the random units; part of the network, not a setting
 
 
 class FilterBank(nn.Module):
-    """From uint8 (images, 3, rows, columns) to (images, D, rows / 4, columns / 4)."""
+    """A network from uint8 (images, 3, rows, columns) to (images, D, rows / 4, columns / 4)."""
 
     units: Tensor
     offsets: Tensor
@@ -62,7 +62,7 @@ def _oriented_edges(light: Float[Tensor, "n 1 r c"]) -> Float[Tensor, "n orienta
 
 
 def _box(x: Float[Tensor, "n k r c"], width: int) -> Float[Tensor, "n k r c"]:
-    """Average over a square window, columns first and then rows: the same, for less."""
+    """Average over a square window, columns first and then rows, the same for less work."""
     if width == 1:
         return x
     half = width // 2

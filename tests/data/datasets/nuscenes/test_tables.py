@@ -4,7 +4,7 @@ import pytest
 
 from olivine.core.errors import UserError
 from olivine.data.datasets.nuscenes import tables
-from olivine.data.datasets.nuscenes.tables import Scene, read_rows
+from olivine.data.datasets.nuscenes.tables import SceneRow, read_rows
 
 
 def scenes(num):
@@ -30,7 +30,7 @@ def test_rows_are_the_same_for_any_size_of_piece_and_any_layout(
     """Texts that look like the end of a row are in every row."""
     monkeypatch.setattr(tables, "_PIECE_BYTES", piece_bytes)
     (tmp_path / "scene.json").write_text(json.dumps(scenes(num), indent=indent))
-    rows = list(read_rows(tmp_path, "scene", Scene))
+    rows = list(read_rows(tmp_path, "scene", SceneRow))
     assert [(row.token, row.name, row.nbr_samples) for row in rows] == [
         (f"t{number}", f"scene-{number}", number) for number in range(num)
     ]
@@ -53,10 +53,10 @@ def test_a_damaged_table_is_named(tmp_path, monkeypatch, text, words, piece_byte
     monkeypatch.setattr(tables, "_PIECE_BYTES", piece_bytes)
     (tmp_path / "scene.json").write_text(text)
     with pytest.raises(UserError, match=words) as caught:
-        list(read_rows(tmp_path, "scene", Scene))
+        list(read_rows(tmp_path, "scene", SceneRow))
     assert str(tmp_path / "scene.json") in str(caught.value)
 
 
 def test_a_missing_table_is_named(tmp_path):
     with pytest.raises(UserError, match=r"scene\.json is missing"):
-        list(read_rows(tmp_path, "scene", Scene))
+        list(read_rows(tmp_path, "scene", SceneRow))

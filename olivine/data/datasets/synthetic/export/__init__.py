@@ -1,1 +1,1 @@
-"""A recorded world as files in the format of nuScenes."""
+"""Writes a recorded world as files in the format of nuScenes."""

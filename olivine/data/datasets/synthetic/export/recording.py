@@ -1,4 +1,4 @@
-"""Drives through a scene and writes what the sensors see, keyframe by keyframe."""
+"""Drives through a scene and writes the sensors' data, keyframe by keyframe."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -18,7 +18,7 @@ from olivine.data.datasets.synthetic.export.tables import (
     lidarseg_name,
 )
 from olivine.data.datasets.synthetic.rig import KEYFRAME_S, Rig, rig_of
-from olivine.data.datasets.synthetic.sensors.camera import Picture, render
+from olivine.data.datasets.synthetic.sensors.camera import RenderedImage, render
 from olivine.data.datasets.synthetic.sensors.lidar import Scan, scan
 from olivine.data.datasets.synthetic.sensors.tracing import Moment, StillWorld
 from olivine.data.datasets.synthetic.world.casting import grow_scene, promised
@@ -30,26 +30,26 @@ from olivine.data.geometry.rigid import transform
 ANNOTATED_M = 80.0  # objects farther away have no box
 MAP_CELL_M = 0.5
 MOST_GROWTHS = 6
-PROBE_FIRINGS, PROMISED_POINTS = 240, 10  # of two probing scans, and how many points must meet
-NUM_SAMPLES = 24  # surface points of an object that tell its visibility
+PROBE_FIRINGS, PROMISED_POINTS = 240, 10  # of two test scans, and the points that must be met
+NUM_SAMPLES = 24  # surface points of an object by which its visibility is estimated
 _SINGAPORE, _BOSTON = timezone(timedelta(hours=8)), timezone(timedelta(hours=-4))
 
 
 @dataclass(frozen=True)
 class Drive:
-    """One recorded scene and the piece of map it covers."""
+    """One recorded scene and the part of the map that it covers."""
 
     recording: Recording
     walkable: Bool[np.ndarray, "rows columns"]  # roads and walks, row 0 at the north edge
 
 
 def tile_m(config: WorldConfig) -> float:
-    """Return the edge of the square of map that one scene takes."""
+    """Return the side of the square of map that one scene takes."""
     return 50.0 * np.ceil((2 * (12.0 * config.keyframes_per_scene * KEYFRAME_S + 140.0)) / 50.0)
 
 
 def record(config: WorldConfig, name: str, origin_m: tuple[float, float], root: Path) -> Drive:
-    """Write one scene's files below root; `origin_m` is its tile's south-west corner."""
+    """Write the files of one scene below root; `origin_m` is the south-west corner of its tile."""
     world = _promising_world(config, name)
     scene, rig = world.scene, rig_of(world.scene.vehicle, config)
     offset = np.array([origin_m[0] + tile_m(config) / 2, origin_m[1] + tile_m(config) / 2, 0.0])
@@ -64,10 +64,10 @@ def record(config: WorldConfig, name: str, origin_m: tuple[float, float], root: 
 
 
 def _promising_world(config: WorldConfig, name: str) -> StillWorld:
-    """Return the scene's first growth whose LiDAR meets the categories promised for it.
+    """Return the first attempt at a scene in which the LiDAR meets the scene's promised categories.
 
-    Objects can be placed and yet be hidden all the time; a split without a class could not be
-    evaluated on it.
+    An object may be there and yet be hidden all the time, and a split without a class could not be
+    evaluated on that class.
     """
     duration = (config.keyframes_per_scene - 1) * KEYFRAME_S
     for attempt in range(MOST_GROWTHS):
@@ -143,7 +143,7 @@ def _write_scan(root: Path, sweep: Scan, scan_name: str, labels_name: str) -> No
         path.write_bytes(data)
 
 
-def _write_picture(session: _Session, name: str, picture: Picture) -> None:
+def _write_picture(session: _Session, name: str, picture: RenderedImage) -> None:
     path, truth = session.root / name, session.root / truth_name(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     truth.parent.mkdir(parents=True, exist_ok=True)
@@ -153,7 +153,7 @@ def _write_picture(session: _Session, name: str, picture: Picture) -> None:
 
 
 def truth_name(image_name: str) -> str:
-    """Return where the true classes of an image's pixels lie, below the root."""
+    """Return the path, below the root, of the true classes of an image's pixels."""
     return f"truth/{image_name}.png"
 
 
@@ -216,7 +216,7 @@ def _count_inside(
 def _visible_shares(
     moment: Moment, placed: dict[int, tuple[np.ndarray, float]], eye: np.ndarray
 ) -> dict[int, float]:
-    """Return which share of each object's surface points nothing else hides from the LiDAR."""
+    """Return the share of each object's surface points that the LiDAR sees unhidden."""
     samples = []
     for number, pose in placed.items():
         mesh = moment.scene.actors[number].mesh

@@ -1,7 +1,7 @@
-"""nuScenes' tables for what was recorded; knows nothing of how the world was made.
+"""nuScenes' tables of the recordings, independent of how the world was made.
 
-The tables are those of v1.0-mini with lidarseg. Radars are named in the sensor table but nothing
-is recorded with them, and only keyframes are written: no sweeps in between.
+The tables are those of v1.0-mini with lidarseg. Radars are in the sensor table without recordings,
+and only keyframes are written, without sweeps between them.
 """
 
 import json
@@ -31,7 +31,7 @@ _TABLES = (
 
 @dataclass(frozen=True)
 class Reading:
-    """One file of one sensor, and where the car was."""
+    """One file of one sensor, and the car's pose at its time."""
 
     channel: str
     time_us: int
@@ -87,7 +87,7 @@ def lidarseg_name(seed: int, scene: str, keyframe: int) -> str:
 
 
 def reading_token(seed: int, scene: str, keyframe: int, channel: str) -> str:
-    """Return the token that a file's sample_data, ego_pose and lidarseg rows share."""
+    """Return the token that the sample_data, ego_pose and lidarseg rows of a file share."""
     return token(seed, scene, "sample_data", keyframe, channel)
 
 

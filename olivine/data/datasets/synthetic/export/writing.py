@@ -1,4 +1,4 @@
-"""Writes a whole world as a nuScenes data set: all of it, or nothing."""
+"""Writes a whole world as a nuScenes data set, completely or not at all."""
 
 import io
 import json
@@ -27,8 +27,8 @@ from olivine.data.datasets.synthetic.export.tables import LOCATIONS, map_name, w
 from olivine.data.datasets.synthetic.sensors.tracing import require_embree
 from olivine.data.datasets.synthetic.world.casting import location_of
 
-MARK = "synthetic.json"  # written last: a folder that has it is whole
-GENERATOR = 2  # raised whenever the same settings give another world
+MARK = "synthetic.json"  # written last: a folder that has it is complete
+GENERATOR = 2  # increased whenever the same settings give another world
 MAP_RESOLUTION_M = 0.1
 
 Progress = Callable[[int, int], None]  # keyframes done, keyframes in all
@@ -39,10 +39,9 @@ def write_world(
 ) -> Path:
     """Write the world that `config` describes to root, and return root.
 
-    Files are byte-equal for equal settings however many processes share the work. They are
-    written to a hidden folder beside root, which is renamed at the end. Where the same world is
-    already complete, nothing is done. Raises UserError if root holds anything else, and where
-    embreex is not installed.
+    Files are byte-equal for equal settings, whatever `num_processes`. They are written to a hidden
+    folder beside root, which is renamed at the end. If the same world is already complete, nothing
+    is done. Raises UserError if root holds anything else, and if embreex is not installed.
     """
     root = Path(root).absolute()
     if holds_world(config, root):
@@ -67,7 +66,7 @@ def write_world(
 
 
 def holds_world(config: WorldConfig, root: str | Path) -> bool:
-    """Say whether a folder or a bucket's URI holds exactly this world, complete."""
+    """Return whether a folder or a bucket holds exactly this world, complete."""
     store = Store(root)
     if not store.exists(MARK):
         return False
@@ -78,7 +77,7 @@ def holds_world(config: WorldConfig, root: str | Path) -> bool:
 
 
 def read_truth(root: str | Path, image_name: str) -> UInt8[np.ndarray, "rows columns"]:
-    """Return the true class (0..15, or 255) of each pixel of an image named by its path."""
+    """Return the true class (0..15, or 255) of each pixel of an image, named by its path."""
     store, name = Store(root), truth_name(image_name)
     try:
         return np.asarray(Image.open(io.BytesIO(store.read(name))))
@@ -106,7 +105,7 @@ Job = tuple[WorldConfig, str, tuple[float, float], Path]
 
 
 def _jobs(config: WorldConfig, root: Path) -> list[Job]:
-    """Return what to record, each location's scenes side by side from west to east."""
+    """Return the scenes to record, those of each location side by side from west to east."""
     taken = dict.fromkeys(LOCATIONS, 0)
     jobs = []
     for name in config.scene_names:
@@ -120,7 +119,7 @@ def _record_all(jobs: list[Job], num_processes: int) -> Iterator[Drive]:
     if num_processes == 1:
         yield from map(_record, jobs)
         return
-    # Fresh processes: a forked one would inherit locks of whatever threads this one runs.
+    # Processes are spawned: a forked one would inherit locks of this process's threads.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(num_processes, len(jobs)), mp_context=context) as pool:
         try:
@@ -135,7 +134,7 @@ def _record(job: Job) -> Drive:
 
 
 def _write_maps(config: WorldConfig, root: Path, drives: list[Drive]) -> None:
-    """Write one mask per location, 0.1 m a pixel, 255 on roads and walks."""
+    """Write one mask per location at 0.1 m per pixel, 255 on roads and walks."""
     (root / "maps").mkdir()
     repeat = round(MAP_CELL_M / MAP_RESOLUTION_M)
     for location in LOCATIONS:

@@ -1,1 +1,1 @@
-"""What the cameras and the LiDAR see of a scene."""
+"""The cameras and the LiDAR: what they record of a scene."""

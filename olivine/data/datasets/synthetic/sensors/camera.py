@@ -18,8 +18,8 @@ REACH_M = 600.0
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image and its truth."""
+class RenderedImage:
+    """An image with the true class and the depth of its pixels."""
 
     rgb: UInt8[np.ndarray, "rows columns 3"]
     class_ids: UInt8[np.ndarray, "rows columns"]  # class of each pixel's centre, or IGNORE
@@ -32,8 +32,8 @@ def render(
     time_s: float,
     size_px: tuple[int, int],
     rng: np.random.Generator,
-) -> Picture:
-    """Return what a camera of (rows, columns) sees at a time."""
+) -> RenderedImage:
+    """Return the image that a camera of (rows, columns) records at a time."""
     scene = world.scene
     scene_SE3_cam = scene.ego.pose(scene.street, time_s) @ mount.ego_SE3_sensor
     local, lengths = _pixel_rays(mount, size_px)
@@ -44,7 +44,7 @@ def render(
     rgb = _shade(moment, hits, (origins, directions), mount.intrinsics_px[0][0])
     truth = np.where(hits.hit, class_of_category()[hits.category], IGNORE).astype(np.uint8)
     depth = np.where(hits.hit, hits.distance_m / lengths, np.inf).astype(np.float32)
-    return Picture(
+    return RenderedImage(
         _develop(rgb.reshape(*size_px, 3), scene.light, rng),
         truth.reshape(size_px),
         depth.reshape(size_px),
@@ -98,7 +98,7 @@ def _mirrored(
     direction: np.ndarray,
     cosine: np.ndarray,
 ) -> np.ndarray:
-    """Return the sky seen in glass and paint (Schlick's approximation)."""
+    """Return the sky's reflection in glass and paint (Schlick's approximation)."""
     glossy = np.where(
         material == Material.GLASS, 0.12, np.where(material == Material.PAINT, 0.04, 0.0)
     )
@@ -124,7 +124,7 @@ def _sky(light: Light, directions: np.ndarray) -> np.ndarray:
 
 
 def _develop(radiance: np.ndarray, light: Light, rng: np.random.Generator) -> np.ndarray:
-    """Return what the camera stores: lens blur, exposure, vignetting, noise, film curve."""
+    """Return the recorded image: lens blur, exposure, vignetting, noise, film curve."""
     soft = radiance * np.float32(0.6)
     soft[1:] += radiance[:-1] * np.float32(0.1)
     soft[:-1] += radiance[1:] * np.float32(0.1)

@@ -1,8 +1,8 @@
 """The 32-beam LiDAR: one revolution, compensated for the car's motion to the end of the sweep.
 
 Facts of the format, measured on real files: point i has ring i % 32 and firing i // 32; firings
-turn clockwise from the left; ring k looks 1.3333 k - 30.67 degrees up; a beam without return is
-kept at the place its sensor had, carried to the end of the sweep.
+turn clockwise from the left; ring k points 1.3333 k - 30.67 degrees up; a beam without return has
+the position of its sensor, carried to the end of the sweep.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from olivine.data.geometry.rigid import inverse
 
 NUM_RINGS = 32
 REACH_M = 105.0
-NUM_SLICES = 4  # moments of one sweep at which moving things are placed
+NUM_SLICES = 4  # times of one sweep at which moving objects are placed
 RANGE_NOISE_M = 0.018
 
 
@@ -122,13 +122,13 @@ def _roof() -> Mesh:
 
 @lru_cache(maxsize=4)
 def _own_car(num_firings: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return which beams meet the car itself, and where."""
+    """Return which beams hit the car itself, and where."""
     directions = np.ascontiguousarray(_beams(num_firings).reshape(-1, 3), np.float32)
     return first_distance(_roof(), np.zeros_like(directions), directions, 3.0)
 
 
 def _apply_own(hits: Hits, own: tuple[np.ndarray, np.ndarray]) -> None:
-    """Let the car's own roof stop the beams that meet it."""
+    """End the beams that hit the car's own roof there."""
     rows = np.nonzero(own[0])[0]
     hits.hit[rows], hits.distance_m[rows] = True, own[1][rows]
     hits.category[rows], hits.body[rows], hits.material[rows] = Category.EGO, -1, Material.PAINT
@@ -137,7 +137,7 @@ def _apply_own(hits: Hits, own: tuple[np.ndarray, np.ndarray]) -> None:
 def _intensity(
     world: StillWorld, hits: Hits, directions: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Material, angle of incidence, distance, the body's own finish, paint on roads, noise."""
+    """Return intensities from material, angle, distance, the body's finish, paint and noise."""
     median, exponent = (table[hits.material] for table in lidar_tables())
     cosine = np.abs(np.einsum("ij,ij->i", hits.normal, directions)).clip(0.02, 1)
     finish = speckle(hits.body * 7.0 + hits.material, hits.body * 3.0 + hits.material * 5.0)
@@ -152,7 +152,7 @@ def _intensity(
 
 
 def _dropout(hits: Hits, directions: np.ndarray) -> np.ndarray:
-    """Return how likely each hit is to give no return: far, grazing, dark or glassy surfaces."""
+    """Return the probability that a hit gives no return: far, grazing, dark or glassy surfaces."""
     cosine = np.abs(np.einsum("ij,ij->i", hits.normal, directions)).clip(0, 1)
     median = lidar_tables()[0][hits.material]
     signal = median * (0.15 + cosine) / (1 + (hits.distance_m / 55) ** 2)

@@ -1,4 +1,4 @@
-"""Colours of surfaces: procedural patterns by material, one evaluation per image."""
+"""Colours of surfaces: procedural patterns per material, evaluated once per image."""
 
 from collections.abc import Callable
 
@@ -10,8 +10,8 @@ from olivine.data.datasets.synthetic.world.materials import Material
 from olivine.data.datasets.synthetic.world.noise import fractal, grain, speckle
 from olivine.data.datasets.synthetic.world.street import Street
 
-# What a pattern knows of its pixels: metres on the surface, its body's number, how much of the
-# fine grain a pixel still resolves (0..1).
+# A pattern's inputs per pixel: position on the surface in metres, number of the body, and the share
+# of the fine grain that a pixel resolves (0..1).
 Pattern = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -45,7 +45,7 @@ def _paint_lines(
 def _grain(
     u: np.ndarray, v: np.ndarray, fine: np.ndarray, amount: float, size: float
 ) -> np.ndarray:
-    """Brightness about 1: broad patches plus grain that fades where pixels cannot resolve it."""
+    """Return brightness about 1: broad patches, and grain that fades in coarse pixels."""
     broad = fractal(u / (60 * size), v / (60 * size)) - 0.5
     detail = grain(u / (5 * size) + 0.31, v / (5 * size)) - 0.5
     return 1 + amount * (broad + detail * (0.3 + 0.7 * fine))
@@ -87,7 +87,7 @@ def _leaves(u: np.ndarray, v: np.ndarray, body: np.ndarray, fine: np.ndarray) ->
 
 
 def _facade(u: np.ndarray, v: np.ndarray, body: np.ndarray, fine: np.ndarray) -> np.ndarray:
-    """Rows of windows; spacing, size and blinds differ by building."""
+    """Return rows of windows whose spacing, size and blinds differ between buildings."""
     wide = 1.8 + 2.0 * speckle(body * 3.0, body * 0.0 + 1)
     tall = 2.8 + 0.8 * speckle(body * 3.0, body * 0.0 + 2)
     share = 0.38 + 0.4 * speckle(body * 3.0, body * 0.0 + 3)
@@ -116,7 +116,7 @@ def _plaster(u: np.ndarray, v: np.ndarray, body: np.ndarray, fine: np.ndarray) -
 
 
 def _shops(u: np.ndarray, v: np.ndarray, body: np.ndarray, fine: np.ndarray) -> np.ndarray:
-    """Shop windows with goods behind them, between piers."""
+    """Return shop windows with goods behind them, between piers."""
     x = (u / 3.8) % 1
     pane = (x > 0.1) & (x < 0.92) & (v > 0.45) & (v < 2.7)
     goods = fractal(u / 6 + 0.13 * body, v / 4) ** 2

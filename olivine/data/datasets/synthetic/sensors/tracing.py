@@ -1,6 +1,6 @@
-"""Rays against a scene: its still part once per scene, its moving part once per moment.
+"""Ray casting against a scene: its still part once per scene, its moving part once per moment.
 
-Embree finds the nearest triangle; images and scans both come from here, so they see the same
+Embree finds the nearest triangle. Images and scans are both made here, so they show the same
 geometry.
 """
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from embreex.rtcore_scene import EmbreeScene
 
 NOTHING = -1
-MOVING_M = 110.0  # farther movers are left out: beyond the LiDAR, a few pixels in images
+MOVING_M = 110.0  # moving objects beyond the LiDAR's range are left out: few pixels in images
 _FIRST_SCENERY = 10_000  # body ids from here on are scenery, below they are actors' positions
 
 
 @dataclass(frozen=True)
 class Surfaces:
-    """Triangles of many bodies with all that a hit needs to know."""
+    """Triangles of many bodies, with all data that a hit needs."""
 
     mesh: Mesh
     category: UInt8[np.ndarray, " T"]
@@ -35,7 +35,7 @@ class Surfaces:
 
 @dataclass(frozen=True)
 class Hits:
-    """What H rays met first; rows of rays that met nothing have `hit` False and hold no meaning."""
+    """The first surface that each of H rays hits; rows whose `hit` is False have no meaning."""
 
     hit: np.ndarray  # (H,) bool
     distance_m: Float[np.ndarray, " H"]
@@ -49,7 +49,7 @@ class Hits:
 
 @dataclass(frozen=True)
 class _Mover:
-    """A moving actor, its corners welded so that each moment has few points to place."""
+    """A moving actor, whose shared corners are merged so that few points are moved per moment."""
 
     number: int
     actor: Actor
@@ -58,7 +58,7 @@ class _Mover:
 
 
 class StillWorld:
-    """A scene's immovable part, ready for rays."""
+    """The still part of a scene, ready for ray casting."""
 
     def __init__(self, scene: Scene):
         self.scene = scene
@@ -86,7 +86,7 @@ class StillWorld:
         return self.scene.actors[number].pose(self.scene.street, time_s)
 
     def at(self, time_s: float) -> "Moment":
-        """Return the scene at a time, without moving things too far from the recording car."""
+        """Return the scene at a time, without moving objects far from the recording car."""
         near = [mover for mover in self._movers if self._near(mover.actor, time_s)]
         if not near:
             return Moment(self, None, None)
@@ -119,7 +119,7 @@ class Moment:
         directions: Float[np.ndarray, "H 3"],
         reach_m: float,
     ) -> Hits:
-        """Return the first surface along each ray (unit directions) up to a distance."""
+        """Return the first surface along each ray (unit directions) up to `reach_m`."""
         origins = np.ascontiguousarray(origins_m, np.float32)
         directions = np.ascontiguousarray(directions, np.float32)
         limit = np.full(len(origins), reach_m, np.float32)
@@ -127,7 +127,7 @@ class Moment:
         hits = _look_up(self._still.surfaces, found, directions)
         if self._moving is None or self._moving_rays is None:
             return hits
-        # Only what is nearer than the still world counts.
+        # Only hits nearer than the still world count.
         found = self._moving_rays.run(origins, directions, found["tfar"], output=1)
         rows = np.nonzero(found["primID"] != NOTHING)[0]
         found = {name: values[rows] for name, values in found.items()}
@@ -139,7 +139,7 @@ class Moment:
     def shadowed(
         self, origins_m: Float[np.ndarray, "H 3"], towards: Float[np.ndarray, " 3"]
     ) -> np.ndarray:
-        """Say for each point whether anything stands between it and a far light."""
+        """Return for each point whether anything stands between it and a distant light."""
         origins = np.ascontiguousarray(origins_m, np.float32)
         directions = np.broadcast_to(np.asarray(towards, np.float32), origins.shape).copy()
         dark = self._still.rays.run(origins, directions, query="OCCLUDED") >= 0
@@ -151,7 +151,7 @@ class Moment:
 def first_distance(
     mesh: Mesh, origins_m: np.ndarray, directions: np.ndarray, reach_m: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return which rays meet a lone mesh, and how far along."""
+    """Return which rays hit a single mesh, and the distances to it."""
     corners = mesh.corners_m.reshape(-1, 3)
     rays = _embree(corners, np.arange(len(corners)).reshape(-1, 3))
     found = rays.run(origins_m, directions, np.full(len(origins_m), reach_m, np.float32), output=1)
@@ -179,7 +179,7 @@ def _placed(points_m: np.ndarray, place: np.ndarray, yaw: float) -> np.ndarray:
 
 
 def require_embree() -> None:
-    """Raise UserError if the package that traces rays is not installed."""
+    """Raise UserError if the package for ray casting is not installed."""
     if importlib.util.find_spec("embreex") is None:
         raise UserError(
             "The synthetic world is traced by embreex, which is not installed: pip install "

@@ -1,4 +1,4 @@
-"""Houses, blocks and towers, with depth where LiDAR would feel it: bays, balconies, awnings."""
+"""Houses, blocks and towers, with the depth that LiDAR measures: bays, balconies, awnings."""
 
 from itertools import pairwise
 

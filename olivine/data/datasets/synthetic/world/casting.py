@@ -1,4 +1,4 @@
-"""Grows a scene from its name and the world's seed."""
+"""Makes a scene from its name and the world's seed."""
 
 from collections.abc import Iterator
 from itertools import cycle
@@ -30,15 +30,15 @@ _LOCATIONS = {
 
 
 def location_of(name: str) -> str:
-    """Return where the scene of that name lies."""
+    """Return the location of the scene of this name."""
     return _LOCATIONS[name][1]
 
 
 def promised(name: str) -> tuple[Category, ...]:
-    """Return the rare categories that the scene of that name must show to its LiDAR.
+    """Return the rare categories that the scene of this name must show to its LiDAR.
 
-    Each is promised by every other scene in the order of SCENE_NAMES, so by some of mini_train
-    and by one of mini_val's two.
+    Each is promised by every other scene in the order of SCENE_NAMES, so by some scenes of
+    mini_train and by one of the two of mini_val.
     """
     if SCENE_NAMES.index(name) // 2 % 2 == 0:
         return Category.BICYCLE, Category.CONSTRUCTION, Category.TRAILER
@@ -74,32 +74,34 @@ def grow_scene(config: WorldConfig, name: str, attempt: int = 0) -> Scene:
 
 
 def _cast_rare(site: Site, index: int, travel_m: float) -> tuple[str, ...]:
-    """Place what `promised` names, and likely what it does not.
+    """Place the promised categories, and others with some probability.
 
-    Returns which long vehicles shall share the recording car's lane.
+    Returns the long vehicles that share the recording car's lane.
     """
     certain = index // 2 % 2
 
     def chosen(parity: int) -> bool:
         return parity == certain or site.chance(0.6)
 
-    places = _places(site.plan, site.rng, travel_m)
+    stretches = _stretches(site.plan, site.rng, travel_m)
     for parity, kind in ((0, Category.BICYCLE), (1, Category.MOTORCYCLE)):
         if chosen(parity):
-            any(traffic.cycle_stand(site, *next(places), kind) for _ in range(4))
+            any(traffic.cycle_stand(site, *next(stretches), kind) for _ in range(4))
     if chosen(1):
-        traffic.cone_row(site, *next(places))
+        traffic.cone_row(site, *next(stretches))
     if chosen(0):
-        traffic.roadworks(site, *next(places), digger=True, cones=site.chance(0.7))
+        traffic.roadworks(site, *next(stretches), digger=True, cones=site.chance(0.7))
     if chosen(1):
-        traffic.roadworks(site, *next(places), digger=site.chance(0.3), cones=True)
-    stop = certain == 1 and traffic.waiting_bus(site, *next(places))
+        traffic.roadworks(site, *next(stretches), digger=site.chance(0.3), cones=True)
+    stop = certain == 1 and traffic.waiting_bus(site, *next(stretches))
     company = ("bus",) if not stop and certain == 1 else ()
     return (*company, "trailer") if chosen(0) else company
 
 
-def _places(plan: Plan, rng: np.random.Generator, travel_m: float) -> Iterator[tuple[float, int]]:
-    """Deal stretches of 20 m beside the path and clear of the cross street: (s, side).
+def _stretches(
+    plan: Plan, rng: np.random.Generator, travel_m: float
+) -> Iterator[tuple[float, int]]:
+    """Yield stretches of 20 m beside the path and clear of the cross street: (s, side).
 
     The nearest come first, those on the recording car's own side before the others.
     """

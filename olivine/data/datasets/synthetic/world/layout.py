@@ -10,7 +10,7 @@ T_MAX_M = 60.0  # the modelled land reaches this far to both sides
 BEHIND_M, AHEAD_M = 115.0, 125.0  # and this far beyond the recording car's path
 
 ARCHETYPES = ("downtown", "residential", "boulevard", "industrial", "park")
-# How often each kind of plot is met: block, house, hall, park, car park, site.
+# Relative frequency of each kind of plot: block, house, hall, park, car park, site.
 PLOT_KINDS = ("block", "house", "hall", "park", "car park", "waste land")
 _PLOTS = {
     "downtown": (0.60, 0.04, 0.02, 0.22, 0.08, 0.04),
@@ -72,7 +72,7 @@ class Plan:
         return inner, inner + self.walk_m[side]
 
     def near_crossing(self, s: float, margin_m: float = 0.0) -> bool:
-        """Say whether s lies in the cross street."""
+        """Return whether s lies in the cross street."""
         if self.crossing is None:
             return False
         return bool(abs(s - self.crossing) < self.crossing_half_m + margin_m)

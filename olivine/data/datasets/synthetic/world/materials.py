@@ -1,7 +1,7 @@
-"""What surfaces are made of: how they look and how they reflect the LiDAR's light.
+"""Materials of surfaces: their appearance and how they reflect the LiDAR's light.
 
 The same materials serve several classes (concrete is road, kerb, wall and barrier; paint is on
-cars, trucks, buses and excavators), so neither a colour nor an intensity names a class.
+cars, trucks, buses and excavators), so neither a colour nor an intensity identifies a class.
 """
 
 from enum import IntEnum

@@ -34,7 +34,7 @@ class Mesh:
         scale: Number | Point = 1.0,
         pitch: Number = 0.0,
     ) -> "Mesh":
-        """Scale, then pitch (nose down is positive), then turn about z, then shift."""
+        """Return the mesh scaled, pitched (nose down positive), rotated about z, then shifted."""
         c, s, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
         turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
         tip = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
@@ -43,13 +43,13 @@ class Mesh:
         return replace(self, corners_m=corners)
 
     def rows(self, picks: np.ndarray) -> "Mesh":
-        """Keep some triangles."""
+        """Return some of the triangles."""
         return Mesh(
             self.corners_m[picks], self.uv_m[picks], self.material[picks], self.colour[picks]
         )
 
     def tinted(self, factor: Colour) -> "Mesh":
-        """Multiply all colours."""
+        """Return the mesh with all colours multiplied."""
         return replace(self, colour=self.colour * np.asarray(factor, np.float32))
 
 

@@ -1,4 +1,4 @@
-"""Who and what is on a street: plots, furniture, parked and moving traffic, people, roadworks."""
+"""Everything on a street: plots, furniture, parked and moving traffic, people, roadworks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Site:
     flora: dict[str, list[Mesh]] = field(default_factory=dict)
 
     def claim(self, s: float, t: float, radius_m: float) -> bool:
-        """Take a round spot if nothing else has it."""
+        """Reserve a round spot and return whether it was free."""
         for s0, t0, radius in self.taken:
             if (s - s0) ** 2 + (t - t0) ** 2 < (radius + radius_m) ** 2:
                 return False
@@ -58,7 +58,7 @@ class Site:
         self.stand(turned, Category.VEGETATION, s, t)
 
     def chance(self, probability: float) -> bool:
-        """Toss a coin."""
+        """Return True with this probability."""
         return bool(self.rng.random() < probability)
 
 

@@ -1,4 +1,4 @@
-"""What stands beside a road: trees, hedges, lamps, signs, fences, barriers and cones."""
+"""Objects beside a road: trees, hedges, lamps, signs, fences, barriers and cones."""
 
 import numpy as np
 

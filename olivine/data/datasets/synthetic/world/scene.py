@@ -1,4 +1,4 @@
-"""One scene: its street, what stands and moves on it, its light, and the recording car's path."""
+"""One scene: its street, the objects on it, its light, and the recording car's path."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from olivine.data.datasets.synthetic.world.taxonomy import Category
 
 @dataclass(frozen=True)
 class Pace:
-    """Motion along a lane: speed changes steadily and stops at zero."""
+    """Motion along a lane, with a constant acceleration and no reversing."""
 
     speed_m_per_s: float
     acceleration_m_per_s2: float = 0.0
@@ -33,7 +33,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Actor:
-    """One object that nuScenes would put a box round."""
+    """One object that nuScenes would annotate with a box."""
 
     mesh: Mesh
     category: Category
@@ -54,11 +54,11 @@ class Actor:
         return np.array([*street.xy(s, self.t_m), z]), street.yaw(s) + self.yaw
 
     def s_at(self, time_s: float) -> float:
-        """Return its place along the street."""
+        """Return the actor's position along the street."""
         return self.s_m + (self.pace.distance(time_s) if self.pace else 0.0)
 
     def present(self, street: Street, time_s: float) -> bool:
-        """Say whether it is on the modelled piece of street."""
+        """Return whether it is on the modelled piece of street."""
         if not self.pace:
             return True
         s = self.s_at(time_s)

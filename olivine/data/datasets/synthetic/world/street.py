@@ -1,7 +1,7 @@
-"""A street's ground: what lies where, its heights, its painted lines, and its mesh.
+"""A street's ground: its kinds, its heights, its painted lines, and its mesh.
 
 Positions are (s, t): metres along the centre line and to its left. The centre line is an arc, so
-one map takes (s, t) to the scene's frame, whose origin is where the recording starts.
+one function maps (s, t) to the scene's frame, whose origin is the start of the recording.
 """
 
 from dataclasses import dataclass
@@ -98,7 +98,7 @@ class Street:
     def height(
         self, s: np.ndarray | float, t: np.ndarray | float, kind: np.ndarray | int | None = None
     ) -> Float[np.ndarray, "*shape"]:
-        """Return the ground's height at positions, as if they were of one kind if it is given."""
+        """Return the ground's height at positions, or that of one kind of ground if it is given."""
         s, t = np.broadcast_arrays(np.asarray(s, float), np.asarray(t, float))
         kind = self.kind(s, t) if kind is None else np.asarray(kind)
         level = np.array([row[2] for row in _KINDS.values()])[kind]

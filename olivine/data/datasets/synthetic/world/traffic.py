@@ -235,7 +235,7 @@ def _crossing_people(site: Site, crossing: float) -> None:
 
 
 def cycle_stand(site: Site, s: float, side: int, kind: Category) -> bool:
-    """Park a row of bicycles or motorcycles on the walk; say whether two or more found room."""
+    """Park a row of bicycles or motorcycles on the walk; return whether two or more found room."""
     plan, rng = site.plan, site.rng
     inner, outer = plan.walk(side)
     t = side * rng.choice([inner + 0.95, outer - 0.4], p=[0.7, 0.3])
@@ -261,7 +261,7 @@ def cone_row(site: Site, s: float, side: int) -> None:
 
 
 def waiting_bus(site: Site, s: float, side: int) -> bool:
-    """Stop a bus at the kerb where there is room, with a shelter; say whether there was."""
+    """Stop a bus at the kerb where there is room, with a shelter; return whether there was."""
     plan, rng = site.plan, site.rng
     s, room = s + 10, plan.parking_m[side] > 0
     if room:

@@ -22,7 +22,7 @@ NUM_RECIPES_TRIED = 3  # the nearest ones
 
 
 @dataclass(frozen=True)
-class Replay:
+class ReproduceCommand:
     """What repeats a run: a recipe and what `--set` must change in it."""
 
     recipe: str
@@ -37,7 +37,7 @@ class Replay:
         return words
 
 
-def replay(settings: Mapping[str, str]) -> Replay | None:
+def reproduce_command(settings: Mapping[str, str]) -> ReproduceCommand | None:
     """Return what gives exactly these settings of a run, or None if nothing short does.
 
     The recipe is the one from which the least differs; seeds are always named.
@@ -58,28 +58,30 @@ def replay(settings: Mapping[str, str]) -> Replay | None:
         if config.setting_texts() == dict(settings):
             seeds = {key: text for key, text in settings.items() if _takes_seed(key)}
             rest = {key: text for key, text in changes.items() if not _takes_seed(key)}
-            return Replay(name, rest, seeds)
+            return ReproduceCommand(name, rest, seeds)
     return None
 
 
-def shell_command(replays: Sequence[Replay], seeds: Sequence[int], more: Sequence[str] = ()) -> str:
+def shell_command(
+    commands: Sequence[ReproduceCommand], seeds: Sequence[int], more: Sequence[str] = ()
+) -> str:
     """Return shell that repeats runs of one row: in a loop if they differ in their seed alone.
 
     `seeds` are those of the runs, `more` further words for the end of every command.
     """
-    first = replays[0]
+    first = commands[0]
     looped = {
         name
         for name in first.seeds
-        if all(one.seeds.get(name) == str(n) for one, n in zip(replays, seeds, strict=True))
+        if all(one.seeds.get(name) == str(n) for one, n in zip(commands, seeds, strict=True))
     }
     fixed = [
         (one.recipe, one.settings, {k: v for k, v in one.seeds.items() if k not in looped})
-        for one in replays
+        for one in commands
     ]
-    if len(replays) == 1 or not looped or any(one != fixed[0] for one in fixed):
-        return "\n".join(_lines(one.words() + list(more), "") for one in replays)
-    words = Replay(*fixed[0]).words() + list(more)
+    if len(commands) == 1 or not looped or any(one != fixed[0] for one in fixed):
+        return "\n".join(_lines(one.words() + list(more), "") for one in commands)
+    words = ReproduceCommand(*fixed[0]).words() + list(more)
     loop = "".join(f" \\\n    --set {name}=$seed" for name in first.seeds if name in looped)
     return f"for seed in {' '.join(map(str, seeds))}; do\n{_lines(words, '  ')}{loop}\ndone"
 

@@ -6,7 +6,7 @@ from olivine.cli import main as cli
 from olivine.core.runtime import Runtime
 from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
 from olivine.labels.job import label
-from olivine.labels.plan import LabelPlan, Measured, measured_before, plan_label_job
+from olivine.labels.job_plan import LabelJobPlan, Measured, measured_before, plan_label_job
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import NullTracker, RunKey, Tracker
 from tests.support.image_folder import Folder, Threshold, files_below, write_images
@@ -24,7 +24,7 @@ def plan(
     tracker: Tracker | None = None,
     selection: Selection = EVERY_NEW_IMAGE,
     **changes: object,
-) -> LabelPlan:
+) -> LabelJobPlan:
     runtime = runtime_of(tmp_path, **changes)
     return plan_label_job(CONFIG, runtime, tracker or NullTracker(), selection)
 

@@ -20,14 +20,14 @@ from olivine.core.runtime import Runtime
 from olivine.data.batch import Batch, PairTable, Voxels
 from olivine.data.collate import Collate
 from olivine.data.geometry.voxels import Voxelizer
-from olivine.data.loader import load_here, training_batches, validation_batches
+from olivine.data.loader import load_batches, training_batches, validation_batches
 from olivine.data.schedule import Schedule
 from olivine.experiments.recipes import demo
 from olivine.labels.job import label
-from olivine.runners.on_ray.feed import (
+from olivine.runners.on_ray.batch_source import (
     AHEAD,
     AHEAD_PER_ACTOR,
-    RayDataFeed,
+    RayDataSource,
     _packed,
     _unpacked,
     require_cpus,
@@ -76,7 +76,7 @@ def free_cpus() -> float:
 def test_batches_are_those_of_the_loader(local_ray: str, tmp_path: Path) -> None:
     reader = NotedReader(tmp_path / "notes")
     samples = noted_samples(reader, cache_bytes=10**7)
-    fed = training_batches(samples, SCHEDULE, Voxelizer(), 0, 2, feed=RayDataFeed())
+    fed = training_batches(samples, SCHEDULE, Voxelizer(), 0, 2, batch_source=RayDataSource())
     here = training_batches(samples, SCHEDULE, Voxelizer(), 0, 0)
 
     for one, two in zip(here, fed, strict=True):
@@ -96,7 +96,7 @@ def test_from_the_middle_of_an_epoch_only_what_is_asked_for_is_read_and_little_a
     start, num_taken = 5, 4
     reader = NotedReader(tmp_path / "notes", read_s=0.02)
     fed = training_batches(
-        noted_samples(reader), SCHEDULE, Voxelizer(), start, 1, feed=RayDataFeed()
+        noted_samples(reader), SCHEDULE, Voxelizer(), start, 1, batch_source=RayDataSource()
     )
     here = training_batches(
         noted_samples(NotedReader(tmp_path / "here")), SCHEDULE, Voxelizer(), start, 0
@@ -107,10 +107,10 @@ def test_from_the_middle_of_an_epoch_only_what_is_asked_for_is_read_and_little_a
     until(lambda: len(reader.read_elsewhere()) > 2 * (num_taken - 1))  # it reads ahead
     time.sleep(1.5)
 
-    places = list(SCHEDULE.places(start))[1:]  # the first batch is made here
+    batch_keys = list(SCHEDULE.batch_keys(start))[1:]  # the first batch is made here
     most = num_taken - 1 + AHEAD_PER_ACTOR + AHEAD
-    assert len(places) > most
-    expected = [frame for batch in places[:most] for _, frame in batch]
+    assert len(batch_keys) > most
+    expected = [frame for batch in batch_keys[:most] for _, frame in batch]
     read = [frame for frame, _ in reader.read_elsewhere()]
     assert len(read) <= len(expected)
     assert read == expected[: len(read)]
@@ -125,9 +125,9 @@ def test_from_the_middle_of_an_epoch_only_what_is_asked_for_is_read_and_little_a
 def test_a_broken_file_is_one_sentence_where_its_batch_is_expected(
     local_ray: str, tmp_path: Path
 ) -> None:
-    places = [[(0, 2 * step), (0, 2 * step + 1)] for step in range(5)]
+    batch_keys = [[(0, 2 * step), (0, 2 * step + 1)] for step in range(5)]
     samples = noted_samples(NotedReader(tmp_path / "notes", broken=6))
-    fed = validation_batches(samples, places, Voxelizer(), 1, feed=RayDataFeed())
+    fed = validation_batches(samples, batch_keys, Voxelizer(), 1, batch_source=RayDataSource())
 
     for step in range(3):
         assert next(fed).tokens == (f"frame{2 * step}", f"frame{2 * step + 1}")
@@ -141,9 +141,9 @@ def test_a_broken_file_is_one_sentence_where_its_batch_is_expected(
 @pytest.mark.parametrize("num_batches", [0, 1])
 def test_a_single_batch_needs_no_ray(tmp_path: Path, num_batches: int) -> None:
     samples = noted_samples(NotedReader(tmp_path / "notes"))
-    places = [[(0, 3), (0, 1)]] * num_batches
-    fed = RayDataFeed()(samples, places, Collate(Voxelizer()), 1)
-    here = load_here(samples, places, Collate(Voxelizer()), 0)
+    batch_keys = [[(0, 3), (0, 1)]] * num_batches
+    fed = RayDataSource()(samples, batch_keys, Collate(Voxelizer()), 1)
+    here = load_batches(samples, batch_keys, Collate(Voxelizer()), 0)
     for one, two in zip(here, fed, strict=True):
         assert_equal(one, two)
 
@@ -151,7 +151,9 @@ def test_a_single_batch_needs_no_ray(tmp_path: Path, num_batches: int) -> None:
 @pytest.mark.slow
 def test_a_killed_actor_changes_no_batch(local_ray: str, tmp_path: Path) -> None:
     reader = NotedReader(tmp_path / "notes", read_s=0.1)
-    fed = training_batches(noted_samples(reader), SCHEDULE, Voxelizer(), 0, 1, feed=RayDataFeed())
+    fed = training_batches(
+        noted_samples(reader), SCHEDULE, Voxelizer(), 0, 1, batch_source=RayDataSource()
+    )
     here = training_batches(
         noted_samples(NotedReader(tmp_path / "here")), SCHEDULE, Voxelizer(), 0, 0
     )
@@ -217,11 +219,11 @@ def test_a_packed_tensor_comes_back_as_it_lay(
 @pytest.mark.slow
 def test_a_worker_of_ray_train_has_the_feed_of_its_runtime(local_ray: str, tmp_path: Path) -> None:
     reader = NotedReader(tmp_path / "notes")
-    samples, places = noted_samples(reader), list(SCHEDULE.places(0))[:4]
+    samples, batch_keys = noted_samples(reader), list(SCHEDULE.batch_keys(0))[:4]
 
     def stage(worker: Worker, tracker: Tracker, report: Report) -> None:
-        here = load_here(samples, places, Collate(Voxelizer()), 0)
-        fed = worker.feed(samples, places, Collate(Voxelizer()), 1)
+        here = load_batches(samples, batch_keys, Collate(Voxelizer()), 0)
+        fed = worker.batch_source(samples, batch_keys, Collate(Voxelizer()), 1)
         for one, two in zip(here, fed, strict=True):
             assert_equal(one, two)
 
@@ -236,7 +238,7 @@ def test_an_experiment_is_the_same_by_either_feed(
     """Pretraining, the training of the probe and its validation."""
     config = demo().override({**SMALL, "pretrained.num_epochs": 2, "num_epochs": 2})
     states, scores = [], []
-    for name, feed in (("here", load_here), ("fed", RayDataFeed())):
+    for name, feed in (("here", load_batches), ("fed", RayDataSource())):
         runtime = runtime_of(
             data_root=str(tiny_world),
             out=str(tmp_path / name),
@@ -245,7 +247,7 @@ def test_an_experiment_is_the_same_by_either_feed(
         )
         for job in label_configs(config.pretrained):
             label(job, runtime, NullTracker())
-        result = experiment(config, runtime, LocalWorker(feed=feed), NullTracker())
+        result = experiment(config, runtime, LocalWorker(batch_source=feed), NullTracker())
         scores.append(result.scores)
         (weights,) = Path(runtime.out).glob("pretrained/*/backbone.pt")
         states.append(torch.load(weights, weights_only=True)["backbone"])

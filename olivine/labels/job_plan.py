@@ -28,7 +28,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class LabelPlan:
+class LabelJobPlan:
     """What is there, what is left, and what it would take."""
 
     path: str  # of the maps
@@ -87,11 +87,11 @@ def plan_label_job(
     runtime: Runtime,
     tracker: Tracker,
     selection: Selection = EVERY_NEW_IMAGE,
-) -> LabelPlan:
+) -> LabelJobPlan:
     """Return what `label` would do, reading only: nothing is labelled and nothing is written."""
     opened = open_job(config, runtime)
     job, missing = opened.choose(selection), set(opened.left)
-    return LabelPlan(
+    return LabelJobPlan(
         path=job.store.path,
         num_images=len(job.image_names),
         num_finished=job.num_finished,

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from olivine.core.array_cache import KeptArrays
+from olivine.core.array_cache import ArrayCache
 from olivine.core.storage import Store
 from olivine.data.geometry.projection import correspondences
-from olivine.data.pair_classes import PairClasses
+from olivine.data.pair_labels import PairLabels
 from olivine.labels.store import LabelStore
 from tests.support.two_cameras import make_frame, read_labels
 
@@ -31,7 +31,7 @@ def keeping(tmp_path, asked):
         asked.append(name)
         return read_labels(name, size_px)
 
-    return PairClasses(read, KeptArrays(Store(tmp_path), "pairs"))
+    return PairLabels(read, ArrayCache(Store(tmp_path), "pairs"))
 
 
 def test_a_pairs_class_is_its_pixels_and_a_map_is_read_once(keeping, asked):
@@ -49,7 +49,7 @@ def test_a_pairs_class_is_its_pixels_and_a_map_is_read_once(keeping, asked):
 
 
 def test_without_a_place_nothing_is_kept(asked, keeping):
-    alone = PairClasses(keeping.read_labels)
+    alone = PairLabels(keeping.read_labels)
     frame = make_frame(0)
     for _ in range(2):
         alone(frame, pairs_of(frame))
@@ -76,7 +76,7 @@ def test_other_frames_cameras_and_calibrations_are_looked_up(keeping, asked):
         pairs = pairs_of(other)
         found = keeping(other, pairs)
         assert asked == list(other.image_names)
-        np.testing.assert_array_equal(found, PairClasses(read_labels)(other, pairs))
+        np.testing.assert_array_equal(found, PairLabels(read_labels)(other, pairs))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not an archive", None])
@@ -96,4 +96,4 @@ def test_a_damaged_file_is_made_again(keeping, asked, tmp_path, content):
 
 def test_removing_the_labels_removes_what_was_kept_of_them(tmp_path):
     store = LabelStore(tmp_path, "data", "labeller")
-    assert str(store.path) in store.kept_classes().store.path(store.kept_classes().folder)
+    assert str(store.path) in store.pair_label_cache().store.path(store.pair_label_cache().folder)

@@ -1,7 +1,7 @@
-"""The weak class of each pair, from the label maps of its images.
+"""The weak label of each point-pixel pair, from the label maps of its images.
 
-A map has 1.4 million pixels and a scan 4,000 pairs in it, the same in every epoch. So they are
-kept beside the maps, a byte a pair, and the maps are decoded once.
+A map has 1.4 million pixels, and a scan has 4,000 pairs in it, the same ones in every epoch. So the
+labels are cached beside the maps, one byte per pair, and each map is decoded once.
 """
 
 from collections.abc import Callable
@@ -10,32 +10,32 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from olivine.core.array_cache import KeptArrays
+from olivine.core.array_cache import ArrayCache
 from olivine.core.hashing import text_hash
 from olivine.data.records import Correspondences, Frame, LabelMap
 
 ReadLabels = Callable[[str, tuple[int, int]], LabelMap]
 
-VERSION = 1  # raised when the pairs of a frame, or their order, change
+VERSION = 1  # increased when the pairs of a frame, or their order, change
 
 
 @dataclass(frozen=True)
-class PairClasses:
-    """Looks classes up, and keeps them if there is a place for it; picklable."""
+class PairLabels:
+    """Looks up the weak labels of pairs and caches them if it has a cache; picklable."""
 
     read_labels: ReadLabels  # (image's name, rows and columns) -> its map
-    kept: KeptArrays | None = None
+    cache: ArrayCache | None = None
 
     def __call__(self, frame: Frame, pairs: Correspondences) -> UInt8[np.ndarray, " M"]:
-        """Return the weak class of each pair of a frame that has its images, or IGNORE.
+        """Return the class id of each pair of a frame with its images, or IGNORE.
 
-        Raises UserError for a map that is missing or does not fit its image, unless its frame's
-        classes were kept before.
+        Raises UserError for a map that is missing or does not fit its image, unless the frame's
+        labels are in the cache.
         """
-        if self.kept is None:
+        if self.cache is None:
             return self._look_up(frame, pairs)
         cameras = text_hash("\n".join(frame.image_names), 8)
-        return self.kept.of(
+        return self.cache.of(
             f"{frame.token}-{cameras}-{VERSION}",
             {"classes": len(pairs)},
             lambda: {"classes": self._look_up(frame, pairs)},

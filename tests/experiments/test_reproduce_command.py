@@ -15,7 +15,7 @@ from olivine.cli import main as cli
 from olivine.core.errors import UserError
 from olivine.core.spec import Spec
 from olivine.experiments.recipes import RECIPES, recipe
-from olivine.experiments.replay import replay, shell_command
+from olivine.experiments.reproduce_command import reproduce_command, shell_command
 from olivine.experiments.requests import ExperimentRequest
 from olivine.experiments.sweep import Trial, expand
 from olivine.experiments.sweep_files import find_sweep
@@ -57,7 +57,7 @@ def shown(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[str
 def test_the_command_gives_the_settings_of_every_seed(
     trials: list[Trial], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = [replay(trial.config.setting_texts()) for trial in trials]
+    found = [reproduce_command(trial.config.setting_texts()) for trial in trials]
     assert None not in found
     more = ["--set", "runtime.out=a folder/it's"]
     shell = shell_command([one for one in found if one], [t.seed for t in trials], more)
@@ -72,14 +72,21 @@ def test_the_command_gives_the_settings_of_every_seed(
 
 def test_a_loop_is_one_command_and_other_settings_are_several() -> None:
     same = [
-        replay(recipe("demo").override({"seed": n, "pretrained.seed": n}).setting_texts())
+        reproduce_command(
+            recipe("demo").override({"seed": n, "pretrained.seed": n}).setting_texts()
+        )
         for n in (0, 2)
     ]
     assert shell_command([one for one in same if one], [0, 2]).startswith("for seed in 0 2; do\n")
-    other = [replay(recipe("demo").override({"num_epochs": n}).setting_texts()) for n in (3, 4)]
+    other = [
+        reproduce_command(recipe("demo").override({"num_epochs": n}).setting_texts())
+        for n in (3, 4)
+    ]
     assert "for" not in (shell := shell_command([one for one in other if one], [0, 0]))
     assert [words[1] for words in ran(shell)] == ["demo", "demo"]
-    fixed = [replay(recipe("demo").override({"seed": n}).setting_texts()) for n in (0, 2)]
+    fixed = [
+        reproduce_command(recipe("demo").override({"seed": n}).setting_texts()) for n in (0, 2)
+    ]
     (first, second) = ran(shell_command([one for one in fixed if one], [0, 2]))
     assert "pretrained.seed=0" in first
     assert "pretrained.seed=0" in second
@@ -88,7 +95,7 @@ def test_a_loop_is_one_command_and_other_settings_are_several() -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_is_nearest_to_itself(name: str) -> None:
-    found = replay(recipe(name).setting_texts())
+    found = reproduce_command(recipe(name).setting_texts())
     assert found is not None
     # Two recipes may be one experiment.
     assert recipe(found.recipe).fingerprint() == recipe(name).fingerprint()
@@ -120,7 +127,7 @@ def test_any_change_is_repeated_or_refused(changes: dict[str, Any], base: str) -
         config = recipe(base).override(changes)
     except UserError:
         return
-    found = replay(config.setting_texts())
+    found = reproduce_command(config.setting_texts())
     assert found is not None
     assert cli_config(found.words()) == config
 
@@ -134,11 +141,14 @@ def cli_config(words: list[str]) -> EvaluateConfig:
 
 def test_what_no_command_gives_has_none() -> None:
     settings = recipe("demo").setting_texts()
-    assert replay({**settings, "pretrained.gone": "1"}) is None
-    assert replay({**settings, "num_epochs": "many"}) is None
-    assert replay({name: text for name, text in settings.items() if name != "num_epochs"}) is None
+    assert reproduce_command({**settings, "pretrained.gone": "1"}) is None
+    assert reproduce_command({**settings, "num_epochs": "many"}) is None
+    assert (
+        reproduce_command({name: text for name, text in settings.items() if name != "num_epochs"})
+        is None
+    )
     long = {"pretrained.data.version": "v" * 7000}
     kept = {**settings, **{name: texts_of({name: text})[name] for name, text in long.items()}}
     assert len(kept["pretrained.data.version"]) < 7000
-    assert replay(kept) is None
-    assert replay(Spec().setting_texts()) is None
+    assert reproduce_command(kept) is None
+    assert reproduce_command(Spec().setting_texts()) is None

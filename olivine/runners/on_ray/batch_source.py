@@ -28,9 +28,9 @@ from torch.utils.data import Dataset
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.data.batch import Batch
-from olivine.data.loader import Feed, load_here
+from olivine.data.loader import BatchSource, load_batches
 from olivine.data.records import Sample
-from olivine.data.schedule import Places
+from olivine.data.schedule import BatchKeys
 
 # Batches that the object store may hold for a trainer, made or being made: so many for each actor,
 # and two. Ray Data lends an actor about half of them; with fewer, actors wait for each other.
@@ -41,7 +41,7 @@ _TASKS_IN_FLIGHT = 2  # an actor that has made a batch finds the next one's fram
 # Read tasks are put into the object store one by one before the first of them runs.
 _MIN_CHUNK, _MAX_CHUNKS = 64, 500
 
-_PLACES = pa.schema(
+_KEYS = pa.schema(
     [
         ("number", pa.int64()),
         ("epoch", pa.list_(pa.int64())),
@@ -60,9 +60,9 @@ _BATCHES = pa.schema(
 Collate = Callable[[Sequence[Sample]], Batch]
 
 
-def feed_of(runtime: Runtime) -> Feed:
+def batch_source_of(runtime: Runtime) -> BatchSource:
     """Return the feed that a runtime asks for."""
-    return RayDataFeed() if runtime.feed == "ray_data" else load_here
+    return RayDataSource() if runtime.feed == "ray_data" else load_batches
 
 
 def decoding_cpus(runtime: Runtime) -> int:
@@ -109,35 +109,35 @@ def _held_here() -> float:
     return context.get_assigned_resources().get("CPU", 0.0) if context.get_actor_id() else 0.0
 
 
-class RayDataFeed:
-    """Streams a trainer's batches; see `olivine.feeds.Feed`."""
+class RayDataSource:
+    """Streams a trainer's batches; see `olivine.feeds.BatchSource`."""
 
     def __call__(
         self,
         samples: Dataset[Sample],
-        places: Places,
+        batch_keys: BatchKeys,
         collate: Collate,
         num_processes: int,
     ) -> Generator[Batch, None, None]:
-        """Yield the batch of each entry of `places`, made by at least one actor of a CPU each.
+        """Yield the batch of each entry of `batch_keys`, made by at least one actor of a CPU each.
 
         The first is made here: it tells how large a batch is, which bounds how many wait; where
         later ones are larger, fewer do. Closing the iterator ends the actors. Raises UserError as
         the reading of a sample does.
         """
-        num_left, left = len(places) - 1, iter(places)
+        num_left, left = len(batch_keys) - 1, iter(batch_keys)
         shared = ray.put((samples, collate)) if num_left > 0 else None
         for first in islice(left, 1):
-            batch = collate([samples[place] for place in first])
+            batch = collate([samples[key] for key in first])
             num_bytes = sum(len(part) for part in _packed(batch))
             yield batch
             del batch
         if shared is not None:
             num_actors = min(max(1, num_processes), num_left)
-            yield from self._streamed(shared, BatchPlaces(left, num_left), num_actors, num_bytes)
+            yield from self._streamed(shared, BatchKeySource(left, num_left), num_actors, num_bytes)
 
     def _streamed(
-        self, shared: Any, source: "BatchPlaces", num_actors: int, num_bytes: int
+        self, shared: Any, source: "BatchKeySource", num_actors: int, num_bytes: int
     ) -> Generator[Batch, None, None]:
         with DataContext.current(_context(num_actors, num_bytes)):
             batches = ray.data.read_datasource(
@@ -168,14 +168,15 @@ class RayDataFeed:
             tables.close()
 
 
-class BatchPlaces(Datasource):
+class BatchKeySource(Datasource):
     """The (epoch, frame) of every sample, a row per batch and a read task per chunk of batches."""
 
-    def __init__(self, places: Iterator[list[tuple[int, int]]], num_batches: int):
+    def __init__(self, batch_keys: Iterator[list[tuple[int, int]]], num_batches: int):
         super().__init__()
         size = max(_MIN_CHUNK, -(-num_batches // _MAX_CHUNKS))
         self._chunks = [
-            _Chunk(_numbered(islice(places, size), start)) for start in range(0, num_batches, size)
+            _Chunk(_numbered(islice(batch_keys, size), start))
+            for start in range(0, num_batches, size)
         ]
 
     @property
@@ -216,12 +217,12 @@ class _Chunk:
             yield self.rows.slice(start, 1)
 
 
-def _numbered(places: Iterable[list[tuple[int, int]]], start: int) -> pa.Table:
+def _numbered(batch_keys: Iterable[list[tuple[int, int]]], start: int) -> pa.Table:
     rows = [
         {"number": number, "epoch": [e for e, _ in batch], "frame": [f for _, f in batch]}
-        for number, batch in enumerate(places, start)
+        for number, batch in enumerate(batch_keys, start)
     ]
-    return pa.Table.from_pylist(rows, schema=_PLACES)
+    return pa.Table.from_pylist(rows, schema=_KEYS)
 
 
 class MakeBatches:
@@ -232,14 +233,14 @@ class MakeBatches:
         self._samples, self._collate = ray.get(shared)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Replace the places of a batch by the batch, or by the reason why there is none."""
+        """Replace the batch_keys of a batch by the batch, or by the reason why there is none."""
         rows = [self._row(**row) for row in table.to_pylist()]
         return pa.Table.from_pylist(rows, schema=_BATCHES)
 
     def _row(self, number: int, epoch: list[int], frame: list[int]) -> dict[str, Any]:
-        places = zip(epoch, frame, strict=True)
+        batch_keys = zip(epoch, frame, strict=True)
         try:
-            batch = self._collate([self._samples[place] for place in places])
+            batch = self._collate([self._samples[key] for key in batch_keys])
         except UserError as error:  # raised here, it would reach the user within Ray's traceback
             return {"number": number, "reason": str(error), "parts": []}
         return {"number": number, "reason": "", "parts": _packed(batch)}

@@ -1,4 +1,4 @@
-"""Weighted draws without replacement, and what samplers count per scan."""
+"""Weighted sampling without replacement, and counts per scan."""
 
 from typing import Protocol, runtime_checkable
 
@@ -11,19 +11,19 @@ from olivine.data.batch import PairTable
 
 @runtime_checkable
 class PairSampler(Protocol):
-    """Chooses which pairs of one contrast group a term sees."""
+    """Samples pairs of one contrast group."""
 
     def __call__(self, pairs: PairTable, generator: torch.Generator) -> Int[Tensor, " chosen"]:
-        """Return rows of `pairs`, none twice."""
+        """Return sampled rows of `pairs`, none twice; `generator` is the source of randomness."""
         ...
 
 
 def choose_uniform(
     pairs: PairTable, generator: torch.Generator, *, num_chosen: int, equal_scans: bool
 ) -> Int[Tensor, " chosen"]:
-    """Return rows of `pairs`, none twice, each as likely as any other.
+    """Return sampled rows of `pairs`, none twice, all with the same probability.
 
-    With `equal_scans` every scan is as likely as any other, whatever its number of pairs.
+    With `equal_scans` every scan has the same total probability, whatever its number of pairs.
     """
     if equal_scans:
         log_weight = share_equally(torch.zeros_like(pairs.range_m), *scan_ids(pairs))
@@ -40,11 +40,11 @@ def choose_weighted(
     *,
     excludes: bool = True,
 ) -> Int[Tensor, " chosen"]:
-    """Return rows drawn without replacement, chances as exp(log_weight); -inf is never drawn.
+    """Return rows sampled without replacement, with probabilities proportional to exp(log_weight).
 
-    Adding Gumbel noise and keeping the largest is the same draw as taking one row after another
-    (Kool et al. 2019), in one pass on any device. `excludes=False` says that no weight is -inf:
-    then nothing waits for the device.
+    A weight of -inf is never sampled. Adding Gumbel noise and taking the largest values equals
+    taking one row after another (Kool et al. 2019), in one pass on any device. `excludes=False`
+    states that no weight is -inf, and then nothing waits for the device.
     """
     uniform = torch.rand(
         len(log_weight), generator=generator, device=log_weight.device, dtype=torch.double
@@ -55,7 +55,7 @@ def choose_weighted(
 
 
 def scan_ids(pairs: PairTable) -> tuple[Int[Tensor, " M"], int]:
-    """Return the number of each pair's scan, counted from 0, and how many scans there are."""
+    """Return the scan of each pair, numbered from 0, and the number of scans."""
     found, ids = pairs.frame_index.unique(return_inverse=True)
     return ids, len(found)
 
