@@ -54,7 +54,7 @@ def base_layout(height_px: int, margin_px: Mapping[str, int]) -> dict[str, Any]:
 
 
 def axis(title: str) -> dict[str, Any]:
-    """Return an axis with its title, of which \n begins a new line."""
+    """Return an axis with a title, which may have several lines."""
     text = shown(title).replace("\n", "<br>")
     return {"title": {"text": text, "standoff": 8}, "zeroline": False}
 

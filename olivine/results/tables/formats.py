@@ -98,7 +98,7 @@ def _mark(cell: TextCell) -> str:
 
 
 def _latex_lines(layout: Layout) -> Iterator[str]:
-    yield f"% {layout.title}"
+    yield f"% {' '.join(layout.title.split())}"
     yield f"% needs \\usepackage{{{','.join(LATEX_PACKAGES)}}}"
     yield _LATEX_FIT
     yield r"\begin{table}"
