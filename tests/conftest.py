@@ -33,3 +33,11 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     config = WorldConfig(keyframes_per_scene=2, image_width_px=160, num_firings=120)
     return write_world(config, tmp_path_factory.mktemp("world") / "tiny", num_processes=2)
+
+
+@pytest.fixture(scope="session")
+def finished(tiny_world: Path, tmp_path_factory: pytest.TempPathFactory) -> "Finished":
+    """Finished runs on the tiny synthetic world, made once."""
+    from tests.support.finished_runs import finish_runs
+
+    return finish_runs(tiny_world, tmp_path_factory.mktemp("runs") / "out")

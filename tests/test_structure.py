@@ -26,6 +26,17 @@ LIGHT = {
         "pandas",
     },
     "olivine.inference, olivine.runners.in_process": {"ray", "mlflow"},
+    "olivine.results.paper_tables, olivine.results.tables.spec": {
+        "ray",
+        "mlflow",
+        "torch",
+        "numpy",
+        "pandas",
+        "scipy",
+        "matplotlib",
+        "plotly",
+        "jinja2",
+    },
 }
 
 

@@ -32,7 +32,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from step_parts import PARTS, add_options, parse_size
 
-from olivine.results.figures import LINES, plain, save
+from olivine.results.colours import PALETTE
+from olivine.results.figures import plain, write
 
 STYLES = ("-", "--", ":", "-.")  # of lines, by voxel size
 MIN_SHARE = 1  # per cent of the step, for a part whose growth is worth a word
@@ -179,7 +180,7 @@ def report(size: Size, points: dict[int, Point], share_of_noise: float) -> None:
 
 def draw(found: Found, clock_name: str, path: Path) -> None:
     """Write time by part and peak memory over the number of frames."""
-    figure = Figure(figsize=(8.4, 4.0))
+    figure = Figure(figsize=(8.4, 4.0), layout="tight")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     styles = dict(zip(found, STYLES, strict=False))
     draw_time(left, found, styles, clock_name)
@@ -191,7 +192,7 @@ def draw(found: Found, clock_name: str, path: Path) -> None:
         axis.minorticks_off()
         axis.grid(color="#e6e6e6", linewidth=0.8)
         plain(axis)
-    save(figure, path)
+    write(figure, path)
 
 
 def draw_memory(axis: Axes, found: Found, styles: dict[Size, str]) -> None:
@@ -214,7 +215,7 @@ def draw_memory(axis: Axes, found: Found, styles: dict[Size, str]) -> None:
 def draw_time(axis: Axes, found: Found, styles: dict[Size, str], clock_name: str) -> None:
     """Draw a line per part and size, both axes by powers; names stand at the first size's ends."""
     axis.set(xscale="log", yscale="log", ylabel=f"{clock_name} (s)")
-    colours = dict(zip(("whole step", *PARTS), (LINES[6], *LINES[:6]), strict=True))
+    colours = dict(zip(("whole step", *PARTS), ("#000000", *PALETTE[:6]), strict=True))
     ends = {}
     for size, points in found.items():
         for part, colour in colours.items():

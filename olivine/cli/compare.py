@@ -26,7 +26,7 @@ def compare(
     from olivine.tracking.store_uri import shown
     from olivine.tracking.tracker import Columns
 
-    _, runtime = ExperimentRequest("", config, tuple(changes or ())).resolve()
+    runtime = ExperimentRequest("", config, tuple(changes or ())).resolve_runtime()
     tracker = open_tracker(runtime)
     every = tracker.records(columns=Columns(settings=(), metrics=(), tags=()))
     chosen = runs.find_runs((first, second), every, shown(runtime.store_uri()))
@@ -36,7 +36,9 @@ def compare(
     inputs = tuple(inputs_of(runtime.store_uri(), run.run_id) for run in chosen)
     comparison = runs.compare(one, two, (inputs[0], inputs[1]))
     if as_json:
-        differences = {part.name: list(map(vars, part.differences)) for part in comparison.parts}
+        differences = {
+            aspect.name: list(map(vars, aspect.differences)) for aspect in comparison.aspects
+        }
         facts = {"first": one.run_id, "second": two.run_id, "note": comparison.note}
         write_json({**facts, "differences": differences})
     else:

@@ -16,11 +16,21 @@ if TYPE_CHECKING:
     from olivine.data.datasets.nuscenes.links import Problem
 
 FOUND_PROBLEMS = 1
-Root = Annotated[str, typer.Argument(metavar="FOLDER", show_default=False)]
+WorldFolder = Annotated[
+    str, typer.Argument(metavar="FOLDER", help="Where to write it.", show_default=False)
+]
+DataFolder = Annotated[
+    str,
+    typer.Argument(
+        metavar="FOLDER",
+        help="The one that holds samples/ and v1.0-*/ (nuScenes) or sequences/ (SemanticKITTI).",
+        show_default=False,
+    ),
+]
 
 
 def synth(
-    root: Root,
+    root: WorldFolder,
     processes: Annotated[
         int,
         typer.Option(
@@ -48,7 +58,7 @@ def synth(
 
 
 def check(
-    root: Root,
+    root: DataFolder,
     version: Annotated[
         str,
         typer.Option(

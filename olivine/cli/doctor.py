@@ -26,7 +26,7 @@ def doctor(
     from olivine.experiments.requests import ExperimentRequest
     from olivine.runners.doctor import examine
 
-    _, runtime = ExperimentRequest("", config, tuple(changes or ())).resolve()
+    runtime = ExperimentRequest("", config, tuple(changes or ())).resolve_runtime()
     findings = examine(runtime, fast=fast)
     if as_json:
         write_json([vars(finding) for finding in findings])

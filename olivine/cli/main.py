@@ -15,8 +15,10 @@ from olivine.cli import (
     data,
     demo,
     doctor,
+    embed,
     evaluate,
     label,
+    predict,
     pretrain,
     report,
     reproduce,
@@ -84,7 +86,8 @@ def build_app() -> typer.Typer:
         name="olivine", cls=_Commands, epilog=EPILOG, no_args_is_help=True, rich_markup_mode="rich"
     )
     app.callback()(_options)
-    chain, results, around = "The chain", "What was found", "Around it"
+    chain, results, use = "The chain", "What was found", "A network in use"
+    around = "Around it"
     app.command("demo", rich_help_panel=chain)(demo.demo)
     app.command("label", rich_help_panel=chain)(label.label)
     app.command(" ".join(LABEL_REPORT), rich_help_panel=chain)(label.report)
@@ -95,6 +98,8 @@ def build_app() -> typer.Typer:
     app.command("table", rich_help_panel=results)(table.table)
     app.command("report", rich_help_panel=results)(report.report)
     app.command("compare", rich_help_panel=results)(compare.compare)
+    app.command("embed", rich_help_panel=use)(embed.embed)
+    app.command("predict", rich_help_panel=use)(predict.predict)
     app.command("list", rich_help_panel=around)(listing.list_what)
     app.command("show", rich_help_panel=around)(show.show)
     app.command("doctor", rich_help_panel=around)(doctor.doctor)

@@ -39,7 +39,7 @@ def report(
     from olivine.results.sweep_report.read import read_report
 
     request = ExperimentRequest("", config, tuple(changes or ()))
-    _, runtime = request.resolve()
+    runtime = request.resolve_runtime()
     place, tracker = _folder(folder, runtime), open_tracker(runtime)
     found = read_report(
         name, runtime, tracker, baseline=baseline.strip(), more=runtime_words(runtime)

@@ -67,7 +67,7 @@ def table(
     from olivine.results.tables.spec import ROW, SWEEP, TableSpec
     from olivine.results.tables.write import write_results
 
-    _, runtime = ExperimentRequest("", config, tuple(changes or ())).resolve()
+    runtime = ExperimentRequest("", config, tuple(changes or ())).resolve_runtime()
     if is_bucket(folder or runtime.out):
         raise UserError(
             f"A table is written to a local folder: give --folder, {runtime.out} is none."

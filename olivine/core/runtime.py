@@ -37,14 +37,16 @@ class Runtime(Spec):
         default="auto", description="Device that computes; auto means a GPU if there is one."
     )
     num_workers: int = Field(
-        default=1, description="Number of processes that train one network together."
+        default=1, ge=1, description="Number of processes that train one network together."
     )
     max_failures: int = Field(
         default=3,
+        ge=0,
         description="Number of lost workers that a training survives before it ends as failed.",
     )
     num_loader_workers: int = Field(
         default=0,
+        ge=0,
         description="Number of data loader processes per worker; 0 loads in the worker itself.",
     )
     feed: Literal["loader", "ray_data"] = Field(
@@ -65,6 +67,7 @@ class Runtime(Spec):
     )
     loader_cache_mb: int = Field(
         default=1024,
+        ge=0,
         description="Memory for samples as read (MB) per loading process; 0 keeps none.",
     )
     keep_teacher_maps: bool = Field(
@@ -117,11 +120,14 @@ class Runtime(Spec):
     )
     max_concurrent_trials: int = Field(
         default=0,
+        ge=0,
         description="Largest number of trials at once; 0 means as many as the cluster has CPUs or "
         "GPUs for.",
     )
     gpus_per_trial: float = Field(
-        default=1.0, description="GPUs per trial; a fraction shares one between small trials."
+        default=1.0,
+        gt=0,
+        description="GPUs per trial; a fraction shares one between small trials.",
     )
     ray_address: str = Field(
         default="",

@@ -60,6 +60,19 @@ class ExperimentRequest:
         del resolved["runtime"]
         return EvaluateConfig.from_dict(resolved), settings.runtime
 
+    def resolve_runtime(self) -> Runtime:
+        """Return where it runs, for a command that is about no experiment.
+
+        Raises UserError as `resolve`, and for a setting that is not of the runtime.
+        """
+        for name in parse_settings(self.settings):
+            if not name.startswith("runtime."):
+                raise UserError(
+                    f"This command is about no single experiment, so it takes settings of runtime "
+                    f"alone; it was given {name}."
+                )
+        return self.resolve()[1]
+
     def with_settings(self, *first: str, last: Iterable[str] = ()) -> "ExperimentRequest":
         """Return the request with default settings before its own, and overriding ones after."""
         return replace(self, settings=(*first, *self.settings, *last))

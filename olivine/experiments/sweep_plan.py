@@ -10,7 +10,7 @@ from olivine.experiments.sweep import Sweep, Trial
 from olivine.tracking.tracker import RunRecord
 
 # Tags of the runs below a sweep's run: the sweep's name and run, and a trial's row, seed and point.
-SWEEP, SWEEP_RUN = "olivine.experiments.sweep", "olivine.sweep_run"
+SWEEP, SWEEP_RUN = "olivine.sweep", "olivine.sweep_run"
 
 
 ROW, SEED, POINT = "olivine.row", "olivine.seed", "olivine.point"

@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from olivine.core.errors import UserError
+from olivine.results.words import ABSENT
 from olivine.tracking.tracker import FAILURE, RunRecord
 from olivine.training.evaluate import PRETRAINED
 
-ABSENT = "–"
 # Tags by what they tell; some by how they begin.
 CODE = ("git.", "sha256.code")
 ENVIRONMENT = ("version.", "hardware.", "sha256.")
@@ -33,8 +33,8 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One thing in which runs may differ."""
+class Aspect:
+    """One thing in which runs may differ: settings, code, data, environment or results."""
 
     name: str
     differences: tuple[Difference, ...]
@@ -42,42 +42,42 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunComparison:
     """Two runs side by side."""
 
     first: RunRecord
     second: RunRecord
-    parts: tuple[Part, ...]  # settings, code, data and labels, environment, results
+    aspects: tuple[Aspect, ...]  # settings, code, data and labels, environment, results
     note: str = ""  # what follows from fingerprints
 
     @property
     def differs(self) -> bool:
         """Say whether anything does."""
-        return any(part.differences for part in self.parts)
+        return any(aspect.differences for aspect in self.aspects)
 
 
 def compare(
     first: RunRecord,
     second: RunRecord,
     inputs: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {}),
-) -> Comparison:
+) -> RunComparison:
     """Return what differs between two runs; `inputs` are the data sets that each read, by use."""
     data, code, environment = (
         [{name: run.tags[name] for name in run.tags if says(name)} for run in (first, second)]
         for says in (_tells_data, _tells_code, _tells_environment)
     )
-    settings = _part("settings", first.settings, second.settings)
+    settings = _aspect("settings", first.settings, second.settings)
     results = tuple(_results(first, second))
-    parts = (
+    aspects = (
         settings,
-        _part("code", *code),
-        _part(
+        _aspect("code", *code),
+        _aspect(
             "data and labels", *({**tags, **read} for tags, read in zip(data, inputs, strict=True))
         ),
-        _part("environment", *environment),
-        Part("results", results, bool(first.metrics or second.metrics)),
+        _aspect("environment", *environment),
+        Aspect("results", results, bool(first.metrics or second.metrics)),
     )
-    return Comparison(first, second, parts, _note(first, second, bool(settings.differences)))
+    return RunComparison(first, second, aspects, _note(first, second, bool(settings.differences)))
 
 
 def find_runs(
@@ -95,19 +95,19 @@ def find_runs(
     return _chosen(first, stage), _chosen(second, stage)
 
 
-def lines(comparison: Comparison) -> Iterator[str]:
-    """Yield a comparison for a terminal: one block per part, names in a column, then both runs."""
+def lines(comparison: RunComparison) -> Iterator[str]:
+    """Yield a comparison for a terminal: a block per aspect, names in a column, then both runs."""
     first, second = comparison.first, comparison.second
     rows = [("", "first", "second", "")]
     rows += [(name, one, two, "") for name, one, two in _about(first, second)]
     yield from _columns(rows)
-    for part in comparison.parts:
-        if not part.differences:
-            yield f"\n{part.name}: {'nothing differs' if part.is_known else 'not recorded'}"
+    for aspect in comparison.aspects:
+        if not aspect.differences:
+            yield f"\n{aspect.name}: {'nothing differs' if aspect.is_known else 'not recorded'}"
             continue
-        yield f"\n{part.name}"
+        yield f"\n{aspect.name}"
         yield from _columns(
-            [(f"  {one.name}", one.first, one.second, one.change) for one in part.differences]
+            [(f"  {one.name}", one.first, one.second, one.change) for one in aspect.differences]
         )
     if comparison.note:
         yield f"\n{comparison.note}"
@@ -142,8 +142,8 @@ def _chosen(runs: Sequence[RunRecord], stage: str | None) -> RunRecord:
 
 
 def _preference(stage: str) -> tuple[int, str]:
-    place = PREFERRED.index(stage) if stage in PREFERRED else len(PREFERRED)
-    return place, stage
+    order = PREFERRED.index(stage) if stage in PREFERRED else len(PREFERRED)
+    return order, stage
 
 
 def _about(first: RunRecord, second: RunRecord) -> Iterator[tuple[str, str, str]]:
@@ -184,13 +184,13 @@ def _results(first: RunRecord, second: RunRecord) -> Iterator[Difference]:
         yield Difference(name, _number(one), _number(two), change)
 
 
-def _part(name: str, first: Mapping[str, str], second: Mapping[str, str]) -> Part:
+def _aspect(name: str, first: Mapping[str, str], second: Mapping[str, str]) -> Aspect:
     differences = tuple(
         Difference(key, first.get(key, ABSENT), second.get(key, ABSENT))
         for key in sorted(first.keys() | second.keys())
         if first.get(key) != second.get(key)
     )
-    return Part(name, differences, bool(first or second))
+    return Aspect(name, differences, bool(first or second))
 
 
 def _tells_code(tag: str) -> bool:

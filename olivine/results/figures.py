@@ -1,7 +1,7 @@
-"""Figures of results, each from arrays or a table to a file.
+"""Figures of results for papers: drawn without a screen, at the width of a column.
 
-Drawn without a screen. Colours are safe for the colour-blind where they carry meaning, and a
-figure reads in grey.
+Each is written twice, as PNG and as PDF with vectors and embedded fonts. A figure reads in grey;
+colours that carry meaning can be told apart by the colour-blind.
 """
 
 import io
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Integer
@@ -19,55 +20,26 @@ from matplotlib.lines import Line2D
 
 from olivine.core.storage import Store
 from olivine.data.records import IGNORE
+from olivine.results.colours import CORRECT, UNLABELLED, WRONG, LineStyle, class_colour
+from olivine.results.words import class_words, short
 
-DPI = 200
-CORRECT, WRONG, UNLABELLED = "#b8b8b8", "#c8102e", "#eeeeee"
-LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe, Ito
-NUM_LINES_INSIDE = 5  # more lines have their legend beside the axes
-
-# Surfaces in muted colours, things that move in strong ones.
-CLASS_COLOURS = {
-    "barrier": "#6b5b95",
-    "bicycle": "#ff1493",
-    "bus": "#ff8c00",
-    "car": "#e6a100",
-    "construction_vehicle": "#b8651b",
-    "motorcycle": "#d7263d",
-    "pedestrian": "#0057e7",
-    "traffic_cone": "#17becf",
-    "trailer": "#8c4b00",
-    "truck": "#ff5e3a",
-    "driveable_surface": "#9fc5c1",
-    "other_flat": "#7a8b8b",
-    "sidewalk": "#b79ac8",
-    "terrain": "#b5cf6b",
-    "manmade": "#c9b29b",
-    "vegetation": "#2e8b57",
-    # SemanticKITTI's own
-    "other-vehicle": "#b8651b",
-    "person": "#0057e7",
-    "bicyclist": "#8a2be2",
-    "motorcyclist": "#17becf",
-    "road": "#9fc5c1",
-    "parking": "#8796c4",
-    "other-ground": "#7a8b8b",
-    "building": "#c9b29b",
-    "fence": "#6b5b95",
-    "trunk": "#8c4b00",
-    "pole": "#4d4d4d",
-    "traffic-sign": "#ff5e9a",
-}
+SINGLE_COLUMN_INCHES, DOUBLE_COLUMN_INCHES = 3.25, 6.75
+DPI = 300  # of the PNG, and of the clouds of points in a PDF
+TEXT_POINTS, LABEL_POINTS = 7.0, 8.0  # the smallest text and that of titles and axes
+MAX_NAMES_INSIDE = 5  # lines whose legend has room within the axes
+LONG_NAME = 18  # characters; a longer one needs both columns
+MAX_TITLE = 20  # characters of a method above its panel, the third of two columns
+GUIDE = "#e6e6e6"  # lines that only guide the eye
 
 
 def error_figure(
-    path: Path,
     xyz_m: Float[np.ndarray, "N 3"],
     true_ids: Integer[np.ndarray, " N"],
     predictions: Mapping[str, Integer[np.ndarray, " N"]],
     class_names: Sequence[str],
     *,
     radius_m: float = 40.0,
-) -> Path:
+) -> Figure:
     """Draw the truth by class and, for each method, which points it has wrong, from above.
 
     Points without a true class (`IGNORE`) are left out of the errors and of the share in the
@@ -77,77 +49,139 @@ def error_figure(
     near = (np.abs(xyz_m[:, :2]) <= radius_m).all(axis=1)
     xy_m, truth = xyz_m[near][:, :2], true_ids[near]
     known = truth != IGNORE
-    num_panels = 1 + len(predictions)
-    figure = Figure(figsize=(3.3 * num_panels, 4.2))
-    axes = list(figure.subplots(1, num_panels, sharex=True, sharey=True, squeeze=False)[0])
+    shown = [i for i in np.unique(truth[known]).tolist() if i < len(class_names)]
+    marks = [mark(class_colour(class_names[i], i), class_words(class_names[i])) for i in shown]
+    marks += [mark(CORRECT, "right"), mark(WRONG, "wrong")]
+    num_columns = min(6, len(marks))
+    figure, axes = _square_panels(1 + len(predictions), 0.16 * -(-len(marks) // num_columns))
     _draw_truth(axes[0], xy_m, truth, class_names)
     for panel, (method, ids) in zip(axes[1:], predictions.items(), strict=True):
         wrong = known & (ids[near] != truth)
         _draw_errors(panel, xy_m[known], wrong[known])
         share = 100 * wrong.sum() / max(known.sum(), 1)
-        panel.set_title(f"{method}: {share:.1f} % wrong", fontsize=10)
+        panel.set_title(f"{short(method, MAX_TITLE)}: {share:.1f} % wrong", fontsize=LABEL_POINTS)
     _scale(axes, radius_m)
-    shown = [i for i in np.unique(truth[known]).tolist() if i < len(class_names)]
-    marks = [mark(class_colour(class_names[i], i), class_names[i].replace("_", " ")) for i in shown]
-    marks += [mark(CORRECT, "right"), mark(WRONG, "wrong")]
-    columns = -(-len(marks) // 2) if num_panels > 2 else -(-len(marks) // 3)
-    figure.legend(handles=marks, loc="lower center", ncols=columns, fontsize=8, frameon=False)
-    return save(figure, path, bottom=0.11 if num_panels > 2 else 0.15)
+    figure.legend(
+        handles=marks, loc="lower center", ncols=num_columns, fontsize=TEXT_POINTS, frameon=False,
+        borderaxespad=0.1, handletextpad=0.2, columnspacing=1.0, labelspacing=0.3,
+    )  # fmt: skip
+    return figure
 
 
-def learning_curves(
-    path: Path, curves: pd.DataFrame, ylabel: str, xlabel: str = "step", *, log: bool = False
-) -> Path:
-    """Draw a line per method, the mean over seeds, in a band of one standard deviation.
+def learning_curves(curves: pd.DataFrame, styles: Mapping[str, LineStyle], ylabel: str) -> Figure:
+    """Draw a line per name, the mean over seeds, in a band of one standard deviation.
 
-    `curves` has the columns method, seed, step, value; seeds may have other steps.
+    `curves` has the columns name, method, seed, step, value; seeds may have other steps. A line
+    has the style of its method, one of `styles`.
     """
-    crowded = curves["method"].nunique() > NUM_LINES_INSIDE
-    figure = Figure(figsize=(7.0 if crowded else 5.2, 3.4))
+    names = curves["name"].unique()
+    beside = len(names) > MAX_NAMES_INSIDE or max(map(len, names), default=0) > LONG_NAME
+    height = max(2.3, 0.4 + 0.15 * len(names)) if beside else 2.3
+    figure = Figure(
+        figsize=(DOUBLE_COLUMN_INCHES if beside else SINGLE_COLUMN_INCHES, height), layout="tight"
+    )
     axis = figure.subplots()
-    for index, (method, lines) in enumerate(curves.groupby("method", sort=False)):
-        colour, style = LINES[index % len(LINES)], ("-", "--", ":")[index // len(LINES) % 3]
+    for (name, method), lines in curves.groupby(["name", "method"], sort=False):
+        style = styles[str(method)]
         steps = lines.groupby("step")["value"].agg(["mean", "std"]).sort_index()
         mean, std = steps["mean"].to_numpy(), steps["std"].fillna(0).to_numpy()
-        axis.plot(steps.index, mean, style, color=colour, label=str(method), linewidth=1.6)
-        axis.fill_between(steps.index, mean - std, mean + std, color=colour, alpha=0.18, lw=0)
-    if log:
-        axis.set_yscale("log")
-    axis.set_xlabel(xlabel)
+        dash = (0, style.dash_lengths() or None)
+        axis.plot(steps.index, mean, ls=dash, lw=1.2, color=style.colour, label=str(name))
+        axis.fill_between(steps.index, mean - std, mean + std, color=style.colour, alpha=0.18, lw=0)
+    axis.set_xlabel("step")
     axis.set_ylabel(ylabel)
-    beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if crowded else {}
-    axis.legend(frameon=False, fontsize=8, **beside)
+    beside_axes = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if beside else {}
+    axis.legend(frameon=False, fontsize=TEXT_POINTS, handlelength=3.2, **beside_axes)
     plain(axis)
-    return save(figure, path)
+    return figure
 
 
 def score_bars(
-    path: Path, table: pd.DataFrame, metric: str, *, label: str = "", baseline: str = ""
-) -> Path:
+    table: pd.DataFrame,
+    styles: Mapping[str, LineStyle],
+    metric: str,
+    *,
+    label: str,
+    baseline: str = "",
+) -> Figure:
     """Draw a bar per method with its deviation over seeds; a line marks the baseline's mean.
 
-    `table` has the columns method, metric, mean, std and n. A method without a finished run keeps
-    its place and is called so.
+    `table` has the columns method, metric, mean, std and n; `label` says what the metric is, with
+    its unit. A method without a finished run keeps its place and is called so.
     """
     lines = table[table["metric"] == metric].reset_index(drop=True)
-    figure = Figure(figsize=(5.2, 0.9 + 0.38 * len(lines)))
+    is_wide = lines["method"].map(len).max() > LONG_NAME
+    figure = Figure(
+        figsize=(
+            DOUBLE_COLUMN_INCHES if is_wide else SINGLE_COLUMN_INCHES,
+            0.5 + 0.22 * len(lines),
+        ),
+        layout="tight",
+    )
     axis = figure.subplots()
-    places = np.arange(len(lines))[::-1]
+    heights = np.arange(len(lines))[::-1]
     means, spreads = lines["mean"].to_numpy(), lines["std"].to_numpy()
-    style = {"ecolor": "#333333", "capsize": 3, "elinewidth": 1.2}
-    axis.barh(places, means, 0.62, xerr=spreads, color=LINES[5], error_kw=style)
-    for place, line in zip(places, lines.itertuples(), strict=True):
-        beside = axis.get_yaxis_transform()  # x in widths of the axes, y in places
-        axis.text(1.03, place, _score_text(line), va="center", fontsize=8, transform=beside)
+    spread_style = {"ecolor": "#333333", "capsize": 2, "elinewidth": 0.9}
+    colours = [styles[method].colour for method in lines["method"]]
+    axis.barh(heights, means, 0.66, xerr=spreads, color=colours, alpha=0.75, error_kw=spread_style)
+    for height, line in zip(heights, lines.itertuples(), strict=True):
+        beside = axis.get_yaxis_transform()  # x in widths of the axes, y in data
+        axis.text(
+            1.02, height, _score_text(line), va="center", fontsize=TEXT_POINTS, transform=beside
+        )
     for mean in lines.loc[lines["method"] == baseline, "mean"].dropna().astype(float):
         axis.axvline(mean, color="#555555", linestyle=":", linewidth=1)
-    axis.set_yticks(places, lines["method"].tolist(), fontsize=9)
+    axis.set_yticks(heights, [short(name, 60) for name in lines["method"]])
     axis.set_xlim(0, 1.05 * np.nanmax(means + np.nan_to_num(spreads), initial=1e-9))
-    axis.set_xlabel(label or metric)
+    axis.set_ylim(-0.6, len(lines) - 0.4)
+    axis.set_xlabel(label)
     plain(axis)
-    axis.grid(axis="x", color="#e6e6e6", linewidth=0.8)
+    axis.grid(axis="x", color=GUIDE, linewidth=0.6)
     axis.set_axisbelow(True)
-    return save(figure, path)
+    return figure
+
+
+def mark(colour: str, label: str) -> Line2D:
+    """Return an entry of a legend: a dot of that colour."""
+    return Line2D([], [], marker="o", linestyle="", color=colour, markersize=4, label=label)
+
+
+def plain(axis: Axes) -> None:
+    """Leave only the two axes that carry numbers, and write them small."""
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=TEXT_POINTS)
+    for label in (axis.xaxis.label, axis.yaxis.label):
+        label.set_fontsize(LABEL_POINTS)
+
+
+def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
+    """Write a figure as PNG and as PDF, whole or not at all; the same figure gives equal bytes."""
+    return write(figure, folder / f"{name}.png"), write(figure, folder / f"{name}.pdf")
+
+
+def write(figure: Figure, path: Path, dpi: int = DPI) -> Path:
+    """Write a figure in the format that the path's end says."""
+    kind = path.suffix.removeprefix(".")
+    metadata = {"CreationDate": None} if kind == "pdf" else {}
+    data = io.BytesIO()
+    FigureCanvasAgg(figure)
+    with mpl.rc_context({"pdf.fonttype": 42}):  # TrueType, which publishers ask for
+        figure.savefig(data, format=kind, dpi=dpi, metadata=metadata)
+    Store(path.parent).write(path.name, data.getvalue())
+    return path
+
+
+def _square_panels(num_panels: int, legend_inches: float) -> tuple[Figure, list[Axes]]:
+    """Return equal panels beside each other, titles above them and a legend below."""
+    gap, title = 0.06, 0.24
+    width = DOUBLE_COLUMN_INCHES
+    side = (width - gap * (num_panels + 1)) / num_panels
+    height = title + side + 2 * gap + legend_inches
+    figure = Figure(figsize=(width, height))
+    size = (side / width, side / height)
+    lefts = [(gap + index * (side + gap)) / width for index in range(num_panels)]
+    bottom = (legend_inches + gap) / height
+    return figure, [figure.add_axes((left, bottom, *size)) for left in lefts]
 
 
 def _draw_truth(
@@ -155,25 +189,28 @@ def _draw_truth(
 ) -> None:
     """Draw common classes first, so that a rare one is never hidden."""
     nameless = truth >= len(class_names)
-    axis.scatter(xy_m[nameless, 0], xy_m[nameless, 1], s=0.6, c=UNLABELLED, linewidths=0)
+    _draw_points(axis, xy_m[nameless], UNLABELLED, 0.4)
     values, counts = np.unique(truth[~nameless], return_counts=True)
     for value in values[np.argsort(-counts)].tolist():
         chosen = xy_m[truth == value]
-        colour = class_colour(class_names[value], value)
-        axis.scatter(chosen[:, 0], chosen[:, 1], s=_area(len(chosen)), c=colour, linewidths=0)
-    axis.set_title("truth", fontsize=10)
+        _draw_points(axis, chosen, class_colour(class_names[value], value), _area(len(chosen)))
+    axis.set_title("truth", fontsize=LABEL_POINTS)
 
 
 def _draw_errors(axis: Axes, xy_m: np.ndarray, wrong: np.ndarray) -> None:
     """Draw right and wrong points alike and in a mixed order: neither may cover the other."""
     order = np.random.default_rng(0).permutation(len(wrong))
-    colours = np.where(wrong[order], WRONG, CORRECT)
-    axis.scatter(xy_m[order, 0], xy_m[order, 1], s=0.6, c=colours, linewidths=0)
+    _draw_points(axis, xy_m[order], np.where(wrong[order], WRONG, CORRECT), 0.4)
+
+
+def _draw_points(axis: Axes, xy_m: np.ndarray, colour: str | np.ndarray, area: float) -> None:
+    """Draw points as pixels also in a PDF, where ten thousand circles are slow to show."""
+    axis.scatter(xy_m[:, 0], xy_m[:, 1], s=area, c=colour, linewidths=0, rasterized=True)
 
 
 def _area(num_points: int) -> float:
     """Return a mark's area in square points: the fewer there are, the larger."""
-    return float(np.clip(4.0 - 0.8 * np.log10(max(num_points, 1)), 0.7, 4.0))
+    return float(np.clip(2.4 - 0.5 * np.log10(max(num_points, 1)), 0.45, 2.4))
 
 
 def _scale(axes: Sequence[Axes], radius_m: float) -> None:
@@ -185,43 +222,17 @@ def _scale(axes: Sequence[Axes], radius_m: float) -> None:
         axis.set_ylim(-radius_m, radius_m)
         axis.set_xticks([])
         axis.set_yticks([])
-        axis.plot(0, 0, "+", color="black", markersize=6, markeredgewidth=1)
+        axis.plot(0, 0, "+", color="black", markersize=5, markeredgewidth=0.8)
         for side in axis.spines.values():
             side.set_color("#999999")
     low = -0.93 * radius_m
-    axes[0].plot([low, low + length_m], [low, low], color="black", linewidth=2)
-    axes[0].text(low + length_m / 2, low * 0.97, f"{length_m} m", ha="center", va="bottom", size=7)
-
-
-def class_colour(name: str, index: int) -> str:
-    """Return the colour of a class; one that has none of its own takes a line's."""
-    return CLASS_COLOURS.get(name, LINES[index % len(LINES)])
-
-
-def mark(colour: str, label: str) -> Line2D:
-    """Return an entry of a legend: a dot of that colour."""
-    return Line2D([], [], marker="o", linestyle="", color=colour, markersize=5, label=label)
+    axes[0].plot([low, low + length_m], [low, low], color="black", linewidth=1.5)
+    middle = low + length_m / 2
+    axes[0].text(middle, low * 0.97, f"{length_m} m", ha="center", va="bottom", size=TEXT_POINTS)
 
 
 def _score_text(line: Any) -> str:
     if not line.n:
         return "no finished run"
     spread = "" if pd.isna(line.std) else f" ± {line.std:.2f}"
-    return f"{line.mean:.2f}{spread}  (n={line.n})"
-
-
-def plain(axis: Axes) -> None:
-    """Leave only the two axes that carry numbers."""
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.tick_params(labelsize=9)
-
-
-def save(figure: Figure, path: Path, bottom: float | None = 0.0) -> Path:
-    """Write the whole file or none; `bottom` None leaves the axes where they are."""
-    if bottom is not None:
-        figure.set_layout_engine("tight", rect=(0, bottom, 1, 1))
-    FigureCanvasAgg(figure)
-    data = io.BytesIO()
-    figure.savefig(data, format=path.suffix.removeprefix(".") or "png", dpi=DPI)
-    Store(path.parent).write(path.name, data.getvalue())
-    return path
+    return f"{line.mean:.2f}{spread} (n={line.n})"

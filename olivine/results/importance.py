@@ -25,7 +25,7 @@ NUM_FOLDS, NUM_SHUFFLES, NUM_TREES = 5, 5, 100
 
 
 @dataclass(frozen=True)
-class Axis:
+class VaryingSetting:
     """A setting that varies, with those that always change together with it."""
 
     name: str
@@ -49,7 +49,7 @@ class Axis:
         return self.is_numeric and min(known) > 0 and max(known) / min(known) >= 50
 
     def numbers(self) -> Float[np.ndarray, " T"]:
-        """Return a number per trial: the value, or the place of a text; NaN: no such setting."""
+        """Return a number per trial: the value, or the index of a text; NaN: no such setting."""
         if self.is_numeric:
             return np.array([_number(value) for value in self.values])
         codes = pd.factorize(np.array(self.values, dtype=object))[0].astype(float)
@@ -62,20 +62,20 @@ class Axis:
 
 @dataclass(frozen=True)
 class Importance:
-    """How much each axis moves the score, or why nobody can tell."""
+    """How much each setting moves the score, or why nobody can tell."""
 
     num_points: int
-    shares: tuple[float, ...] = ()  # one per axis; 1: as much as the score varies
+    shares: tuple[float, ...] = ()  # one per setting; 1: as much as the score varies
     deviations: tuple[float, ...] = ()  # over the folds
     r2: float = math.nan  # of the forest, on points it has not seen
     why_not: str = ""  # a sentence; empty: the shares are there
 
 
-def varying(settings: Sequence[Mapping[str, str]]) -> tuple[Axis, ...]:
-    """Return the settings, but for seeds, in which trials differ; settings as runs keep them.
+def varying_settings(settings: Sequence[Mapping[str, str]]) -> tuple[VaryingSetting, ...]:
+    """Return the settings, but for seeds, in which trials differ; `settings` as runs keep them.
 
-    Settings that always change together are one axis, called by a part's kind if it is one. Where
-    nearly every trial has a value of its own that means nothing, and each is an axis.
+    Settings that always change together are one, called by a part's kind if it is one. Where
+    nearly every trial has a value of its own that means nothing, and each stands alone.
     """
     names = dict.fromkeys(name for one in settings for name in one)
     found: dict[tuple[str | int, ...], list[str]] = {}
@@ -87,37 +87,41 @@ def varying(settings: Sequence[Mapping[str, str]]) -> tuple[Axis, ...]:
         if len(known) > 1:
             own = () if 2 * len(known) <= len(settings) else (name,)
             found.setdefault((*own, *codes.tolist()), []).append(name)
-    axes = []
+    varying = []
     for group in found.values():
         first, *rest = sorted(group, key=lambda name: (not name.endswith(".kind"), len(name)))
-        axes.append(Axis(first, tuple(rest), tuple(s.get(first, UNKNOWN) for s in settings)))
-    return tuple(axes)
+        varying.append(
+            VaryingSetting(first, tuple(rest), tuple(s.get(first, UNKNOWN) for s in settings))
+        )
+    return tuple(varying)
 
 
-def kept(axes: Sequence[Axis], trials: Sequence[int]) -> tuple[Axis, ...]:
-    """Return the axes of some of the trials."""
-    return tuple(replace(axis, values=tuple(axis.values[i] for i in trials)) for axis in axes)
+def of_trials(
+    settings: Sequence[VaryingSetting], trials: Sequence[int]
+) -> tuple[VaryingSetting, ...]:
+    """Return the settings with the values of some of the trials."""
+    return tuple(replace(one, values=tuple(one.values[i] for i in trials)) for one in settings)
 
 
-def importance(axes: Sequence[Axis], scores: Float[np.ndarray, " T"]) -> Importance:
-    """Return how much each axis moves the score of finished points; repeatable to the last bit.
+def importance(settings: Sequence[VaryingSetting], scores: Float[np.ndarray, " T"]) -> Importance:
+    """Return how much each setting moves the score of finished points; repeatable to the last bit.
 
     Points that differ in their seed alone must have been averaged before.
     """
     num_points = len(scores)
-    if not axes:
+    if not settings:
         return Importance(num_points, why_not="No setting varies.")
-    needed = max(MIN_POINTS, MIN_POINTS_PER_AXIS * len(axes))
+    needed = max(MIN_POINTS, MIN_POINTS_PER_AXIS * len(settings))
     if num_points < needed:
         return Importance(
             num_points,
             why_not=f"{num_points} finished configurations are too few to tell which of "
-            f"{len(axes)} settings matters: {needed} are needed.",
+            f"{len(settings)} settings matters: {needed} are needed.",
         )
     variance = float(scores.var())
     if variance <= 1e-12 * max(1.0, float(np.abs(scores).max()) ** 2):
         return Importance(num_points, why_not="All configurations have the same score.")
-    losses, r2 = _losses(np.stack([_column(axis) for axis in axes], axis=1), scores)
+    losses, r2 = _losses(np.stack([_column(one) for one in settings], axis=1), scores)
     if r2 < MIN_R2:
         return Importance(
             num_points,
@@ -134,7 +138,7 @@ def importance(axes: Sequence[Axis], scores: Float[np.ndarray, " T"]) -> Importa
 def _losses(
     columns: Float[np.ndarray, "T A"], scores: Float[np.ndarray, " T"]
 ) -> tuple[Float[np.ndarray, "F A"], float]:
-    """Return the squared error that shuffling each axis adds, per fold, and R² on unseen points."""
+    """Return the squared error that shuffling a setting adds, per fold, and R² on unseen points."""
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.inspection import permutation_importance
     from sklearn.model_selection import KFold
@@ -159,9 +163,9 @@ def _losses(
     return np.stack(losses), r2
 
 
-def _column(axis: Axis) -> Float[np.ndarray, " T"]:
-    """Return an axis for trees: a setting that is not there lies below all that are."""
-    numbers = axis.numbers()
+def _column(setting: VaryingSetting) -> Float[np.ndarray, " T"]:
+    """Return a setting for trees: a setting that is not there lies below all that are."""
+    numbers = setting.numbers()
     return np.where(np.isnan(numbers), np.nanmin(numbers) - 1, numbers)
 
 

@@ -9,13 +9,12 @@ are. Where there are too few of either the answer is "unknown", not a number.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import scipy.stats
 from jaxtyping import Float
 
-Test = Literal["t", "wilcoxon"]
+from olivine.results.tables.spec import SeedTest
 
 CONFIDENCE = 0.95
 # Two differences always fit some line: a t-test of them has one degree of freedom and a critical
@@ -39,7 +38,7 @@ class PairedTest:
 
 
 def paired_test(
-    values: Float[np.ndarray, " n"], baseline: Float[np.ndarray, " n"], test: Test = "t"
+    values: Float[np.ndarray, " n"], baseline: Float[np.ndarray, " n"], test: SeedTest = "t"
 ) -> PairedTest:
     """Compare two rows, seed by seed: values[i] and baseline[i] have the same seed.
 
@@ -70,11 +69,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     probability, whatever their dependence.
     """
     given = np.array(p_values, dtype=float)
-    order = [place for place in np.argsort(given) if not np.isnan(given[place])]
+    order = [index for index in np.argsort(given) if not np.isnan(given[index])]
     corrected, highest = given.copy(), 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(order) - rank) * given[place]))
-        corrected[place] = highest
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * given[index]))
+        corrected[index] = highest
     return corrected.tolist()
 
 

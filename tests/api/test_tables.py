@@ -8,7 +8,7 @@ import pytest
 import olivine
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
-from olivine.results.tables.csv_format import COLUMNS
+from olivine.results.tables.formats import CSV_COLUMNS
 from olivine.results.tables.write import write_results
 from olivine.tracking.run_store import open_run_store
 from tests.support.filled_store import write_ablation
@@ -26,7 +26,7 @@ def test_the_long_layout_is_the_tables_csv(out, tmp_path):
     write_results("small", runtime, open_run_store(runtime), tmp_path, formats=["csv"])
     written = pd.read_csv(tmp_path / "ablation.csv")
     frame = olivine.table("small", out=out)
-    assert list(frame.columns) == list(COLUMNS)
+    assert list(frame.columns) == list(CSV_COLUMNS)
     again = pd.read_csv(io.StringIO(frame.to_csv(index=False)))
     pd.testing.assert_frame_equal(again, written)
     scores = frame.set_index(["method", "metric"])["mean"]

@@ -1,9 +1,60 @@
+"""Where a run happens: what each setting takes."""
+
 from pathlib import Path
 
 import pytest
 
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
+
+NEVER_NEGATIVE = (
+    "max_failures",
+    "num_loader_workers",
+    "save_every_steps",
+    "loader_cache_mb",
+    "probe_every_epochs",
+    "label_batch_size",
+    "usd_per_gpu_hour",
+    "not_before_s",
+    "max_concurrent_trials",
+)
+AT_LEAST_ONE = ("num_workers", "num_label_actors", "min_label_actors")
+MORE_THAN_NOTHING = ("gpus_per_label_actor", "gpus_per_trial")
+
+
+def refused(name: str, value: float) -> str:
+    """Return what is said of a value that a setting does not take."""
+    with pytest.raises(UserError) as raised:
+        Runtime().override({name: value})
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name in AT_LEAST_ONE for value in (0, -2)]
+    + [(name, value) for name in MORE_THAN_NOTHING for value in (0, -1)]
+    + [(name, -1) for name in NEVER_NEGATIVE],
+)
+def test_a_number_that_makes_no_sense_is_refused_with_what_is_allowed(
+    name: str, value: float
+) -> None:
+    text = refused(name, value)
+    assert name in text, text
+    assert "greater than" in text, text
+    assert f"given {value}" in text, text
+
+
+def test_every_number_of_the_runtime_has_its_bounds() -> None:
+    numbers = {
+        name for name, field in Runtime.model_fields.items() if field.annotation in (int, float)
+    }
+    told = {*NEVER_NEGATIVE, *AT_LEAST_ONE, *MORE_THAN_NOTHING, "max_failed_share", "probe_frames"}
+    assert numbers == told
+
+
+def test_nothing_is_a_number_of_loaders_and_of_megabytes() -> None:
+    runtime = Runtime().override({"num_loader_workers": 0, "loader_cache_mb": 0})
+    assert (runtime.num_loader_workers, runtime.loader_cache_mb) == (0, 0)
 
 
 def test_places_are_absolute_where_they_are_set_because_workers_have_other_folders(

@@ -27,7 +27,7 @@ from olivine.training.evaluate import _CloudReader, confusions_name
 from olivine.training.pretrain import build_model, save_weights
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.segmentation import scene_confusion
-from tests.inference.conftest import SMALL, Finished
+from tests.support.finished_runs import SMALL, Finished
 
 
 def by_evaluation(backbone: PretrainedBackbone, frames: Frames, batch: int) -> list[np.ndarray]:

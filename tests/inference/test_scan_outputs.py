@@ -33,8 +33,8 @@ from olivine.inference.scan_outputs import embed, predict_files, predict_split
 from olivine.inference.scan_sources import FileScans, SplitScans, whole_split
 from olivine.training.evaluate import Segmenter
 from olivine.training.pretrain import build_model
-from tests.inference.conftest import SMALL, Finished
 from tests.support.bucket_server import BUCKET, s3_server
+from tests.support.finished_runs import SMALL, Finished
 from tests.support.kitti_scans import SmallKitti
 
 

@@ -40,7 +40,7 @@ def differing(first: RunRecord, second: RunRecord, *inputs: Mapping[str, str]) -
     pair = (inputs[0], inputs[1]) if inputs else ({}, {})
     return {
         part.name: [(one.name, one.first, one.second, one.change) for one in part.differences]
-        for part in compare(first, second, pair).parts
+        for part in compare(first, second, pair).aspects
         if part.differences
     }
 
@@ -87,8 +87,8 @@ def test_each_difference_stands_under_what_it_is_of() -> None:
 
 def test_comparing_the_other_way_round_swaps_the_columns() -> None:
     first, second = run(), run("b" * 32, metrics={"miou": 20.0})
-    forth = compare(first, second).parts[-1].differences
-    back = compare(second, first).parts[-1].differences
+    forth = compare(first, second).aspects[-1].differences
+    back = compare(second, first).aspects[-1].differences
     assert [(d.name, d.first, d.second) for d in forth] == [
         (d.name, d.second, d.first) for d in back
     ]

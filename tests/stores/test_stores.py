@@ -20,6 +20,7 @@ from olivine.core.spec import read_yaml
 from olivine.core.storage import Store
 from olivine.inference import PointClassifier, PointEncoder, load_backbone, load_segmenter
 from olivine.labels.store import LabelStore
+from olivine.results.tables.spec import TableSpec
 from olivine.results.tables.write import write_results
 from olivine.tracking.mlflow_backend.client import open_client
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
@@ -119,6 +120,15 @@ def test_its_table_is_the_table_of_then(store: OldStore, tmp_path: Path) -> None
     new = pd.read_csv(tmp_path / "ablation.csv")
     old = pd.read_csv(store.root / "out" / "tables" / "components" / "ablation.csv")
     pd.testing.assert_frame_equal(new[old.columns], old)
+
+
+def test_its_trials_are_told_by_the_sweep_that_asked_for_them(
+    store: OldStore, tmp_path: Path
+) -> None:
+    spec = TableSpec(by=("sweep", "row"))
+    write_results("all", store.runtime, store.tracker, tmp_path, spec=spec, formats=["csv"])
+    methods = pd.read_csv(tmp_path / "ablation.csv")["method"]
+    assert set(methods) == {"components, random", "components, OLIVINE"}
 
 
 def scan() -> np.ndarray:

@@ -1,15 +1,14 @@
-"""Pictures of weak labels: over an image and its points, and as figures of what they are worth.
+"""Pictures of weak labels, over an image and its points.
 
-A class has one colour in all of them. Where a colour alone would carry meaning, the class is
-also named in the picture or stands on an axis.
+A class has one colour in all of them and, since a colour alone may carry no meaning, its name
+within the picture.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, Float, UInt8
 from matplotlib import patheffects
 from matplotlib.axes import Axes
@@ -17,21 +16,24 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from olivine.data.records import IGNORE
-from olivine.labels.quality import CameraPoints
-from olivine.results.figures import LINES, class_colour, mark, plain, save
-from olivine.results.label_report.tally import ALL, true_name
+from olivine.data.records import IGNORE, Frame
+from olivine.labels.job import LabelJob
+from olivine.labels.quality import CameraPoints, points_by_camera, read_maps, true_ids
+from olivine.results.colours import class_colour
+from olivine.results.figures import mark, write
+from olivine.results.label_report.statistics import true_name
+from olivine.results.words import class_words
 
 PANEL_INCHES = 4.0  # width of an image in a picture
-GRID = (9, 16)  # places at which a region's name may stand
+NAME_POSITIONS = (9, 16)  # rows and columns of where a region's name may stand
 LEGEND_COLUMNS = 7
 NAMED_SHARE = 0.015  # of the image, that a class needs to be named in it
 MISSING, WRONG_RING = "#9a9a9a", "#ffffff"  # points without a label, and with a wrong one
-PIXELS, POINTS, TRUTH = LINES[0], LINES[1], "#222222"
+DPI = 200
 
 
 @dataclass(frozen=True)
-class LabelledImage:
+class LabelledView:
     """One image with its weak labels and the points that it sees."""
 
     image: UInt8[np.ndarray, "rows columns 3"]
@@ -43,7 +45,25 @@ class LabelledImage:
     true_names: tuple[str, ...]
 
 
-def camera_picture(path: Path, labelled: LabelledImage, title: str) -> Path:
+def draw_frames(
+    job: LabelJob, indices: Sequence[int], have: Collection[str], folder: Path
+) -> dict[str, dict[str, Path]]:
+    """Write a picture of every camera that has labels, of some frames of a job's data set.
+
+    `have` are the images with a label map. Returns files by the frame's name and the camera.
+    """
+    drawn: dict[str, dict[str, Path]] = {}
+    for index in indices:
+        frame = job.frames.frame(index)
+        maps = read_maps(frame, job.store, have)
+        drawn[f"{frame.scene}, {frame.token}"] = {
+            job.frames.camera_names[camera]: _draw_camera(job, frame, camera, ids, folder)
+            for camera, ids in maps.items()
+        }
+    return drawn
+
+
+def camera_picture(path: Path, labelled: LabelledView, title: str) -> Path:
     """Draw image, labels, labelled points and, where it is known, the points' truth."""
     rows, columns = labelled.ids.shape
     with_truth = labelled.point_truth is not None
@@ -54,9 +74,9 @@ def camera_picture(path: Path, labelled: LabelledImage, title: str) -> Path:
     figure = Figure(figsize=(2 * PANEL_INCHES + 0.06, top + 2 * height + gap + bottom))
     size = figure.get_size_inches()
     panels = []
-    for place in range(4 if with_truth else 3):
-        left = (place % 2) * (PANEL_INCHES + 0.06)
-        low = bottom + (1 - place // 2) * (height + gap)
+    for panel in range(4 if with_truth else 3):
+        left = (panel % 2) * (PANEL_INCHES + 0.06)
+        low = bottom + (1 - panel // 2) * (height + gap)
         box = (left / size[0], low / size[1], PANEL_INCHES / size[0], height / size[1])
         panels.append(figure.add_axes(box))
     figure.text(0.5, 1 - 0.06 / size[1], title, ha="center", va="top", size=10)
@@ -69,100 +89,29 @@ def camera_picture(path: Path, labelled: LabelledImage, title: str) -> Path:
         figure.legend(
             handles=marks, loc="center", bbox_to_anchor=centre, ncols=2, fontsize=9, frameon=False
         )
-    return save(figure, path, bottom=None)
+    return write(figure, path, dpi=DPI)
 
 
-def class_histogram(path: Path, table: pd.DataFrame) -> Path:
-    """Draw the share of each class among labelled pixels and points (the paper's Figure 5).
-
-    `table` has the columns of `label_tally.class_table`. Shares span decades, so their axis is
-    logarithmic; a class without any has no mark.
-    """
-    lines = table[table["label"] != ""].sort_values("pixels_percent", kind="stable")
-    places = np.arange(len(lines))
-    figure = Figure(figsize=(4.6, 1.1 + 0.27 * len(lines)))
-    axis = figure.subplots()
-    shares = lines[["pixels_percent", "points_percent", "true_points_percent"]].to_numpy(float)
-    positive = shares[shares > 0]
-    least = 10 ** np.floor(np.log10(positive.min())) if len(positive) else 0.1
-    axis.hlines(places, least, 100, color="#e6e6e6", linewidth=0.8)
-    for column, (style, colour, name, size) in enumerate(
-        (
-            ("o", PIXELS, "pixels", 6),
-            ("D", POINTS, "points", 4.5),
-            ("|", TRUTH, "points, truth", 11),
-        )
-    ):
-        some, edge = shares[:, column] > 0, 1.8 if style == "|" else 0.0
-        if some.any():
-            drawn = axis.plot(shares[some, column], places[some], style, color=colour, label=name)
-            drawn[0].set(markersize=size, markeredgewidth=edge)
-    for place in places[~(shares[:, :2] > 0).any(axis=1)]:
-        axis.text(least, place, "none", va="center", size=8, color="#555555")
-    axis.set_xscale("log")
-    axis.xaxis.set_major_formatter("{x:g}")
-    axis.set_xlim(least * 0.8, 130)
-    axis.set_yticks(places, [name.replace("_", " ") for name in lines["label"]])
-    axis.set_xlabel("share of the labelled (%), logarithmic")
-    axis.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3, frameon=False, fontsize=9)
-    plain(axis)
-    return save(figure, path)
+def _draw_camera(
+    job: LabelJob, frame: Frame, camera: int, ids: UInt8[np.ndarray, "_ _"], folder: Path
+) -> Path:
+    points = points_by_camera(frame, {camera: ids})[camera]
+    labelled = LabelledView(
+        image=frame.images[camera].pixels(),
+        ids=ids,
+        points=points,
+        point_truth=None if frame.class_ids is None else frame.class_ids[points.point_index],
+        true_id=true_ids(job.store.class_names, job.frames.class_names),
+        label_names=job.store.class_names,
+        true_names=job.frames.class_names,
+    )
+    name = job.frames.camera_names[camera]
+    title = f"{name}, {frame.scene}, labelled by {job.labeller.kind}"
+    title += ", WHICH READS THE TRUTH" if job.labeller.reads_truth else ""
+    return camera_picture(folder / f"frame-{frame.token}-{name}.png", labelled, title)
 
 
-def class_scores(path: Path, table: pd.DataFrame, miou_percent: float) -> Path:
-    """Draw IoU, precision and recall on points of every class that occurs.
-
-    `table` has the columns of `label_tally.class_table`.
-    """
-    lines = table[table["iou_percent"].notna()].drop_duplicates("true_class")
-    lines = lines.sort_values("iou_percent", kind="stable")
-    places = np.arange(len(lines))
-    figure = Figure(figsize=(4.6, 1.1 + 0.27 * len(lines)))
-    axis = figure.subplots()
-    axis.barh(places, lines["iou_percent"], 0.62, color=LINES[5], label="IoU")
-    axis.plot(lines["precision_percent"], places, "o", color=LINES[1], label="precision", ms=5)
-    axis.plot(lines["recall_percent"], places, "|", color=TRUTH, label="recall", ms=10, mew=1.8)
-    axis.axvline(miou_percent, color="#555555", linestyle=":", linewidth=1.2, label="mIoU")
-    axis.set_yticks(places, [name.replace("_", " ") for name in lines["true_class"]])
-    axis.set_xlim(0, 102)
-    axis.set_xlabel("points (%)")
-    axis.legend(loc="lower center", bbox_to_anchor=(0.35, 1.0), ncols=4, frameon=False, fontsize=8)
-    plain(axis)
-    return save(figure, path)
-
-
-def range_scores(path: Path, table: pd.DataFrame) -> Path:
-    """Draw coverage and, where the truth is known, precision and mIoU against range.
-
-    `table` has the columns of `label_tally.group_table` by range.
-    """
-    lines = table[table["class"] == ALL].reset_index(drop=True)
-    places = np.arange(len(lines))
-    figure = Figure(figsize=(4.6, 3.1))
-    axis = figure.subplots()
-    for column, label, style in (
-        ("coverage_percent", "labelled", "s-"),
-        ("precision_percent", "of them right", "o-"),
-        ("iou_percent", "mIoU", "D-"),
-    ):
-        if lines[column].notna().any():
-            colour = LINES[("s-", "o-", "D-").index(style)]
-            axis.plot(places, lines[column], style, color=colour, label=label, ms=5)
-    names = [
-        f"{name.removesuffix(' m').replace(' m and more', '+')}\n{num:,}"
-        for name, num in zip(lines["range"], lines["num_points"], strict=True)
-    ]
-    axis.set_xticks(places, names)
-    axis.set_ylim(0, 102)
-    axis.set_xlabel("range (m), and points there")
-    axis.set_ylabel("points (%)")
-    axis.grid(axis="y", color="#e6e6e6", linewidth=0.8)
-    axis.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=3, frameon=False, fontsize=9)
-    plain(axis)
-    return save(figure, path)
-
-
-def _draw_panels(panels: Sequence[Axes], labelled: LabelledImage) -> None:
+def _draw_panels(panels: Sequence[Axes], labelled: LabelledView) -> None:
     image, points = labelled.image, labelled.points
     rows, columns = labelled.ids.shape
     colours = palette(labelled.label_names)
@@ -230,7 +179,9 @@ def palette(names: Sequence[str]) -> Float[np.ndarray, "256 3"]:
 
 def _name_regions(axis: Axes, ids: UInt8[np.ndarray, "rows columns"], names: Sequence[str]) -> None:
     """Write a class's name where it fills most of a cell of a coarse grid."""
-    cell_rows, cell_columns = (max(1, s // n) for s, n in zip(ids.shape, GRID, strict=True))
+    cell_rows, cell_columns = (
+        max(1, s // n) for s, n in zip(ids.shape, NAME_POSITIONS, strict=True)
+    )
     rows, columns = ids.shape[0] // cell_rows, ids.shape[1] // cell_columns
     inner = ids[: rows * cell_rows, : columns * cell_columns]
     cells = inner.reshape(rows, cell_rows, columns, cell_columns)
@@ -247,7 +198,7 @@ def _name_regions(axis: Axes, ids: UInt8[np.ndarray, "rows columns"], names: Seq
         text = axis.text(
             min(max(centre_px, 0.1 * width_px), 0.9 * width_px),
             (row + 0.5) * cell_rows,
-            true_name(name).replace("_", " "),
+            class_words(true_name(name)),
             size=7,
             ha="center",
             va="center",
@@ -255,7 +206,7 @@ def _name_regions(axis: Axes, ids: UInt8[np.ndarray, "rows columns"], names: Seq
         text.set_path_effects([patheffects.withStroke(linewidth=1.8, foreground="white")])
 
 
-def _legend(labelled: LabelledImage) -> list[Line2D]:
+def _legend(labelled: LabelledView) -> list[Line2D]:
     """Return an entry for each class that occurs in the picture, in the labels' order."""
     shown: dict[str, str] = {}
     for names, ids in (
@@ -265,7 +216,7 @@ def _legend(labelled: LabelledImage) -> list[Line2D]:
         for index in _ids(ids):
             name = true_name(names[index])
             shown.setdefault(name, class_colour(name, index))
-    return [mark(colour, name.replace("_", " ")) for name, colour in shown.items()]
+    return [mark(colour, class_words(name)) for name, colour in shown.items()]
 
 
 def _ids(ids: UInt8[np.ndarray, "..."] | None) -> Iterable[int]:

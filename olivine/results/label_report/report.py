@@ -12,9 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from jaxtyping import UInt8
 from pydantic import Field
 
 from olivine.core.buckets import is_bucket
@@ -23,15 +21,16 @@ from olivine.core.progress import Progress, Report
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
 from olivine.core.storage import Store
-from olivine.data.records import Frame
 from olivine.labels.config import LabelConfig
 from olivine.labels.job import LabelJob, open_job, run_fingerprint
-from olivine.labels.quality import evenly, pixel_truth, points_by_camera, read_maps, true_ids
-from olivine.results.label_report import pictures
+from olivine.labels.labeller import Labeller
+from olivine.labels.quality import evenly, pixel_truth, read_maps
 from olivine.results.label_report.page import Page, write_page
-from olivine.results.label_report.tally import (
+from olivine.results.label_report.pictures import draw_frames
+from olivine.results.label_report.quality_figures import write_figures
+from olivine.results.label_report.statistics import (
     ALL,
-    LabelTally,
+    LabelStatistics,
     class_table,
     group_table,
     largest_confusions,
@@ -64,7 +63,7 @@ class ReportResult:
 
 
 @dataclass(frozen=True)
-class _Sample:
+class _ChosenFrames:
     """What is looked at."""
 
     counted: tuple[int, ...]  # frames whose numbers count
@@ -98,52 +97,53 @@ def label_report(
     written.
     """
     labeller = config.labels.labeller
-    if labeller.makes == "segments":
-        raise UserError(
-            f"The labeller {labeller.kind!r} writes segments without a class, so there is nothing "
-            "to compare; name one that writes classes by --set pretrained.labels.kind=KIND."
-        )
+    _require_classes(labeller)
     job = open_job(config.labels, runtime)
-    sample = _choose(job, config)
+    chosen = _choose(job, config)
     folder = folder or _default_folder(job, runtime)
     _require_writable(folder)
     labels = run_fingerprint(config.labels, job)
-    key = RunKey(STAGE, sample.fingerprint(job, labels))
-    tally = _count(job, sample, report or Progress("label report", "frames"))
-    tables = {
-        "classes": class_table(tally),
-        "cameras": group_table(tally, "camera"),
-        "ranges": group_table(tally, "range"),
-    }
+    key = RunKey(STAGE, chosen.fingerprint(job, labels))
+    statistics = _count(job, chosen, report or Progress("label report", "frames"))
+    tables = _tables(statistics)
     files = [_write_table(folder / f"{name}.csv", table) for name, table in tables.items()]
-    drawn = _draw_frames(job, sample, folder)
-    figures = _draw_figures(tally, tables, folder)
+    drawn = draw_frames(job, chosen.drawn, chosen.have, folder)
+    figures = write_figures(statistics, tables, folder)
     page = Page(
         labeller=labeller,
         dataset=config.labels.dataset,
         dataset_fingerprint=job.frames.fingerprint,
         labels_fingerprint=labels,
-        num_missing=sample.num_missing,
+        num_missing=chosen.num_missing,
         num_images=len(job.image_names),
-        num_frames=sample.num_frames,
-        tally=tally,
+        num_frames=chosen.num_frames,
+        statistics=statistics,
         tables=tables,
-        confusions=largest_confusions(tally),
-        figures=figures,
+        confusions=largest_confusions(statistics),
+        figures={name: png for name, (png, _) in figures.items()},
         pictures=drawn,
         command=command,
         provenance=provenance(),
     )
-    files = [write_page(folder / "index.html", page), *files, *figures.values()]
+    files = [write_page(folder / "index.html", page), *files]
+    files += [path for both in figures.values() for path in both]
     files += [path for cameras in drawn.values() for path in cameras.values()]
-    result = ReportResult(key, tuple(files), tuple(page.sentences()), _metrics(tally, tables))
+    result = ReportResult(key, tuple(files), tuple(page.sentences()), _metrics(statistics, tables))
     if not tracker.finished(key):
         tags = {"dataset": job.frames.fingerprint, "labels": labeller.identity, "label_run": labels}
         _record(config, tracker, result, tags)
     return result
 
 
-def _choose(job: LabelJob, config: ReportConfig) -> _Sample:
+def _require_classes(labeller: Labeller) -> None:
+    if labeller.makes == "segments":
+        raise UserError(
+            f"The labeller {labeller.kind!r} writes segments without a class, so there is nothing "
+            "to compare; name one that writes classes by --set pretrained.labels.kind=KIND."
+        )
+
+
+def _choose(job: LabelJob, config: ReportConfig) -> _ChosenFrames:
     """Take frames at equal distances among those that have a label map."""
     _ = job.store.class_names  # raises where nothing was ever labelled
     have = frozenset(job.image_names) - set(job.left)
@@ -153,11 +153,11 @@ def _choose(job: LabelJob, config: ReportConfig) -> _Sample:
             "`olivine label` with the same settings first."
         )
     cameras = len(job.frames.camera_names)
-    places = [i for i, name in enumerate(job.image_names) if name in have]
-    labelled = sorted({place // cameras for place in places})
+    images = [i for i, name in enumerate(job.image_names) if name in have]
+    labelled = sorted({image // cameras for image in images})
     counted = evenly(labelled, config.max_frames or len(labelled))
     drawn = _named(job, config.frames, labelled) or evenly(labelled, NUM_PICTURES)
-    return _Sample(tuple(counted), tuple(drawn), have, len(job.left), len(job.frames))
+    return _ChosenFrames(tuple(counted), tuple(drawn), have, len(job.left), len(job.frames))
 
 
 def _named(job: LabelJob, wanted: Sequence[str], labelled: Sequence[int]) -> list[int]:
@@ -165,75 +165,38 @@ def _named(job: LabelJob, wanted: Sequence[str], labelled: Sequence[int]) -> lis
     if not wanted:
         return []
     tokens = job.frames.tokens()
-    place = {token: index for index, token in enumerate(tokens)}
+    position = {token: index for index, token in enumerate(tokens)}
     for token in wanted:
-        if token not in place:
+        if token not in position:
             raise UserError(
                 f"No frame {token!r} in the {len(tokens)} of the data set, whose first is "
                 f"{tokens[0]!r}.{nearest(token, tokens)}"
             )
-        if place[token] not in set(labelled):
+        if position[token] not in set(labelled):
             raise UserError(
                 f"Frame {token!r} has no labels in {job.store.path}; run `olivine label` with "
                 "the same settings, it makes only what is missing."
             )
-    return [place[token] for token in dict.fromkeys(wanted)]
+    return [position[token] for token in dict.fromkeys(wanted)]
 
 
-def _count(job: LabelJob, sample: _Sample, report: Report) -> LabelTally:
+def _count(job: LabelJob, chosen: _ChosenFrames, report: Report) -> LabelStatistics:
     frames = job.frames
-    tally = LabelTally(frames.camera_names, job.store.class_names, frames.class_names)
+    statistics = LabelStatistics(frames.camera_names, job.store.class_names, frames.class_names)
     read_truth = pixel_truth(frames)
-    for done, index in enumerate(sample.counted, 1):
+    for done, index in enumerate(chosen.counted, 1):
         frame = frames.frame(index, images=False)
-        tally.add(frame, read_maps(frame, job.store, sample.have), read_truth)
-        report(done, len(sample.counted))
-    return tally
+        statistics.add(frame, read_maps(frame, job.store, chosen.have), read_truth)
+        report(done, len(chosen.counted))
+    return statistics
 
 
-def _draw_frames(job: LabelJob, sample: _Sample, folder: Path) -> dict[str, dict[str, Path]]:
-    """Draw every camera that has labels; return files by the frame's name and the camera."""
-    drawn: dict[str, dict[str, Path]] = {}
-    for index in sample.drawn:
-        frame = job.frames.frame(index)
-        maps = read_maps(frame, job.store, sample.have)
-        drawn[f"{frame.scene}, {frame.token}"] = {
-            job.frames.camera_names[camera]: _draw_camera(job, frame, camera, ids, folder)
-            for camera, ids in maps.items()
-        }
-    return drawn
-
-
-def _draw_camera(
-    job: LabelJob, frame: Frame, camera: int, ids: UInt8[np.ndarray, "_ _"], folder: Path
-) -> Path:
-    points = points_by_camera(frame, {camera: ids})[camera]
-    labelled = pictures.LabelledImage(
-        image=frame.images[camera].pixels(),
-        ids=ids,
-        points=points,
-        point_truth=None if frame.class_ids is None else frame.class_ids[points.point_index],
-        true_id=true_ids(job.store.class_names, job.frames.class_names),
-        label_names=job.store.class_names,
-        true_names=job.frames.class_names,
-    )
-    name = job.frames.camera_names[camera]
-    title = f"{name}, {frame.scene}, labelled by {job.labeller.kind}"
-    title += ", WHICH READS THE TRUTH" if job.labeller.reads_truth else ""
-    return pictures.camera_picture(folder / f"frame-{frame.token}-{name}.png", labelled, title)
-
-
-def _draw_figures(
-    tally: LabelTally, tables: Mapping[str, pd.DataFrame], folder: Path
-) -> dict[str, Path]:
-    drawn = {
-        "histogram": pictures.class_histogram(folder / "histogram.png", tables["classes"]),
-        "ranges": pictures.range_scores(folder / "ranges.png", tables["ranges"]),
+def _tables(statistics: LabelStatistics) -> dict[str, pd.DataFrame]:
+    return {
+        "classes": class_table(statistics),
+        "cameras": group_table(statistics, "camera"),
+        "ranges": group_table(statistics, "range"),
     }
-    if tally.points:
-        miou_percent = 100 * tally.points.miou
-        drawn["iou"] = pictures.class_scores(folder / "iou.png", tables["classes"], miou_percent)
-    return drawn
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> Path:
@@ -263,15 +226,15 @@ def _require_writable(folder: Path) -> None:
         ) from None
 
 
-def _metrics(tally: LabelTally, tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+def _metrics(statistics: LabelStatistics, tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     """Return numbers for the run's record, without those that have nothing to divide."""
     metrics = {
-        "num_frames": float(tally.num_frames),
-        "num_images": float(tally.num_images),
-        "pixel_coverage_percent": 100 * tally.pixel_coverage,
-        "point_coverage_percent": 100 * tally.point_coverage,
+        "num_frames": float(statistics.num_frames),
+        "num_images": float(statistics.num_images),
+        "pixel_coverage_percent": 100 * statistics.pixel_coverage,
+        "point_coverage_percent": 100 * statistics.point_coverage,
     }
-    for what, agreement in (("pixel", tally.pixels), ("point", tally.points)):
+    for what, agreement in (("pixel", statistics.pixels), ("point", statistics.points)):
         if agreement:
             metrics[f"{what}_accuracy_percent"] = 100 * agreement.accuracy
             metrics[f"{what}_miou_percent"] = 100 * agreement.miou

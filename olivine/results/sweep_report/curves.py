@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from olivine.methods.objective import primary_term
-from olivine.results.inline_svg import NUM_NAMED
 from olivine.results.sweep_report.trials import TrialFacts
 from olivine.tracking.tracker import PARENT, RunRecord, Tracker, best_status_run
 from olivine.training.evaluate import PRETRAINED
 from olivine.training.probe import PROBE_MIOU
 
-MAX_METHODS = 24  # drawn apart
+MAX_METHODS = 24  # told apart
+NUM_NAMED = 5  # of a search's trials
 COLUMNS = ("method", "seed", "step", "value")
 
 

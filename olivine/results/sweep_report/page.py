@@ -1,28 +1,45 @@
-"""The page of a sweep's report: one HTML file that needs nothing else, readable on a phone."""
+"""The page of a sweep's report: what its template shows, computed from a `SweepReport`."""
 
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.offline
+from markupsafe import Markup
 
 from olivine.core.storage import Store
-from olivine.results.page_parts import html_page, safe
-from olivine.results.sweep_report import sections
+from olivine.results import html
+from olivine.results.colours import LineStyle, line_styles
+from olivine.results.metrics import metric_label
+from olivine.results.sweep_report.charts import (
+    MAX_BARS,
+    importance_bars,
+    learning_curves,
+    score_against_cost,
+)
+from olivine.results.sweep_report.curves import MAX_METHODS
+from olivine.results.sweep_report.parallel_coordinates import parallel_coordinates
 from olivine.results.sweep_report.read import SweepReport
-from olivine.results.sweep_report.trials import GIVEN_UP, NEVER_STARTED
+from olivine.results.sweep_report.trials import (
+    DEVICE_HOURS_TEXT,
+    GIVEN_UP,
+    NEVER_STARTED,
+    TrialFacts,
+)
+from olivine.results.tables.formats import html_parts
+from olivine.results.tables.spec import UNKNOWN
+from olivine.results.tables.text import lay_out
+from olivine.results.words import ABSENT
 from olivine.tracking.tracker import FAILURE
 
-STYLE = Path(__file__).with_suffix(".css")
-SECTIONS = (
-    ("result", "Result", sections.result),
-    ("cost", "Score against cost", sections.cost),
-    ("settings", "Settings", sections.settings),
-    ("curves", "Learning curves", sections.curves),
-    ("failures", "What did not finish", sections.failures),
-    ("trials", "All trials", sections.trials),
-    ("repeat", "Repeat it", sections.repeat),
-    ("environment", "Environment", sections.environment),
-)
+NUM_SHOWN = 10  # trials or commands before the rest is folded
+LONG = 20  # characters of a text that goes on in the next line
 
 
 def write_page(path: Path, report: SweepReport) -> Path:
@@ -32,41 +49,50 @@ def write_page(path: Path, report: SweepReport) -> Path:
 
 
 def render(report: SweepReport) -> str:
-    """Return the page as HTML without a script or any other file."""
-    texts = {name: "\n".join(write(report)) for name, _, write in SECTIONS}
-    shown = [(name, title) for name, title, _ in SECTIONS if texts[name]]
-    links = " ".join(f'<a href="#{name}">{title}</a>' for name, title in shown)
-    parts = [
-        f'<section id="{name}"><h2>{title}</h2>\n{texts[name]}</section>' for name, title in shown
-    ]
-    body = "\n".join([*_head(report), f"<nav>{links}</nav>", *parts])
-    return html_page(f"Sweep {report.name}", STYLE, body)
+    """Return the page as HTML that needs no other file and no network."""
+    styles = _styles(report)
+    cost, settings = _cost(report, styles), _settings(report)
+    curves = [learning_curves(one, styles) for one in report.curves]
+    return html.render(
+        "sweep_report.html.j2",
+        title=f"Sweep {report.name}",
+        report=report,
+        metric=metric_label(report.metric),
+        question=[" ".join(part.split()) for part in report.question.split("\n\n") if part.strip()],
+        warnings=list(_warnings(report)),
+        facts=list(_facts(report)),
+        began=_time(report.sweep.start_s),
+        ended=None if report.sweep.end_s is None else _time(report.sweep.end_s),
+        result=_result(report),
+        cost=cost,
+        settings=settings,
+        curves=list(zip(report.curves, curves, strict=True)),
+        styles=styles,
+        unfinished=_unfinished_by_reason(report),
+        given_up=_given_up(report),
+        trials=_trial_table(report, _every_trial(report), with_status=True),
+        num_shown=NUM_SHOWN,
+        environment=_environment(report),
+        plotly=Markup(plotly.offline.get_plotlyjs()) if cost or settings or curves else None,
+    )
 
 
-def _head(report: SweepReport) -> Iterator[str]:
-    yield f"<h1>Sweep {safe(report.name)}</h1>"
-    first, *rest = [part for part in report.question.split("\n\n") if part.strip()] or [""]
-    if first:
-        yield f'<p class="lead">{safe(" ".join(first.split()))}</p>'
-    for text in _warnings(report):
-        yield f'<p class="warn">{safe(text)}</p>'
-    facts = "".join(f"<div><b>{safe(v)}</b>{safe(name)}</div>" for name, v in _facts(report))
-    yield f'<div class="keys">{facts}</div>'
-    ended = ", not ended" if report.sweep.end_s is None else f", ended {_time(report.sweep.end_s)}"
-    yield f'<p class="note">Begun {_time(report.sweep.start_s)}{ended}.</p>'
-    if rest:
-        words = "".join(f"<p>{safe(' '.join(part.split()))}</p>" for part in rest)
-        yield f"<details><summary>More about the question</summary>{words}</details>"
+def _styles(report: SweepReport) -> dict[str, LineStyle]:
+    """Return how rows are drawn, or of a search the trials whose curves are told apart."""
+    if report.is_search:
+        return line_styles(name for curves in report.curves for name in curves.named)
+    rows = dict.fromkeys(trial.row for trial in report.trials)
+    return line_styles(list(rows)[:MAX_METHODS])
 
 
 def _warnings(report: SweepReport) -> Iterator[str]:
-    """Say what a reader must know before any number."""
-    left = sections.left(report)
+    """Yield what a reader must know before any number."""
+    unfinished = _unfinished(report)
     if not report.finished:
         yield "No trial has finished yet: there is nothing to compare."
-    elif left:
+    elif unfinished:
         yield (
-            f"{len(left)} of {len(report.trials)} trials have no result (see “What did not "
+            f"{len(unfinished)} of {len(report.trials)} trials have no result (see “What did not "
             "finish”); every number here is of the others."
         )
     reason = report.sweep.tags.get(FAILURE, "")
@@ -100,12 +126,149 @@ def _facts(report: SweepReport) -> Iterator[tuple[str, str]]:
         yield "rows × seeds", f"{len(rows)} × {len(seeds)}"
     best = report.best
     if best is not None:
-        what = report.metric if report.is_search else f"mean {report.metric} (n={best.num_seeds})"
+        what = metric_label(report.metric).header
+        what = what if report.is_search else f"mean {what} over n={best.num_seeds}"
         yield f"best {what}: {best.name}", f"{best.score:.4g}"
     if report.device_hours:
         hours = report.device_hours
         text = f"{hours:,.0f} h" if hours >= 100 else f"{hours:.3g} h"
         yield "of devices, shared work once", text if hours >= 1 else f"{60 * hours:.3g} min"
+
+
+def _result(report: SweepReport) -> dict[str, Any] | Markup | None:
+    """Return the parts of the table, or a table of a search's best points."""
+    if report.table is not None:
+        layout = replace(lay_out(report.table), missing=())  # they have a section of their own
+        return html_parts(layout)
+    if report.is_search and report.finished:
+        return _trial_table(report, report.best_first[:NUM_SHOWN])
+    return None
+
+
+def _cost(report: SweepReport, styles: Mapping[str, LineStyle]) -> dict[str, Any] | None:
+    """Return score against cost as a chart, and the front as a table."""
+    points = [point for point in report.points if not math.isnan(point.hours)]
+    if not points:
+        return None
+    metric = metric_label(report.metric).header
+    told_apart = styles if styles.keys() >= {point.name for point in points} else {}
+    front = [
+        (point.name, _number(point.score), f"{point.hours:.3g}")
+        for point in points
+        if point.on_front
+    ]
+    return {
+        "chart": score_against_cost(points, metric, report.cost, told_apart),
+        "num_points": len(points),
+        "has_styles": bool(told_apart),
+        "in_full": report.cost == DEVICE_HOURS_TEXT,
+        "front": html.html_table(pd.DataFrame(front), ("on the front", metric, report.cost)),
+    }
+
+
+def _settings(report: SweepReport) -> dict[str, Any] | None:
+    """Return how settings lead to the score, and which of them matters."""
+    drawn, done = report.drawn_settings, report.finished
+    if len(done) < 2 or not drawn:
+        return None
+    chart = parallel_coordinates(
+        drawn,
+        np.array([trial.score for trial in done]),
+        metric_label(report.metric).header,
+        lower_is_better=report.lower_is_better,
+    )
+    found = report.importance
+    return {
+        "chart": chart,
+        "num_drawn": len(drawn),
+        "has_absent": any(UNKNOWN in setting.values for setting in drawn),
+        "together": [setting for setting in drawn if setting.together],
+        "importance": None if found.why_not else importance_bars(report.settings, found),
+        "num_bars": min(MAX_BARS, len(report.settings)),
+    }
+
+
+def _unfinished(report: SweepReport) -> list[TrialFacts]:
+    """Return the trials without a result that a search did not give up."""
+    return [one for one in report.trials if not one.has_score and one.status != GIVEN_UP]
+
+
+def _unfinished_by_reason(report: SweepReport) -> dict[tuple[str, str], list[TrialFacts]]:
+    groups: dict[tuple[str, str], list[TrialFacts]] = {}
+    for trial in _unfinished(report):
+        groups.setdefault((trial.status, trial.reason), []).append(trial)
+    return groups
+
+
+def _given_up(report: SweepReport) -> tuple[int, Markup] | None:
+    lines = [(one.name, one.reason) for one in report.trials if one.status == GIVEN_UP]
+    if not lines:
+        return None
+    return len(lines), _text_table(lines, ("point", "why"), text_columns=(0, 1))
+
+
+def _every_trial(report: SweepReport) -> list[TrialFacts]:
+    rest = [trial for trial in report.trials if not trial.has_score]
+    return [*(report.best_first if report.is_search else report.finished), *rest]
+
+
+def _trial_table(
+    report: SweepReport, trials: Sequence[TrialFacts], *, with_status: bool = False
+) -> Markup:
+    settings = report.drawn_settings
+    header = ["trial", metric_label(report.metric).header, report.cost]
+    header += [setting.name for setting in settings]
+    words = [index for index, one in enumerate(settings, start=3) if not one.is_numeric]
+    if with_status:
+        words += [len(header), len(header) + 1]
+        header += ["status", "fingerprint"]
+    lines = [
+        (
+            trial.name,
+            _number(trial.score),
+            _number(trial.hours),
+            *(
+                _setting_text(trial.settings.get(one.name, UNKNOWN), one.is_numeric)
+                for one in settings
+            ),
+            *((trial.status, trial.fingerprint) if with_status else ()),
+        )
+        for trial in trials
+    ]
+    return _text_table(lines, header, text_columns=(0, *words))
+
+
+def _environment(report: SweepReport) -> Markup | None:
+    """Return code, versions and hardware; where trials differ, how many had which."""
+    lines = [
+        (
+            name,
+            "; ".join(
+                value if len(values) == 1 else f"{value} ({number} trials)"
+                for value, number in values.items()
+            ),
+        )
+        for name, values in report.environment.items()
+    ]
+    return _text_table(lines, ("what", "value"), text_columns=(0, 1)) if lines else None
+
+
+def _text_table(
+    lines: Sequence[Sequence[str]], header: Sequence[str], text_columns: Sequence[int]
+) -> Markup:
+    """Return a table of texts, of which long ones go on in the next line."""
+    frame = pd.DataFrame(lines, columns=range(len(header)))
+    classes = frame.map(lambda text: "long" if len(text) > LONG else "")
+    classes.loc[:, [index for index in classes if index not in text_columns]] = ""
+    return html.html_table(frame, header, text_columns=text_columns, classes=classes)
+
+
+def _setting_text(value: str, is_numeric: bool) -> str:
+    return f"{float(value):.4g}" if is_numeric and value != UNKNOWN else value
+
+
+def _number(value: float) -> str:
+    return ABSENT if math.isnan(value) else f"{value:.4g}"
 
 
 def _time(seconds: float) -> str:

@@ -13,12 +13,18 @@ import numpy as np
 from olivine.core.runtime import Runtime
 from olivine.experiments.reproduce_command import reproduce_command, shell_command
 from olivine.experiments.sweep_plan import SWEEP_RUN
-from olivine.results.importance import Axis, Importance, importance, kept, varying
-from olivine.results.sweep_report.charts import ScoreAtCost
+from olivine.results.importance import (
+    Importance,
+    VaryingSetting,
+    importance,
+    of_trials,
+    varying_settings,
+)
 from olivine.results.sweep_report.curves import Curves, read_curves
 from olivine.results.sweep_report.trials import (
     CLOCK_HOURS_TEXT,
     DEVICE_HOURS_TEXT,
+    ScoreAtCost,
     TrialFacts,
     environment,
     has_hours,
@@ -27,13 +33,14 @@ from olivine.results.sweep_report.trials import (
     trial_facts,
 )
 from olivine.results.tables.build import find_sweep_run, plan_of, scene_reader, tabulate
-from olivine.results.tables.spec import Table, TableSpec
+from olivine.results.tables.spec import TableSpec
+from olivine.results.tables.table import Table
 from olivine.tracking.store_uri import shown
 from olivine.tracking.tracker import NOTE, RunRecord, Tracker, best_status_run
 from olivine.training.evaluate import PRETRAINED
 from olivine.training.loop import device_hours_of
 
-MAX_AXES = 8  # of a figure or a table
+MAX_SETTINGS = 8  # of a chart or a table
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class SweepReport:
     store: str
     trials: tuple[TrialFacts, ...]
     table: Table | None  # of an ablation of which something has finished
-    axes: tuple[Axis, ...]  # what varies over the finished trials
+    settings: tuple[VaryingSetting, ...]  # what varies over the finished trials
     importance: Importance
     cost: str  # what `hours` are
     points: tuple[ScoreAtCost, ...]  # rows, or a search's trials
@@ -85,15 +92,15 @@ class SweepReport:
         return min(self.points, key=lambda point: sign * point.score, default=None)
 
     @property
-    def drawn_axes(self) -> tuple[Axis, ...]:
-        """As many axes as a figure has room for: the most important, else the commonest."""
-        shares = self.importance.shares or [0.0] * len(self.axes)
+    def drawn_settings(self) -> tuple[VaryingSetting, ...]:
+        """As many settings as a chart has room for: the most important, else the commonest."""
+        shares = self.importance.shares or [0.0] * len(self.settings)
         commonest = sorted(
-            zip(shares, self.axes, strict=True),
+            zip(shares, self.settings, strict=True),
             key=lambda pair: (-pair[0], np.isnan(pair[1].numbers()).sum(), len(pair[1].name)),
         )
-        chosen = {axis.name for _, axis in commonest[:MAX_AXES]}
-        return tuple(axis for axis in self.axes if axis.name in chosen)
+        chosen = {setting.name for _, setting in commonest[:MAX_SETTINGS]}
+        return tuple(setting for setting in self.settings if setting.name in chosen)
 
 
 def read_report(
@@ -118,7 +125,7 @@ def read_report(
     trials = trial_facts(plan, records)
     ordered = in_order(trials, is_search, lower)
     done = [trial for trial in trials if trial.has_score]
-    axes = varying([trial.settings for trial in done])
+    settings = varying_settings([trial.settings for trial in done])
     table = None
     if done and not is_search:
         table = tabulate(plan, TableSpec(baseline=baseline), tracker, scene_reader(runtime.out))
@@ -132,8 +139,8 @@ def read_report(
         store=shown(runtime.store_uri()),
         trials=trials,
         table=table,
-        axes=axes,
-        importance=_importance(axes, done, is_search),
+        settings=settings,
+        importance=_importance(settings, done, is_search),
         cost=DEVICE_HOURS_TEXT if has_hours(records) else CLOCK_HOURS_TEXT,
         points=score_at_cost(done, is_search, lower),
         curves=read_curves(ordered, evaluated, pretrained, tracker),
@@ -155,14 +162,16 @@ def _pretrained(
     return list(best_status_run({run.run_id: run for run in found}.values()).values())
 
 
-def _importance(axes: Sequence[Axis], trials: Sequence[TrialFacts], is_search: bool) -> Importance:
+def _importance(
+    settings: Sequence[VaryingSetting], trials: Sequence[TrialFacts], is_search: bool
+) -> Importance:
     """Return the importance over configurations: an ablation's seeds are averaged first."""
     groups: dict[str, list[int]] = {}
-    for place, trial in enumerate(trials):
-        groups.setdefault(trial.fingerprint if is_search else trial.row, []).append(place)
-    first = [places[0] for places in groups.values()]
-    scores = [statistics.fmean(trials[i].score for i in places) for places in groups.values()]
-    return importance(kept(axes, first), np.array(scores))
+    for index, trial in enumerate(trials):
+        groups.setdefault(trial.fingerprint if is_search else trial.row, []).append(index)
+    first = [indices[0] for indices in groups.values()]
+    scores = [statistics.fmean(trials[i].score for i in indices) for indices in groups.values()]
+    return importance(of_trials(settings, first), np.array(scores))
 
 
 def _repeats(

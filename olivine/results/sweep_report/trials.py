@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from olivine.experiments.sweep_plan import GAVE_UP, POINT, SweepPlan
-from olivine.results.sweep_report.charts import ScoreAtCost
 from olivine.tracking.tracker import FAILURE, RunRecord, best_status_run
 
 PROVENANCE = ("git.", "version.", "hardware.", "sha256.")  # how the names of such tags begin
 HOURS = "hours"  # the metric of a trial: of devices, its pretraining in full
-DEVICE_HOURS_TEXT, CLOCK_HOURS_TEXT = "hours of devices", "hours by the clock"
+DEVICE_HOURS_TEXT, CLOCK_HOURS_TEXT = "device time (h)", "wall-clock time (h)"
 FINISHED, NEVER_STARTED, GIVEN_UP = "finished", "never started", "given up"
 
 
@@ -44,6 +43,18 @@ class TrialFacts:
     def settings(self) -> Mapping[str, str]:
         """Its settings as its run keeps them."""
         return self.record.settings if self.record else {}
+
+
+@dataclass(frozen=True)
+class ScoreAtCost:
+    """A configuration as a point: what it scores, and what it takes."""
+
+    name: str
+    score: float
+    deviation: float  # over seeds; NaN: one seed
+    hours: float  # NaN: unknown
+    num_seeds: int
+    on_front: bool  # no other is as good for less
 
 
 def trial_facts(plan: SweepPlan, records: Sequence[RunRecord]) -> tuple[TrialFacts, ...]:
@@ -90,10 +101,10 @@ def score_at_cost(
         means = statistics.fmean(scores), deviation, statistics.fmean(hours)
         points.append(ScoreAtCost(name, *means, num_seeds=len(group), on_front=False))
     points.sort(key=lambda point: (math.isnan(point.hours), point.hours, sign * point.score))
-    for place, point in enumerate(points):
+    for index, point in enumerate(points):
         if not math.isnan(point.hours) and sign * point.score < best:
             best = sign * point.score
-            points[place] = replace(point, on_front=True)
+            points[index] = replace(point, on_front=True)
     return tuple(points)
 
 

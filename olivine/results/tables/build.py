@@ -13,13 +13,11 @@ from olivine.experiments.search_points import points_of
 from olivine.experiments.sweep_plan import ROW, SEED, SWEEP, SWEEP_RUN, SweepPlan
 from olivine.results.tables.cells import make_table
 from olivine.results.tables.comparisons import ReadScenes
-from olivine.results.tables.csv_format import csv
-from olivine.results.tables.html_format import html
-from olivine.results.tables.latex_format import latex
-from olivine.results.tables.markdown_format import markdown
+from olivine.results.tables.formats import csv, html, latex, markdown
 from olivine.results.tables.published import published_tables
 from olivine.results.tables.runs import AskedRuns
-from olivine.results.tables.spec import LABELS, Table, TableSpec
+from olivine.results.tables.spec import LABELS, TableSpec
+from olivine.results.tables.table import Table
 from olivine.results.tables.text import lay_out
 from olivine.tracking.tracker import FAILURE, Columns, RunRecord, Tracker
 from olivine.training.evaluate import PRETRAINED, confusions_name

@@ -9,11 +9,18 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from olivine.results.tables.comparisons import ReadScenes, compare
-from olivine.results.tables.places import PlacedRuns
+from olivine.results.tables.comparisons import ReadScenes, compare_with_baseline
 from olivine.results.tables.published import PRETRAINING, difference_in_print, in_print
 from olivine.results.tables.runs import AskedRuns
-from olivine.results.tables.spec import Cell, Comparison, MissingRun, Table, TableSpec, num_decimals
+from olivine.results.tables.runs_by_cell import RunsByCell
+from olivine.results.tables.spec import TableSpec
+from olivine.results.tables.table import (
+    BaselineComparison,
+    Cell,
+    MissingRun,
+    Table,
+    num_decimals,
+)
 
 NOTHING = (math.nan, math.nan, 0.0)  # mean, std and n of a cell without a finished run
 NUM_NAMED = 6  # settings that a note names before it counts the rest
@@ -34,36 +41,36 @@ def make_table(
     runs of rows that are compared. Raises UserError for a row, setting or metric that there is
     not, and where nothing has finished.
     """
-    placed = PlacedRuns.of(asked, spec)
+    runs = RunsByCell.of(asked, spec)
     asked.check_metrics(spec.metrics)
-    cells = _ranked(_plain_cells(placed), spec)
-    compared = compare(placed, read_scenes) if spec.baseline else {}
-    cells = {key: _with_print(placed, cell, compared.get(key)) for key, cell in cells.items()}
-    missing = [MissingRun(run.row, run.seed, run.why) for run in placed.runs if run.why]
-    notes = (*notes, *_notes(placed))
-    return Table(title, spec, placed.rows, placed.columns, cells, tuple(missing), notes)
+    cells = _ranked(_plain_cells(runs), spec)
+    compared = compare_with_baseline(runs, read_scenes) if spec.baseline else {}
+    cells = {key: _with_print(runs, cell, compared.get(key)) for key, cell in cells.items()}
+    missing = [MissingRun(run.row, run.seed, run.why) for run in runs.runs if run.why]
+    notes = (*notes, *_notes(runs))
+    return Table(title, spec, runs.rows, runs.columns, cells, tuple(missing), notes)
 
 
-def _plain_cells(placed: PlacedRuns) -> dict[Key, Cell]:
-    metrics = list(placed.spec.metrics)
-    by_seed = placed.lines.groupby(["row", "column", "seed"])[metrics].mean()
+def _plain_cells(runs: RunsByCell) -> dict[Key, Cell]:
+    metrics = list(runs.spec.metrics)
+    by_seed = runs.lines.groupby(["row", "column", "seed"])[metrics].mean()
     over_seeds = by_seed.groupby(level=["row", "column"]).agg(["mean", "std", "count"])
-    places = over_seeds.index.tolist()
+    keys = over_seeds.index.tolist()
     numbers = over_seeds.to_numpy().reshape(-1, len(metrics), 3).tolist()
     known = {
         (row, column, metric): numbers[i][j]
-        for i, (row, column) in enumerate(places)
+        for i, (row, column) in enumerate(keys)
         for j, metric in enumerate(metrics)
     }
     return {
-        key: _plain_cell(placed, key, known.get(key, NOTHING))
-        for key in itertools.product(placed.rows, placed.columns, metrics)
+        key: _plain_cell(runs, key, known.get(key, NOTHING))
+        for key in itertools.product(runs.rows, runs.columns, metrics)
     }
 
 
-def _plain_cell(placed: PlacedRuns, key: Key, numbers: Sequence[float]) -> Cell:
+def _plain_cell(runs: RunsByCell, key: Key, numbers: Sequence[float]) -> Cell:
     mean, std, count = numbers
-    missing = placed.why_missing(*key[:2]) if math.isnan(mean) else ""
+    missing = runs.why_missing(*key[:2]) if math.isnan(mean) else ""
     return Cell(*key, mean, std, int(count), 0, missing, None, None)
 
 
@@ -85,23 +92,23 @@ def _ranked(cells: Mapping[Key, Cell], spec: TableSpec) -> dict[Key, Cell]:
     return ranked
 
 
-def _with_print(placed: PlacedRuns, cell: Cell, compared: Comparison | None) -> Cell:
+def _with_print(runs: RunsByCell, cell: Cell, compared: BaselineComparison | None) -> Cell:
     """Put beside a cell, and beside its difference to the baseline, what is in print."""
-    named = placed.in_print_as(cell.row, cell.column)
-    known = in_print(placed.spec.published)
+    named = runs.in_print_as(cell.row, cell.column)
+    known = in_print(runs.spec.published)
     if named is None or not known:
         return replace(cell, compared=compared)
     method, protocol = named
     if compared is not None:
-        baseline = placed.spec.baseline.partition(", ")[0]
+        baseline = runs.spec.baseline.partition(", ")[0]
         gain = difference_in_print(known, method, baseline, (protocol, cell.metric))
         compared = replace(compared, published=gain)
     beside = (known.get((method, name, cell.metric)) for name in (protocol, PRETRAINING))
     return replace(cell, compared=compared, published=next(filter(None, beside), None))
 
 
-def _notes(placed: PlacedRuns) -> Iterator[str]:
-    mixed = sorted(placed.mixed)
+def _notes(runs: RunsByCell) -> Iterator[str]:
+    mixed = sorted(runs.mixed)
     if mixed:
         named = ", ".join(mixed[:NUM_NAMED])
         rest = f" and {len(mixed) - NUM_NAMED} more" if len(mixed) > NUM_NAMED else ""
@@ -109,7 +116,7 @@ def _notes(placed: PlacedRuns) -> Iterator[str]:
             f"Runs within a cell also differ in {named}{rest}; those of one seed are averaged. "
             "Give such a setting to --by or --columns to tell them apart."
         )
-    if placed.has_twins:
+    if runs.has_twins:
         yield (
             "Some runs of one cell and seed have equal settings but other data, labels or code; "
             "they are averaged."

@@ -17,8 +17,9 @@ from olivine.results.statistics import (
     paired_test,
     resampled,
 )
-from olivine.results.tables.places import PlacedRuns
-from olivine.results.tables.spec import ALPHA, Comparison, TableSpec
+from olivine.results.tables.runs_by_cell import RunsByCell
+from olivine.results.tables.spec import TableSpec
+from olivine.results.tables.table import ALPHA, BaselineComparison
 from olivine.training.scene_counts import SceneCounts
 
 UNDECIDED, NOT_COMPARABLE = "undecided", "not comparable"
@@ -27,17 +28,19 @@ Key = tuple[str, str, str]  # row, column, metric
 BySeed = dict[int, list[int]]  # the lines of a cell's finished runs
 
 
-def compare(placed: PlacedRuns, read_scenes: ReadScenes) -> dict[Key, Comparison]:
+def compare_with_baseline(
+    runs: RunsByCell, read_scenes: ReadScenes
+) -> dict[Key, BaselineComparison]:
     """Return the comparison of every cell that has a result with the baseline's in its column.
 
     p-values are corrected over the rows of one column and metric: each such block is a question
     of its own.
     """
-    pairs = _Pairs(placed, SceneScores(read_scenes, placed.spec.metrics))
-    spec, found = placed.spec, dict[Key, Comparison]()
-    for column in placed.columns:
+    pairs = _Pairs(runs, SceneScores(read_scenes, runs.spec.metrics))
+    spec, found = runs.spec, dict[Key, BaselineComparison]()
+    for column in runs.columns:
         for metric in spec.metrics:
-            keys = [(row, column, metric) for row in placed.rows if row != spec.baseline]
+            keys = [(row, column, metric) for row in runs.rows if row != spec.baseline]
             block = {key: pairs.compare(*key) for key in keys if pairs.has_result(*key)}
             corrected = holm([one.seeds.p for one in block.values()])
             for (key, one), p in zip(block.items(), corrected, strict=True):
@@ -108,23 +111,23 @@ def _mean(values: list[np.ndarray]) -> np.ndarray:
 class _Pairs:
     """Finished runs of two rows, put side by side by their seeds."""
 
-    def __init__(self, placed: PlacedRuns, scenes: SceneScores):
-        self._spec, self._scenes = placed.spec, scenes
-        lines = placed.lines
-        self._values = {name: lines[name].to_numpy() for name in placed.spec.metrics}
+    def __init__(self, runs: RunsByCell, scenes: SceneScores):
+        self._spec, self._scenes = runs.spec, scenes
+        lines = runs.lines
+        self._values = {name: lines[name].to_numpy() for name in runs.spec.metrics}
         self._variant = lines["variant"].to_numpy()
         self._fingerprint = lines["fingerprint"].tolist()
         self._cells: dict[tuple[str, str], BySeed] = defaultdict(lambda: defaultdict(list))
         keys = zip(lines["row"], lines["column"], lines["seed"], strict=True)
-        for place, (row, column, seed) in enumerate(keys):
-            self._cells[row, column][seed].append(place)
+        for line, (row, column, seed) in enumerate(keys):
+            self._cells[row, column][seed].append(line)
 
     def has_result(self, row: str, column: str, metric: str) -> bool:
         """Say whether any run of a cell has the metric."""
         lines = [line for of_seed in self._cells[row, column].values() for line in of_seed]
         return not math.isnan(_known_mean(self._values[metric][lines]))
 
-    def compare(self, row: str, column: str, metric: str) -> Comparison:
+    def compare(self, row: str, column: str, metric: str) -> BaselineComparison:
         """Return all but what needs the other rows: the corrected p and what follows from it."""
         cell, baseline = (self._cells[name, column] for name in (row, self._spec.baseline))
         score = {
@@ -142,15 +145,15 @@ class _Pairs:
         pairs = [(cell[seed], baseline[seed]) for seed in seeds]
         if any(sorted(self._variant[a]) != sorted(self._variant[b]) for a, b in pairs):
             unknown = replace(test, low=math.nan, high=math.nan, p=math.nan)
-            return Comparison(unknown, math.nan, None, NOT_COMPARABLE, NOT_COMPARABLE)
+            return BaselineComparison(unknown, math.nan, None, NOT_COMPARABLE, NOT_COMPARABLE)
         prints = [
             ([self._fingerprint[i] for i in a], [self._fingerprint[i] for i in b]) for a, b in pairs
         ]
         interval, why = self._scenes.difference(prints, metric)
-        return Comparison(test, math.nan, interval, why, "")
+        return BaselineComparison(test, math.nan, interval, why, "")
 
 
-def _verdict(compared: Comparison, metric: str, spec: TableSpec) -> str:
+def _verdict(compared: BaselineComparison, metric: str, spec: TableSpec) -> str:
     """Say in words what the numbers allow to say, and no more."""
     seeds, scenes = compared.seeds, compared.scenes
     if not seeds.num_seeds:

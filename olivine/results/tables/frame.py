@@ -4,8 +4,9 @@ import pandas as pd
 
 from olivine.core.runtime import Runtime
 from olivine.results.tables.build import ALL, scene_reader, sweeps_called, tabulate
-from olivine.results.tables.csv_format import long_format
-from olivine.results.tables.spec import ROW, SWEEP, Table, TableSpec
+from olivine.results.tables.formats import long_format
+from olivine.results.tables.spec import ROW, SWEEP, TableSpec
+from olivine.results.tables.table import Table
 from olivine.tracking.tracker import Tracker
 
 

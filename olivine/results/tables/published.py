@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from olivine.results.tables.spec import InPrint
+from olivine.results.tables.table import InPrint
 
 DIFFERENCE = "_difference"  # after a metric's name, where only "A over B" is in print
 PRETRAINING = "pretraining"  # protocol of numbers that say nothing of an evaluation, such as hours

@@ -140,8 +140,8 @@ def in_order(groups: Iterable[Group | None]) -> tuple[str, ...]:
 
     def size(group: Group) -> list[tuple[int, float | int]]:
         return [
-            (0, float(value)) if _is_number(value) else (1, came[place, value])
-            for place, value in enumerate(group)
+            (0, float(value)) if _is_number(value) else (1, came[index, value])
+            for index, value in enumerate(group)
         ]
 
     return tuple(", ".join(group) for group in sorted(found, key=size))

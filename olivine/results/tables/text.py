@@ -1,4 +1,4 @@
-"""A table as people read it: its numbers as text, in two grids, with what must be said below.
+"""A table as people read it: its numbers as text, in two tables, with what must be said below.
 
 Every format for people is written from this, so that none says more or less than another.
 """
@@ -8,13 +8,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from olivine.results.metrics import PERCENTAGE_POINTS, metric_label
 from olivine.results.statistics import MIN_SCENES, MIN_SEEDS, NUM_RESAMPLES
-from olivine.results.tables.spec import (
+from olivine.results.tables.spec import ROW, UNKNOWN
+from olivine.results.tables.table import (
     ALPHA,
-    ROW,
-    UNKNOWN,
+    BaselineComparison,
     Cell,
-    Comparison,
     InPrint,
     Table,
     num_decimals,
@@ -26,8 +26,8 @@ TESTS = {"t": "paired t-test", "wilcoxon": "Wilcoxon's signed-rank test"}
 
 
 @dataclass(frozen=True)
-class Text:
-    """What one place of a grid says, and how."""
+class TextCell:
+    """What one cell says, and how."""
 
     text: str
     is_best: bool = False
@@ -36,16 +36,18 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Grid:
+class TextTable:
     """Lines of texts under a header; the first `num_labels` columns say what a line is."""
 
     header: tuple[str, ...]
-    lines: tuple[tuple[Text, ...], ...]
+    lines: tuple[tuple[TextCell, ...], ...]
     num_labels: int = 1
 
-    def is_text(self, place: int) -> bool:
-        """Say whether a column holds words, which begin at its left."""
-        return place < self.num_labels or self.header[place] == VERDICT
+    @property
+    def text_columns(self) -> frozenset[int]:
+        """The columns that hold words, which begin at their left."""
+        verdicts = (i for i, name in enumerate(self.header) if name == VERDICT)
+        return frozenset((*range(self.num_labels), *verdicts))
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,9 @@ class Layout:
     """All that a page about a table says, in its order."""
 
     title: str
-    scores: Grid
+    scores: TextTable
     remarks: tuple[str, ...]  # sentences
-    differences: Grid | None
+    differences: TextTable | None
     difference_remarks: tuple[str, ...]
     sources: tuple[str, ...]  # of the numbers in print, an item each
     missing: tuple[str, ...]  # an item each
@@ -64,7 +66,7 @@ class Layout:
 def lay_out(table: Table) -> Layout:
     """Return a table's texts."""
     spec = table.spec
-    lower = [metric for metric in spec.metrics if spec.prefers_lower(metric)]
+    lower = [metric_label(name).text for name in spec.metrics if spec.prefers_lower(name)]
     remarks = [
         "Mean ± standard deviation over n seeds; the best of a column is bold, the second best "
         "underlined."
@@ -85,7 +87,7 @@ def lay_out(table: Table) -> Layout:
     )
 
 
-def _scores(table: Table) -> Grid:
+def _scores(table: Table) -> TextTable:
     blocks = list(itertools.product(table.columns, table.spec.metrics))
     printed = [
         block
@@ -94,6 +96,8 @@ def _scores(table: Table) -> Grid:
     ]
     heads = [_head(table, *block) for block in blocks]
     header = [_row_head(table), *heads, "n"]
+    if table.spec.columns and len(table.spec.metrics) == 1:  # its columns do not name the metric
+        header[0] = f"{metric_label(table.spec.metrics[0]).header} by {header[0]}"
     header += [f"{_head(table, *block)}, published" for block in printed]
     decimals = _decimals(table)
     lines = []
@@ -104,48 +108,64 @@ def _scores(table: Table) -> Grid:
         shown = sorted(counts - {0} or {0})
         lines.append(
             (
-                Text(row),
+                TextCell(row),
                 *(_score(cell, decimals[cell.metric]) for cell in cells),
-                Text("/".join(map(str, shown))),
-                *(Text(print_text(number)) for number in beside),
+                TextCell("/".join(map(str, shown))),
+                *(TextCell(print_text(number)) for number in beside),
             )
         )
-    return Grid(tuple(header), tuple(lines))
+    return TextTable(tuple(header), tuple(lines))
 
 
-def _score(cell: Cell, decimals: int) -> Text:
+def _score(cell: Cell, decimals: int) -> TextCell:
     if not cell.has_value:
-        return Text(cell.missing.partition(":")[0], is_missing=True)  # the list below has all of it
+        word = cell.missing.partition(":")[0]  # the list below has all of it
+        return TextCell(word, is_missing=True)
     spread = UNKNOWN if math.isnan(cell.std) else f"{cell.std:.{decimals}f}"
     star = "*" if cell.compared is not None and cell.compared.is_significant else ""
     text = f"{cell.mean:.{decimals}f} ± {spread}{star}"
-    return Text(text, is_best=cell.rank == 1, is_second=cell.rank == 2)
+    return TextCell(text, is_best=cell.rank == 1, is_second=cell.rank == 2)
 
 
-def _differences(table: Table) -> Grid:
+def _differences(table: Table) -> TextTable:
     """Return a line per row, column and metric that is compared."""
     several = {"column": len(table.columns) > 1, "metric": len(table.spec.metrics) > 1}
-    lines, decimals = [], _decimals(table)
+    lines, decimals, unit = [], _decimals(table), _unit_of_differences(table)
     has_print = any(cell.compared and cell.compared.published for cell in table.cells.values())
     for cell in table.cells.values():
         if cell.compared is None:
             continue
         labels = [cell.row]
         labels += [cell.column] if several["column"] else []
-        labels += [cell.metric] if several["metric"] else []
+        labels += [_difference_label(cell.metric, unit)] if several["metric"] else []
         texts = labels + _compared(cell.compared, decimals[cell.metric])
         texts += [print_text(cell.compared.published, signed=True)] if has_print else []
-        lines.append(tuple(Text(text) for text in texts))
+        lines.append(tuple(TextCell(text) for text in texts))
     header = [_row_head(table)]
     header += [_heads(table.spec.columns)] if several["column"] else []
     header += ["metric"] if several["metric"] else []
     num_labels = len(header)
-    header += ["difference", VERDICT, "p (Holm)", "n", "95 % over seeds", "95 % over scenes", "p"]
-    header += ["published"] if has_print else []
-    return Grid(tuple(header), tuple(lines), num_labels)
+    header += [f"difference{unit}", VERDICT, "p (Holm)", "n"]
+    header += [f"95 % over seeds{unit}", f"95 % over scenes{unit}", "p"]
+    header += [f"published{unit}"] if has_print else []
+    return TextTable(tuple(header), tuple(lines), num_labels)
 
 
-def _compared(compared: Comparison, decimals: int) -> list[str]:
+def _unit_of_differences(table: Table) -> str:
+    """Return the unit that all differences have, in brackets; empty where they have several."""
+    units = {metric_label(metric).unit_of_difference for metric in table.spec.metrics}
+    unit = units.pop() if len(units) == 1 else ""
+    return f" ({unit})" if unit else ""
+
+
+def _difference_label(metric: str, common_unit: str) -> str:
+    """Return what a line of differences calls its metric: with its unit if no header has it."""
+    label = metric_label(metric)
+    unit = "" if common_unit else label.unit_of_difference
+    return f"{label.text} ({unit})" if unit else label.text
+
+
+def _compared(compared: BaselineComparison, decimals: int) -> list[str]:
     seeds = compared.seeds
     known = not math.isnan(seeds.difference)
     over_seeds = None if math.isnan(seeds.low) else (seeds.low, seeds.high)
@@ -162,6 +182,8 @@ def _compared(compared: Comparison, decimals: int) -> list[str]:
 
 def _difference_remarks(table: Table) -> tuple[str, ...]:
     spec = table.spec
+    units = {metric_label(metric).unit_of_difference for metric in spec.metrics}
+    explained = ("pp: percentage points.",) if PERCENTAGE_POINTS in units else ()
     return (
         f"Differences to `{spec.baseline}`, seed by seed: {TESTS[spec.test]}, p corrected by Holm "
         f"over the rows of a column; * marks a corrected p below {ALPHA:g}. Fewer than "
@@ -170,12 +192,14 @@ def _difference_remarks(table: Table) -> tuple[str, ...]:
         f"Over scenes: expanded percentiles of {NUM_RESAMPLES:,} bootstrap draws of the validation "
         f"scenes, the same draws for both rows; fewer than {MIN_SCENES} scenes give none. It says "
         "what other scenes would change, not what other seeds would.",
+        *explained,
     )
 
 
 def _sources(table: Table) -> Iterator[str]:
     for cell in table.cells.values():
-        where = f"`{cell.row}`{f', {cell.column}' if cell.column else ''}, {cell.metric}"
+        column = f", {cell.column}" if cell.column else ""
+        where = f"`{cell.row}`{column}, {metric_label(cell.metric).text}"
         for what, number in (
             (where, cell.published),
             (f"{where}, difference", cell.compared and cell.compared.published),
@@ -209,9 +233,10 @@ def _heads(names: Sequence[str]) -> str:
 
 
 def _head(table: Table, column: str, metric: str) -> str:
+    header = metric_label(metric).header
     if not table.spec.columns:
-        return metric
-    return column if len(table.spec.metrics) == 1 else f"{column}: {metric}"
+        return header
+    return column if len(table.spec.metrics) == 1 else f"{column}: {header}"
 
 
 def _decimals(table: Table) -> dict[str, int]:

@@ -12,6 +12,8 @@ from olivine.core.storage import Store
 from olivine.experiments.sweep_plan import SweepPlan
 from olivine.methods.objective import primary_term
 from olivine.results import figures
+from olivine.results.colours import line_styles
+from olivine.results.metrics import metric_label
 from olivine.results.tables.build import (
     FORMATS,
     scene_reader,
@@ -19,9 +21,9 @@ from olivine.results.tables.build import (
     tabulate,
     write_table,
 )
-from olivine.results.tables.csv_format import long_format
-from olivine.results.tables.markdown_format import markdown
-from olivine.results.tables.spec import ROW, Table, TableSpec
+from olivine.results.tables.formats import long_format, markdown
+from olivine.results.tables.spec import ROW, TableSpec
+from olivine.results.tables.table import Table
 from olivine.results.tables.text import lay_out
 from olivine.tracking.tracker import Columns, RunRecord, Tracker
 from olivine.training.evaluate import PRETRAINED, predictions_name, read_predictions
@@ -64,21 +66,26 @@ def write_results(
     files = list(write_table(folder, table, formats).values())
     own_rows = table.spec.by == (ROW,) and not table.spec.columns and len(sweeps) == 1
     if plan is not None and own_rows and len(table.rows) <= MAX_ROWS_DRAWN:
-        files.append(_draw_bars(folder, table, plan))
+        files += _draw_bars(folder, table, plan)
         files += _draw_errors(folder, runtime, table, plan)
         files += _draw_curves(folder, tracker, table, plan)
     return Results(markdown(lay_out(table)), tuple(files), tuple(sweep.run_id for sweep in sweeps))
 
 
-def _draw_bars(folder: Path, table: Table, plan: SweepPlan) -> Path:
+def _draw_bars(folder: Path, table: Table, plan: SweepPlan) -> Sequence[Path]:
     metrics = table.spec.metrics
     metric = plan.metric if plan.metric in metrics else metrics[0]
-    label = {"miou": "mIoU of the validation split (%)"}.get(metric, metric)
-    path, lines = folder / "scores.png", long_format(table)
-    return figures.score_bars(path, lines, metric, label=label, baseline=table.spec.baseline)
+    figure = figures.score_bars(
+        long_format(table),
+        line_styles(table.rows),
+        metric,
+        label=metric_label(metric).header,
+        baseline=table.spec.baseline,
+    )
+    return figures.save(figure, folder, "scores")
 
 
-def _draw_errors(folder: Path, runtime: Runtime, table: Table, plan: SweepPlan) -> list[Path]:
+def _draw_errors(folder: Path, runtime: Runtime, table: Table, plan: SweepPlan) -> Sequence[Path]:
     """Draw the same frame under the first row and the last, the table's two ends, in one seed."""
     store, rows = Store(runtime.out), plan.rows()
     chosen: dict[str, Mapping[str, np.ndarray]] = {}
@@ -96,10 +103,11 @@ def _draw_errors(folder: Path, runtime: Runtime, table: Table, plan: SweepPlan) 
         for row, arrays in chosen.items()
         if np.array_equal(arrays["xyz_m"], points)  # the two ends may be of two data sets
     }
-    return [figures.error_figure(folder / "errors.png", points, truth, predictions, names)]
+    figure = figures.error_figure(points, truth, predictions, names)
+    return figures.save(figure, folder, "errors")
 
 
-def _draw_curves(folder: Path, tracker: Tracker, table: Table, plan: SweepPlan) -> list[Path]:
+def _draw_curves(folder: Path, tracker: Tracker, table: Table, plan: SweepPlan) -> Sequence[Path]:
     """Draw a loss of every pretraining over seeds, under the first row that used it."""
     pretrained = {run.key.fingerprint: run for run in _runs(tracker, "pretrain")}
     evaluated = {
@@ -118,17 +126,18 @@ def _draw_curves(folder: Path, tracker: Tracker, table: Table, plan: SweepPlan) 
     for term in set(shown.values()):
         run_ids = [pretrained[name].run_id for name in shown if shown[name] == term]
         histories |= tracker.histories(run_ids, f"pretrain/{term}")
-    lines: list[tuple[str, int, int, float]] = []
+    lines: list[tuple[str, str, int, int, float]] = []
     for fingerprint, (row, seed) in used.items():
         if fingerprint in shown:
             history = sorted(histories[pretrained[fingerprint].run_id].items())
             usual = abs(float(np.median([value for _, value in history]))) or 1.0
             name = f"{row}: {shown[fingerprint]}"
-            lines += [(name, seed, step, value / usual) for step, value in history]
+            lines += [(name, row, seed, step, value / usual) for step, value in history]
     if not lines:
         return []
-    curves = pd.DataFrame(lines, columns=["method", "seed", "step", "value"])
-    return [figures.learning_curves(folder / "learning.png", curves, "loss / its median")]
+    curves = pd.DataFrame(lines, columns=["name", "method", "seed", "step", "value"])
+    figure = figures.learning_curves(curves, line_styles(table.rows), "loss / its median")
+    return figures.save(figure, folder, "learning")
 
 
 def _runs(tracker: Tracker, stage: str) -> list[RunRecord]:

@@ -1,22 +1,16 @@
-import io
-
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
 from olivine.data.records import IGNORE
 from olivine.labels.quality import CameraPoints, true_ids
-from olivine.results.figures import CLASS_COLOURS
+from olivine.results.colours import CLASS_COLOURS
 from olivine.results.label_report.pictures import (
-    LabelledImage,
+    LabelledView,
     camera_picture,
-    class_histogram,
     overlay,
     palette,
-    range_scores,
 )
-from olivine.results.label_report.tally import ALL, RANGE_NAMES
 
 ROWS, COLUMNS = 90, 160
 NAMES = ("road", "pedestrian")
@@ -24,12 +18,12 @@ TRUE_NAMES = ("pedestrian", "driveable_surface")
 BLUE = np.array([int(CLASS_COLOURS["pedestrian"][i : i + 2], 16) for i in (1, 3, 5)])
 
 
-def labelled(row: int, column: int, truth: int | None) -> LabelledImage:
+def labelled(row: int, column: int, truth: int | None) -> LabelledView:
     """Return a black image without labels that sees one point, which has the label pedestrian."""
     points = CameraPoints(
         np.array([0]), np.array([row]), np.array([column]), np.array([1], np.uint8)
     )
-    return LabelledImage(
+    return LabelledView(
         image=np.zeros((ROWS, COLUMNS, 3), np.uint8),
         ids=np.full((ROWS, COLUMNS), IGNORE, np.uint8),
         points=points,
@@ -86,17 +80,3 @@ def test_labels_colour_their_pixels_and_only_these():
 def test_a_label_has_the_colour_of_the_class_it_means():
     assert (palette(("road",))[0] == palette(("driveable_surface",))[0]).all()
     assert (palette(NAMES)[IGNORE] == 1).all()
-
-
-def test_figures_take_classes_without_any_and_data_without_truth(tmp_path):
-    shares = {"pixels_percent": [90.0, 10.0, 0.0], "points_percent": [99.9, 0.1, 0.0]}
-    classes = pd.DataFrame({"label": ["a", "b", "c"], **shares, "true_points_percent": np.nan})
-    ranges = pd.DataFrame({"range": RANGE_NAMES, "class": ALL, "num_points": 1000})
-    ranges[["coverage_percent", "precision_percent", "iou_percent"]] = (50.0, np.nan, np.nan)
-
-    for path in (
-        class_histogram(tmp_path / "shares.png", classes),
-        range_scores(tmp_path / "ranges.png", ranges),
-        class_histogram(tmp_path / "none.png", classes.assign(pixels_percent=np.nan)),
-    ):
-        assert np.asarray(Image.open(io.BytesIO(path.read_bytes()))).std() > 5

@@ -3,7 +3,6 @@
 import re
 import shutil
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +20,7 @@ from olivine.results.label_report.report import ReportConfig, label_report
 from olivine.tracking.mlflow_backend.client import open_client
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import NullTracker
+from tests.support.html_reader import HtmlReader
 
 CAMERAS = ("CAM_FRONT", "CAM_BACK")
 NUM_FRAMES = 4  # of mini_val in the tiny world
@@ -54,42 +54,18 @@ def report(labelled: Path, tiny_world: Path, tmp_path_factory: pytest.TempPathFa
     return folder
 
 
-class Reader(HTMLParser):
-    """Collects texts and sources; fails at a tag that closes another."""
-
-    VOID = ("meta", "img")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.sources: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in self.VOID:
-            self.open.append(tag)
-        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def read_page(folder: Path) -> Reader:
-    reader = Reader()
-    reader.feed((folder / "index.html").read_text())
-    assert reader.open == []
-    return reader
+def read_page(folder: Path) -> HtmlReader:
+    return HtmlReader((folder / "index.html").read_text())
 
 
 def test_the_page_stands_alone_and_fits_a_phone(report: Path) -> None:
     page, text = read_page(report), (report / "index.html").read_text()
 
     # histogram, IoU, ranges; three frames of two cameras
-    assert len(page.sources) == 3 + 3 * len(CAMERAS)
-    assert all(re.match(r"data:image/(png|jpeg);base64,[\w/+]", source) for source in page.sources)
+    sources = page.values("src", "href")
+    assert len(sources) == 3 + 3 * len(CAMERAS)
+    assert all(re.match(r"data:image/(png|jpeg);base64,[\w/+]", source) for source in sources)
+    assert all(page.values("alt")), "words for those who cannot see a picture"
     assert not re.search(r"https?://|<script|@import|url\(", text)
     assert 'name="viewport" content="width=device-width' in text
     assert len(text) < 5_000_000
@@ -134,10 +110,17 @@ def test_a_report_is_one_run_however_often_it_is_made(
     (run,) = tracker.records("label_report")
     assert run == before
     assert run.status == "FINISHED"
-    for name in ("classes.csv", "histogram.png"):
+    for name in ("classes.csv", "histogram.png", "histogram.pdf"):
         assert (tmp_path / name).read_bytes() == (report / name).read_bytes()
     artifacts = {item.path for item in open_client(tracker.uri).list_artifacts(run.run_id)}
-    assert {"index.html", "classes.csv", "cameras.csv", "ranges.csv", "iou.png"} <= artifacts
+    assert {
+        "index.html",
+        "classes.csv",
+        "cameras.csv",
+        "ranges.csv",
+        "iou.png",
+        "iou.pdf",
+    } <= artifacts
     pictures = open_client(tracker.uri).list_artifacts(run.run_id, "frames")
     assert len(pictures) == 3 * len(CAMERAS)
     (labelling,) = tracker.records("label")
@@ -182,7 +165,7 @@ def test_mistakes_are_one_line(
     for words, expected in (
         (["--frames", token[:-2] + "xx"], f"Did you mean '{token}'?"),
         ([f"--folder={tmp_path / 'file'}"], "name another by --folder"),
-        (["--max-frames=-1"], "max_frames"),
+        (["--max-frames=-1"], "--max-frames takes a number of at least 0"),
     ):
         status, line = ask(*words)
         assert status == cli.USER_ERROR

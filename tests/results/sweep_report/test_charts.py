@@ -1,176 +1,160 @@
-"""Figures of a report: what they name, what they draw, and that they take the page's colours."""
+"""Charts of a report: what they draw, in whose colours, and that no name is taken for markup."""
 
-import itertools
 import math
-import re
-import xml.etree.ElementTree as ET
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from olivine.results.curve_figures import curves_with_bands
-from olivine.results.importance import Axis, Importance
-from olivine.results.inline_svg import INK, TEXT_SIZE, WIDTH, inline_svg, sheet, short_name
+from olivine.results.colours import ORANGE, POOR, line_styles
+from olivine.results.importance import Importance, VaryingSetting
 from olivine.results.sweep_report.charts import (
     MAX_BARS,
-    ScoreAtCost,
-    _Scale,
     importance_bars,
-    parallel_coordinates,
+    learning_curves,
     score_against_cost,
 )
-from olivine.results.tables.spec import UNKNOWN
+from olivine.results.sweep_report.curves import Curves
+from olivine.results.sweep_report.trials import ScoreAtCost
 
-
-def texts(svg: str) -> list[str]:
-    """Return the texts of a figure, which must be well-formed."""
-    root = ET.fromstring(svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1))
-    return ["".join(node.itertext()).strip() for node in root.iter() if node.tag.endswith("text")]
+HOSTILE = '</script><b onclick="x">%{y} & more'
+HOSTILE_SHOWN = '&lt;/script&gt;&lt;b onclick="x"&gt;%{y} &amp; more'
 
 
 def points(num: int) -> list[ScoreAtCost]:
     return [ScoreAtCost(f"row {i}", 10.0 + i, 0.5, 1.0 + i, 3, i % 2 == 0) for i in range(num)]
 
 
-def curves(methods: int, seeds: int = 2, steps: int = 4) -> pd.DataFrame:
+def curves(methods: int, seeds: int = 2, steps: int = 4, named: int = 99) -> Curves:
     rows = [
         (f"m{method}", seed, 10 * step, method + seed + step / 10)
         for method in range(methods)
         for seed in range(seeds)
         for step in range(steps)
     ]
-    return pd.DataFrame(rows, columns=["method", "seed", "step", "value"])
+    lines = pd.DataFrame(rows, columns=["method", "seed", "step", "value"])
+    names = tuple(f"m{method}" for method in range(min(methods, named)))
+    return Curves("a", "A", "probe mIoU (%)", lines, names)
 
 
-def test_text_stays_text_and_black_is_the_pages_ink() -> None:
-    figure, axis = sheet(100.0)
-    axis.text(0.5, 0.5, "<b> & more", color=INK)
-    axis.plot([0, 1], [0, 1], color=INK, marker="o")
-    svg = inline_svg(figure, "one", 'a "text"')
-    assert texts(svg) == ["<b> & more"]
-    assert 'aria-label="a &quot;text&quot;"' in svg
-    assert "var(--ink)" in svg
-    assert INK not in svg
-    ids = re.findall(r' id="([^"]+)"', svg)
-    assert all(one.startswith("one-") for one in ids)
-    assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg)) <= set(ids)
-    assert "date" not in svg.lower()
+def test_an_axis_says_what_it_is_of_and_in_which_unit() -> None:
+    cost = score_against_cost(points(3), "mIoU (%)", "device time (h)", {}).figure.layout
+    assert (cost.xaxis.title.text, cost.yaxis.title.text) == ("device time (h)", "mIoU (%)")
+    learning = learning_curves(curves(2), line_styles(["m0", "m1"])).figure.layout
+    assert (learning.xaxis.title.text, learning.yaxis.title.text) == ("step", "probe mIoU (%)")
 
 
-def test_parallel_coordinates_name_every_axis_and_its_values() -> None:
-    axes = [
-        Axis("loss.kind", ("loss.size",), ("nce", "vmf", "nce")),
-        Axis("optimiser.lr", (), ("0.001", "0.1", "0.01")),
-        Axis("head_lr", (), (UNKNOWN, "2.0", "0.5")),
-    ]
-    svg = parallel_coordinates(axes, np.array([1.0, 30.5, 7.0]), "miou", lower_is_better=False)
-    found = texts(svg)
-    assert {"loss.kind (and 1 more)", "optimiser.lr", "head_lr", "miou"} <= set(found)
-    assert {"nce", "vmf", "0.001", "0.01", "0.1", UNKNOWN, "2", "1", "30.5"} <= set(found)
-    (label,) = re.findall('aria-label="([^"]+)"', svg)
-    assert "the best has miou 30.5 with loss.kind vmf, optimiser.lr 0.1, head_lr 2.0" in label
-    lower = parallel_coordinates(axes, np.array([1.0, 30.5, 7.0]), "loss", lower_is_better=True)
-    assert "the best has loss 1 with loss.kind nce" in lower
+def test_a_method_has_one_colour_in_every_chart() -> None:
+    styles = line_styles(["m0", "m1", "m2"])
+    some = [ScoreAtCost(name, 1.0, 0.1, 2.0, 2, False) for name in styles]
+    cost = score_against_cost(some, "miou", "hours", styles).figure.data[1:]
+    assert [trace.marker.color for trace in cost] == [style.colour for style in styles.values()]
+    whole = learning_curves(curves(3), styles).figure.data
+    assert {t.legendgroup: t.line.color for t in whole if t.line.color} == {
+        name: style.colour for name, style in styles.items()
+    }
+    assert [trace.name for trace in cost] == list(styles)
 
 
-@given(
-    st.lists(st.floats(-1e6, 1e6).map(lambda x: round(x, 3)), min_size=2, max_size=40, unique=True)
-    | st.lists(st.text("abcdefg", min_size=1, max_size=30), min_size=2, max_size=9, unique=True)
+def test_rows_are_points_of_their_own_and_the_front_a_line() -> None:
+    line, *rows = score_against_cost(
+        points(4), "miou", "hours", line_styles(f"row {i}" for i in range(4))
+    ).figure.data
+    assert (list(line.x), list(line.y), line.line.shape) == ([1, 3], [10, 12], "hv")
+    assert [row.name for row in rows] == ["row 0", "row 1", "row 2", "row 3"]
+    assert [row.marker.symbol for row in rows] == ["diamond", "circle"] * 2
+    assert [list(row.error_y.array) for row in rows] == [[0.5]] * 4
+    assert rows[0].customdata[0][1] == " ± 0.5 over 3 seeds"
+
+
+def test_trials_of_a_search_are_orange_on_the_front_and_grey_behind_it() -> None:
+    _, behind, front = score_against_cost(points(40), "miou", "hours", {}).figure.data
+    assert (behind.marker.color, front.marker.color) == (POOR, ORANGE)
+    assert len(behind.x) == len(front.x) == 20
+    assert front.customdata[0][0] == "row 0"
+
+
+@pytest.mark.parametrize(
+    ("hours", "ticks"),
+    [([1.0, 10.0, 100.0], {"1", "2", "5", "10", "50", "100"}), ([1e-3, 1e4], {"0.001", "10000"})],
 )
-def test_no_two_values_of_an_axis_are_written_over_each_other(values: list[float | str]) -> None:
-    ticks = sorted(_Scale.of(Axis("x", (), tuple(map(str, values)))).ticks)
-    assert ticks[0][0] < 0.05
-    for (place, text), (next_place, next_text) in itertools.pairwise(ticks):
-        # The text of an end is written inwards, all others about their place.
-        after = 1.0 if place < 0.05 else 0.5
-        before = 1.0 if next_place > 0.95 else 0.5
-        needed = 0.48 * TEXT_SIZE * (after * len(text) + before * len(next_text))
-        assert (next_place - place) * 0.94 * WIDTH > needed
-
-
-def test_an_axis_of_many_numbers_has_its_ends_and_round_ones() -> None:
-    values = tuple(str(round(0.123 + 0.037 * i, 3)) for i in range(30))
-    texts_ = [text for _, text in sorted(_Scale.of(Axis("x", (), values)).ticks)]
-    assert texts_[0] == "0.123"
-    assert texts_[-1] == "1.2"
-    assert {"0.4", "0.8"} <= set(texts_)
+def test_cost_over_orders_of_magnitude_is_logarithmic(hours: list[float], ticks: set[str]) -> None:
+    wide = [ScoreAtCost(f"#{i}", float(i), math.nan, h, 1, True) for i, h in enumerate(hours)]
+    axis = score_against_cost(wide, "miou", "hours", {}).figure.layout.xaxis
+    assert axis.type == "log"
+    assert ticks <= set(axis.ticktext)
+    assert [float(text) for text in axis.ticktext] == pytest.approx(list(axis.tickvals))
+    narrow = score_against_cost(points(3), "miou", "hours", {}).figure.layout.xaxis
+    assert narrow.type != "log"
 
 
 def test_importance_is_told_from_the_most_important_on() -> None:
     num = MAX_BARS + 3
-    axes = [Axis(f"setting_{i}", (), ()) for i in range(num)]
+    settings = [VaryingSetting(f"setting_{i}", (), ()) for i in range(num)]
     found = Importance(60, tuple(0.01 * i for i in range(num)), (0.01,) * num, 0.7)
-    svg = importance_bars(axes, found)
-    named = [text for text in texts(svg) if text.startswith("setting_")]
-    assert named == [f"setting_{i}" for i in range(num)[::-1][:MAX_BARS]]
-    assert "setting_14 14 %" in svg
+    chart = importance_bars(settings, found)
+    bars, names = chart.figure.data
+    assert list(names.text) == [f"setting_{i}" for i in range(num)[::-1][:MAX_BARS]]
+    assert list(bars.x) == pytest.approx([14.0 - i for i in range(MAX_BARS)])
+    assert list(np.diff(bars.y)) == [-1] * (MAX_BARS - 1), "from top to bottom"
+    assert "setting_14 14 %" in chart.text
 
 
-def test_the_front_is_named_and_crowded_names_are_left_out() -> None:
-    few = texts(score_against_cost(points(6), "miou", "hours"))
-    assert {f"row {i}" for i in range(6)} <= set(few)
-    many = texts(score_against_cost(points(40), "miou", "hours"))
-    named = {text for text in many if text.startswith("row")}
-    assert named <= {f"row {i}" for i in range(0, 40, 2)}
-    same = [ScoreAtCost(f"row {i}", 1.0, math.nan, 1.0, 1, i == 0) for i in range(6)]
-    assert sum(text.startswith("row") for text in texts(score_against_cost(same, "m", "h"))) < 6
-
-
-def test_cost_over_orders_of_magnitude_is_logarithmic() -> None:
-    wide = [ScoreAtCost(f"#{i}", float(i), math.nan, 10.0**i, 1, True) for i in range(3)]
-    found = texts(score_against_cost(wide, "miou", "hours"))
-    assert {"1", "10", "100"} <= set(found)
-
-
-def test_few_methods_share_a_panel_and_many_have_their_own() -> None:
-    few = curves_with_bands(curves(3), "a", "loss", named=["m0", "m1", "m2"])
-    assert {"m0", "m1", "m2", "step", "loss"} <= set(texts(few))
-    named = [f"m{i}" for i in range(8)]
-    many = curves_with_bands(curves(8), "b", "loss", named=named)
-    assert set(named) <= set(texts(many))
-    best = curves_with_bands(curves(30), "c", "loss", named=["m7", "m2"])
-    assert {"m7", "m2"} <= set(texts(best))
-    assert "m3" not in texts(best)
-
-
-def test_a_method_has_one_colour_in_every_figure() -> None:
-    named = ["m0", "m1", "m2"]
-    whole = curves_with_bands(curves(3), "a", "loss", named=named)
-    part = curves(3)
-    without = curves_with_bands(part[part["method"] != "m0"], "a", "loss", named=named)
-
-    def colour(svg: str, name: str) -> str:
-        found = re.search(rf"fill: (#[0-9a-f]{{6}})[^>]*>{name}<", svg)
-        assert found
-        return found[1]
-
-    assert colour(whole, "m2") == colour(without, "m2") != colour(whole, "m1")
+def test_methods_that_are_not_told_apart_are_grey_and_one_trace() -> None:
+    chart = learning_curves(curves(30, named=2), line_styles(["m0", "m1"]))
+    behind, *named = chart.figure.data
+    assert behind.line.color == POOR
+    assert list(behind.x).count(None) == 28
+    assert {trace.name for trace in named} == {"m0", "m1"}
+    assert "30 lines; last: m0 0.8; m1 1.8" in chart.text
 
 
 def test_a_band_is_one_deviation_over_seeds_and_one_seed_has_none() -> None:
-    band = 'id="a-FillBetween'
-    assert band in curves_with_bands(curves(1), "a", "loss", named=["m0"])
-    assert band not in curves_with_bands(curves(1, seeds=1), "a", "loss", named=["m0"])
+    band, line = learning_curves(curves(1), line_styles(["m0"])).figure.data
+    assert list(line.y) == pytest.approx([0.5, 0.6, 0.7, 0.8])
+    deviation = math.sqrt(0.5)
+    assert list(band.y[:4]) == pytest.approx([y + deviation for y in line.y])
+    assert list(band.y[:3:-1]) == pytest.approx([y - deviation for y in line.y])
+    assert len(learning_curves(curves(1, seeds=1), line_styles(["m0"])).figure.data) == 1
+
+
+def test_a_curve_of_one_step_is_a_point() -> None:
+    (line,) = learning_curves(curves(1, seeds=1, steps=1), line_styles(["m0"])).figure.data
+    assert line.mode == "markers"
+
+
+def test_a_long_curve_keeps_its_ends() -> None:
+    line = learning_curves(curves(1, seeds=1, steps=5000), line_styles(["m0"])).figure.data[0]
+    assert len(line.x) == 80
+    assert (line.x[0], line.x[-1]) == (0, 49990)
 
 
 def test_a_seed_that_only_began_does_not_cut_the_others_short() -> None:
-    lines = curves(1, seeds=2, steps=5)
-    began = pd.DataFrame([("m0", 2, 0, 1.0)], columns=list(lines.columns))
-    svg = curves_with_bands(pd.concat([lines, began]), "a", "loss", named=["m0"])
-    assert "last: m0 0.9" in svg
+    whole = curves(1, seeds=2, steps=5)
+    began = pd.DataFrame([("m0", 2, 0, 1.0)], columns=list(whole.lines.columns))
+    both = Curves("a", "A", "loss", pd.concat([whole.lines, began]), whole.named)
+    chart = learning_curves(both, line_styles(["m0"]))
+    assert "last: m0 0.9" in chart.text
+    assert len(chart.figure.data[1].x) == 5
 
 
-@pytest.mark.parametrize(
-    ("name", "length", "expected"),
-    [
-        ("a.b", 5, "a.b"),
-        ("pretrained.method.terms.class.weight", 20, "…terms.class.weight"),
-        ("averylongnamewithoutdots", 10, "…thoutdots"),
-    ],
-)
-def test_a_long_name_keeps_its_end(name: str, length: int, expected: str) -> None:
-    assert short_name(name, length) == expected
-    assert len(expected) <= length
+def test_names_are_no_markup_and_no_script() -> None:
+    hostile = curves(1).lines.replace({"method": {"m0": HOSTILE}})
+    styles = line_styles([HOSTILE])
+    learning = learning_curves(Curves("a", "A", HOSTILE, hostile, (HOSTILE,)), styles)
+    cost = score_against_cost([ScoreAtCost(HOSTILE, 1.0, 0.5, 1.0, 2, True)], HOSTILE, "h", styles)
+    for chart in (learning, cost):
+        assert chart.figure.data[1].name == HOSTILE_SHOWN
+        assert chart.figure.layout.yaxis.title.text == HOSTILE_SHOWN
+        html = chart.html()
+        assert html.count("</script>") == 1, "its own"
+        assert "<b " not in html
+    assert cost.figure.data[1].customdata[0][0] == HOSTILE_SHOWN
+    setting = VaryingSetting(HOSTILE, (), ())
+    bars, names = importance_bars([setting], Importance(9, (0.5,), (0.1,), 0.9)).figure.data
+    assert names.text[0] == bars.customdata[0] == HOSTILE_SHOWN
+
+
+def test_a_chart_is_the_same_again() -> None:
+    one, two = (learning_curves(curves(3), line_styles(["m0", "m1", "m2"])) for _ in range(2))
+    assert one.html() == two.html()

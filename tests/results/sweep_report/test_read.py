@@ -51,7 +51,7 @@ def test_an_ablation_is_told_by_rows(ablation: Path) -> None:
     ]
     assert report.best is not None
     assert (report.best.name, report.best.score) == ("OLIVINE", 30.0)
-    assert [axis.name for axis in report.axes] == [
+    assert [setting.name for setting in report.settings] == [
         "pretrained.method.terms.class.weight",
         "pretrained.num_epochs",
     ]
@@ -115,14 +115,16 @@ def test_a_search_is_told_by_points(search: SweepReport) -> None:
 
 
 def test_the_search_finds_what_decides(search: SweepReport) -> None:
-    names = {axis.name for axis in search.axes}
+    names = {setting.name for setting in search.settings}
     assert names == {
         "pretrained.optimiser.lr",
         "pretrained.num_epochs",
         "pretrained.method.terms.compact.weight",
         "protocol",
     }
-    shares = dict(zip((axis.name for axis in search.axes), search.importance.shares, strict=True))
+    shares = dict(
+        zip((setting.name for setting in search.settings), search.importance.shares, strict=True)
+    )
     decides = {"pretrained.optimiser.lr", "pretrained.num_epochs"}
     assert set(sorted(shares, key=shares.__getitem__)[-2:]) == decides
 
@@ -140,7 +142,7 @@ def test_a_sweep_of_which_nothing_finished_is_told_all_the_same(tmp_path: Path) 
     rows = ("random", "+ vMF", "OLIVINE")
     write_ablation(tmp_path, {f"{row}, seed {seed}": "" for row in rows for seed in (0, 1)})
     report = read("small", tmp_path)
-    assert (report.table, report.points, report.axes, report.best) == (None, (), (), None)
+    assert (report.table, report.points, report.settings, report.best) == (None, (), (), None)
     assert [trial.status for trial in report.trials] == ["running"] * 6
     assert {one.name for one in report.curves} == {"loss", "probe-miou"}
 

@@ -1,6 +1,5 @@
 """One table in four formats: none says more than another, and each is read by what reads it."""
 
-import html.parser
 import io
 import re
 import shutil
@@ -10,13 +9,13 @@ import pandas as pd
 import pytest
 
 from olivine.results.tables.cells import make_table
-from olivine.results.tables.csv_format import COLUMNS, csv
-from olivine.results.tables.html_format import html as html_page
-from olivine.results.tables.latex_format import PACKAGES, escaped, latex
-from olivine.results.tables.markdown_format import markdown
+from olivine.results.tables.formats import CSV_COLUMNS, LATEX_PACKAGES, csv, latex, markdown
+from olivine.results.tables.formats import html as html_page
+from olivine.results.tables.latex_text import escape_latex
 from olivine.results.tables.spec import TableSpec
 from olivine.results.tables.text import lay_out
 from tests.support.asked_runs import asked, reader
+from tests.support.html_reader import HtmlReader
 
 AWKWARD = r"a|b <i> & 50 % $x_1$ {y} #~^\ τ=0.07 “é” *"
 SCORES = {
@@ -32,34 +31,6 @@ def table():
     spec = TableSpec(metrics=("miou", "loss"), baseline=AWKWARD, published="components")
     runs = asked(SCORES, why={("gone", 0): "failed: <disk> 100 % full & a_b"})
     return make_table(runs, spec, "Sweep small_1", reader({"OLIVINE": 0.6, AWKWARD: 0.5}))
-
-
-class Reader(html.parser.HTMLParser):
-    """Collects what a browser would show, by the element that holds it."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.texts, self.open, self.tables = {}, [], []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in {"meta"}:
-            self.open.append(tag)
-        if tag == "table":
-            self.tables.append([])
-        if tag == "tr":
-            self.tables[-1].append([])
-        if tag in {"td", "th"}:
-            self.tables[-1][-1].append("")
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        for tag in self.open:
-            self.texts.setdefault(tag, []).append(data)
-        if {"td", "th"} & set(self.open):
-            self.tables[-1][-1][-1] += data
 
 
 def test_markdown_marks_the_best_and_lines_up(table):
@@ -79,20 +50,40 @@ def test_markdown_marks_the_best_and_lines_up(table):
 def test_html_shows_every_text_of_the_layout_and_closes_what_it_opens(table):
     layout = lay_out(table)
     page = html_page(layout)
-    shown = Reader(page)
-    assert shown.open == []
+    shown = HtmlReader(page)
     for grid, found in zip((layout.scores, layout.differences), shown.tables, strict=True):
         assert found == [list(grid.header), *([t.text for t in line] for line in grid.lines)]
-    assert shown.texts["b"] == ["0.0080 ± 0.0010*", "42.00 ± 2.65*"]
-    assert shown.texts["u"] == ["32.00 ± 2.00", "0.0320 ± 0.0020"]
-    assert AWKWARD in shown.texts["th"]
+    assert shown.marked["best"] == ["0.0080 ± 0.0010*", "42.00 ± 2.65*"]
+    assert shown.marked["second"] == ["32.00 ± 2.00", "0.0320 ± 0.0020"]
+    assert shown.marked["missing"] == ["failed", "failed"]
+    remarks = (*layout.remarks, *layout.difference_remarks, *layout.sources, *layout.missing)
+    assert len(remarks) > 6
+    for sentence in remarks:
+        assert sentence.replace("`", "") in shown.text
     assert "<script" not in page
-    assert not re.search(r"(src|href)=", page)
+    assert not re.search(r"(src|href)=|https?://|@import|url\(", page)
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "[x]", "{a}", "{{7*7}}", "{% x %}"])
+def test_a_hostile_name_of_row_or_column_is_shown_and_never_obeyed(name):
+    runs = asked(
+        {name: [1.0, 2.0, 4.0], "b": [1.5, 2.0, 3.0]}, {name: {"x": name}, "b": {"x": "1"}}
+    )
+    table = make_table(
+        runs, TableSpec(columns=("x",), metrics=("miou", "loss"), baseline=name), name
+    )
+    layout = lay_out(table)
+    page = HtmlReader(html_page(layout))
+    assert page.tables[0][1][0] == name
+    assert f"{name}: mIoU (%)" in page.tables[0][0]
+    assert page.tags.count("script") == 0
+    assert f"{escape_latex(name)}: mIoU (\\%)" in latex(layout)
+    assert "<script" not in re.sub("`[^`]*`", "", markdown(layout)), "code is shown as it is"
 
 
 def test_csv_has_a_line_per_cell_and_numbers_in_full(table):
     read = pd.read_csv(io.StringIO(csv(table)))
-    assert tuple(read.columns) == COLUMNS
+    assert tuple(read.columns) == CSV_COLUMNS
     assert tuple(read.columns[:5]) == ("method", "metric", "mean", "std", "n")
     assert len(read) == len(table.cells)
     line = read[(read["method"] == "OLIVINE") & (read["metric"] == "miou")].iloc[0]
@@ -117,7 +108,7 @@ def test_csv_has_a_line_per_cell_and_numbers_in_full(table):
     ],
 )
 def test_latex_escapes_what_it_would_take_as_its_own(text, expected):
-    assert escaped(text) == expected
+    assert escape_latex(text) == expected
 
 
 def test_latex_is_ruled_by_booktabs_and_marks_the_best(table):
@@ -133,9 +124,12 @@ def test_latex_is_ruled_by_booktabs_and_marks_the_best(table):
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
 def test_latex_compiles_without_a_warning(table, tmp_path):
     (tmp_path / "ablation.tex").write_text(latex(lay_out(table)))
+    first = asked({"[a": [1.0, 2.0], "{b": [2.0, 3.0]}, {"[a": {"[x": "[1"}, "{b": {"[x": "{2"}})
+    awkward = make_table(first, TableSpec(by=("[x",), metrics=("miou",)), "[y")
+    (tmp_path / "awkward.tex").write_text(latex(lay_out(awkward)))
     document = (
-        rf"\documentclass{{article}}\usepackage{{{','.join(PACKAGES)}}}"
-        r"\begin{document}\input{ablation}\input{ablation}\end{document}"
+        rf"\documentclass{{article}}\usepackage{{{','.join(LATEX_PACKAGES)}}}"
+        r"\begin{document}\input{ablation}\input{awkward}\end{document}"
     )
     (tmp_path / "document.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "document.tex"]

@@ -4,7 +4,8 @@ from dataclasses import replace
 import pytest
 
 from olivine.results.tables.cells import make_table
-from olivine.results.tables.spec import MissingRun, TableSpec, num_decimals
+from olivine.results.tables.spec import TableSpec
+from olivine.results.tables.table import MissingRun, num_decimals
 from olivine.results.tables.text import NUM_MISSING_SHOWN, lay_out
 from tests.support.asked_runs import asked, reader
 
@@ -21,7 +22,7 @@ def texts(line):
 
 def test_a_line_has_its_means_and_their_spread():
     layout = laid_out(TableSpec(metrics=("miou", "loss")))
-    assert layout.scores.header == ("method", "miou", "loss", "n")
+    assert layout.scores.header == ("method", "mIoU (%)", "loss", "n")
     assert [texts(line) for line in layout.scores.lines] == [
         ["random", "8.00 ± 1.00", "0.0080 ± 0.0010", "3"],
         ["PPKT", "32.00 ± 2.00", "0.0320 ± 0.0020", "3"],
@@ -53,15 +54,15 @@ def test_a_cell_without_a_number_says_why_and_the_list_has_all_of_it():
 def test_numbers_in_print_stand_beside_with_their_sources_and_in_no_mean():
     spec = TableSpec(metrics=("miou",), published="components", baseline="PPKT")
     layout = laid_out(spec)
-    assert layout.scores.header == ("method", "miou", "n", "miou, published")
+    assert layout.scores.header == ("method", "mIoU (%)", "n", "mIoU (%), published")
     assert [texts(line)[1:] for line in layout.scores.lines] == [
         ["8.00 ± 1.00*", "3", "8.1"], ["32.00 ± 2.00", "3", "≈ 36.9"],
         ["42.00 ± 2.65*", "3", "47.3"],
     ]  # fmt: skip
-    assert any(line.startswith("`PPKT`, miou: 36.9, derived; ") for line in layout.sources)
-    assert layout.differences.header[-1] == "published"
+    assert any(line.startswith("`PPKT`, mIoU: 36.9, derived; ") for line in layout.sources)
+    assert layout.differences.header[-1] == "published (pp)"
     assert layout.differences.lines[1][-1].text == "+10.43"
-    assert any(line.startswith("`OLIVINE`, miou, difference: 10.43") for line in layout.sources)
+    assert any(line.startswith("`OLIVINE`, mIoU, difference: 10.43") for line in layout.sources)
 
 
 def test_differences_have_their_tests_and_intervals():
@@ -71,22 +72,43 @@ def test_differences_have_their_tests_and_intervals():
     lines = [dict(zip(grid.header, texts(line), strict=True)) for line in grid.lines]
     assert [line["method"] for line in lines] == ["random", "OLIVINE"]
     seeds = table.cell("OLIVINE", "", "miou").compared.seeds
-    assert lines[1]["difference"] == "+10.00"
-    assert lines[1]["95 % over seeds"] == f"[{seeds.low:+.2f}, {seeds.high:+.2f}]"
-    assert lines[1]["95 % over scenes"] == "[+0.00, +0.00]"
+    assert lines[1]["difference (pp)"] == "+10.00"
+    assert lines[1]["95 % over seeds (pp)"] == f"[{seeds.low:+.2f}, {seeds.high:+.2f}]"
+    assert lines[1]["95 % over scenes (pp)"] == "[+0.00, +0.00]"
     assert lines[1]["n"] == "3"
     assert lines[1]["p"] == f"{seeds.p:.3f}"
-    assert [grid.is_text(place) for place in range(3)] == [True, False, True]
+    assert grid.text_columns == {0, 2}
+    assert "pp: percentage points." in lay_out(table).difference_remarks
 
 
 def test_columns_of_settings_head_their_metrics():
     settings = {"a": {"width": "1"}, "b": {"width": "2"}}
     spec = TableSpec(by=("method",), columns=("width",), metrics=("miou", "accuracy"))
     layout = laid_out(spec, {"a": [1.0], "b": [2.0]}, settings=settings)
-    header = ("method", "1: miou", "1: accuracy", "2: miou", "2: accuracy", "n")
+    header = (
+        "method", "1: mIoU (%)", "1: accuracy (%)", "2: mIoU (%)", "2: accuracy (%)", "n",
+    )  # fmt: skip
     assert layout.scores.header == header
     assert texts(layout.scores.lines[0])[3] == "never asked"
     assert "Columns: width." in layout.remarks
+
+
+def test_columns_of_one_metric_are_told_what_they_are_of():
+    settings = {"a": {"width": "1"}, "b": {"width": "2"}}
+    spec = TableSpec(by=("method",), columns=("width",), metrics=("miou",))
+    layout = laid_out(spec, {"a": [1.0], "b": [2.0]}, settings=settings)
+    assert layout.scores.header == ("mIoU (%) by method", "1", "2", "n")
+
+
+def test_differences_of_several_units_have_each_its_own():
+    table = make_table(asked(SCORES), TableSpec(metrics=("miou", "loss"), baseline="PPKT"), "t")
+    grid = lay_out(table).differences
+    assert grid.header[:3] == ("method", "metric", "difference")
+    assert [texts(line)[1] for line in grid.lines] == ["mIoU (pp)", "loss"] * 2
+    same = TableSpec(metrics=("miou", "accuracy"), baseline="PPKT")
+    grid = lay_out(make_table(asked(SCORES), same, "t")).differences
+    assert grid.header[2] == "difference (pp)"
+    assert [texts(line)[1] for line in grid.lines] == ["mIoU", "accuracy"] * 2
 
 
 def test_a_long_setting_is_headed_by_its_end_and_told_whole():

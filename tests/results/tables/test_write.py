@@ -57,9 +57,9 @@ def drawn(monkeypatch):
     kept: list[pd.DataFrame] = []
     draw = figures.learning_curves
 
-    def keep(path, curves, *args, **settings):
+    def keep(curves, *args):
         kept.append(curves)
-        return draw(path, curves, *args, **settings)
+        return draw(curves, *args)
 
     monkeypatch.setattr(figures, "learning_curves", keep)
     return kept
@@ -70,12 +70,16 @@ def test_rows_that_share_a_pretraining_have_one_line_of_its_first_term(store, dr
     results = write_results("small", runtime, store, tmp_path / "table")
     assert {path.name for path in results.files} == {
         "ablation.md", "ablation.tex", "ablation.csv", "ablation.html", "scores.png",
-        "learning.png",
+        "scores.pdf", "learning.png", "learning.pdf",
     }  # fmt: skip
     assert all(path.stat().st_size for path in results.files)
     (curves,) = drawn
-    lines = {name: list(line["value"]) for name, line in curves.groupby("method", sort=False)}
+    lines = {name: list(line["value"]) for name, line in curves.groupby("name", sort=False)}
     assert lines == {"PPKT: pixel": [2.0, 1.0, 0.5], "DepthContrast: scan": [0.0, 1.0, 2.0]}
+    assert dict(zip(curves["name"], curves["method"], strict=True)) == {
+        "PPKT: pixel": "PPKT",
+        "DepthContrast: scan": "DepthContrast",
+    }
 
 
 def test_a_table_of_other_rows_has_no_figures_and_the_formats_asked_for(store, tmp_path):

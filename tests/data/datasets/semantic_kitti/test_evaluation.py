@@ -15,7 +15,8 @@ from olivine.data.records import IGNORE
 from olivine.experiments.demo_scale import at_demo_scale
 from olivine.experiments.recipes import RECIPES, demo, demo_random, on_semantic_kitti, pointcontrast
 from olivine.labels.job import label
-from olivine.results.figures import CLASS_COLOURS, error_figure
+from olivine.results.colours import CLASS_COLOURS
+from olivine.results.figures import error_figure, save
 from olivine.tracking.tracker import NullTracker
 from olivine.training.config import EvaluateConfig, label_config
 from olivine.training.evaluate import confusions_name, experiment, read_predictions
@@ -94,9 +95,8 @@ def test_a_figure_has_the_classes_of_its_data_set(small, tmp_path):
     names = shown["class_names"].tolist()
     assert tuple(names) == CLASS_NAMES
     assert set(names) <= set(CLASS_COLOURS)
-    path = tmp_path / "errors.png"
-    error_figure(path, shown["xyz_m"], shown["truth"], {"one": shown["predicted"]}, names)
-    assert path.stat().st_size > 10_000
+    figure = error_figure(shown["xyz_m"], shown["truth"], {"one": shown["predicted"]}, names)
+    assert all(path.stat().st_size > 10_000 for path in save(figure, tmp_path, "errors"))
 
 
 def test_what_cannot_be_scored_is_told_before_a_pretraining(small, tiny_world, tmp_path):

@@ -41,7 +41,7 @@ class Confusion:
     share_of_errors: float  # of all points with a wrong label
 
 
-class LabelTally:
+class LabelStatistics:
     """Sums over the frames looked at; its size does not grow with them."""
 
     def __init__(
@@ -72,14 +72,14 @@ class LabelTally:
                 truth = read_truth(frame.image_names[camera])
                 counts = confusion_of(truth, self.true_id[ids], num_classes)
                 self.pixel_confusion[camera] += counts
-            for place in range(len(RANGE_EDGES_M)):
-                chosen = bins[points.point_index] == place
+            for bin_index in range(len(RANGE_EDGES_M)):
+                chosen = bins[points.point_index] == bin_index
                 labels = points.label[chosen]
-                self.point_labels[camera, place] += np.bincount(labels, minlength=IGNORE + 1)
+                self.point_labels[camera, bin_index] += np.bincount(labels, minlength=IGNORE + 1)
                 if frame.class_ids is not None:
                     truth = frame.class_ids[points.point_index[chosen]]
                     counts = confusion_of(truth, self.true_id[labels], num_classes)
-                    self.point_confusion[camera, place] += counts
+                    self.point_confusion[camera, bin_index] += counts
         self.num_frames += 1
         self.num_images += len(maps)
         self.num_scan_points += len(seen)
@@ -105,34 +105,34 @@ class LabelTally:
         """Share of the points seen by a camera that have a label."""
         return _coverage(self.point_labels.sum(axis=(0, 1)))
 
-    def strangers(self) -> list[str]:
+    def unknown_labels(self) -> list[str]:
         """Return labels that are no true class; they count as none in every comparison."""
         known = self.true_id[: len(self.label_names)] != IGNORE
         return [name for name, same in zip(self.label_names, known, strict=True) if not same]
 
 
-def class_table(tally: LabelTally) -> pd.DataFrame:
+def class_table(statistics: LabelStatistics) -> pd.DataFrame:
     """Return a row per class of the labels, then per true class that no label means.
 
     Shares are of all labelled pixels or points, in percent; NaN where there is nothing to divide.
     """
-    num_classes = len(tally.label_names)
-    pixels = tally.pixel_labels.sum(axis=0)[:num_classes]
-    points = tally.point_labels.sum(axis=(0, 1))[:num_classes]
-    true_points = tally.point_confusion.sum(axis=(0, 1, 3))
+    num_classes = len(statistics.label_names)
+    pixels = statistics.pixel_labels.sum(axis=0)[:num_classes]
+    points = statistics.point_labels.sum(axis=(0, 1))[:num_classes]
+    true_points = statistics.point_confusion.sum(axis=(0, 1, 3))
     rows = []
-    for index, name in enumerate(tally.label_names):
-        true_id = int(tally.true_id[index])
-        true_name = tally.true_names[true_id] if true_id != IGNORE else ""
+    for index, name in enumerate(statistics.label_names):
+        true_id = int(statistics.true_id[index])
+        true_name = statistics.true_names[true_id] if true_id != IGNORE else ""
         rows.append((name, true_name, int(pixels[index]), int(points[index])))
     meant = {row[1] for row in rows}
-    rows += [("", name, 0, 0) for name in tally.true_names if name not in meant]
+    rows += [("", name, 0, 0) for name in statistics.true_names if name not in meant]
     table = pd.DataFrame(rows, columns=["label", "true_class", "num_pixels", "num_points"])
     table.insert(3, "pixels_percent", _percent_of_sum(table["num_pixels"].to_numpy()))
     table["points_percent"] = _percent_of_sum(table["num_points"].to_numpy())
-    shares = dict(zip(tally.true_names, _percent_of_sum(true_points), strict=True))
+    shares = dict(zip(statistics.true_names, _percent_of_sum(true_points), strict=True))
     table["true_points_percent"] = [shares.get(name, np.nan) for name in table["true_class"]]
-    for prefix, agreement in (("", tally.points), ("pixel_", tally.pixels)):
+    for prefix, agreement in (("", statistics.points), ("pixel_", statistics.pixels)):
         for what in ("precision", "recall", "iou"):
             scores = getattr(agreement, what) if agreement else {}
             values = [100 * scores.get(name, np.nan) for name in table["true_class"]]
@@ -140,23 +140,23 @@ def class_table(tally: LabelTally) -> pd.DataFrame:
     return table
 
 
-def group_table(tally: LabelTally, by: Literal["camera", "range"]) -> pd.DataFrame:
+def group_table(statistics: LabelStatistics, by: Literal["camera", "range"]) -> pd.DataFrame:
     """Return scores on points of every camera or range: a row `all`, then one per true class.
 
     In the row `all`, precision is the share of labelled points that are right, recall the share
     of all points whose label is right, IoU the mean over the classes that occur. Points and
     coverage are of all points there, in a class's row of the points that truly are of it.
     """
-    names, other = (tally.camera_names, 1) if by == "camera" else (RANGE_NAMES, 0)
-    labels = tally.point_labels.sum(axis=other)
-    confusions = tally.point_confusion.sum(axis=other)
+    names, other = (statistics.camera_names, 1) if by == "camera" else (RANGE_NAMES, 0)
+    labels = statistics.point_labels.sum(axis=other)
+    confusions = statistics.point_confusion.sum(axis=other)
     rows = []
     for group, counts, confusion in zip(names, labels, confusions, strict=True):
-        agreement = agreement_of(confusion, tally.true_names)
+        agreement = agreement_of(confusion, statistics.true_names)
         row = {by: group, "class": ALL, "num_points": int(counts.sum())}
         row["coverage_percent"] = 100 * _coverage(counts)
         rows.append({**row, **_overall(agreement)})
-        for index, name in enumerate(tally.true_names):
+        for index, name in enumerate(statistics.true_names):
             if agreement and name in agreement.iou:
                 num_true = int(confusion[index].sum())
                 given = confusion[index, :-1].sum()
@@ -166,15 +166,15 @@ def group_table(tally: LabelTally, by: Literal["camera", "range"]) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-def largest_confusions(tally: LabelTally, num_wanted: int = 6) -> list[Confusion]:
+def largest_confusions(statistics: LabelStatistics, num_wanted: int = 6) -> list[Confusion]:
     """Return the pairs (label, true class) that most wrong points have, most first."""
-    counts = tally.point_confusion.sum(axis=(0, 1))[:, :-1].copy()
+    counts = statistics.point_confusion.sum(axis=(0, 1))[:, :-1].copy()
     labelled = counts.sum(axis=0)
     np.fill_diagonal(counts, 0)
     num_wrong = counts.sum()
-    names, found = tally.true_names, []
-    for place in np.argsort(-counts, axis=None, kind="stable")[:num_wanted]:
-        true, label = np.unravel_index(place, counts.shape)
+    names, found = statistics.true_names, []
+    for pair in np.argsort(-counts, axis=None, kind="stable")[:num_wanted]:
+        true, label = np.unravel_index(pair, counts.shape)
         num = int(counts[true, label])
         if num:
             of_label, of_errors = num / labelled[label], num / num_wrong

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from olivine.data.records import IGNORE, Frame
-from olivine.results.label_report.tally import (
+from olivine.results.label_report.statistics import (
     ALL,
     RANGE_NAMES,
-    LabelTally,
+    LabelStatistics,
     class_table,
     group_table,
     largest_confusions,
@@ -58,11 +58,11 @@ def two_cameras() -> tuple[Frame, dict[int, np.ndarray]]:
 
 
 @pytest.fixture
-def tally() -> LabelTally:
+def statistics() -> LabelStatistics:
     frame, maps = two_cameras()
-    tally = LabelTally(("FRONT", "BACK"), LABEL_NAMES, TRUE_NAMES)
-    tally.add(frame, maps)
-    return tally
+    statistics = LabelStatistics(("FRONT", "BACK"), LABEL_NAMES, TRUE_NAMES)
+    statistics.add(frame, maps)
+    return statistics
 
 
 def row(table, **where) -> dict:
@@ -72,17 +72,17 @@ def row(table, **where) -> dict:
     return table.iloc[0].to_dict()
 
 
-def test_coverage_and_sizes_by_hand(tally):
-    assert (tally.num_frames, tally.num_images) == (1, 2)
-    assert (tally.num_scan_points, tally.num_seen_points) == (8, 7)
-    assert tally.point_coverage == pytest.approx(6 / 7)
-    assert tally.pixel_coverage == pytest.approx((16 + 3) / 32)
-    assert tally.strangers() == ["unicorn"]
-    assert tally.pixels is None
+def test_coverage_and_sizes_by_hand(statistics):
+    assert (statistics.num_frames, statistics.num_images) == (1, 2)
+    assert (statistics.num_scan_points, statistics.num_seen_points) == (8, 7)
+    assert statistics.point_coverage == pytest.approx(6 / 7)
+    assert statistics.pixel_coverage == pytest.approx((16 + 3) / 32)
+    assert statistics.unknown_labels() == ["unicorn"]
+    assert statistics.pixels is None
 
 
-def test_precision_recall_and_iou_of_classes_by_hand(tally):
-    table = class_table(tally)
+def test_precision_recall_and_iou_of_classes_by_hand(statistics):
+    table = class_table(statistics)
 
     road = row(table, label="road")
     assert road["true_class"] == "driveable_surface"
@@ -100,12 +100,12 @@ def test_precision_recall_and_iou_of_classes_by_hand(tally):
     never = row(table, label="")
     assert (never["true_class"], never["recall_percent"]) == ("manmade", 0)
     assert np.isnan(never["precision_percent"])
-    assert tally.points.miou == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
-    assert tally.points.accuracy == pytest.approx(3 / 4)
+    assert statistics.points.miou == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
+    assert statistics.points.accuracy == pytest.approx(3 / 4)
 
 
-def test_scores_by_camera_by_hand(tally):
-    table = group_table(tally, "camera")
+def test_scores_by_camera_by_hand(statistics):
+    table = group_table(statistics, "camera")
 
     front = row(table, camera="FRONT", **{"class": ALL})
     assert (front["num_points"], front["coverage_percent"]) == (5, 100)
@@ -119,8 +119,8 @@ def test_scores_by_camera_by_hand(tally):
     assert (car["num_points"], car["coverage_percent"], car["recall_percent"]) == (2, 100, 50)
 
 
-def test_scores_by_range_by_hand(tally):
-    table = group_table(tally, "range")
+def test_scores_by_range_by_hand(statistics):
+    table = group_table(statistics, "range")
 
     expected = {  # points, labelled, of these with known truth right, mIoU
         RANGE_NAMES[0]: (4, 75, 100 * 2 / 3, 100 * (1 / 2 + 1 / 2 + 0) / 3),
@@ -136,47 +136,47 @@ def test_scores_by_range_by_hand(tally):
         assert found == pytest.approx(numbers, nan_ok=True), name
 
 
-def test_confusions_say_how_many_points_have_which_wrong_label(tally):
-    (only,) = largest_confusions(tally)
+def test_confusions_say_how_many_points_have_which_wrong_label(statistics):
+    (only,) = largest_confusions(statistics)
 
     assert (only.labelled, only.truly, only.num_points) == ("driveable_surface", "car", 1)
     assert only.share_of_label == pytest.approx(1 / 3)
     assert only.share_of_errors == 1
 
 
-def test_sums_do_not_depend_on_how_frames_and_cameras_come(tally):
+def test_sums_do_not_depend_on_how_frames_and_cameras_come(statistics):
     frame, maps = two_cameras()
-    apart = LabelTally(("FRONT", "BACK"), LABEL_NAMES, TRUE_NAMES)
+    apart = LabelStatistics(("FRONT", "BACK"), LABEL_NAMES, TRUE_NAMES)
     apart.add(frame, {1: maps[1]})
     apart.add(frame, {0: maps[0]})
 
-    assert apart.points == tally.points
-    assert (apart.point_labels == tally.point_labels).all()
-    assert (apart.pixel_labels == tally.pixel_labels).all()
+    assert apart.points == statistics.points
+    assert (apart.point_labels == statistics.point_labels).all()
+    assert (apart.pixel_labels == statistics.pixel_labels).all()
 
 
 def test_pixels_are_compared_where_their_truth_is_known():
     frame, maps = two_cameras()
     truth = {"front.jpg": np.full((9, 16), 1, np.uint8), "back.jpg": np.full((9, 16), 2, np.uint8)}
-    tally = LabelTally(("FRONT", "BACK"), LABEL_NAMES, TRUE_NAMES)
-    tally.add(frame, maps, truth.__getitem__)
+    statistics = LabelStatistics(("FRONT", "BACK"), LABEL_NAMES, TRUE_NAMES)
+    statistics.add(frame, maps, truth.__getitem__)
 
-    assert tally.pixels.num_compared == 2 * 9 * 16
-    assert tally.pixels.accuracy == pytest.approx(10 / 16)
-    road = row(class_table(tally), label="road")
+    assert statistics.pixels.num_compared == 2 * 9 * 16
+    assert statistics.pixels.accuracy == pytest.approx(10 / 16)
+    road = row(class_table(statistics), label="road")
     assert road["pixel_recall_percent"] == pytest.approx(100 * 10 / 16)
 
 
 def test_without_truth_there_is_coverage_and_nothing_else():
     frame, maps = two_cameras()
     unknown = Frame(**{**vars(frame), "class_ids": None})
-    tally = LabelTally(("FRONT", "BACK"), LABEL_NAMES, TRUE_NAMES)
-    tally.add(unknown, maps)
+    statistics = LabelStatistics(("FRONT", "BACK"), LABEL_NAMES, TRUE_NAMES)
+    statistics.add(unknown, maps)
 
-    assert tally.points is None
-    table = group_table(tally, "camera")
+    assert statistics.points is None
+    table = group_table(statistics, "camera")
     assert table["class"].tolist() == [ALL, ALL]
     assert table["coverage_percent"].tolist() == [100, 50]
     assert table["iou_percent"].isna().all()
-    assert class_table(tally)["precision_percent"].isna().all()
-    assert largest_confusions(tally) == []
+    assert class_table(statistics)["precision_percent"].isna().all()
+    assert largest_confusions(statistics) == []

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from olivine.core.runtime import Runtime
 from olivine.experiments.recipes import demo_random
 from olivine.runners.launch import launch_evaluation
@@ -40,9 +38,8 @@ class Finished:
         return run.key.fingerprint
 
 
-@pytest.fixture(scope="session")
-def finished(tiny_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    out = tmp_path_factory.mktemp("runs") / "out"
+def finish_runs(tiny_world: Path, out: Path) -> Finished:
+    """Probe and fine-tune a random backbone in a new store."""
     runtime = Runtime(
         data_root=str(tiny_world),
         out=str(out),

@@ -20,25 +20,25 @@ from olivine.results.tables.runs import (
 from olivine.results.tables.spec import EVALUATION, METHOD, ROW, TableSpec
 
 NEVER_ASKED, NEVER_STARTED, NO_METRIC = "never asked", "never started", "no such metric"
-Place = tuple[str | None, str | None]  # row and column; None: a setting not known yet
+CellKey = tuple[str | None, str | None]  # row and column; None: a setting not known yet
 
 
 @dataclass(frozen=True)
-class PlacedRuns:
+class RunsByCell:
     """The runs of a table's rows, each with its row and column."""
 
     spec: TableSpec
     runs: tuple[AskedRun, ...]
-    places: tuple[Place, ...]  # of each run
+    keys: tuple[CellKey, ...]  # of each run
     rows: tuple[str, ...]
     columns: tuple[str, ...]
 
     @classmethod
-    def of(cls, asked: AskedRuns, spec: TableSpec) -> "PlacedRuns":
-        """Place every run; raise UserError for a setting or a row that there is not."""
+    def of(cls, asked: AskedRuns, spec: TableSpec) -> "RunsByCell":
+        """Find the cell of every run; raise UserError for an unknown setting or row."""
         asked.check_settings((*spec.by, *spec.columns))
         by, across = asked.groups(spec.by), asked.groups(spec.columns)
-        places = list(zip(map(name_of, by), map(name_of, across), strict=True))
+        keys = list(zip(map(name_of, by), map(name_of, across), strict=True))
         rows = in_order(by)
         for name in (*spec.rows, *([spec.baseline] if spec.baseline else [])):
             shown = spec.rows or rows if name == spec.baseline else rows
@@ -48,19 +48,19 @@ class PlacedRuns:
                     f"It has: {'; '.join(shown)}."
                 )
         rows = tuple(row for row in rows if row in spec.rows) if spec.rows else rows
-        kept = [i for i, (row, _) in enumerate(places) if row is None or row in set(rows)]
+        kept = [i for i, (row, _) in enumerate(keys) if row is None or row in set(rows)]
         columns = in_order(across[i] for i in kept)
         if spec.columns == (EVALUATION,):
             columns = tuple(sorted(columns, key=_evaluation_order))
         runs = tuple(asked.runs[i] for i in kept)
-        return cls(spec, runs, tuple(places[i] for i in kept), rows, columns)
+        return cls(spec, runs, tuple(keys[i] for i in kept), rows, columns)
 
     @functools.cached_property
-    def by_place(self) -> dict[Place, list[AskedRun]]:
-        """The runs of every place."""
-        found: dict[Place, list[AskedRun]] = defaultdict(list)
-        for place, run in zip(self.places, self.runs, strict=True):
-            found[place].append(run)
+    def by_key(self) -> dict[CellKey, list[AskedRun]]:
+        """The runs of every cell."""
+        found: dict[CellKey, list[AskedRun]] = defaultdict(list)
+        for key, run in zip(self.keys, self.runs, strict=True):
+            found[key].append(run)
         return dict(found)
 
     @functools.cached_property
@@ -69,7 +69,7 @@ class PlacedRuns:
         if self.spec.by == (ROW,) and not self.spec.columns and self._one_run_per_seed:
             return {}  # a sweep's row is one configuration
         done = self._done
-        cells = [f"{self.places[i]}" for i in done]
+        cells = [f"{self.keys[i]}" for i in done]
         return differing_settings([self.runs[i] for i in done], cells)
 
     @functools.cached_property
@@ -80,8 +80,8 @@ class PlacedRuns:
         """
         done = [self.runs[i] for i in self._done]
         lines = {
-            "row": [self.places[i][0] for i in self._done],
-            "column": [self.places[i][1] for i in self._done],
+            "row": [self.keys[i][0] for i in self._done],
+            "column": [self.keys[i][1] for i in self._done],
             "seed": [run.seed for run in done],
             "variant": variants(self.mixed, len(done)),
             "fingerprint": [run.fingerprint for run in done],
@@ -98,14 +98,14 @@ class PlacedRuns:
 
     def why_missing(self, row: str, column: str) -> str:
         """Return why a cell has no number; what may still come is said first."""
-        here = self.by_place.get((row, column), [])
+        here = self.by_key.get((row, column), [])
         if any(not run.why for run in here):
             return NO_METRIC
         if here:
             order = ("running", "failed", "killed")
-            return min((run.why for run in here), key=lambda why: _place_in(order, why))
+            return min((run.why for run in here), key=lambda why: _position(order, why))
         unknown = ((row, None), (None, column), (None, None))
-        return NEVER_STARTED if any(place in self.by_place for place in unknown) else NEVER_ASKED
+        return NEVER_STARTED if any(key in self.by_key for key in unknown) else NEVER_ASKED
 
     def in_print_as(self, row: str, column: str) -> tuple[str, str] | None:
         """Return the method and the protocol by which a cell's number may be in print.
@@ -113,7 +113,7 @@ class PlacedRuns:
         A row's label tells the share of labels behind its method ("PPKT, 10 %"); its runs tell
         whether that is so.
         """
-        here = [run for run in self.by_place.get((row, column), []) if run.has_started]
+        here = [run for run in self.by_key.get((row, column), []) if run.has_started]
         found = {protocol_of(run.settings) for run in here if "protocol" in run.settings}
         if len(found) > 1 or self.spec.by not in ((ROW,), (METHOD,)):
             return None
@@ -130,13 +130,13 @@ class PlacedRuns:
 
     @property
     def _done(self) -> list[int]:
-        known = ((i, run) for i, run in enumerate(self.runs) if None not in self.places[i])
+        known = ((i, run) for i, run in enumerate(self.runs) if None not in self.keys[i])
         return [i for i, run in known if not run.why]
 
     @property
     def _one_run_per_seed(self) -> bool:
-        keys = [(self.places[i], self.runs[i].seed) for i in self._done]
-        return len(set(keys)) == len(keys)
+        of_runs = [(self.keys[i], self.runs[i].seed) for i in self._done]
+        return len(set(of_runs)) == len(of_runs)
 
 
 def _evaluation_order(name: str) -> tuple[str, float]:
@@ -144,6 +144,6 @@ def _evaluation_order(name: str) -> tuple[str, float]:
     return data, share or 0.0
 
 
-def _place_in(order: tuple[str, ...], why: str) -> int:
+def _position(order: tuple[str, ...], why: str) -> int:
     status = why.partition(":")[0]
     return order.index(status) if status in order else len(order)

@@ -1,0 +1,94 @@
+"""A table as a value: every cell of the answer.
+
+All formats are written from one `Table`, so they cannot disagree.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from olivine.results.statistics import PairedTest
+from olivine.results.tables.spec import TableSpec
+
+ALPHA = 0.05  # of the corrected p below which a difference is called one
+
+
+@dataclass(frozen=True)
+class InPrint:
+    """A number that somebody published."""
+
+    value: float
+    how: str  # printed, derived (from a difference in print) or secondary (somebody's summary)
+    source: str
+
+
+@dataclass(frozen=True)
+class BaselineComparison:
+    """A cell against the baseline's in the same column."""
+
+    seeds: PairedTest
+    p_holm: float  # corrected over the rows of the column and metric; NaN: no p
+    scenes: tuple[float, float] | None  # 95 % bootstrap interval of the difference over scenes
+    no_scenes: str  # why there is none; empty: there is one
+    verdict: str
+    published: InPrint | None = None  # the same difference in print
+
+    @property
+    def is_significant(self) -> bool:
+        """Say whether the seeds tell the two apart."""
+        return self.p_holm < ALPHA
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of one row in one column, over seeds."""
+
+    row: str
+    column: str  # empty: the table has no columns of settings
+    metric: str
+    mean: float  # over seeds; NaN: no finished run has it
+    std: float  # the sample's, n - 1; NaN: fewer than two seeds
+    n: int  # seeds
+    rank: int  # 1: best of the column, 2: second best, 0: neither
+    missing: str  # why there is no mean; empty: there is one
+    compared: BaselineComparison | None  # None: no baseline, or this is it, or nothing to compare
+    published: InPrint | None
+
+    @property
+    def has_value(self) -> bool:
+        """Say whether there is a mean."""
+        return not math.isnan(self.mean)
+
+
+@dataclass(frozen=True)
+class MissingRun:
+    """A run that was asked for and has no result."""
+
+    name: str  # of its row in its sweep
+    seed: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A finished table."""
+
+    title: str
+    spec: TableSpec
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]  # ("",): no columns of settings
+    cells: dict[tuple[str, str, str], Cell]  # by row, column and metric
+    missing: tuple[MissingRun, ...]
+    notes: tuple[str, ...]  # what a reader must know to read it rightly
+
+    def cell(self, row: str, column: str, metric: str) -> Cell:
+        """Return one cell."""
+        return self.cells[row, column, metric]
+
+
+def num_decimals(values: Iterable[float]) -> int:
+    """Return the decimals that numbers of one kind are written with: two, more if all are small."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=1.0)
+    if not 0 < largest < 0.1:
+        return 2
+    return min(8, 2 - math.floor(math.log10(largest)))

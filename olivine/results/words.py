@@ -1,0 +1,40 @@
+"""How numbers and names are written for people, the same in tables, figures and pages."""
+
+import math
+from collections.abc import Iterator
+
+ABSENT = "–"  # where there is no value
+
+
+def percent(share: float) -> str:
+    """Return a share from 0 to 1 in percent."""
+    return ABSENT if math.isnan(share) else f"{100 * share:.1f} %"
+
+
+def class_words(name: str) -> str:
+    """Return a class's name in words; a name in capitals is a sensor's and stays."""
+    return name if name.isupper() else name.replace("_", " ")
+
+
+def short(text: str, length: int) -> str:
+    """Return at most `length` characters of a text, its beginning."""
+    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
+
+
+def short_name(name: str, length: int) -> str:
+    """Return at most `length` characters of a dotted name, its end, which says most."""
+    if len(name) <= length:
+        return name
+    parts = name.split(".")
+    while len(parts) > 1 and len(".".join(parts)) >= length:
+        parts.pop(0)
+    return f"…{'.'.join(parts)[1 - length :]}"
+
+
+def code_parts(sentence: str) -> Iterator[tuple[str, bool]]:
+    """Yield the parts of a sentence and whether each is `code`, set between backticks."""
+    parts = sentence.split("`")
+    if len(parts) % 2 == 0:  # a lone one sets no code
+        parts = [sentence]
+    for index, part in enumerate(parts):
+        yield part, index % 2 == 1
