@@ -43,7 +43,7 @@ class Estimate:
         missing = self.num_trials - self.num_finished
         lines = [
             f"{self.num_trials} trials: {self.num_finished} finished before, {missing} to run with "
-            f"{self.num_pretrainings} pretrainings ({self.num_shared} more are there already)."
+            f"{self.num_pretrainings} pretrainings ({self.num_shared} more are finished already)."
         ]
         if self.hours is None:
             lines.append(

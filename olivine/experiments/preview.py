@@ -74,14 +74,14 @@ def preview(question: Question, tracker: Tracker) -> Preview:
 def _noted(
     question: Question, finished: set[str], pretrained: set[str]
 ) -> Iterable[PreviewedTrial]:
-    first: dict[str, str] = {}  # who pretrains what several trials share
+    first: dict[str, str] = {}  # shared pretraining -> name of the trial that runs it
     for trial in question.trials:
         work = question.shared_work(trial.config)
         note = ""
         if trial.fingerprint in finished:
             note = "finished before"
         elif work in pretrained:
-            note = "its pretraining is there"
+            note = "its pretraining is finished"
         elif work in first:
             note = f"shares the pretraining of {first[work]}"
         elif work:

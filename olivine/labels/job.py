@@ -85,7 +85,7 @@ class LabelResult:
     num_failed_before: int  # left out, because they failed before
     num_postponed: int  # left out for another reason: a limit, or failures were retried
     class_pixels: Mapping[str, int]  # of the images labelled by this run; "" is no class
-    quality: LabelQuality  # of a sample of all maps that are there
+    quality: LabelQuality  # of a sample of all stored maps
     reads_truth: bool = False
 
     @property

@@ -134,7 +134,7 @@ def mean_image_bytes(frames: Frames, names: Sequence[str]) -> float | None:
 
 
 def mean_map_bytes(store: LabelStore, names: Sequence[str]) -> float | None:
-    """Return the mean size of some maps that are there."""
+    """Return the mean size of some stored maps."""
     sizes = [store.num_bytes(name) for name in _some(names, NUM_MAPS_WEIGHED)]
     return sum(sizes) / len(sizes) if sizes else None
 

@@ -58,7 +58,7 @@ class Vocabulary(Spec):
             if not text or "." in text or "?" in text:
                 raise ValueError(f"the prompt {prompt.prompt!r} must be words, without '.' or '?'")
             if text in seen:
-                raise ValueError(f"the prompt {prompt.prompt!r} is there twice")
+                raise ValueError(f"the prompt {prompt.prompt!r} occurs twice")
             seen.add(text)
             if prompt.means not in self.classes:
                 raise ValueError(
