@@ -30,8 +30,8 @@ from olivine.labels.labellers.embedded.labeller import (
     WORKING_ROWS,
     EmbeddedLabeller,
     SmallSegmenter,
-    save_weights,
     working_image,
+    write_weights,
 )
 from olivine.labels.quality import Agreement, agreement_of, confusion_of, true_ids
 
@@ -62,7 +62,7 @@ def main() -> None:
     print(f"{len(pictures.images)} training images", flush=True)
     network = SmallSegmenter()
     _train(network, pictures, arguments.steps)
-    save_weights(arguments.out, network.state_dict())
+    write_weights(arguments.out, network.state_dict())
     for min_confidence in (0.0, 0.5):
         _print_scores(min_confidence, _score(arguments.out, held_out, min_confidence))
 
@@ -191,10 +191,10 @@ def _recolour(images: Tensor, generator: torch.Generator) -> Tensor:
 def _score(weights: Path, roots: list[Path], min_confidence: float) -> Agreement | None:
     """Label the held-out worlds as the package does and compare with their truth."""
     from olivine.data.datasets.nuscenes.classes import CLASS_NAMES as TRUE_NAMES
-    from olivine.labels.labellers.embedded.labeller import load_weights
+    from olivine.labels.labellers.embedded.labeller import read_weights
 
     network = SmallSegmenter()
-    network.load_state_dict(load_weights(weights))
+    network.load_state_dict(read_weights(weights))
     labeller = EmbeddedLabeller(network.eval(), min_confidence, CPU)
     to_true = true_ids(CLASS_NAMES, TRUE_NAMES)
     confusion = np.zeros((len(TRUE_NAMES), len(TRUE_NAMES) + 1), dtype=np.int64)

@@ -88,7 +88,7 @@ def search(seed: int, way: str, given: argparse.Namespace) -> Outcome:
     def identify(config: EvaluateConfig) -> str:
         return run_key(config, ExperimentData.open(config, runtime)).fingerprint
 
-    outcome = run_sweep(Question(asked, (), base, identify), trial, runtime, tracker, say=_quiet)
+    outcome = run_sweep(Question(asked, (), base, identify), trial, runtime, tracker, log=_quiet)
     assert not outcome.failures, outcome.failures
     best = max(outcome.finished.values(), key=lambda run: run.metrics["miou"])
     runs = [*tracker.records("pretrain"), *tracker.records("evaluate")]

@@ -89,7 +89,7 @@ def as_sweep(folder: Path, num_trials: int, work_s: float, num_workers: int) -> 
     base = Work(work_s=work_s)
     function = work if num_workers == 1 else work_on_workers
     question = Question(asked, expand(asked, base), base)
-    outcome = run_sweep(question, function, runtime, tracker, say=str)
+    outcome = run_sweep(question, function, runtime, tracker, log=str)
     assert len(outcome.finished) == num_trials, outcome.failures
 
 

@@ -125,4 +125,4 @@ def run_sweep(
     config, runtime = resolved(experiment or chosen.recipe, settings, runtime)
     question = question_about(chosen, config, runtime)
     tracker = open_run_store(runtime)
-    return launch_sweep(question, runtime, tracker, limits=limits, force=force, say=say)
+    return launch_sweep(question, runtime, tracker, limits=limits, force=force, log=say)

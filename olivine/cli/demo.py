@@ -116,7 +116,7 @@ def _sweep(
     from olivine.runners.on_ray.sweep import run_sweep
 
     question = question_of(request, experiment, runtime)
-    outcome = run_sweep(question, trial, runtime, tracker, say=log.info)
+    outcome = run_sweep(question, trial, runtime, tracker, log=log.info)
     for name, reason in outcome.failures.items():
         write(f"failed: {name}: {reason}")
     return INCOMPLETE if outcome.failures else 0

@@ -154,7 +154,7 @@ def _ask(
     from olivine.runners.launch import launch_sweep
 
     return launch_sweep(
-        question, runtime, tracker, limits=request.limits, force=request.force, say=log.info
+        question, runtime, tracker, limits=request.limits, force=request.force, log=log.info
     )
 
 

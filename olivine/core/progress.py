@@ -1,4 +1,4 @@
-"""How far a long piece of work is: rate and time left, on standard error."""
+"""Progress of long work on standard error: its rate and the time left."""
 
 import atexit
 import functools
@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import rich.progress
 
-QUIET_S = 5.0  # work shorter than this says nothing
+QUIET_S = 5.0  # shorter work shows nothing
 PERIOD_S = 5.0  # between two lines in a file or a job's log
-DRAWN_EVERY_S = 0.2  # on a terminal
-SILENCE_S = 300.0  # without any progress: something may hang
+DRAWN_EVERY_S = 0.2  # between two drawings of a bar on a terminal
+SILENCE_S = 300.0  # without any progress, something may hang
 
 Report = Callable[[int, int], None]  # done, total
 log = logging.getLogger("olivine")
 
 
 class Progress:
-    """Shows how far work is once it has taken five seconds.
+    """Shows the progress of work that takes longer than five seconds.
 
-    On a terminal a bar is drawn; in a file or a job's log a line is written every few seconds.
-    `more` returns what else belongs there, such as the cost so far. Nothing is shown where the
-    logger "olivine" is set to show warnings alone.
+    It draws a bar on a terminal, and writes a line every few seconds into a file or a job's log.
+    `more` returns further text for the line, such as the cost so far. Nothing is shown where the
+    logger "olivine" shows only warnings.
     """
 
     def __init__(self, label: str, unit: str, more: Callable[[], str] = str):
@@ -37,7 +37,7 @@ class Progress:
         self._drawn: tuple[rich.progress.Progress, rich.progress.TaskID] | None = None
 
     def __call__(self, done: int, total: int) -> None:
-        """Say that `done` of `total` units are done."""
+        """Show that `done` of `total` units are done, if a new line is due."""
         now = time.monotonic()
         if self._first is None:
             self._first, self._start = done, now if done else self._start
@@ -72,12 +72,12 @@ class Progress:
 
 @functools.cache
 def _bars() -> "rich.progress.Progress":
-    """Return the bars of all work that goes on in this process."""
+    """Return the display that holds the bars of all work in this process."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bars
 
-    atexit.register(end_bars)  # it shows the cursor again
+    atexit.register(end_bars)  # the display hides the cursor; its end shows it again
     return Bars(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -89,16 +89,16 @@ def _bars() -> "rich.progress.Progress":
 
 
 def end_bars() -> None:
-    """Leave the bars as they are and give the terminal back."""
+    """End the display; the bars stay on the terminal as they are."""
     if _bars.cache_info().currsize:
         _bars().stop()
         _bars.cache_clear()
 
 
 class Silence:
-    """Says so, from a thread of its own, when nothing was heard for `longest_s`.
+    """A context manager that logs `text` as a warning after `longest_s` without a sign of life.
 
-    A context manager; it speaks again only after something was heard in between.
+    A thread of its own watches. It warns once per silence: again only after `heard` was called.
     """
 
     def __init__(self, text: str, longest_s: float = SILENCE_S):
@@ -108,7 +108,7 @@ class Silence:
         self._thread = threading.Thread(target=self._listen, daemon=True)
 
     def heard(self) -> None:
-        """Note that something happened."""
+        """Record a sign of life; the silence begins anew."""
         self._event.set()
 
     def __enter__(self) -> "Silence":
@@ -134,13 +134,13 @@ class Silence:
 
 
 def span(seconds: float) -> str:
-    """Return a length of time as people say it: 42 s, 12 min, 3.4 h."""
+    """Return a duration in the unit that suits its length: 42 s, 12 min, 3.4 h."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def cost_text(gpu_hours: float, usd_per_gpu_hour: float) -> str:
-    """Return GPU-hours, and what they cost if the price is known."""
+    """Return GPU-hours as text, with their cost if a price is given (0: none)."""
     hours = f"{gpu_hours:.3g} GPU-hours"
     return f"{hours}, {gpu_hours * usd_per_gpu_hour:.2f} USD" if usd_per_gpu_hour else hours

@@ -1,7 +1,7 @@
-"""Standard output and error that outlive their reader.
+"""Standard output and error that survive the end of their reader.
 
-`olivine pretrain … | head -1` closes the pipe after a line. What is written then goes nowhere, and
-the work that wrote it goes on.
+`olivine pretrain … | head -1` closes the pipe after one line. Later output is then dropped, and the
+program goes on.
 """
 
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class SteadyStream:
-    """A text stream that drops what is written once nobody reads it."""
+    """A text stream that drops its output once the reader has closed the pipe."""
 
     def __init__(self, stream: Any):
         self._stream, self._broken = stream, False
@@ -25,7 +25,7 @@ class SteadyStream:
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what was written."""
+        """Flush the stream."""
         if not self._broken:
             try:
                 self._stream.flush()
@@ -33,18 +33,18 @@ class SteadyStream:
                 self._leave()
 
     def _leave(self) -> None:
-        """Point the file at nothing, so that Python's own flush at its end finds a reader."""
+        """Redirect the file to the null device, so that Python's last flush raises no error."""
         self._broken = True
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self._stream.fileno())
+        os.close(null)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
 def steady_streams() -> None:
-    """Make standard output and error of this process steady; once is enough."""
+    """Wrap standard output and error of this process; a second call changes nothing."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if not isinstance(stream, SteadyStream):

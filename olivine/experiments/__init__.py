@@ -1,1 +1,1 @@
-"""What to run: recipes, sweeps, their plans, searches, limits and estimates."""
+"""Experiments as values: recipes, sweeps and their plans, searches, limits and estimates."""

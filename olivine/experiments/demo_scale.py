@@ -1,4 +1,4 @@
-"""Any experiment, small enough for a machine without a GPU."""
+"""The demo's scale: any experiment, small enough for a machine without a GPU."""
 
 from olivine.data.augmentations.crop_images import CropImages
 from olivine.data.augmentations.drop_cuboid import DropCuboid
@@ -63,6 +63,6 @@ def _small_term(term: Term) -> Term:
         sample = sample.replace(num_pairs=1024)
     if isinstance(loss, VMF):
         loss = loss.replace(momentum=0.96, warmup_steps=round(loss.warmup_steps * 25 / 10_001))
-    elif isinstance(loss, QueueNCE):  # fewer than the frames: no scan's own earlier key
+    elif isinstance(loss, QueueNCE):  # fewer keys than frames: no scan's own earlier key
         loss = loss.replace(size=32)
     return term.replace(sample=sample, loss=loss)

@@ -1,8 +1,8 @@
-"""What the missing part of a sweep will take, from what the store's runs took.
+"""An estimate of what the rest of a sweep will take, from the store's finished runs.
 
-An hour is an hour of one device. The rate of an epoch is the median over finished runs that are
-alike: on the same data with the same networks if there are such, else on the same data. Nothing is
-guessed from other data or hardware: without a run to go by the answer is unknown.
+Hours are hours of one device. The rate of an epoch is the median over similar finished runs: on the
+same data with the same networks if there are any, else on the same data. Nothing is guessed from
+other data or hardware; without a similar run the answer is unknown.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from olivine.experiments.question import Question
 from olivine.tracking.tracker import RunRecord
 from olivine.training.loop import device_hours_of
 
-# What must be alike for a run to tell of another, the strictest first.
+# Settings that must be equal for a run to be similar, the strictest rule first.
 PRETRAINED_ALIKE = (
     ("pretrained.data.", "pretrained.backbone.", "pretrained.teacher.", "pretrained.voxels."),
     ("pretrained.data.", "pretrained.backbone.kind"),
@@ -30,20 +30,20 @@ EVALUATED_ALIKE = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of a sweep: what is there, what is missing, and what that takes."""
+    """What is finished of a sweep, what is missing, and what that takes."""
 
     num_trials: int
     num_finished: int
-    num_pretrainings: int  # to be done; trials that share one count it once
+    num_pretrainings: int  # still to run; shared ones count once
     num_shared: int  # pretrainings that are finished already
-    hours: float | None  # None: no finished run to go by
+    hours: float | None  # None: there is no similar finished run
 
     def lines(self, usd_per_gpu_hour: float) -> list[str]:
-        """Return it as sentences."""
+        """Return the estimate as sentences."""
         missing = self.num_trials - self.num_finished
         lines = [
             f"{self.num_trials} trials: {self.num_finished} finished before, {missing} to run with "
-            f"{self.num_pretrainings} pretrainings ({self.num_shared} more are there already)."
+            f"{self.num_pretrainings} pretrainings ({self.num_shared} more are finished already)."
         ]
         if self.hours is None:
             lines.append(
@@ -61,9 +61,10 @@ def estimate(
     pretrained: Sequence[RunRecord],
     evaluated: Sequence[RunRecord],
 ) -> Estimate:
-    """Return what an ablation will take.
+    """Return an estimate for an ablation.
 
-    `finished` are fingerprints of trials, the records all finished runs of the two stages.
+    `finished` are fingerprints of finished trials; `pretrained` and `evaluated` are all finished
+    runs of the two stages.
     """
     done = set(finished)
     missing = [trial for trial in question.trials if trial.fingerprint not in done]

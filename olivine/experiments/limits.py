@@ -1,4 +1,4 @@
-"""What a sweep may take, and what it has taken."""
+"""The limits of a sweep, and a meter of what its trials have taken."""
 
 import time
 
@@ -32,7 +32,7 @@ class Limits(Spec):
 
 
 class Meter:
-    """Counts what the trials of a sweep take while they run."""
+    """Measures what the trials of a sweep take while they run."""
 
     def __init__(self, limits: Limits, devices_per_trial: float, usd_per_gpu_hour: float):
         if limits.max_usd and not usd_per_gpu_hour:
@@ -47,31 +47,31 @@ class Meter:
         self.num_started = 0
 
     def starts(self, trial: str) -> None:
-        """Note that a trial begins."""
+        """Record the start of a trial."""
         self._began_s[trial] = time.monotonic()
         self.num_started += 1
 
     def ends(self, trial: str) -> None:
-        """Note that a trial is over; one that never began costs nothing."""
+        """Record the end of a trial; one that never started takes nothing."""
         begin_s = self._began_s.pop(trial, None)
         if begin_s is not None:
             self._ended_h += self._devices * (time.monotonic() - begin_s) / 3600
 
     def gpu_hours(self) -> float:
-        """Return the hours of devices that all trials have taken until now."""
+        """Return the device-hours that all trials have taken until now."""
         now_s = time.monotonic()
         running_h = sum(now_s - begin_s for begin_s in self._began_s.values()) / 3600
         return self._ended_h + self._devices * running_h
 
     def no_more_trials(self) -> str:
-        """Return why none may start, or nothing."""
+        """Return why no trial may start any more, or ""."""
         limits = self._limits
         if limits.max_trials and self.num_started >= limits.max_trials:
             return f"--max-trials {limits.max_trials} is reached"
         return self.must_stop()
 
     def must_stop(self) -> str:
-        """Return why those that run must stop too, or nothing."""
+        """Return why running trials must stop too, or ""."""
         limits, hours = self._limits, self.gpu_hours()
         clock_h = (time.monotonic() - self._begin_s) / 3600
         if limits.max_gpu_hours and hours >= limits.max_gpu_hours:

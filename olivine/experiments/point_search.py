@@ -1,8 +1,7 @@
-"""Points of a search, each suggested from the scores of those before it.
+"""Points of a search, each suggested from the scores of earlier points.
 
-Optuna's tree-structured Parzen estimator, over several goals at once. Its study lives in memory:
-after a crash it is built again from what the run store says of each point, so nothing but that
-store has to survive.
+They come from Optuna's multi-objective tree-structured Parzen estimator. Its study is in memory;
+after a crash it is built again from the points in the run store, so only that store has to survive.
 """
 
 import math
@@ -13,7 +12,7 @@ from olivine.experiments.search_space import Choice, Real, Search, Whole
 
 
 class PointSearch:
-    """Suggests points and learns from them. Equal seeds and histories suggest equal points."""
+    """Suggests points and learns from their scores; equal seeds and histories give equal points."""
 
     def __init__(self, search: Search, seed: int):
         import optuna
@@ -36,8 +35,8 @@ class PointSearch:
         self._open[number] = trial
         return number, dict(trial.params)
 
-    def tell(self, number: int, scores: Mapping[str, float] | None) -> None:
-        """Learn a point's scores; None where it failed or was given up."""
+    def add_scores(self, number: int, scores: Mapping[str, float] | None) -> None:
+        """Add a point's scores; None says that it failed or was stopped early."""
         trial = self._open.pop(number)
         values = None if scores is None else self._values(scores)
         if values is None:
@@ -45,8 +44,8 @@ class PointSearch:
         else:
             self._study.tell(trial, values)
 
-    def remember(self, settings: Mapping[str, Any], scores: Mapping[str, float] | None) -> None:
-        """Learn a point of an earlier start."""
+    def add_earlier(self, settings: Mapping[str, Any], scores: Mapping[str, float] | None) -> None:
+        """Add a point of an earlier start."""
         values = None if scores is None else self._values(scores)
         states = self._optuna.trial.TrialState
         self._study.add_trial(
@@ -60,7 +59,7 @@ class PointSearch:
         self.num_points += 1
 
     def best(self) -> Sequence[Mapping[str, Any]]:
-        """Return the settings of the points that no other beats in every goal."""
+        """Return the settings of the points that no other point beats in every goal."""
         return [trial.params for trial in self._study.best_trials]
 
     def _values(self, scores: Mapping[str, float]) -> list[float] | None:

@@ -1,4 +1,4 @@
-"""What a sweep would run: its trials, what of them is done already, and what the rest takes."""
+"""A preview of a sweep: its trials, what of them is finished, and what the rest takes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from olivine.tracking.tracker import Columns, Tracker
 
 @dataclass(frozen=True)
 class PreviewedTrial:
-    """One trial; `note` says what of it is done already, or who else needs its pretraining."""
+    """One trial; `note` says what of it is finished, or which trial shares its pretraining."""
 
     fingerprint: str
     name: str
@@ -21,7 +21,7 @@ class PreviewedTrial:
 
 @dataclass(frozen=True)
 class Preview:
-    """A sweep before it runs. Of a search the trials are the first points that it draws."""
+    """A sweep before it runs; of a search, the trials are its first points."""
 
     name: str
     trials: tuple[PreviewedTrial, ...]
@@ -29,7 +29,7 @@ class Preview:
     search: Search | None = None
 
     def lines(self, usd_per_gpu_hour: float) -> Iterable[str]:
-        """Yield it as sentences."""
+        """Yield the preview as sentences."""
         search = self.search
         if search is not None:
             yield f"A search of {search.num_points} points, {' and '.join(search.goals)} as goals:"
@@ -45,7 +45,7 @@ class Preview:
             yield "That is if every point comes to its end; those that are given up take less."
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
+        """Return the preview as plain JSON values."""
         return {
             "sweep": self.name,
             "trials": [vars(trial) for trial in self.trials],
@@ -55,7 +55,7 @@ class Preview:
 
 
 def preview(question: Question, tracker: Tracker) -> Preview:
-    """Return what a sweep would run, by what the store of runs holds."""
+    """Return the preview of a sweep, by the contents of the run store."""
     search = question.sweep.search
     if search is not None:
         question = replace(question, trials=first_points(question))
@@ -74,14 +74,14 @@ def preview(question: Question, tracker: Tracker) -> Preview:
 def _noted(
     question: Question, finished: set[str], pretrained: set[str]
 ) -> Iterable[PreviewedTrial]:
-    first: dict[str, str] = {}  # who pretrains what several trials share
+    first: dict[str, str] = {}  # shared pretraining -> name of the trial that runs it
     for trial in question.trials:
         work = question.shared_work(trial.config)
         note = ""
         if trial.fingerprint in finished:
             note = "finished before"
         elif work in pretrained:
-            note = "its pretraining is there"
+            note = "its pretraining is finished"
         elif work in first:
             note = f"shares the pretraining of {first[work]}"
         elif work:

@@ -1,4 +1,4 @@
-"""A sweep ready to be asked: found by its name, its rows chosen, its trials expanded."""
+"""A sweep ready to run: found by its name, its rows chosen, its trials expanded."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -17,10 +17,10 @@ from olivine.training.config import EvaluateConfig
 
 @dataclass(frozen=True)
 class Question:
-    """A sweep ready to be asked: its trials, or what a search starts from.
+    """A sweep ready to run: its trials, or what a search starts from.
 
-    `identify` gives a configuration's fingerprint, `shared_work` that of the part of it that other
-    trials may share, empty where nothing is shared.
+    `identify` returns a configuration's fingerprint, `shared_work` the fingerprint of the part of
+    it that other trials may share, or "" if nothing is shared.
     """
 
     sweep: Sweep
@@ -31,12 +31,12 @@ class Question:
 
     @property
     def plan(self) -> SweepPlan:
-        """What the sweep's run will remember."""
+        """The plan that the sweep's run records."""
         return SweepPlan.of(self.sweep, self.trials, self.base)
 
 
 def question_of(request: SweepRequest, base: EvaluateConfig, runtime: Runtime) -> Question:
-    """Return the question of a request; raise UserError as `choose_sweep` and `question_about`."""
+    """Return the question of a request; raise UserError as the two functions below."""
     chosen = choose_sweep(
         request.name, rows=request.rows, seeds=request.seeds, as_name=request.as_name
     )
@@ -46,17 +46,17 @@ def question_of(request: SweepRequest, base: EvaluateConfig, runtime: Runtime) -
 def choose_sweep(
     sweep: str | Sweep, *, rows: Sequence[str] = (), seeds: Sequence[int] = (), as_name: str = ""
 ) -> Sweep:
-    """Return a sweep with some of its rows, other seeds or another name; empty keeps its own.
+    """Return a sweep with some of its rows, other seeds or another name; empty changes nothing.
 
-    `sweep` is a value, the name of one that is found, or the path of its file. Raises UserError for
-    a sweep or a row that there is not.
+    `sweep` is a value, a sweep's name, or the path of its file. Raises UserError for an unknown
+    sweep or row.
     """
     found = find_sweep(sweep) if isinstance(sweep, str) else sweep
     return _named(found, as_name).only(rows, seeds)
 
 
 def question_about(chosen: Sweep, base: EvaluateConfig, runtime: Runtime) -> Question:
-    """Return a sweep's trials; raise UserError for a bad point or labels that are missing."""
+    """Return a sweep with its trials; raise UserError for a bad point or missing labels."""
     from olivine.training import evaluate
     from olivine.training.experiment_data import ExperimentData
     from olivine.training.pretrain import check_labels, open_frames, run_key
@@ -75,7 +75,7 @@ def question_about(chosen: Sweep, base: EvaluateConfig, runtime: Runtime) -> Que
 
 
 def first_points(question: Question) -> tuple[Trial, ...]:
-    """Return as many points as a search will have, as it draws them before it knows a score."""
+    """Return as many points as a search will try, as they are drawn without any score."""
     from olivine.experiments.point_search import PointSearch
 
     sweep, base, identify = question.sweep, question.base, question.identify

@@ -1,7 +1,7 @@
-"""The command that repeats a run: the nearest recipe, and the settings in which the run differs.
+"""The command that reproduces a run: the nearest recipe, and the settings in which the run differs.
 
-A command is told only if the settings it gives are the run's to the last one; where no command
-does that (a setting was renamed since), there is none.
+A command is given only if its settings equal the run's exactly. If no command does that, for
+example because a setting was renamed since, there is none.
 """
 
 import functools
@@ -17,13 +17,13 @@ from olivine.experiments.recipes import RECIPES, recipe
 from olivine.training.config import EvaluateConfig
 
 SEED = "seed"  # the last part of every setting that takes a seed
-CUT_SHORT = "config.yaml has all)"  # how a run's setting ends that was too long for the store
+CUT_SHORT = "config.yaml has all)"  # end of a setting that was too long for the store
 NUM_RECIPES_TRIED = 3  # the nearest ones
 
 
 @dataclass(frozen=True)
 class ReproduceCommand:
-    """What repeats a run: a recipe and what `--set` must change in it."""
+    """The command that reproduces a run: a recipe and its changes by `--set`."""
 
     recipe: str
     settings: Mapping[str, str]  # dotted name -> value as `--set` reads it
@@ -38,9 +38,9 @@ class ReproduceCommand:
 
 
 def reproduce_command(settings: Mapping[str, str]) -> ReproduceCommand | None:
-    """Return what gives exactly these settings of a run, or None if nothing short does.
+    """Return the command that gives exactly these settings of a run, or None if no short one does.
 
-    The recipe is the one from which the least differs; seeds are always named.
+    The recipe is the one with the fewest differences; seeds are always named.
     """
     if not {"protocol", "pretrained.seed"} <= settings.keys():
         return None  # not an experiment
@@ -65,9 +65,9 @@ def reproduce_command(settings: Mapping[str, str]) -> ReproduceCommand | None:
 def shell_command(
     commands: Sequence[ReproduceCommand], seeds: Sequence[int], more: Sequence[str] = ()
 ) -> str:
-    """Return shell that repeats runs of one row: in a loop if they differ in their seed alone.
+    """Return shell code that reproduces the runs of one row, in a loop if only their seeds differ.
 
-    `seeds` are those of the runs, `more` further words for the end of every command.
+    `seeds` are the seeds of the runs, `more` further words at the end of every command.
     """
     first = commands[0]
     looped = {
@@ -87,7 +87,7 @@ def shell_command(
 
 
 def _lines(words: Sequence[str], before: str) -> str:
-    """Write a command over several lines, an option on each."""
+    """Return a command on several lines, with an option on each."""
     text = before
     for place, word in enumerate(words):
         space = f" \\\n{before}  " if word == "--set" else " " if place else ""
@@ -96,7 +96,7 @@ def _lines(words: Sequence[str], before: str) -> str:
 
 
 def _changes(base: EvaluateConfig, settings: Mapping[str, str]) -> dict[str, str]:
-    """Return what to set in a configuration: parts' kinds, then what differs from their defaults.
+    """Return what to set in a configuration: kinds of parts, then what differs from their defaults.
 
     A part or a map with other names in it is set as a whole.
     """
@@ -108,10 +108,10 @@ def _changes(base: EvaluateConfig, settings: Mapping[str, str]) -> dict[str, str
     }
     try:
         start = base.override(kinds)
-    except UserError:  # such a part cannot be had by its kind alone
+    except UserError:  # such a part needs more than its kind
         start, kinds = base, {}
     found = dict(_differences(start.to_dict(), _tree(settings, start), ""))
-    # A part that is set as a whole brings its kind, and those within it.
+    # A part that is set as a whole includes its kind, and those of its own parts.
     kinds = {
         name: text
         for name, text in kinds.items()
@@ -130,7 +130,7 @@ def _differences(mine: Any, theirs: Any, name: str) -> Iterator[tuple[str, Any]]
 
 
 def _tree(settings: Mapping[str, str], like: Spec) -> dict[str, Any]:
-    """Return settings as `to_dict` has them; a text stays one where the configuration has text."""
+    """Return settings in the form of `to_dict`; a text stays one where the setting is a text."""
     known = like.flatten()
     tree: dict[str, Any] = {}
     for name, text in settings.items():
@@ -150,7 +150,7 @@ def _value(text: str) -> Any:
 
 
 def _word(value: Any) -> str:
-    """Write a value so that `--set` reads it again."""
+    """Return a value as a text that `--set` reads."""
     if not isinstance(value, str):
         return json.dumps(value)
     try:
@@ -161,7 +161,7 @@ def _word(value: Any) -> str:
 
 
 def _distance(name: str, settings: Mapping[str, str]) -> int:
-    """Return how many characters differ, as long as a command would be."""
+    """Return the number of characters that differ, as a measure of the command's length."""
     known = _recipe_texts(name)
     differing = settings.items() - known.items()
     gone = known.keys() - settings.keys()

@@ -1,4 +1,4 @@
-"""What a person asks for, as frozen values: on a command line, in a notebook, in a job."""
+"""What a person asks for, as frozen values: on a command line, in a notebook, or in a job."""
 
 import shlex
 from collections.abc import Iterable, Mapping
@@ -44,10 +44,10 @@ class ExperimentRequest:
         return cls(recipe=recipe, settings=tuple(texts))
 
     def resolve(self, default: str = DEFAULT_RECIPE) -> tuple[EvaluateConfig, Runtime]:
-        """Return the experiment and where it runs.
+        """Return the experiment and its runtime.
 
-        Raises UserError for an unknown recipe, a file that is none, and settings that do not exist
-        or take no such value.
+        Raises UserError for an unknown recipe, a file without settings, and settings that do not
+        exist or have a wrong value.
         """
         if self.config and self.recipe:
             raise UserError(f"Give a recipe ({self.recipe!r}) or --config {self.config}, not both.")
@@ -74,13 +74,14 @@ class ExperimentRequest:
         return self.resolve()[1]
 
     def with_settings(self, *first: str, last: Iterable[str] = ()) -> "ExperimentRequest":
-        """Return the request with settings before its own, which win, and after, which do."""
+        """Return the request with default settings before its own, and overriding ones after."""
         return replace(self, settings=(*first, *self.settings, *last))
 
     def words(self, *, recipe_option: bool = False) -> list[str]:
-        """Return the words that give a command this experiment.
+        """Return the words of a command line that ask for this experiment.
 
-        With `recipe_option` the recipe is an option, as `sweep` has it, whose name comes first.
+        With `recipe_option` the recipe is an option, as in `sweep`, whose argument is the sweep's
+        name.
         """
         words = []
         if self.recipe:
@@ -92,7 +93,7 @@ class ExperimentRequest:
         return words
 
     def runtime_words(self) -> list[str]:
-        """Return the words that give a command the same place to run, and no experiment."""
+        """Return the words of a command line that give the same runtime, without the experiment."""
         words = ["--config", self.config] if self.config else []
         for setting in self.settings:
             if setting.startswith("runtime."):
@@ -102,19 +103,19 @@ class ExperimentRequest:
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """A sweep: by its name or its file's path, or a part of it."""
+    """A sweep, or a part of it, by its name or the path of its file."""
 
     name: str
     experiment: ExperimentRequest = ExperimentRequest()
     rows: tuple[str, ...] = ()  # empty: all
     seeds: tuple[int, ...] = ()  # empty: the sweep's
-    as_name: str = ""  # called so in the store; empty: by its name
-    force: bool = False  # what is finished runs again
+    as_name: str = ""  # name in the run store; empty: the sweep's own
+    force: bool = False  # finished trials run again
     limits: Limits = field(default_factory=Limits)
 
 
 def command(*words: str) -> str:
-    """Return a command that can be given as it is."""
+    """Return a command as a text that a shell reads."""
     return shlex.join(["olivine", *words])
 
 
@@ -124,7 +125,7 @@ def split_rows(text: str) -> tuple[str, ...]:
 
 
 def split_seeds(text: str) -> tuple[int, ...]:
-    """Return the seeds of "0,1,2"; raise UserError for what are no whole numbers."""
+    """Return the seeds of "0,1,2"; raise UserError for anything but whole numbers."""
     try:
         return tuple(int(seed) for seed in text.split(",") if seed.strip())
     except ValueError:

@@ -1,7 +1,7 @@
-"""The points that a search came to: its own trials, and those that another sweep had finished.
+"""The points of a search: its own trials, and trials that another sweep had finished.
 
-A trial that is finished anywhere in the store is not run again, so it has no run of this search's
-own. That the search came to it is a tag of the search's run.
+A trial that is finished anywhere in the store is not run again, so it has no run below this search.
+A tag of the search's run records that the search used it.
 """
 
 import json
@@ -12,11 +12,11 @@ from olivine.experiments.sweep import Trial
 from olivine.experiments.sweep_plan import POINT, ROW, SEED, SWEEP_RUN
 from olivine.tracking.tracker import RunRecord, Tracker, best_status_run
 
-TAKEN = "olivine.taken."  # and a fingerprint: tag of a search's run
+TAKEN = "olivine.taken."  # followed by a fingerprint: tag of a search's run
 
 
 def taken_tag(trial: Trial, number: int) -> dict[str, str]:
-    """Return the tag that says: as this point, the search took over a finished trial."""
+    """Return the tag which records that a search used a finished trial as a point."""
     own = {POINT: str(number), ROW: trial.row, SEED: str(trial.seed)}
     return {f"{TAKEN}{trial.fingerprint}": json.dumps(own)}
 
@@ -24,9 +24,9 @@ def taken_tag(trial: Trial, number: int) -> dict[str, str]:
 def points_of(
     sweep_run: str, tracker: Tracker, also: Mapping[str, str] | None = None
 ) -> list[RunRecord]:
-    """Return the trials of a sweep's run; those taken over have its number, row and seed.
+    """Return the trials of a sweep's run; those of other sweeps get its number, row and seed.
 
-    `also` are tags that say so and may not have reached the store yet.
+    `also` are such tags that may not have reached the store yet.
     """
     own = tracker.records("trial", {SWEEP_RUN: sweep_run})
     tags = next((run.tags for run in tracker.records("sweep") if run.run_id == sweep_run), {})

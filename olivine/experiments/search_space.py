@@ -1,4 +1,4 @@
-"""What a search varies: each setting with the values it may take, and how points are given up."""
+"""The space of a search: the values of each setting, and when a trial is stopped early."""
 
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ class Real(Spec):
 
     @property
     def extremes(self) -> tuple[Any, ...]:
-        """Values that must all be allowed for every point to be."""
+        """The values that must be valid for every point to be valid."""
         return self.low, self.high
 
     @model_validator(mode="after")
@@ -44,7 +44,7 @@ class Choice(Spec):
 
     @property
     def extremes(self) -> tuple[Any, ...]:
-        """Values that must all be allowed for every point to be."""
+        """The values that must be valid for every point to be valid."""
         return self.values
 
 

@@ -1,9 +1,9 @@
-"""A question as a value: which configurations, over which seeds, compared by which number.
+"""A question as a value: which configurations, over which seeds, compared by which metric.
 
-Pure: every point is expanded and checked here, before anything is started. A sweep lives in
-`sweeps/<name>.py` as `SWEEP`; the folder is the registry. There are two kinds, never mixed: one
-*ablates*, so every point has all seeds and the whole budget, or it *searches*, so points follow
-from earlier ones and hopeless ones stop early. Only the first makes a table.
+Every point is expanded and checked here, before anything is started. A sweep is the constant
+`SWEEP` of `sweeps/<name>.py`. There are two kinds, which are never mixed: an ablation, in which
+every point has all seeds and the whole budget, and a search, whose points follow from earlier ones
+and are stopped early if they are hopeless. Only an ablation makes a table.
 """
 
 import itertools
@@ -51,7 +51,7 @@ class Sweep(Spec):
     )
 
     def only(self, rows: Iterable[str] = (), seeds: Iterable[int] = ()) -> "Sweep":
-        """Keep some rows and replace the seeds; an empty choice keeps all."""
+        """Return the sweep with some rows and other seeds; an empty choice keeps all."""
         chosen = {label: self.rows[_known(label, self.rows, self.name)] for label in rows}
         return self.model_copy(
             update={"rows": chosen or self.rows, "seeds": tuple(seeds) or self.seeds}
@@ -69,17 +69,17 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The trial's name for people."""
         return f"{self.row}, seed {self.seed}"
 
 
 def expand(
     sweep: Sweep, base: Spec, identify: Callable[[Any], str] = Spec.fingerprint
 ) -> tuple[Trial, ...]:
-    """Return every trial, each configuration checked; all rows of one seed come together.
+    """Return every trial, with its configuration checked; the rows of one seed are together.
 
-    `identify` gives a trial's fingerprint; one that also covers the data and labels that a
-    configuration reads makes trials on other data other trials. Raises UserError that names the
+    `identify` returns a trial's fingerprint. If it also covers the data and labels of a
+    configuration, the same settings on other data are other trials. Raises UserError that names the
     row of a misspelt setting, a bad value or a repeated point.
     """
     if sweep.search is not None:
@@ -117,7 +117,7 @@ def point_of(
 
 
 def _short_names(names: Sequence[str]) -> dict[str, str]:
-    """Return the shortest end of each dotted name that no other one ends with."""
+    """Return the shortest end of each dotted name that no other name ends with."""
     short = {}
     for name in names:
         parts = name.split(".")
@@ -132,7 +132,7 @@ def _short(value: Any) -> str:
 
 
 def _check_search(sweep: Sweep, base: Spec) -> None:
-    """Raise UserError for a range that leaves what a setting takes; each is tried by itself."""
+    """Raise UserError for a range beyond what a setting accepts; each setting is tried alone."""
     search = sweep.search
     assert search is not None
     if sweep.rows or sweep.grid:

@@ -1,4 +1,4 @@
-"""Sweeps as files: ours, those in a folder `sweeps/` where the command runs, or any other path.
+"""Sweeps as files: packaged ones, those in `sweeps/` of the working directory, or any path.
 
 A file is loaded by its path, so that neither folder hides the other. Files of one folder may import
 from each other by `from .other import NAME`.
@@ -24,19 +24,19 @@ def sweep_names() -> list[str]:
 def find_sweep(name: str) -> Sweep:
     """Return a sweep by its name, or by the path of its file.
 
-    Raises UserError for a name that there is not or that two files have, and for a file that
-    cannot be read as a sweep.
+    Raises UserError for a name that is unknown or that two files have, and for a file that cannot
+    be read as a sweep.
     """
     return _sweep_in(sweep_file(name))
 
 
 def sweep_module(name: str) -> ModuleType:
-    """Return the module of a sweep's file, for what else it defines."""
+    """Return the module of a sweep's file, for its other definitions."""
     return _load(sweep_file(name))
 
 
 def sweep_file(name: str) -> Path:
-    """Return where a sweep's file lies; raise UserError for one that is not there."""
+    """Return the path of a sweep's file; raise UserError if it is not there."""
     if name.endswith(".py") or "/" in name:
         path = Path(name).expanduser().absolute()
         if not path.is_file():
@@ -55,7 +55,7 @@ def sweep_file(name: str) -> Path:
 
 
 def _folders() -> list[Path]:
-    """Return our folder, and `sweeps/` where the command runs if that is another."""
+    """Return the packaged folder, and `sweeps/` of the working directory if that is another."""
     package = Path(__file__).resolve().parents[1]
     in_wheel = package / "_sweeps"
     ours = in_wheel if in_wheel.is_dir() else package.parent / "sweeps"
@@ -83,7 +83,7 @@ def _sweep_in(path: Path) -> Sweep:
 
 
 def _load(path: Path) -> ModuleType:
-    """Run a file as a module of its folder; raise UserError, naming it, if it fails."""
+    """Run a file as a module of its folder; raise UserError that names it if it fails."""
     package = f"_sweeps_of_{text_hash(str(path.parent))}"
     if package not in sys.modules:
         module = ModuleType(package)

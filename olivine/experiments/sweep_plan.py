@@ -1,4 +1,4 @@
-"""What a sweep was asked for, as its run remembers it."""
+"""The plan of a sweep, as its run records it."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,14 +9,14 @@ from olivine.core.spec import Spec
 from olivine.experiments.sweep import Sweep, Trial
 from olivine.tracking.tracker import RunRecord
 
-# Tags of the runs below a sweep's: its name and run, and what a trial is in it.
+# Tags of the runs below a sweep's run: the sweep's name and run, and a trial's row, seed and point.
 SWEEP, SWEEP_RUN = "olivine.sweep", "olivine.sweep_run"
 
 
 ROW, SEED, POINT = "olivine.row", "olivine.seed", "olivine.point"
 
 
-GAVE_UP = "The search gave it up"  # how the reason of a trial begins that is not run again
+GAVE_UP = "The search gave it up"  # start of the reason of a trial that is not run again
 
 
 class PlannedTrial(Spec):
@@ -62,7 +62,7 @@ class SweepPlan(Spec):
         )
 
     def with_found(self, trials: Iterable[RunRecord]) -> "SweepPlan":
-        """Return the plan with the trials of its runs, oldest first; of an ablation itself."""
+        """Return the plan with the trials of a search's runs, oldest first; an ablation's stays."""
         if not self.searches:
             return self
         found = {
@@ -73,7 +73,7 @@ class SweepPlan(Spec):
 
     @classmethod
     def read(cls, record: RunRecord) -> "SweepPlan":
-        """Return the plan that a sweep's run holds in its settings."""
+        """Return the plan in the settings of a sweep's run."""
         trials: dict[str, dict[str, str]] = {}
         for name, text in record.settings.items():
             if name.startswith("trials."):
@@ -85,7 +85,7 @@ class SweepPlan(Spec):
 
     @classmethod
     def joined(cls, plans: Sequence["SweepPlan"]) -> "SweepPlan":
-        """Return one plan of several sweeps' trials; its metric is the first one's."""
+        """Return one plan of several sweeps' trials, with the metric of the first."""
         trials = dict[str, PlannedTrial]()
         for plan in plans:
             for fingerprint, trial in plan.trials.items():
@@ -107,8 +107,8 @@ class SweepPlan(Spec):
         return rows
 
 
-def check_name(plan: SweepPlan, earlier: Iterable[SweepPlan]) -> None:
-    """Raise UserError if a sweep of this name asked something else of the same row and seed."""
+def require_same_contents(plan: SweepPlan, earlier: Iterable[SweepPlan]) -> None:
+    """Raise UserError if a sweep of this name has other contents for the same row and seed."""
     mine = {(trial.row, trial.seed): fingerprint for fingerprint, trial in plan.trials.items()}
     for other in earlier:
         if other.name != plan.name or other == plan:

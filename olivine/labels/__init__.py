@@ -1,1 +1,1 @@
-"""Weak labels: labellers, the store of their maps, the job that makes them, their quality."""
+"""Weak labels: labellers, the store of their maps, the job that makes them, and their quality."""

@@ -1,8 +1,8 @@
-"""Batches of images as large as the memory allows, and what labelling them costs.
+"""Batches of images as large as the memory allows.
 
-Out of memory is no fault of an image: the batch is halved, the smaller size is remembered, and the
-same images are tried again. Any other error belongs to one image of the batch, which is found by
-trying them one by one.
+Running out of memory is no fault of an image: the batch is halved, the smaller size is remembered,
+and the same images are tried again. Any other error belongs to one image of the batch, which is
+found by trying the images one by one.
 """
 
 import time
@@ -21,19 +21,20 @@ from olivine.labels.records import FailedImage, LabelledImage, ReadImage, Usage,
 
 _Tried = LabelledImage | FailedImage
 
-MAX_IMAGES = 32  # of a batch whose size is measured
-# A block costs the scheduler about 0.1 s whatever it holds; with ten batches in each, that is
-# little beside the labeller. Towards the end blocks shrink, so that all actors end together.
+MAX_IMAGES = 32  # in a batch whose size is measured
+# A block takes the scheduler about 0.1 s whatever its size, which is little for ten batches.
+# Towards the end blocks become smaller, so that all actors end together.
 BATCHES_PER_BLOCK = 10
 BLOCKS_PER_ACTOR = 4
 
 
 class BatchLabeller:
-    """A loaded labeller that finds out how many images it can be given at once.
+    """A loaded labeller that finds out how many images it can label at once.
 
-    `size` is the largest number of images per call; 0 measures it by the memory that the first
-    image takes. `gpu_share` is the part of the GPU that is ours. Raises UserError if the labeller
-    cannot be loaded.
+    `size` is the largest number of images per call; with 0 it is derived from the memory that the
+    first image takes. `gpu_share` is the share of the GPU that this labeller may use,
+    `num_neighbours` the number of labellers on the machine. Raises UserError if the labeller cannot
+    be loaded.
     """
 
     def __init__(
@@ -120,13 +121,13 @@ class BatchLabeller:
         """
         try:
             maps = self._label([image.pixels for image in batch], [image.name for image in batch])
-        except Exception as error:  # whatever one image makes a network raise
+        except Exception as error:  # of any kind: it depends on the image and the network
             reason, too_many = reason_of(error), out_of_memory(error)
         else:
             assert len(maps) == len(batch), "the labeller must return one map per image"
             return [_labelled(*pair) for pair in zip(batch, maps, strict=True)], False
         if too_many and torch.cuda.is_initialized():
-            torch.cuda.empty_cache()  # only now: the error held the tensors of its frames
+            torch.cuda.empty_cache()  # not earlier: the error held the tensors of its frames
         return ([FailedImage(batch[0].name, reason)] if len(batch) == 1 else []), too_many
 
 
@@ -136,12 +137,12 @@ def _labelled(image: ReadImage, ids: np.ndarray) -> LabelledImage:
 
 
 def batch_cap(runtime: Runtime) -> int:
-    """Return how many images a labeller is given at once at most."""
+    """Return the largest number of images per call of a labeller."""
     return runtime.label_batch_size or MAX_IMAGES
 
 
 def block_sizes(num_images: int, batch_size: int, num_actors: int) -> list[int]:
-    """Return images per block: whole batches, so that none is short before the last."""
+    """Return the images per block: whole batches, so that only the last can be short."""
     sizes = []
     while num_images > 0:
         num_batches = -(-num_images // batch_size) // (num_actors * BLOCKS_PER_ACTOR)

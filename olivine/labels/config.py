@@ -1,4 +1,4 @@
-"""What a labelling is, and which of the images it takes."""
+"""The settings of a labelling job, and which of the images it takes."""
 
 from dataclasses import dataclass
 
@@ -18,10 +18,10 @@ class LabelConfig(Spec):
 
 @dataclass(frozen=True)
 class Selection:
-    """Which of the images without a map are taken."""
+    """Which of the images without a map are labelled."""
 
-    limit: int | None = None  # only so many, the first ones
-    retry_failed: bool = False  # those that failed before, and no others
+    limit: int | None = None  # the first ones, at most this many
+    retry_failed: bool = False  # only those that failed before
 
 
 EVERY_NEW_IMAGE = Selection()

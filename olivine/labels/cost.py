@@ -1,4 +1,4 @@
-"""What a labelling job has done and cost so far."""
+"""The progress and the cost of a labelling job so far."""
 
 import time
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from olivine.core.errors import UserError
 from olivine.core.progress import cost_text
 from olivine.labels.records import ImageResult, Usage
 
-NUM_TRIED = 100  # images before the share of failures says anything
+NUM_TRIED = 100  # images before the share of failures counts
 
 
 class JobCost:
@@ -38,17 +38,17 @@ class JobCost:
 
     @property
     def num_tried(self) -> int:
-        """Images labelled or failed."""
+        """The number of images that were labelled or failed."""
         return self.num_done + len(self.failed)
 
     @property
     def gpu_hours(self) -> float:
-        """Hours for which GPUs, or parts of them, were held."""
+        """The hours for which GPUs, or shares of them, were held."""
         held_s = sum(usage.held_s * usage.num_gpus for usage in self._usages.values())
         return self._gpu_hours_before + held_s / 3600
 
     def add(self, result: ImageResult) -> None:
-        """Count one result; raise UserError where going on makes no sense."""
+        """Count one result; raise UserError if the job should not go on."""
         if result.status == "fatal":
             raise UserError(result.reason)
         if result.usage:
@@ -63,14 +63,14 @@ class JobCost:
             self.class_pixels += result.class_pixels
 
     def spent(self) -> str:
-        """Return GPU-hours and cost so far, for people; nothing without a GPU."""
+        """Return GPU-hours and cost so far as a text; without a GPU it is empty."""
         return cost_text(self.gpu_hours, self._usd_per_gpu_hour) if self.gpu_hours else ""
 
     def metrics(self) -> dict[str, float]:
-        """Return rates and costs for the run's record; nothing before an image was tried.
+        """Return rates and costs for the run's record; before the first image there are none.
 
-        `actor_s_per_image` is the time in the labeller; what else an actor is held for (loading,
-        waiting) is 1 - `actor_busy_share`.
+        `actor_s_per_image` is the time in the labeller; the share of time that an actor is held
+        without labelling (loading, waiting) is 1 - `actor_busy_share`.
         """
         if not (self.num_tried and self._usages):
             return {}
@@ -93,7 +93,7 @@ class JobCost:
             return
         raise UserError(
             f"{len(self.failed)} of the first {self.num_tried} images failed, more than the share "
-            f"of runtime.max_failed_share={self._max_failed_share:g}: so many mean that the "
+            f"of runtime.max_failed_share={self._max_failed_share:g}: this many mean that the "
             f"labeller or the disk is broken, not an image. The last is {last.image_name}: "
             f"{last.reason.rstrip('.')}. Mend it and take them again with --retry-failed, or allow "
             "more by --set runtime.max_failed_share=1."

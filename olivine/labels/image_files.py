@@ -1,4 +1,4 @@
-"""Reading an image of a labelling job, and writing its map or the reason why there is none."""
+"""Reads an image of a labelling job, and writes its map or the reason why there is none."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
 """The labelling stage: weak labels for every image of a data set, each made once.
 
-The pieces here know nothing of where they run. `label` puts them together in one process,
-`ray_jobs.label` spreads the same pieces over a cluster; both write the same bytes.
+The functions here do not depend on where they run. `label` combines them in one process,
+`olivine.runners.on_ray.label` on a cluster; both write the same bytes.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from olivine.labels.records import ImageResult
 from olivine.labels.store import LabelStore, label_name
 from olivine.tracking.tracker import FINGERPRINT, Run, RunKey, Tracker
 
-LOG_PERIOD_S = 60.0  # between two records of rate and cost
+LOG_PERIOD_S = 60.0  # between two logs of rate and cost
 SILENT = (
     "label: no image has finished for a while. Do the actors get their CPUs and GPUs (`ray "
     "status`)? A labeller that hangs can be stopped: the same command goes on from here."
@@ -35,19 +35,19 @@ SILENT = (
 
 @dataclass(frozen=True)
 class LabelJob:
-    """What is to be labelled, by whom and where to."""
+    """The images to label, the labeller and the store of its maps."""
 
     frames: Frames
     labeller: Labeller
     store: LabelStore
     image_names: tuple[str, ...]  # all of the data set
-    left: tuple[str, ...]  # without a map yet, sorted; neighbours in time are neighbours here
-    failed_before: frozenset[str]  # of all without a map, those with a recorded failure
-    left_out: tuple[str, ...] = ()  # without a map, but not to be labelled by this job
-    retries: bool = False  # all that is left failed before
+    left: tuple[str, ...]  # without a map, sorted, so that images of one time are together
+    failed_before: frozenset[str]  # images without a map that have a recorded failure
+    left_out: tuple[str, ...] = ()  # images without a map that this job leaves out
+    retries: bool = False  # whether the images of this job failed before
 
     def choose(self, selection: Selection) -> "LabelJob":
-        """Return the job of the images that are taken; the others are left out."""
+        """Return the job of the selected images; the others are left out."""
         if selection.limit is not None and selection.limit < 1:
             raise UserError(f"--limit takes a number of at least 1; it was {selection.limit}.")
         taken = [n for n in self.left if (n in self.failed_before) == selection.retry_failed]
@@ -62,18 +62,18 @@ class LabelJob:
 
     @property
     def num_finished(self) -> int:
-        """Images that had a map when the job was opened."""
+        """The number of images that had a map when the job was opened."""
         return len(self.image_names) - len(self.left) - len(self.left_out)
 
     @property
     def num_failed_left_out(self) -> int:
-        """Images that are left out because they failed before."""
+        """The number of images that are left out because they failed before."""
         return len(self.failed_before.intersection(self.left_out))
 
 
 @dataclass(frozen=True)
 class LabelResult:
-    """What the stage leaves."""
+    """The result of the stage."""
 
     path: str  # of the maps
     fingerprint: str  # of the run
@@ -85,12 +85,12 @@ class LabelResult:
     num_failed_before: int  # left out, because they failed before
     num_postponed: int  # left out for another reason: a limit, or failures were retried
     class_pixels: Mapping[str, int]  # of the images labelled by this run; "" is no class
-    quality: LabelQuality  # of a sample of all maps that are there
+    quality: LabelQuality  # of a sample of all stored maps
     reads_truth: bool = False
 
     @property
     def num_failed(self) -> int:
-        """Images without a map; the command's exit status says whether there are any."""
+        """The number of images without a map; the exit status says whether there are any."""
         return len(self.failed) + self.num_failed_before
 
     def __str__(self) -> str:
@@ -129,12 +129,11 @@ def label(
     device: torch.device | None = None,
     selection: Selection = EVERY_NEW_IMAGE,
 ) -> LabelResult:
-    """Label what is left, in this process, on a device (None: the CPU).
+    """Label the remaining images in this process, on a device (None: the CPU).
 
-    Failures are recorded and do not stop it.
-
-    Raises UserError for a data set that cannot be opened, a labeller that cannot be loaded, a
-    folder that cannot be written, and where more images fail than `runtime.max_failed_share`.
+    Failures are recorded and do not stop it. Raises UserError for a data set that cannot be opened,
+    a labeller that cannot be loaded, a folder that cannot be written, and if more images fail than
+    `runtime.max_failed_share`.
     """
 
     def label_images(job: LabelJob) -> Iterator[ImageResult]:
@@ -157,9 +156,9 @@ def run_label_job(
     *,
     selection: Selection = EVERY_NEW_IMAGE,
 ) -> LabelResult:
-    """Open the job, label what is left, record it as a run and sum it up.
+    """Open a job, label the remaining images by `label_images`, and record the job as a run.
 
-    A run that leaves images without labels ends as FAILED; the next start opens it again. A
+    A run that leaves images without labels ends as FAILED, and the next start opens it again. A
     finished job opens no run.
     """
     job = open_job(config, runtime).choose(selection)
@@ -194,7 +193,7 @@ def run_label_job(
 
 
 def open_job(config: LabelConfig, runtime: Runtime) -> LabelJob:
-    """Open the data set and find, by one listing, which images have no map yet."""
+    """Open the data set and find, by one listing, the images without a map."""
     frames = config.dataset.open(runtime.data_path(), runtime.cache_path())
     names = tuple(frames.image_names())
     if not names:
@@ -213,12 +212,12 @@ def open_job(config: LabelConfig, runtime: Runtime) -> LabelJob:
 
 
 def run_fingerprint(config: LabelConfig, job: LabelJob) -> str:
-    """Return 12 hex digits of everything that decides the labels, and nothing else."""
+    """Return 12 hex digits of everything that decides the labels, and of nothing else."""
     return combined_hash(config.fingerprint(), job.frames.fingerprint, job.labeller.identity)
 
 
 class _IncompleteError(Exception):
-    """Ends a run as FAILED although its job went to the end."""
+    """Ends a run as FAILED although its job ran to the end."""
 
 
 def _consume(
@@ -238,7 +237,7 @@ def _consume(
 
 @contextlib.contextmanager
 def _closing(results: Iterator[ImageResult]) -> Iterator[None]:
-    """Close the iterator at once when its results are no longer wanted."""
+    """Close the iterator at once when its results are no longer needed."""
     try:
         yield
     finally:
@@ -247,12 +246,12 @@ def _closing(results: Iterator[ImageResult]) -> Iterator[None]:
 
 
 def _step(job: LabelJob, cost: JobCost) -> int:
-    """Return the step of a metric: images that are settled, over all starts of a job."""
+    """Return the step of a metric: the number of images that are done, over all starts of a job."""
     return job.num_finished + cost.num_tried
 
 
 def _gpu_hours_before(tracker: Tracker, key: RunKey) -> float:
-    """Return what earlier starts of an unfinished run have cost."""
+    """Return the GPU-hours of earlier starts of an unfinished run."""
     for record in tracker.records(key.stage, {FINGERPRINT: key.fingerprint}):
         if record.status != "FINISHED":
             return record.metrics.get("gpu_hours", 0.0)

@@ -1,4 +1,4 @@
-"""What a labelling job would do, read and cost, before anything starts."""
+"""The plan of a labelling job: what it would do, read and cost."""
 
 import os
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from olivine.labels.job import open_job
 from olivine.labels.store import LabelStore
 from olivine.tracking.tracker import Tracker
 
-NUM_WEIGHED = 200  # images whose size on disk is looked at
+NUM_WEIGHED = 200  # images whose size on disk is read
 NUM_MAPS_WEIGHED = 20
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What an earlier job found out about the same labeller."""
+    """What an earlier job with the same labeller measured."""
 
     run: str  # its fingerprint
     actor_s_per_image: float
@@ -29,7 +29,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class LabelJobPlan:
-    """What is there, what is left, and what it would take."""
+    """The state of a labelling job, and what the rest would take."""
 
     path: str  # of the maps
     num_images: int  # of the data set
@@ -38,13 +38,13 @@ class LabelJobPlan:
     num_left: int  # to be labelled by this job
     retries: bool  # they are the failed ones
     blocks: Sequence[int]  # images in each
-    mean_image_bytes: float | None  # None: no image was there to be weighed
+    mean_image_bytes: float | None  # None: no image could be read
     mean_map_bytes: float | None  # None: no map is there yet
     measured: Measured | None
     runtime: Runtime
 
     def lines(self, measure: str) -> list[str]:
-        """Return the plan for people; `measure` is the command that would measure the time."""
+        """Return the plan as sentences; `measure` is the command that would measure the time."""
         if not self.num_left:
             return [self._images()]
         return [self._images(), self._work(), self._bytes(), self._time(measure)]
@@ -88,7 +88,7 @@ def plan_label_job(
     tracker: Tracker,
     selection: Selection = EVERY_NEW_IMAGE,
 ) -> LabelJobPlan:
-    """Return what `label` would do, reading only: nothing is labelled and nothing is written."""
+    """Return the plan of a job; nothing is labelled and nothing is written."""
     opened = open_job(config, runtime)
     job, missing = opened.choose(selection), set(opened.left)
     return LabelJobPlan(
@@ -123,7 +123,7 @@ def measured_before(tracker: Tracker, identity: str) -> Measured | None:
 
 
 def mean_image_bytes(frames: Frames, names: Sequence[str]) -> float | None:
-    """Return the mean size on disk of some images; a missing one is left out."""
+    """Return the mean size on disk of some images; missing ones are left out."""
     sizes = []
     for name in _some(names, NUM_WEIGHED):
         try:
@@ -134,7 +134,7 @@ def mean_image_bytes(frames: Frames, names: Sequence[str]) -> float | None:
 
 
 def mean_map_bytes(store: LabelStore, names: Sequence[str]) -> float | None:
-    """Return the mean size of some maps that are there."""
+    """Return the mean size of some stored maps."""
     sizes = [store.num_bytes(name) for name in _some(names, NUM_MAPS_WEIGHED)]
     return sum(sizes) / len(sizes) if sizes else None
 

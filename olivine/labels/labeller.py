@@ -1,4 +1,4 @@
-"""The family of labellers, and what each of them does."""
+"""The family of labellers, and the interface of its members."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -22,19 +22,19 @@ class ImageLabeller(Protocol):
     def __call__(
         self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], names: Sequence[str]
     ) -> list[UInt8[np.ndarray, "_ _"]]:
-        """Return one map of ids per image, of the image's size; `names` are the images' own.
+        """Return one map of ids per image, of the image's size; `names` are the images' names.
 
-        Raises UserError where an image cannot be labelled; the job then tries the batch's images
-        one by one.
+        Raises UserError if an image cannot be labelled; the job then tries the batch's images one
+        by one.
         """
         ...
 
 
 class Labeller(Part):
-    """Writes an integer per pixel: weak classes, or segments without a name.
+    """Writes an integer per pixel: weak classes, or segments without names.
 
-    Most see images alone. One that reads the truth (`reads_truth`) is for a table's upper bound,
-    and is marked wherever its labels are shown.
+    Most labellers see images alone. One that reads the truth (`reads_truth`) is for a table's upper
+    bound, and is marked wherever its labels are shown.
     """
 
     family: ClassVar[str] = "labellers"
@@ -50,25 +50,25 @@ class Labeller(Part):
     }
     makes: ClassVar[Literal["classes", "segments"]] = "classes"
     reads_truth: ClassVar[bool] = False
-    note: ClassVar[str] = ""  # what its labels must not be trusted for; shown with them
+    note: ClassVar[str] = ""  # a warning about its labels, which is shown with them
 
     @property
     def identity(self) -> str:
-        """Return 12 hex digits: two labellers of one identity write the same labels.
+        """Return 12 hex digits; labellers with the same digits write the same labels.
 
-        A labeller with weights overrides it with `identity_of` and the weights' own hash.
+        A labeller with weights overrides it by `identity_of` with the weights' own hash.
         """
         return self.identity_of()
 
     def identity_of(self, *more: str) -> str:
-        """Hash the settings, the code's version and whatever else decides the labels."""
+        """Return a hash of the settings, the code's version and whatever decides the labels."""
         return value_hash([self.fingerprint_fields(), self.code_version, *more])
 
     @property
     @abstractmethod
     def class_names(self) -> tuple[str, ...]:
-        """The vocabulary; ids are positions here. Segments have none: it is empty."""
+        """The vocabulary, in which ids are positions; of segments it is empty."""
 
     @abstractmethod
     def build(self, device: "torch.device", frames: Frames) -> ImageLabeller:
-        """Load the model; `frames` is for labellers that find their labels by the image's name."""
+        """Return the loaded labeller; some find the labels in `frames`, by an image's name."""

@@ -1,4 +1,4 @@
-"""How much memory a batch of images takes, and how much there is."""
+"""The memory that a batch of images takes, and the memory that is free."""
 
 import contextlib
 from pathlib import Path
@@ -8,31 +8,31 @@ import torch
 SAFE_SHARE = 0.8  # of the free memory; the next image may be larger than the first
 
 
-LEAST_BYTES = 1 << 20  # that an image takes: smaller ones hide in memory that was free already
+LEAST_BYTES = 1 << 20  # counted per image: smaller amounts are not visible in the peak
 
 
-NUM_UNMEASURED = 8  # where a system does not tell how much memory a process takes
+NUM_UNMEASURED = 8  # on a system that does not report a process's memory
 
 
-# What torch raises besides OutOfMemoryError: cuBLAS and cuDNN without room, and its allocator on
-# the CPU, which raises a bare RuntimeError.
+# Messages of other errors than OutOfMemoryError: cuBLAS and cuDNN without memory, and torch's
+# allocator on the CPU, which raises a plain RuntimeError.
 _NO_ROOM = ("alloc_failed", "can't allocate memory", "not enough memory", "out of memory")
 
 
 class _CudaMemory:
-    """Measures how many images fit beside the weights, from the peak of one."""
+    """Derives the number of images that fit beside the weights from the peak memory of one."""
 
     def __init__(self, device: torch.device, share: float):
         self._device, self._share = device, share
         self._before = 0
 
     def start(self) -> None:
-        """Begin to watch the peak."""
+        """Reset the peak."""
         torch.cuda.reset_peak_memory_stats(self._device)
         self._before = torch.cuda.memory_allocated(self._device)
 
     def num_that_fit(self) -> int:
-        """Return how many times what was taken since the start fits into our share."""
+        """Return how many times the memory taken since the start fits into our share."""
         peak = torch.cuda.max_memory_allocated(self._device)
         free, total = torch.cuda.mem_get_info(self._device)
         allocated = torch.cuda.memory_allocated(self._device)
@@ -42,20 +42,20 @@ class _CudaMemory:
 
 
 class _HostMemory:
-    """The same for the memory of a process on Linux, of which `share` of what is free is ours."""
+    """The same for a process on Linux, which may use `share` of the free memory."""
 
     def __init__(self, share: float):
         self._share = share
         self._before = 0
 
     def start(self) -> None:
-        """Begin to watch the peak."""
+        """Reset the peak."""
         with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+            Path("/proc/self/clear_refs").write_text("5")  # resets the peak
             self._before = _process_bytes("VmRSS")
 
     def num_that_fit(self) -> int:
-        """Return how many times what was taken since the start fits into our share."""
+        """Return how many times the memory taken since the start fits into our share."""
         try:
             taken = _process_bytes("VmHWM") - self._before
             free = _free_bytes()
@@ -77,7 +77,7 @@ def _process_bytes(field: str) -> int:
 
 
 def _free_bytes() -> int:
-    """Return what the machine, or the container, has left."""
+    """Return the free memory of the machine, or of the container."""
     free = _kilobytes(Path("/proc/meminfo"), "MemAvailable") << 10
     group = Path("/sys/fs/cgroup")
     with contextlib.suppress(OSError, ValueError):  # no container, or one without a limit

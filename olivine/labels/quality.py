@@ -1,7 +1,7 @@
-"""Can the labels be trusted? Coverage, class shares, agreement with the truth where it is known.
+"""The quality of labels: coverage, class shares, and agreement with the truth where it is known.
 
-Truth is never an input of labelling; it is read afterwards, from a synthetic world's class images
-and from lidarseg, and only to print how wrong the labels are.
+Truth is never an input of labelling. It is read afterwards, from a synthetic world's class images
+and from lidarseg, only to measure how wrong the labels are.
 """
 
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -17,13 +17,13 @@ from olivine.data.geometry.projection import correspondences
 from olivine.data.records import IGNORE, Frame
 from olivine.labels.store import LabelStore
 
-Thing = TypeVar("Thing")
+ItemT = TypeVar("ItemT")
 
-MAX_IMAGES = 300  # looked at, evenly spaced over the data set
-MAX_FRAMES = 20  # whose points are looked at; a scan has 35,000
+MAX_IMAGES = 300  # in the sample, evenly spaced over the data set
+MAX_FRAMES = 20  # whose points are in the sample; a scan has 35,000
 TRUTH_FOLDER = "truth"  # a synthetic world's class images, below its root
 
-# Prompts that are not the evaluation's own word for the class (method.md §2.1).
+# The evaluation's class for prompts of another name (method.md §2.1).
 TRUE_NAME = {
     "road": "driveable_surface",
     "building": "manmade",
@@ -49,22 +49,22 @@ class CameraPoints:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Labels against the truth, over everything whose true class is known."""
+    """Labels compared with the truth, wherever the true class is known."""
 
     num_compared: int  # pixels or points with a true class
     coverage: float  # share of those that have a label
     accuracy: float  # share of the labelled ones whose label is right
     miou: float  # mean over the classes that occur; an unlabelled one is a miss
     iou: Mapping[str, float]  # of every class that occurs in labels or truth
-    precision: Mapping[str, float]  # of every class that some label means
+    precision: Mapping[str, float]  # of every class that has a label
     recall: Mapping[str, float]  # of every class that occurs in the truth
 
 
 @dataclass(frozen=True)
 class LabelQuality:
-    """What a sample of the maps looks like."""
+    """Statistics of a sample of the maps."""
 
-    num_images: int  # looked at
+    num_images: int  # in the sample
     class_share: Mapping[str, float]  # of the labelled pixels
     coverage: float  # share of all pixels that have a label
     pixels: Agreement | None  # where pixel truth is known
@@ -72,7 +72,7 @@ class LabelQuality:
     segments_per_image: float | None = None  # of labels that are segments without a name
 
     def metrics(self) -> dict[str, float]:
-        """Return numbers for the run's record."""
+        """Return metrics for the run's record."""
         values = {"coverage": self.coverage}
         values |= {f"share/{name}": share for name, share in self.class_share.items()}
         if self.segments_per_image is not None:
@@ -86,7 +86,7 @@ class LabelQuality:
         return values
 
     def lines(self) -> list[str]:
-        """Return one sentence per fact, for people."""
+        """Return one sentence per fact."""
         lines = [f"{self.coverage:.1%} of the pixels of {self.num_images} images have a label."]
         if self.segments_per_image is not None:
             lines.append(f"An image has {self.segments_per_image:.1f} segments.")
@@ -101,9 +101,9 @@ class LabelQuality:
 
 
 def survey(frames: Frames, store: LabelStore, names: Sequence[str]) -> LabelQuality:
-    """Look at up to MAX_IMAGES maps of `names`, all of which must be there.
+    """Return the quality of up to MAX_IMAGES maps of `names`, all of which must be there.
 
-    The sample depends on the names alone, so two runs over the same labels say the same.
+    The sample depends on the names alone, so two runs over the same labels report the same.
     """
     if store.makes == "segments":
         return _survey_segments(store, evenly(names, MAX_IMAGES))
@@ -150,7 +150,7 @@ def _survey_segments(store: LabelStore, chosen: Sequence[str]) -> LabelQuality:
 
 
 def true_ids(label_names: Sequence[str], true_names: Sequence[str]) -> UInt8[np.ndarray, "256"]:
-    """Return the true class that each label id means, IGNORE where there is none."""
+    """Return the true class id of each label id, or IGNORE where there is none."""
     ids = {name: index for index, name in enumerate(true_names)}
     lookup = np.full(IGNORE + 1, IGNORE, dtype=np.uint8)
     for index, name in enumerate(label_names):
@@ -161,7 +161,7 @@ def true_ids(label_names: Sequence[str], true_names: Sequence[str]) -> UInt8[np.
 def confusion_of(
     truth: UInt8[np.ndarray, "*shape"], labels: UInt8[np.ndarray, "*shape"], num_classes: int
 ) -> Int[np.ndarray, "classes classes_and_none"]:
-    """Count labels by true class; the last column is no label, unknown truth is left out."""
+    """Count labels by true class; the last column is no label, and unknown truth is left out."""
     known = truth < num_classes
     given = np.minimum(labels[known], num_classes).astype(np.int64)
     flat = truth[known].astype(np.int64) * (num_classes + 1) + given
@@ -172,7 +172,7 @@ def confusion_of(
 def agreement_of(
     confusion: Int[np.ndarray, "classes classes_and_none"], class_names: Sequence[str]
 ) -> Agreement | None:
-    """Score a confusion matrix; None if nothing was compared."""
+    """Return the scores of a confusion matrix, or None if it is empty."""
     num_compared = int(confusion.sum())
     if not num_compared:
         return None
@@ -196,7 +196,7 @@ def agreement_of(
 
 
 def points_by_camera(frame: Frame, maps: LabelMaps) -> dict[int, CameraPoints]:
-    """Return what each camera that has a map sees of the scan; occlusion is not tested."""
+    """Return the points that each camera with a map sees; occlusion is not tested."""
     pairs = correspondences(
         frame.xyz_m, frame.cam_SE3_lidar, frame.intrinsics_px, frame.image_size_px
     )
@@ -209,7 +209,7 @@ def points_by_camera(frame: Frame, maps: LabelMaps) -> dict[int, CameraPoints]:
 
 
 def read_maps(frame: Frame, store: LabelStore, have: Container[str]) -> LabelMaps:
-    """Return the maps of a frame's cameras whose image is among `have`, checked for size."""
+    """Return the maps of a frame's cameras whose image is among `have`, checked for their size."""
     return {
         camera: store.read(name, (int(size[0]), int(size[1]))).ids
         for camera, (name, size) in enumerate(
@@ -219,11 +219,11 @@ def read_maps(frame: Frame, store: LabelStore, have: Container[str]) -> LabelMap
     }
 
 
-def evenly(things: Sequence[Thing], num_wanted: int) -> list[Thing]:
-    """Return up to `num_wanted` things at equal distances, in order."""
-    if len(things) <= num_wanted:
-        return list(things)
-    return [things[index * len(things) // num_wanted] for index in range(num_wanted)]
+def evenly(items: Sequence[ItemT], num_wanted: int) -> list[ItemT]:
+    """Return up to `num_wanted` items at equal distances, in order."""
+    if len(items) <= num_wanted:
+        return list(items)
+    return [items[index * len(items) // num_wanted] for index in range(num_wanted)]
 
 
 def _point_confusion(

@@ -1,8 +1,8 @@
 """Label maps on disk: one PNG per image, below a folder that names the data and the labeller.
 
-<root>/labels/<data set>-<labeller>/labeller.json          who wrote them, with which vocabulary
-<root>/labels/<data set>-<labeller>/<image's path>.png     one channel of uint8; 255 is no class
-<root>/labels/<data set>-<labeller>/failed/<image's path>.txt     why an image has no map
+    <root>/labels/<data set>-<labeller>/labeller.json        the labeller and its vocabulary
+    <root>/labels/<data set>-<labeller>/<image's path>.png   one channel of uint8; 255 is no class
+    <root>/labels/<data set>-<labeller>/failed/<image's path>.txt   why an image has no map
 
 The folder's name holds two fingerprints, so labels of another data set or another labeller can
 never be mistaken for these, and a map that is there never has to be made again.
@@ -36,7 +36,7 @@ class LabelStore:
     def __init__(self, root: str | Path, dataset_fingerprint: str, labeller_identity: str):
         self.dataset_fingerprint = dataset_fingerprint
         self.labeller_identity = labeller_identity
-        # Absolute, because another process may have another working folder.
+        # Absolute, because another process may have another working directory.
         self._store = Store(absolute(root))
         self._folder = f"labels/{dataset_fingerprint}-{labeller_identity}"
 
@@ -51,17 +51,17 @@ class LabelStore:
 
     @property
     def path(self) -> str:
-        """Where the maps lie, to be shown to people."""
+        """The folder of the maps, to be shown to people."""
         return self._store.path(self._folder)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The vocabulary of the maps: ids are positions here; segments have none."""
+        """The vocabulary of the maps, in which ids are positions; of segments it is empty."""
         return self._about[1]
 
     @property
     def makes(self) -> str:
-        """What the ids are: "classes", or "segments" from 0 to 254 that mean nothing elsewhere."""
+        """The meaning of the ids: "classes", or "segments" from 0 to 254 within an image."""
         return self._about[0]
 
     @cached_property
@@ -84,7 +84,7 @@ class LabelStore:
         return str(makes), tuple(str(name) for name in names)
 
     def begin(self, labeller: Labeller) -> None:
-        """Write who labels, unless it stands there already; maps may be written afterwards."""
+        """Write the description of the labeller, unless it is there; then maps may be written."""
         if not self._store.exists(self._name(_ABOUT)):
             about = {
                 "format": FORMAT,
@@ -96,7 +96,7 @@ class LabelStore:
                 "labeller": labeller.to_dict(),
             }
             self._write_json(_ABOUT, about)
-        _ = self.class_names  # checked once, and known wherever this store is sent
+        _ = self.class_names  # checked once, and known in every process that gets this store
 
     def listing(self) -> tuple[set[str], set[str]]:
         """Return the label files and the images with a recorded failure, by one listing.
@@ -114,7 +114,7 @@ class LabelStore:
         return finished, failed
 
     def write(self, image_name: str, ids: UInt8[np.ndarray, "rows columns"]) -> None:
-        """Write one map whole; equal maps give equal bytes."""
+        """Write one map; equal maps give equal bytes."""
         stream = io.BytesIO()
         Image.fromarray(np.ascontiguousarray(ids)).save(stream, format="PNG", compress_level=6)
         self._store.write(self._name(label_name(image_name)), stream.getvalue())
@@ -142,7 +142,7 @@ class LabelStore:
         return LabelMap(ids, self.class_names, self.labeller_identity)
 
     def pair_label_cache(self) -> ArrayCache:
-        """Return where the classes of pairs are kept: in the folder, so they go when it goes."""
+        """Return the cache of pairs' labels, in the folder, so that both are removed together."""
         return ArrayCache(self._store, self._name("pairs"))
 
     def num_bytes(self, image_name: str) -> int:
@@ -150,9 +150,9 @@ class LabelStore:
         return len(self._store.read(self._name(label_name(image_name))))
 
     def record_failure(self, image_name: str, reason: str) -> None:
-        """Record why an image could not be labelled: a small file of its own, for whoever fails.
+        """Record in a small file of its own why an image could not be labelled.
 
-        So nothing is lost when a job is killed, and two jobs at once do not overwrite each other.
+        So no record is lost when a job is killed, and two jobs at once do not overwrite each other.
         """
         label_name(image_name)  # raises for a name outside
         self._store.write(self._name(_failure_name(image_name)), (reason + "\n").encode())
@@ -162,14 +162,14 @@ class LabelStore:
         self._store.delete(self._name(_failure_name(image_name)))
 
     def failed(self) -> dict[str, str]:
-        """Return the recorded reasons of images that could not be labelled; reads a file each."""
+        """Return the recorded reason of each image that could not be labelled, from its file."""
         return {
             name: self._store.read(self._name(_failure_name(name))).decode().strip()
             for name in sorted(self.listing()[1])
         }
 
     def failure_path(self) -> str:
-        """Where the records lie, to be shown to people."""
+        """Return the folder of these records, to be shown to people."""
         return self._store.path(self._name(_FAILED))
 
     def _name(self, name: str) -> str:
@@ -202,7 +202,7 @@ class LabelStore:
 
 
 def label_name(image_name: str) -> str:
-    """Return the name of an image's label map: the image's, ending in .png."""
+    """Return the name of an image's label map: that of the image, ending in .png."""
     path = PurePosixPath(image_name)
     if path.is_absolute() or ".." in path.parts or not path.name:
         raise UserError(f"Image name {image_name!r} must be a path below the data root.")

@@ -110,7 +110,7 @@ class Objective(nn.Module):
         return torch.stack(values).mean()
 
     def sampled_pairs(self) -> dict[str, tuple[int, int]]:
-        """Return the pairs wanted and the fewest sampled in the last step, by term with a sampler."""
+        """Return the pairs wanted and the fewest sampled in the last step, by sampling term."""
         return {
             name: (term.sample.num_pairs, min(self.num_sampled[name], default=0))
             for name, term in self.method.active().items()

@@ -1,1 +1,1 @@
-"""Where a stage runs: in this process, or on Ray."""
+"""Runners of the stages: in this process, or on Ray."""

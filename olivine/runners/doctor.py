@@ -1,4 +1,4 @@
-"""What a run needs of a machine: packages, devices, weights, data, disk, Ray, a store of runs."""
+"""A check of the machine: packages, devices, weights, data, disk, Ray and the run store."""
 
 import importlib.metadata
 import importlib.util
@@ -16,7 +16,7 @@ from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 
 PACKAGES = ("torch", "ray", "mlflow", "numpy", "pandas", "pydantic", "pyarrow", "scikit-learn")
-# Of every extra a module that it brings, and what it is for.
+# A module of every extra, and the extra's purpose.
 EXTRAS = {
     "demo": ("embreex", "the synthetic world of `olivine demo` and `olivine data synth`"),
     "grounded-sam": ("groundingdino", "labels by GroundingDINO and SAM"),
@@ -31,7 +31,7 @@ ANSWER_S = 3.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; `mend` is the command that helps, if there is one."""
+    """One result of the check; `mend` is the command that helps, or empty."""
 
     area: str
     name: str
@@ -41,7 +41,7 @@ class Finding:
 
 
 def examine(runtime: Runtime, *, fast: bool = False) -> list[Finding]:
-    """Return what was found; with `fast` without importing torch and without asking servers."""
+    """Return all findings; with `fast` torch is not imported and no server is asked."""
     findings = [*_versions(), *_extras(), *_weights(), *_data(runtime), *_disk(runtime)]
     if not fast:
         findings += [*_devices(), *_ray(runtime), *_store(runtime)]

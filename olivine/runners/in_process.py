@@ -1,4 +1,4 @@
-"""The stages in this process: no Ray, one worker, on the device that the runtime names."""
+"""The stages in this process: without Ray, with one worker, on the runtime's device."""
 
 from olivine.core.devices import choose_device
 from olivine.core.runtime import Runtime
@@ -18,7 +18,7 @@ def label_here(
     tracker: Tracker,
     selection: Selection = EVERY_NEW_IMAGE,
 ) -> labelling.LabelResult:
-    """Label the images of a data set that are left."""
+    """Label the remaining images of a data set."""
     device = choose_device(runtime.device)
     return labelling.label(config, runtime, tracker, device=device, selection=selection)
 
@@ -26,7 +26,7 @@ def label_here(
 def pretrain_here(
     config: PretrainConfig, runtime: Runtime, tracker: Tracker
 ) -> pretraining.PretrainResult:
-    """Pretrain, or return what an earlier run left."""
+    """Pretrain, or return the result of a finished run."""
     worker = LocalWorker(choose_device(runtime.device))
     frames = pretraining.open_frames(config, runtime)
     with one_at_a_time(pretraining.run_key(config, frames), runtime):
@@ -40,6 +40,6 @@ def pretrain_here(
 def evaluate_here(
     config: EvaluateConfig, runtime: Runtime, tracker: Tracker
 ) -> evaluating.EvaluateResult:
-    """Evaluate after the pretraining that it needs, or return what an earlier run found."""
+    """Evaluate after the pretraining that it needs, or return the result of a finished run."""
     worker = LocalWorker(choose_device(runtime.device))
     return evaluating.experiment(config, runtime, worker, tracker)

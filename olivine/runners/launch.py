@@ -1,6 +1,6 @@
-"""The one place that decides where a stage runs: in this process, or over Ray.
+"""The one module that decides where a stage runs: in this process, or on Ray.
 
-`runtime.launcher` says which. Ray is imported only if it is wanted. A sweep always runs over Ray
+`runtime.launcher` decides it. Ray is imported only if it is needed. A sweep always runs on Ray
 Tune, on a Ray of this machine if no cluster is named.
 """
 
@@ -29,7 +29,7 @@ def launch_labelling(
     tracker: Tracker,
     selection: Selection = EVERY_NEW_IMAGE,
 ) -> "LabelResult":
-    """Label the images of a data set that are left; `selection` says which of them."""
+    """Label the remaining images of a data set; `selection` says which of them."""
     if runtime.launcher == "process":
         from olivine.runners.in_process import label_here
 
@@ -44,7 +44,7 @@ def launch_labelling(
 def launch_pretraining(
     config: PretrainConfig, runtime: Runtime, tracker: Tracker
 ) -> "PretrainResult":
-    """Pretrain, or return what a finished run of the same settings and data left."""
+    """Pretrain, or return the result of a finished run with the same settings and data."""
     if runtime.launcher == "process":
         from olivine.runners.in_process import pretrain_here
 
@@ -59,7 +59,7 @@ def launch_pretraining(
 def launch_evaluation(
     config: EvaluateConfig, runtime: Runtime, tracker: Tracker
 ) -> "EvaluateResult":
-    """Evaluate after the pretraining that it needs; what is finished is returned as it is."""
+    """Evaluate after the pretraining that it needs, or return the result of a finished run."""
     if runtime.launcher == "process":
         from olivine.runners.in_process import evaluate_here
 
@@ -78,10 +78,13 @@ def launch_sweep(
     *,
     limits: Limits = NO_LIMITS,
     force: bool = False,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> "SweepResult":
-    """Run the trials of a question that are not finished; `force` runs the finished ones too."""
+    """Run the trials of a question that are not finished; with `force` the finished ones too.
+
+    `log` gets one sentence per event.
+    """
     from olivine.runners.on_ray.evaluate import trial
     from olivine.runners.on_ray.sweep import run_sweep
 
-    return run_sweep(question, trial, runtime, tracker, limits=limits, force=force, say=say)
+    return run_sweep(question, trial, runtime, tracker, limits=limits, force=force, log=log)

@@ -1,4 +1,4 @@
-"""Checkpoints that are there whole or not at all, read without running their code."""
+"""Checkpoints that are written atomically and read without running code in them."""
 
 import io
 import json
@@ -13,14 +13,14 @@ from olivine.core.storage import Store
 
 
 class Checkpoints:
-    """The checkpoints of one run, newest last, named by the steps they have seen."""
+    """The checkpoints of one run, newest last, named by their number of steps."""
 
     def __init__(self, store: Store, folder: str, num_kept: int = 2):
         self._store, self._folder, self._num_kept = store, folder, num_kept
 
     def save(self, step: int, state: dict[str, Any], score: float | None = None) -> None:
-        """Write a checkpoint and drop the oldest beyond `num_kept`, but not the best by score."""
-        if score is not None:  # before the state: alone it does no harm, and no state lacks it
+        """Write a checkpoint; delete the oldest beyond `num_kept`, but not the best by score."""
+        if score is not None:  # before the state, so that no state is without its score
             self.note_score(step, score)
         save_state(self._store, self._name(step), state)
         best = self._ranked()[:1]
@@ -29,31 +29,31 @@ class Checkpoints:
                 self._store.delete(self._name(old))
 
     def clear(self) -> None:
-        """Forget all, so that a run starts from its beginning."""
+        """Delete all, so that a run starts from its beginning."""
         for step in self.steps():
             self._store.delete(self._name(step))
         if self._store.exists(self._scores_name):
             self._store.delete(self._scores_name)
 
     def note_score(self, step: int, score: float) -> None:
-        """Keep how good the state at a step is, the higher the better."""
+        """Record the score of the state at a step; higher is better."""
         scores = {**self.scores(), step: score}
         self._store.write(self._scores_name, json.dumps(scores, indent=1).encode())
 
     def scores(self) -> dict[int, float]:
-        """Return the score of every step that has one, also of those whose state is gone."""
+        """Return the score of every step that has one, also if its state was deleted."""
         if not self._store.exists(self._scores_name):
             return {}
         scores = json.loads(self._store.read(self._scores_name))
         return {int(step): float(score) for step, score in scores.items()}
 
     def steps(self) -> list[int]:
-        """Return the steps of all checkpoints, rising."""
+        """Return the steps of all checkpoints, ascending."""
         found = (re.search(r"step_(\d+)\.pt$", name) for name in self._store.names(self._folder))
         return sorted(int(match.group(1)) for match in found if match)
 
     def latest(self, device: torch.device | None = None) -> dict[str, Any] | None:
-        """Return the newest state that can be read; warn of one that cannot."""
+        """Return the newest state that can be read, with a warning of each that cannot, or None."""
         for step in reversed(self.steps()):
             try:
                 return load_state(self._store, self._name(step), device)
@@ -62,9 +62,9 @@ class Checkpoints:
         return None
 
     def best(self, device: torch.device | None = None) -> dict[str, Any] | None:
-        """Return the state of the highest score, of equal ones the first; None without a score.
+        """Return the state with the highest score, of equal ones the first; None without a score.
 
-        A state that cannot be read is passed over with a warning.
+        A state that cannot be read is skipped with a warning.
         """
         for step in self._ranked():
             try:
@@ -74,7 +74,7 @@ class Checkpoints:
         return None
 
     def _ranked(self) -> list[int]:
-        """Return the steps of the checkpoints that have a score, the best first."""
+        """Return the steps of the checkpoints that have a score, best first."""
         scores = self.scores()
         return sorted(scores.keys() & set(self.steps()), key=lambda step: (-scores[step], step))
 
@@ -94,17 +94,17 @@ def save_state(store: Store, name: str, state: dict[str, Any]) -> None:
 
 
 def load_state(store: Store, name: str, device: torch.device | None = None) -> dict[str, Any]:
-    """Return tensors and plain values from a file; nothing in it is executed."""
+    """Return tensors and plain values from a file; no code in it is run."""
     return parse_state(store.read(name), store.path(name), device)
 
 
 def parse_state(data: bytes, source: str, device: torch.device | None = None) -> dict[str, Any]:
-    """Return tensors and plain values from a file's content; nothing in it is executed.
+    """Return tensors and plain values from a file's content; no code in it is run.
 
-    Raises UserError, naming the file, where the content cannot be read.
+    Raises UserError that names the file if its content cannot be read.
     """
     try:
         return torch.load(io.BytesIO(data), map_location=device or "cpu", weights_only=True)
-    except Exception as error:  # a broken archive raises half a dozen types
+    except Exception as error:  # a broken archive raises any of several types
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"The checkpoint {source} cannot be read: {reason}") from None

@@ -1,6 +1,6 @@
-"""What a run is, and where it happens.
+"""The settings of a pretraining and of an experiment.
 
-`EvaluateConfig` contains its `PretrainConfig`, which names its labeller: one value is a whole
+`EvaluateConfig` contains its `PretrainConfig`, which contains its labeller: one value is a whole
 experiment. `Runtime` holds paths, workers and hardware, and changes no result.
 """
 
@@ -244,12 +244,15 @@ class EvaluateChanges(TypedDict, total=False):
 
 
 def label_config(config: PretrainConfig) -> "LabelConfig":
-    """Return what must be labelled before this pretraining: weak labels, else segments."""
+    """Return the first labelling job that this pretraining needs: weak labels, else segments."""
     return label_configs(config)[0]
 
 
 def label_configs(config: PretrainConfig) -> "tuple[LabelConfig, ...]":
-    """Return what must be labelled before this pretraining: weak labels, segments or both."""
+    """Return the labelling jobs that this pretraining needs: weak labels, segments or both.
+
+    Raises UserError if it needs none.
+    """
     labellers = [labeller for labeller in (config.labels, config.segments) if labeller is not None]
     if not labellers:
         raise UserError(

@@ -51,7 +51,7 @@ from olivine.training.worker import Worker
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """Scores of one experiment."""
+    """The scores of one experiment."""
 
     key: RunKey
     scores: Mapping[str, float]  # miou, accuracy and iou/<class>, in percent
@@ -59,7 +59,7 @@ class EvaluateResult:
 
 
 class Segmenter(nn.Module):
-    """A backbone and one linear layer per voxel."""
+    """A backbone with one linear layer per voxel."""
 
     def __init__(self, backbone: nn.Module, num_channels: int, num_classes: int, frozen: bool):
         super().__init__()
@@ -68,7 +68,7 @@ class Segmenter(nn.Module):
         self.frozen = frozen
 
     def train(self, mode: bool = True) -> "Segmenter":
-        """Train what is trained: a frozen backbone keeps its running statistics."""
+        """Set the mode of what is trained; a frozen backbone keeps its running statistics."""
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
@@ -169,7 +169,7 @@ def evaluate(
 
 
 def named_scores(counts: Tensor, class_names: tuple[str, ...], absent: str) -> dict[str, float]:
-    """Return mIoU, accuracy and each class's IoU in percent; absent classes have none."""
+    """Return mIoU, accuracy and each class's IoU in percent; absent classes are left out."""
     iou = class_iou(counts)
     scores = {
         "miou": 100 * mean_iou(iou, absent),
@@ -184,13 +184,13 @@ def named_scores(counts: Tensor, class_names: tuple[str, ...], absent: str) -> d
 def read_predictions(store: Store, name: str) -> dict[str, np.ndarray]:
     """Return `xyz_m`, `truth`, `predicted` and `class_names` of the first validation frame."""
     with np.load(io.BytesIO(store.read(name)), allow_pickle=False) as arrays:
-        return {"class_names": np.array(NUSCENES), **arrays}  # older files are all of nuScenes
+        return {"class_names": np.array(NUSCENES), **arrays}  # older files are always of nuScenes
 
 
 def _build(
     config: EvaluateConfig, num_classes: int, store: Store, pretrained: RunKey, worker: Worker
 ) -> Segmenter:
-    # Without epochs no teacher is loaded, or compiled; the weights are read below.
+    # Without epochs no teacher is loaded or compiled; the weights are read below.
     model = pretraining.build_model(config.pretrained.replace(num_epochs=0), 1)
     name = pretraining.weights_name(pretrained)
     if not store.exists(name):
@@ -263,7 +263,7 @@ def _trainer(
 
 
 def _voxel_classes(batch: Batch) -> Tensor:
-    """Return each voxel's class, that of the point it kept."""
+    """Return each voxel's class, which is that of its kept point."""
     if batch.class_ids is None:
         raise UserError(
             f"Frame {batch.tokens[0]} has no point labels: evaluation needs the data set's "
@@ -278,7 +278,7 @@ def _validate(
 ) -> tuple[Tensor, bytes]:
     """Return each scene's confusion matrix over all workers, and the first frame's predictions.
 
-    Scenes are in the order in which the split first shows them.
+    Scenes are in the order of their first frame in the split.
     """
     names, num_classes = val.scenes(), len(val.class_names)
     index_of_scene = {name: index for index, name in enumerate(dict.fromkeys(names))}
@@ -308,7 +308,7 @@ def _validate(
 
 
 def predict(model: Segmenter, batch: Batch) -> Tensor:
-    """Return the class of every point of the batch, its voxel's; none is left out."""
+    """Return the class of every point of the batch, which is that of its voxel."""
     _voxel_classes(batch)
     logits = model(batch.voxels)
     return logits.argmax(dim=1)[batch.voxels.voxel_of_point]

@@ -1,6 +1,6 @@
-"""What a finished evaluation says of its network, so that it can predict without the run store.
+"""The description of an evaluation's network, with which it can predict without the run store.
 
-The weights themselves are in the evaluation's last checkpoint; beside it lie the settings, the
+The weights are in the evaluation's last checkpoint. This file, beside it, holds the settings, the
 names of the classes and a hash of the weights.
 """
 
@@ -27,13 +27,13 @@ class NetworkNote:
     weights_sha256: str  # of the network's tensors, see `tensors_hash`; empty: not known
 
     def to_bytes(self) -> bytes:
-        """Return the note as JSON."""
+        """Return the description as JSON."""
         tree = {**asdict(self), "config": self.config.to_dict()}
         return json.dumps(tree, indent=1).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes, source: str) -> "NetworkNote":
-        """Return what `to_bytes` wrote; raise UserError, naming `source`, for anything else."""
+        """Return what `to_bytes` wrote; raise UserError that names `source` for anything else."""
         try:
             tree = json.loads(data)
         except ValueError:
@@ -57,7 +57,7 @@ def checkpoints_folder(fingerprint: str) -> str:
 def tensors_hash(state: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of named tensors: their names, types, shapes and bytes.
 
-    It does not depend on the device, nor on the file that they lie in.
+    It does not depend on the device, nor on the file that holds them.
     """
     hashed = hashlib.sha256()
     for name, tensor in sorted(state.items()):

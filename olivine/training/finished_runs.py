@@ -1,4 +1,4 @@
-"""Work that is done already: by whom, where its files lie, and who is doing it now."""
+"""Finished work: how it is found, where its files are, and a lock for work in progress."""
 
 import contextlib
 import fcntl
@@ -10,15 +10,15 @@ from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
 from olivine.tracking.tracker import RunKey, RunRecord, Tracker
 
-OUT = "olivine.out"  # tag of a run: the folder or bucket below which it left its files
+OUT = "olivine.out"  # tag of a run: the folder or bucket of its files
 
 
 def find_finished(
     key: RunKey, runtime: Runtime, tracker: Tracker, files: Sequence[str]
 ) -> RunRecord | None:
-    """Return the finished run of a key, if its files are here or where it left them.
+    """Return the finished run of a key if its files are here or in its own `out`; None otherwise.
 
-    A run of somebody else, in the same store of runs, may have another `out`: its files are copied
+    A run of another person, in the same run store, may have another `out`; its files are copied
     here. Runs that ended before `runtime.not_before_s` do not count.
     """
     record = tracker.finished(key)
@@ -39,14 +39,14 @@ def _fetch(name: str, out: str, here: Store) -> bool:
         if not there.exists(name):
             return False
         here.write(name, there.read(name))
-    except UserError:  # a disk or a bucket that this machine does not reach
+    except UserError:  # a disk or a bucket that this machine cannot reach
         return False
     return True
 
 
 @contextlib.contextmanager
 def one_at_a_time(key: RunKey, runtime: Runtime) -> Iterator[None]:
-    """Let one process at a time do this work below a local `out`; the others wait, then find it.
+    """Let one process at a time do this work below a local `out`; others wait, then find it done.
 
     The lock ends with its process, however that ends. A bucket has no locks.
     """

@@ -1,4 +1,4 @@
-"""The one training loop: exact resume, one value logged whatever the number of workers."""
+"""The one training loop: exact resume, and the same logged values for any number of workers."""
 
 import math
 import resource
@@ -24,12 +24,12 @@ from olivine.training.worker import Worker
 
 LOG_EVERY = 10  # steps between logged losses; the first and the last step are always logged
 
-# Metrics of what a training took until a step, over all starts of its run.
+# Metrics of the time that a training took until a step, over all starts of its run.
 WALL_S, DEVICE_HOURS = "wall_s", "device_hours"
 
 
 def device_hours_of(metrics: Mapping[str, float]) -> float:
-    """Return the hours of devices that a run took, from what it logged."""
+    """Return a run's device-hours from its logged metrics."""
     return sum(value for name, value in metrics.items() if name.endswith(f"/{DEVICE_HOURS}"))
 
 
@@ -37,18 +37,18 @@ LossOf = Callable[[Batch, int, StepPart], tuple[Tensor, dict[str, Tensor]]]  # b
 
 
 class Clock:
-    """What a run has taken, over all its starts, whatever the number of workers of each."""
+    """The time that a run has taken over all its starts, whatever its number of workers."""
 
     def __init__(self) -> None:
         self._begin_s = time.monotonic()
         self._before = {WALL_S: 0.0, DEVICE_HOURS: 0.0}
 
-    def go_on(self, taken: dict[str, float]) -> None:
-        """Count from what earlier starts took."""
+    def resume(self, taken: dict[str, float]) -> None:
+        """Add the time that earlier starts took."""
         self._begin_s, self._before = time.monotonic(), taken
 
     def taken(self, num_workers: int) -> dict[str, float]:
-        """Return seconds by the clock, and hours of all workers' devices."""
+        """Return wall-clock seconds, and the hours of all workers' devices."""
         now_s = time.monotonic() - self._begin_s
         return {
             WALL_S: self._before[WALL_S] + now_s,
@@ -57,7 +57,7 @@ class Clock:
 
 
 class TrainingHooks:
-    """What a stage adds to the loop; a method that it does not override does nothing."""
+    """What a stage adds to the loop; a method that is not overridden does nothing."""
 
     best_by = ""  # the measured value by whose maximum a checkpoint is kept as the best
 
@@ -76,17 +76,18 @@ class TrainingHooks:
         """Act on all workers before the first one saves a checkpoint."""
 
     def check(self) -> None:
-        """Raise UserError if the state of an epoch, or of a checkpoint read, is no good."""
+        """Raise UserError if the state after an epoch, or of a checkpoint, must not be used."""
 
 
 class Trainer:
     """Trains one module by one optimiser, and can go on from its newest checkpoint.
 
-    `name` stands before every metric. `module` is what a checkpoint holds and `wrapped` what the
+    `name` is the prefix of every metric. `module` is what a checkpoint holds, `wrapped` what the
     worker made of it. `loss_of` returns a batch's loss and its terms; `batches` returns, from a
     step on, every part of every step. `optimiser` was built by `settings`, which also give its
-    rates. `precision` is that of the networks' products; losses are in float32. `save_every` is
-    the number of steps between checkpoints within an epoch; 0 saves only where an epoch ends.
+    learning rates. `precision` is that of the networks' products; losses are in float32.
+    `save_every` is the number of steps between checkpoints within an epoch; 0 saves only at the
+    ends of epochs.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class Trainer:
         self.precision, self.save_every = precision, save_every
         self.hooks = hooks or TrainingHooks()
         self.clock = Clock()
-        # float16 has gradients that vanish unless the loss is scaled up; the others need nothing.
+        # Gradients in float16 vanish unless the loss is scaled up; the others need no scale.
         self.scaler = torch.amp.GradScaler(worker.device.type, enabled=precision == "float16")
 
     def train(self, checkpoints: Checkpoints, run: Run, report: Report | None = None) -> int:
@@ -133,7 +134,7 @@ class Trainer:
         run: Run,
         report: Report,
     ) -> int:
-        """Train from a step on; return the number of steps that were done at all."""
+        """Train from a step on; return the last step."""
         schedule = self.schedule
         total_steps = schedule.steps_per_epoch * schedule.num_epochs
         while step < total_steps:
@@ -151,7 +152,7 @@ class Trainer:
                 measured = self.hooks.measure(epoch)
                 if measured:
                     run.log_metrics({f"{self.name}/{k}": v for k, v in measured.items()}, step)
-                run.flush()  # first the numbers, then the state: a step is never lost
+                run.flush()  # metrics before the state, so that no step's metrics are lost
                 self._save(step, checkpoints, measured.get(self.hooks.best_by))
                 self.hooks.check()
                 loss = {f"{self.name}/loss": losses["loss"], "epoch": epoch}
@@ -164,9 +165,9 @@ class Trainer:
     def _step(
         self, batches: Iterator[Batch], step: int, checkpoints: Checkpoints
     ) -> dict[str, float]:
-        """Move the weights once; return the losses, means over the parts and the workers."""
+        """Update the weights once; return the losses, means over the parts and the workers."""
         self.optimiser.zero_grad(set_to_none=True)
-        # Layers that draw (stochastic depth) draw the same after a resume, and by worker.
+        # Random layers (stochastic depth) draw the same after a resume, and differ by worker.
         torch.manual_seed(seeded(self.schedule.seed, "layers", step, self.schedule.rank))
         num_parts = self.schedule.num_parts
         parts = [
@@ -180,7 +181,7 @@ class Trainer:
     def _part(
         self, batch: Batch, step: int, part: StepPart, checkpoints: Checkpoints
     ) -> dict[str, float]:
-        """Add the gradient of one part's share of the loss; workers exchange it with the last."""
+        """Add the gradient of one part's share of the loss; the last part exchanges gradients."""
         device = self.worker.device
         exchanged_later = None if part.is_last else getattr(self.wrapped, "no_sync", None)
         with exchanged_later() if exchanged_later else nullcontext():
@@ -215,7 +216,7 @@ class Trainer:
         return self.clock.taken(self.worker.world_size)
 
     def _memory(self) -> dict[str, float]:
-        """Return the most memory that this process had, and that of its GPU that tensors had."""
+        """Return the peak memory of this process, and that of tensors on its GPU."""
         peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         peaks = {f"{self.name}/peak_memory_gb": peak_bytes / 1e9}
         if self.worker.device.type == "cuda":
@@ -230,7 +231,7 @@ class Trainer:
         self.module.load_state_dict(state["module"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
-        self.clock.go_on(state["taken"])
+        self.clock.resume(state["taken"])
         return int(state["step"])
 
     def _save(self, step: int, checkpoints: Checkpoints, score: float | None = None) -> None:

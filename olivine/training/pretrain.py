@@ -59,7 +59,7 @@ class PretrainHooks(TrainingHooks):
     best_by = PROBE_MIOU
 
     def state_metrics(self) -> dict[str, Tensor]:
-        """Return what the method's terms say of their state."""
+        """Return the state of the method's terms."""
         return self.objective.state_metrics()
 
     def end_epoch(self) -> None:
@@ -67,7 +67,7 @@ class PretrainHooks(TrainingHooks):
         self.objective.census.close()
 
     def measure(self, epoch: int) -> dict[str, float]:
-        """Return the probe's score if it is this epoch's turn."""
+        """Return the probe's score if it is due after this epoch."""
         return self.probe.after_epoch(epoch) if self.probe else {}
 
     def before_save(self) -> None:
@@ -155,9 +155,10 @@ def _checkpoints(key: RunKey, runtime: Runtime) -> Checkpoints:
 
 
 def run_key(config: PretrainConfig, frames: Frames) -> RunKey:
-    """Return what identifies this pretraining: settings, data, and what was made or trained before.
+    """Return the key of a pretraining's run.
 
-    That is weak labels, segments, superpoints, and the weights of teacher and backbone.
+    It identifies the settings, the data, and all that was made or trained before: weak labels,
+    segments, superpoints, and the weights of teacher and backbone.
     """
     labels = config.labels.identity if config.labels and config.method.uses_classes else ""
     segments = config.segments.identity if config.segments and config.method.uses_segments else ""
@@ -176,7 +177,7 @@ def open_frames(config: PretrainConfig, runtime: Runtime) -> Frames:
 def check_labels(config: PretrainConfig, runtime: Runtime) -> None:
     """Raise UserError if weak labels or segments that this pretraining reads were never made.
 
-    It also raises where the teacher's maps are to be kept and images differ by chance.
+    It also raises if the teacher's maps are to be cached and images differ at random.
     """
     PretrainData.open(config, runtime, open_frames(config, runtime))
     _caches_maps(config, runtime)
@@ -188,7 +189,7 @@ def weights_name(key: RunKey) -> str:
 
 
 def best_weights_name(key: RunKey) -> str:
-    """Return the name of those of the epoch that the probe within the pretraining found best."""
+    """Return the name of the weights of the epoch with the best probe score."""
     return f"pretrained/{key.fingerprint}/backbone_best.pt"
 
 
@@ -197,7 +198,8 @@ def build_model(
 ) -> Distillation:
     """Return the networks with weights drawn from the configuration's seed.
 
-    `device` is where they will run (None: the CPU); it decides what the teacher computes with.
+    `device` is the device on which they will run (None: the CPU); it decides the teacher's number
+    format.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded(config.seed, "weights"))
@@ -224,17 +226,17 @@ def build_model(
 def save_weights(
     store: Store, name: str, backbone: Mapping[str, Tensor], config: PretrainConfig
 ) -> None:
-    """Write a backbone's weights and the settings that made it."""
+    """Write a backbone's weights with the settings that made them."""
     save_state(store, name, {"backbone": backbone, "config": config.to_yaml()})
 
 
 def load_weights(store: Store, name: str, backbone: nn.Module, device: torch.device) -> None:
-    """Read a backbone's weights; raise UserError if they are another architecture's."""
+    """Read a backbone's weights; raise UserError if they are those of another architecture."""
     fit_weights(backbone, load_state(store, name, device)["backbone"], store.path(name))
 
 
 def fit_weights(backbone: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Set a backbone's weights; raise UserError, naming their file, if they are another's."""
+    """Set a backbone's weights; raise UserError that names `source` if they do not fit."""
     try:
         backbone.load_state_dict(weights)
     except RuntimeError as error:
@@ -308,7 +310,7 @@ def _trainer(
 
 
 def _caches_maps(config: PretrainConfig, runtime: Runtime) -> bool:
-    """Return whether the teacher's maps are kept; raise UserError if images differ by chance."""
+    """Return whether the teacher's maps are cached; raise UserError if images differ at random."""
     teaches = config.teacher is not None and config.method.uses_pixels and config.num_epochs > 0
     if not (runtime.keep_teacher_maps and teaches):
         return False
@@ -319,7 +321,7 @@ def _caches_maps(config: PretrainConfig, runtime: Runtime) -> bool:
 def _map_cache(
     config: PretrainConfig, runtime: Runtime, worker: Worker, samples: Samples, frames: Frames
 ) -> TeacherMapCache:
-    """Return where the teacher's maps are kept, having said how much that will be."""
+    """Return the cache of the teacher's maps, after its size is printed."""
     assert config.teacher is not None
     images = samples[0, 0].images
     maps = TeacherMapCache.open(
@@ -338,9 +340,9 @@ def _map_cache(
 def _with_enough_pairs(
     loss_of: LossOf, model: Distillation, config: PretrainConfig, runtime: Runtime
 ) -> LossOf:
-    """Return the loss; of a run's first step it is refused if a draw got less than it asked for.
+    """Return the loss with a check, in a run's first step, that samplers got their pairs.
 
-    Later steps may: data vary, and what each term got is logged.
+    Later steps may have fewer, since data vary; the number of pairs of each term is logged.
     """
 
     def guarded(batch: Batch, step: int, part: StepPart) -> tuple[Tensor, dict[str, Tensor]]:
@@ -353,7 +355,7 @@ def _with_enough_pairs(
 
 
 def loss_function(module: nn.Module, config: PretrainConfig, worker: Worker) -> LossOf:
-    """Return the loss of a batch at a step; draws depend on (seed, step, term, group) alone."""
+    """Return the loss of a batch at a step; sampling depends on (seed, step, term, group) alone."""
     part_frames = config.batch_frames // worker.world_size // config.accumulated_parts
     num_groups = part_frames // config.contrast_frames
 

@@ -1,4 +1,4 @@
-"""What a pretraining reads: frames, weak labels, segments and superpoints, as one sample each."""
+"""The data of a pretraining: frames, weak labels, segments and superpoints, as one sample each."""
 
 from dataclasses import dataclass, replace
 
@@ -22,13 +22,13 @@ class PretrainData:
     config: PretrainConfig
     frames: Frames
     labels: LabelStore | None
-    classes: PairLabels | None  # of pairs, by the labels
+    classes: PairLabels | None  # weak labels of pairs
     segments: LabelStore | None
     clusters: Superpoints | None
 
     @classmethod
     def open(cls, config: PretrainConfig, runtime: Runtime, frames: Frames) -> "PretrainData":
-        """Return what a pretraining reads.
+        """Return the reader of a pretraining's samples.
 
         Raises UserError if its weak labels or segments were never made or are of another kind.
         """
@@ -50,11 +50,11 @@ class PretrainData:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The weak vocabulary; empty without labels."""
+        """The weak vocabulary; without labels it is empty."""
         return self.labels.class_names if self.labels else ()
 
     def __call__(self, index: int) -> Sample:
-        """Return one frame, with all that the method's terms look at."""
+        """Return the sample of one frame, with all that the method's terms use."""
         uses_images = self.config.method.uses_images
         frame = self.frames.frame(index, images=uses_images, classes=False)
         sample = self._with_images(frame) if uses_images else make_cloud(frame)

@@ -1,7 +1,8 @@
-"""The probe within a pretraining: how well a linear classifier does on the features so far.
+"""The probe within a pretraining: the score of a linear classifier on the features so far.
 
-Seconds where the evaluation takes minutes: a ridge regression (`olivine.ridge_probe`) on a fixed
-few of the training scenes. It ranks pretrainings while they run, and no validation scene is seen.
+It takes seconds where the evaluation takes minutes: a ridge regression (`olivine.training.ridge`)
+on a fixed sample of training frames. It ranks pretrainings while they run and sees no validation
+scene.
 """
 
 import time
@@ -31,19 +32,19 @@ from olivine.training.worker import Worker
 
 PROBE_MIOU = "probe_miou"
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
-# Between rows (0) and classes (1) that count alike. Of 0, 0.25, 0.5, 0.75 and 1 it ranked 22 runs,
-# eleven methods in two seeds on a world of seed 101, most like their linear probes: Spearman 0.94,
-# against 0.91, 0.92, 0.89 and 0.89.
+# Between equal weights of rows (0) and of classes (1). It was chosen from 0, 0.25, 0.5, 0.75 and 1
+# because it ranked 22 runs (eleven methods, two seeds, a world of seed 101) most like their linear
+# probes: Spearman 0.94, against 0.91, 0.92, 0.89 and 0.89.
 BALANCE = 0.5
-BATCH_FRAMES = 2  # seen by the network at once; without gradients that is little memory
+BATCH_FRAMES = 2  # per forward pass, which takes little memory without gradients
 
 
 @dataclass(frozen=True)
 class PretrainingProbe:
-    """Scores a backbone on scenes of the training split, the same ones in every run on that data.
+    """Scores a backbone on training scenes, the same ones in every run on that data.
 
-    Every worker takes its share of the frames and gets the same score. Nothing of the training
-    moves: modes, running statistics and random numbers are afterwards as they were before.
+    Every worker takes its share of the frames and gets the same score. The training is not changed:
+    modes, running statistics and random states are restored.
     """
 
     backbone: nn.Module
@@ -52,7 +53,7 @@ class PretrainingProbe:
     every_epochs: int
     samples: Samples
     num_classes: int
-    fitted: Sequence[int]  # frames, of other scenes than
+    fitted: Sequence[int]  # frames, of other scenes than those of `scored`
     scored: Sequence[int]
 
     @classmethod
@@ -66,26 +67,26 @@ class PretrainingProbe:
     ) -> "PretrainingProbe":
         """Return the probe that `runtime` asks for.
 
-        Raises UserError if the data set has no point labels or less than two scenes.
+        Raises UserError if the data set has no point labels or fewer than two scenes.
         """
         fitted, scored = probe_frames(frames.scenes(), runtime.probe_frames)
         samples = Samples(LabelledScans(frames), [], 0, runtime.loader_cache_mb * 1_000_000)
-        samples[0, fitted[0]]  # a data set without labels is told of before the first step
+        samples[0, fitted[0]]  # raises before the first step if there are no labels
         num_classes, every = len(frames.class_names), runtime.probe_every_epochs
         return cls(backbone, config, worker, every, samples, num_classes, fitted, scored)
 
     def after_epoch(self, epoch: int) -> dict[str, float]:
-        """Return what `measure` does if it is this epoch's turn; it always is the last one's."""
+        """Return the result of `measure` if it is due after this epoch, as after the last one."""
         due = epoch % self.every_epochs == 0 or epoch == self.config.num_epochs
         return self.measure() if due else {}
 
     def measure(self) -> dict[str, float]:
-        """Return the mIoU in percent, of the best of the penalties, and the seconds it took.
+        """Return the mIoU in percent with the best of the penalties, and the time in seconds.
 
-        It is that of all points of the scored frames, each of which has its voxel's class.
+        The mIoU is over all points of the scored frames, each of which has its voxel's class.
         """
         began, device = time.monotonic(), self.worker.device
-        self.backbone.to(device)  # where there is no epoch, nothing moved it yet
+        self.backbone.to(device)  # without an epoch nothing moved it yet
         sums = RowSums.empty(self.num_classes, self.config.backbone.num_channels, device)
         shape = len(PENALTIES), self.num_classes, self.num_classes
         counts = torch.zeros(shape, dtype=torch.long, device=device)
@@ -108,8 +109,8 @@ class PretrainingProbe:
     ) -> dict[str, Tensor] | None:
         """Log the best score and its epoch; return that epoch's backbone to the first worker.
 
-        A pretraining that had no step left (`num_steps` 0) may have no score of its weights yet:
-        then they get one now.
+        A pretraining without a step left (`num_steps` 0) may have no score of its weights yet; then
+        it is measured now.
         """
         if num_steps == 0:
             kept = checkpoints.scores().get(last_step)
@@ -131,7 +132,7 @@ class PretrainingProbe:
         return {short: best["module"][name] for name, short in names.items() if short != name}
 
     def _rows(self, indices: Sequence[int]) -> Iterator[tuple[Tensor, Batch]]:
-        """Yield the features of this worker's share of the frames."""
+        """Yield the features of this worker's share of the frames, batch by batch."""
         share = one_pass(len(indices), BATCH_FRAMES, self.worker.rank, self.worker.world_size)
         batch_keys = [[(0, indices[position]) for _, position in batch] for batch in share]
         for batch in validation_batches(self.samples, batch_keys, self.config.voxels, 0):
@@ -160,10 +161,10 @@ class LabelledScans:
 
 
 def probe_frames(scenes: Sequence[str], num_frames: int) -> tuple[list[int], list[int]]:
-    """Return the frames to fit on and those to score on, of every other scene each.
+    """Return the frames to fit on and the frames to score on, from alternate scenes.
 
-    They are spread evenly over as many scenes as they can be, and evenly within each. `scenes` has
-    the scene of each frame of the split. Raises UserError if that is one scene alone.
+    They are spread evenly over as many scenes as possible, and evenly within each. `scenes` has the
+    scene of each frame of the split. Raises UserError for a single scene.
     """
     members: dict[str, list[int]] = {}
     for index, scene in enumerate(scenes):
@@ -184,14 +185,14 @@ def probe_frames(scenes: Sequence[str], num_frames: int) -> tuple[list[int], lis
 
 
 def _spread(length: int, number: int) -> list[int]:
-    """Return so many positions of a sequence, or all, at even distances."""
+    """Return `number` positions of a sequence, or all of them, at equal distances."""
     number = min(number, length)
     return [(2 * i + 1) * length // (2 * number) for i in range(number)]
 
 
 @contextmanager
 def _undisturbed(network: nn.Module, device: torch.device) -> Iterator[None]:
-    """Have the network in eval mode, without gradients; leave modes and random state as found."""
+    """Set the network to eval mode, without gradients; restore modes and random states after."""
     modes = [(module, module.training) for module in network.modules()]
     devices = [device] if device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(devices=devices):

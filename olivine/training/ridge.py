@@ -1,8 +1,8 @@
-"""A linear classifier in closed form: ridge regression of one-hot classes on feature rows.
+"""A linear classifier in closed form: ridge regression of one-hot classes on rows of features.
 
-The least-squares problem needs its rows only as sums (Hoerl and Kennard, "Ridge regression", 1970;
-as a classifier: Hastie et al., "The Elements of Statistical Learning", section 4.2). So a stream of
-batches is seen once, workers add up what each of them saw, and every penalty is solved from one
+The least-squares problem needs only sums over the rows (Hoerl and Kennard, "Ridge regression",
+1970; as a classifier: Hastie et al., "The Elements of Statistical Learning", section 4.2). So a
+stream of batches is read once, workers add their sums, and every penalty is solved from one
 eigendecomposition. Shapes: V rows, D channels, K classes, P penalties.
 """
 
@@ -18,27 +18,27 @@ from olivine.core.errors import UserError
 from olivine.data.records import IGNORE
 from olivine.training.segmentation import class_iou, mean_iou
 
-# A variance this much smaller than the mean square is rounding: the channel is constant.
+# A variance smaller than this share of the mean square is rounding: the channel is constant.
 _ROUNDING = 1e-12
 
 
 @dataclass
 class RowSums:
-    """Sums of [row, 1]ᵀ[row, 1] by class, in double precision: all that the regression asks for.
+    """Sums of [row, 1]ᵀ[row, 1] by class, in double precision: all that the regression needs.
 
-    They are kept by class, so that classes can be weighed when all of them have been counted.
+    They are kept by class, so that classes can be weighted when all rows are counted.
     """
 
     moments: Float[Tensor, "K D1 D1"]  # D1 = D + 1; the last entry of a class counts its rows
 
     @classmethod
     def empty(cls, num_classes: int, num_channels: int, device: torch.device) -> "RowSums":
-        """Return the sums of no row."""
+        """Return sums over no rows."""
         side = num_channels + 1
         return cls(torch.zeros(num_classes, side, side, dtype=torch.double, device=device))
 
     def add(self, rows: Float[Tensor, "V D"], class_ids: Int[Tensor, " V"]) -> None:
-        """Add rows; those of class IGNORE count nowhere."""
+        """Add rows; those of class IGNORE do not count."""
         known = class_ids != IGNORE
         rows, class_ids = rows[known].double(), class_ids[known]
         rows = torch.cat([rows, torch.ones_like(rows[:, :1])], dim=1)
@@ -48,7 +48,7 @@ class RowSums:
             moments.addmm_(members.T, members)
 
     def over_workers(self) -> "RowSums":
-        """Return the sums of all workers' rows; every worker calls it."""
+        """Return the sums of all workers' rows; every worker calls this."""
         return RowSums(sum_over_workers(self.moments))
 
 
@@ -60,7 +60,7 @@ class LinearClassifiers:
     biases: Float[Tensor, "P K"]
 
     def scores(self, rows: Float[Tensor, "V D"]) -> Float[Tensor, "P V K"]:
-        """Return how much each class is meant; of a row they sum to 1."""
+        """Return the score of each class; those of a row sum to 1."""
         return rows.to(self.weights.dtype) @ self.weights + self.biases[:, None]
 
     def predict(self, rows: Float[Tensor, "V D"]) -> Int[Tensor, "P V"]:
@@ -73,10 +73,10 @@ def ridge_classifiers(
 ) -> LinearClassifiers:
     """Return the classifiers that minimise mean w |row W + b - onehot|² + penalty |W|².
 
-    A row of a class with n rows weighs w = n^-balance: 0 counts rows alike, 1 classes. With
-    `standardise` each channel first gets mean 0 and variance 1, so that the penalty means the same
-    for every network; a constant channel is left out. The intercept b is not penalised. Raises
-    UserError if no row has a class.
+    A row of a class with n rows has weight w = n^-balance: with 0 all rows count equally, with 1
+    all classes. With `standardise` each channel first gets mean 0 and variance 1, so that a penalty
+    means the same for every network; a constant channel is left out. The intercept b is not
+    penalised. Raises UserError if no row has a class.
     """
     counts = sums.moments[:, -1, -1]
     present = counts > 0
@@ -102,9 +102,9 @@ def ridge_classifiers(
 
 
 def best_miou(counts: Int[Tensor, "P K K"]) -> float:
-    """Return the best penalty's mIoU in percent; classes that are nowhere are left out.
+    """Return the best penalty's mIoU in percent, over the classes that occur.
 
-    Raises UserError if nothing was counted.
+    Raises UserError if there are no counts.
     """
     if not counts.any():
         raise UserError(_no_class("scores"))

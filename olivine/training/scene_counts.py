@@ -1,7 +1,7 @@
-"""How often each class was taken for which, scene by scene, and the scores that follow.
+"""Confusion matrices by scene, and the scores that follow from them.
 
-Scenes are what a validation split is a sample of: frames of one scene show the same street half a
-second apart, so only scenes can be drawn again to ask how much a score owes to the choice of them.
+A validation split is a sample of scenes. Frames of one scene show the same street half a second
+apart, so only scenes can be resampled to estimate how much a score depends on the sample.
 """
 
 import io
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-IOU = "iou/"  # before a class's name
+IOU = "iou/"  # prefix of a class's name
 
 
 @dataclass(frozen=True)
 class SceneCounts:
-    """Points of one experiment by scene, true class (rows) and predicted class."""
+    """The points of one experiment by scene, true class (rows) and predicted class."""
 
     scenes: tuple[str, ...]
     counts: Int[np.ndarray, "S K K"]
     class_names: tuple[str, ...]
-    absent: str  # how a class without any point counts in the mean: "skip" or "one"
+    absent: str  # treatment of a class without points in the mean: "skip" or "one"
 
     def to_bytes(self) -> bytes:
         """Return an .npz file: scenes, counts (int64), class_names, absent."""
@@ -54,10 +54,10 @@ class SceneCounts:
     def scores(
         self, metrics: Sequence[str], weights: Float[np.ndarray, "B S"]
     ) -> dict[str, Float[np.ndarray, " B"]]:
-        """Return metrics in percent of the scenes counted so many times, once per row.
+        """Return metrics in percent for each row of `weights`, which are multiplicities of scenes.
 
-        Counts are summed before anything is divided, as over a whole split (method.md §8.4). NaN
-        where no point is left.
+        Counts are summed before any division, as over a whole split (method.md §8.4). A metric
+        without points is NaN.
         """
         hits, true, predicted = self._sums(weights)
         with np.errstate(invalid="ignore"):

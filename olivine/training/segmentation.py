@@ -1,4 +1,4 @@
-"""Semantic segmentation of points: the head's loss and the score (method.md §8)."""
+"""Semantic segmentation of points: the losses of the head and the scores (method.md §8)."""
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from olivine.data.records import IGNORE
 
 
 def cross_entropy(logits: Float[Tensor, "N K"], class_ids: Int[Tensor, " N"]) -> Float[Tensor, ""]:
-    """Return the mean cross-entropy of labelled rows; zero if there is none."""
+    """Return the mean cross-entropy of labelled rows; without such rows it is zero."""
     known = class_ids != IGNORE
     if not known.any():
         return logits.sum() * 0.0
@@ -17,9 +17,9 @@ def cross_entropy(logits: Float[Tensor, "N K"], class_ids: Int[Tensor, " N"]) ->
 
 
 def lovasz_softmax(logits: Float[Tensor, "N K"], class_ids: Int[Tensor, " N"]) -> Float[Tensor, ""]:
-    """Return the Lovasz-softmax loss over the classes present (Berman et al. 2018, eq. 8 and 11).
+    """Return the Lovász-softmax loss over the classes present (Berman et al. 2018, eq. 8 and 11).
 
-    For each class, errors sorted from worst to best are weighed by how much each one lowers the
+    For each class, errors sorted from worst to best are weighted by how much each one lowers the
     Jaccard index.
     """
     known = class_ids != IGNORE
@@ -42,7 +42,7 @@ def lovasz_softmax(logits: Float[Tensor, "N K"], class_ids: Int[Tensor, " N"]) -
 def confusion(
     truth: Int[Tensor, " N"], predicted: Int[Tensor, " N"], num_classes: int
 ) -> Int[Tensor, "K K"]:
-    """Return counts by true class (rows) and predicted class; unlabelled points count nowhere."""
+    """Return counts by true class (rows) and predicted class; unlabelled points do not count."""
     return scene_confusion(truth, predicted, torch.zeros_like(truth), 1, num_classes)[0]
 
 

@@ -1,7 +1,7 @@
-"""Where a stage runs: one process, or one of several that train together.
+"""The worker that a stage runs on: one process, or one of several that train together.
 
-Stages know only this protocol. `LocalWorker` is one process; `ray_jobs.ray_worker` is one of
-Ray Train's.
+Stages know only this protocol. `LocalWorker` is a single process;
+`olivine.runners.on_ray.train.RayWorker` is a process of Ray Train.
 """
 
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ class Worker(Protocol):
     rank: int
     world_size: int
     device: torch.device
-    batch_source: BatchSource  # how it gets its batches
+    batch_source: BatchSource  # makes its batches
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Move the module to the device and average its gradients over the workers."""
         ...
 
     def report(self, metrics: Mapping[str, float]) -> None:
-        """Tell the scheduler how far the run is; every worker calls it equally often."""
+        """Report a run's progress to the scheduler; every worker calls it equally often."""
         ...
 
 
@@ -48,4 +48,4 @@ class LocalWorker:
         return module.to(self.device)
 
     def report(self, metrics: Mapping[str, float]) -> None:
-        """Nobody waits for it."""
+        """Do nothing; no scheduler waits for a report."""

@@ -166,14 +166,14 @@ def test_a_sweep_by_value_runs_and_its_table_is_a_frame(runtime, tmp_path):
     )
     said: list[str] = []
     here = runtime.override({"launcher": "ray", "out": str(tmp_path)})
-    outcome = olivine.run_sweep(sweep, TINY, rows=["fast"], runtime=here, say=said.append)
+    outcome = olivine.run_sweep(sweep, TINY, rows=["fast"], runtime=here, log=said.append)
     assert (len(outcome.finished), dict(outcome.failures)) == (1, {})
     assert any("1 trials" in line for line in said)
     frame = olivine.table("rates", layout="wide", out=tmp_path)
     assert frame.index.tolist() == ["fast"]
     (fingerprint,) = outcome.finished
     assert olivine.load_segmenter(fingerprint, out=tmp_path).config.seed == 0
-    again = olivine.run_sweep(sweep, TINY, rows="fast", runtime=here, say=said.append)
+    again = olivine.run_sweep(sweep, TINY, rows="fast", runtime=here, log=said.append)
     assert again.num_reused == 1
     with pytest.raises(UserError, match="has no row 'fats'"):
         olivine.run_sweep(sweep, TINY, rows=["fats"], runtime=here)

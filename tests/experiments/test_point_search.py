@@ -30,7 +30,7 @@ def run(points, number):
     found = []
     for _ in range(number):
         index, settings = points.suggest()
-        points.tell(index, score(settings))
+        points.add_scores(index, score(settings))
         found.append(settings)
     return found
 
@@ -69,8 +69,8 @@ def test_a_study_built_again_knows_what_was_found():
     found = run(points, 20)
     again = PointSearch(search(), 1)
     for settings in found:
-        again.remember(settings, score(settings))
-    again.remember({"rate": 0.5, "depth": 1, "kind": "a"}, None)  # given up: no score
+        again.add_earlier(settings, score(settings))
+    again.add_earlier({"rate": 0.5, "depth": 1, "kind": "a"}, None)  # stopped early: no score
     assert again.num_points == 21
     assert sorted(map(str, again.best())) == sorted(map(str, points.best()))
 
@@ -79,7 +79,7 @@ def test_a_study_built_again_knows_what_was_found():
 def test_a_point_without_every_score_counts_and_is_no_best_one(scores):
     points = PointSearch(search(), 0)
     number, _ = points.suggest()
-    points.tell(number, scores)
+    points.add_scores(number, scores)
     run(points, 1)
     assert points.num_points == 2
     assert len(points.best()) == 1

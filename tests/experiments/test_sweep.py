@@ -7,7 +7,7 @@ from olivine.core.spec import Spec
 from olivine.experiments.search_space import Choice, Real, Search, Whole
 from olivine.experiments.sweep import Sweep, expand, point_of
 from olivine.experiments.sweep_files import find_sweep, sweep_names
-from olivine.experiments.sweep_plan import POINT, ROW, SEED, SweepPlan, check_name
+from olivine.experiments.sweep_plan import POINT, ROW, SEED, SweepPlan, require_same_contents
 from olivine.tracking.tracker import RunKey, RunRecord
 
 
@@ -182,11 +182,11 @@ def test_the_plan_of_a_search_gets_its_trials_from_their_runs():
 def test_one_name_asks_one_thing():
     plan = SweepPlan.of(sweep(), expand(sweep(), Outer()))
     fewer = sweep().only(["on"], [0])
-    check_name(plan, [plan, SweepPlan.of(fewer, expand(fewer, Outer()))])
+    require_same_contents(plan, [plan, SweepPlan.of(fewer, expand(fewer, Outer()))])
     other = sweep(rows={"on": {"inner.weight": 3}})
     with pytest.raises(UserError, match=r"row 'on', seed 0, was another.*--as NAME"):
-        check_name(plan, [SweepPlan.of(other, expand(other, Outer()))])
+        require_same_contents(plan, [SweepPlan.of(other, expand(other, Outer()))])
     with pytest.raises(UserError, match="searches something else"):
-        check_name(plan, [SweepPlan.of(searched(), (), Outer())])
+        require_same_contents(plan, [SweepPlan.of(searched(), (), Outer())])
     renamed = plan.model_copy(update={"name": "mine"})
-    check_name(renamed, [SweepPlan.of(other, expand(other, Outer()))])
+    require_same_contents(renamed, [SweepPlan.of(other, expand(other, Outer()))])

@@ -131,6 +131,6 @@ def main() -> None:
     tracker = MlflowTracker(runtime.store_uri(), "short")
     question = Question(asked, expand(asked, Experiment()), Experiment())
     outcome = run_sweep(
-        question, run_trial, runtime, tracker, say=lambda text: print(text, flush=True)
+        question, run_trial, runtime, tracker, log=lambda text: print(text, flush=True)
     )
     print(f"reused {outcome.num_reused} finished {len(outcome.finished)}", flush=True)

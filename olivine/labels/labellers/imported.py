@@ -1,14 +1,14 @@
-"""Class maps that lie in a folder already, such as the authors' `camseg`.
+"""Class maps from a folder, such as the authors' `camseg`.
 
 method.md §2.1 and §2.3 to §2.5 describe the authors' maps.
 
     <data root>/samples/CAM_FRONT/<name>.jpg    the image
     <data root>/camseg/CAM_FRONT/<name>.png     its map: one channel of uint8, of the image's size
 
-Any folder whose tree mirrors the images' names will do. Generation A of the authors' labels has
+Any folder whose tree mirrors the images' names can be read. Generation A of the authors' labels has
 0 for background and 1 to 13 for its prompts. Generation B has 0 to 15 for its prompts and 16 for
 background, but its generator also left every pixel under no mask at 0, which is "barrier". With
-`zero="ignore"`, the default, 0 is no class: most of such pixels are no barriers, and barriers then
+`zero="ignore"`, the default, 0 is no class: most such pixels are no barriers, and barriers then
 have no weak label. `zero="barrier"` is what the official code does; together with
 `method.ignored_as_class=true` both generations have its number of classes (14 and 17).
 """
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # Position in the list + 1 is the id in the files of generation A, the position that of B.
 GENERATION_A, GENERATION_B = WEAK_A, WEAK_B
 BACKGROUND_A, BACKGROUND_B = 0, 16
-_NUM_LOOKED_FOR = 10  # maps, before a folder is taken for the wrong one
+_NUM_LOOKED_FOR = 10  # maps, before the folder counts as the wrong one
 
 
 class Imported(Labeller):
@@ -104,7 +104,7 @@ class Imported(Labeller):
 
     @property
     def identity(self) -> str:
-        """Source and vocabulary; raise UserError if one is not named."""
+        """A hash of source and vocabulary; raise UserError if one is not named."""
         require_source(self.source)
         _ = self.class_names
         return self.identity_of()
@@ -122,7 +122,7 @@ class Imported(Labeller):
         return tuple(sorted(self.class_ids, key=self.class_ids.__getitem__))
 
     def lookup(self) -> tuple[UInt8[np.ndarray, "256"], Bool[np.ndarray, "256"]]:
-        """Return the class that each id in the files means, or IGNORE, and which ids are known."""
+        """Return the class of each id in the files, or IGNORE, and which ids are known."""
         names, ids = self.class_names, dict(self.class_ids)
         ignored = {IGNORE, *self.ignored_ids}
         if self.generation == "A":
@@ -155,7 +155,7 @@ class _Importer:
     def __call__(
         self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], names: Sequence[str]
     ) -> list[UInt8[np.ndarray, "_ _"]]:
-        """Return the maps in our ids; raise UserError for one that is missing or does not fit."""
+        """Return the maps as class ids; raise UserError for one that is missing or does not fit."""
         return [
             self._import(name, image.shape[:2]) for image, name in zip(images, names, strict=True)
         ]
@@ -174,14 +174,14 @@ class _Importer:
 
 @dataclass(frozen=True)
 class MapFolder:
-    """PNG maps in a tree that mirrors the images' names."""
+    """PNG maps in a folder whose tree mirrors the images' names."""
 
     store: Store
     image_prefix: str
 
     @classmethod
     def of(cls, folder: str, image_prefix: str, frames: Frames) -> "MapFolder":
-        """Open a folder below the data root or elsewhere; raise UserError if it has no map."""
+        """Return a folder below the data root or elsewhere; raise UserError if it has no map."""
         elsewhere = "://" in folder or folder.startswith("/")
         maps = cls(Store(folder if elsewhere else f"{frames.root}/{folder}"), image_prefix)
         names = frames.image_names()
@@ -195,7 +195,7 @@ class MapFolder:
         return maps
 
     def name(self, image_name: str) -> str:
-        """Return where an image's map lies below the folder."""
+        """Return the path of an image's map below the folder."""
         if not image_name.startswith(self.image_prefix):
             raise UserError(
                 f"The image {image_name} does not begin with image_prefix={self.image_prefix!r}; "
@@ -205,11 +205,11 @@ class MapFolder:
         return f"{below.rpartition('.')[0]}.png"
 
     def path(self, image_name: str) -> str:
-        """Return where an image's map lies, to be shown to people."""
+        """Return the full path of an image's map, to be shown to people."""
         return self.store.path(self.name(image_name))
 
     def read(self, image_name: str, size_px: tuple[int, ...]) -> UInt8[np.ndarray, "_ _"]:
-        """Return the ids in a map of (rows, columns); raise UserError naming the file."""
+        """Return the ids in a map of (rows, columns); raise UserError that names the file."""
         path = self.path(image_name)
         try:
             data = self.store.read(self.name(image_name))
@@ -225,7 +225,7 @@ class MapFolder:
             raise UserError(
                 f"The map {path} is not a readable PNG ({error}); copy it again."
             ) from None
-        if mode not in ("L", "P"):  # grey values, or indices into a palette for the eye
+        if mode not in ("L", "P"):  # grey values, or indices of a palette
             raise UserError(
                 f"The map {path} must have one channel of 8 bits, it has PNG mode {mode}: write "
                 "ids, not colours."
@@ -239,7 +239,7 @@ class MapFolder:
 
 
 def require_source(source: str) -> None:
-    """Raise UserError if nobody said whose labels these are."""
+    """Raise UserError if the source of the labels is not named."""
     if not source.strip():
         raise UserError(
             "The imported labels need a name that tells them from others, such as "

@@ -1,10 +1,10 @@
-"""Segment maps that lie in a folder already, such as superpixels made by another program.
+"""Segment maps from a folder, such as superpixels made by another program.
 
     <data root>/samples/CAM_FRONT/<name>.jpg          the image
     <data root>/superpixels/CAM_FRONT/<name>.png      its map: one channel of uint8
 
-Ids are 0 to 254, and 255 belongs to no segment. SLidR names its files by the camera's token
-instead; `labellers/slic` makes the same segments anew.
+Ids are 0 to 254, and 255 is no segment. SLidR names its files by the camera's token instead;
+`labellers/slic` makes the same segments again.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class ImportedSegments(Labeller):
 
     @property
     def identity(self) -> str:
-        """The source; raise UserError if it is not named."""
+        """A hash of the source; raise UserError if it is not named."""
         require_source(self.source)
         return self.identity_of()
 

@@ -1,8 +1,8 @@
-"""The true classes of the scan's points, put where the cameras see them: a table's upper bound.
+"""The true classes of the scan's points, projected to the cameras: a table's upper bound.
 
-Instead of a foundation model, nuScenes-lidarseg says what is where. A pixel gets the class of the
-nearest point that falls on it; what no point hits has no class. Pretraining looks labels up at the
-same pixels, so there a pair has its point's own class, unless a nearer point shares the pixel.
+nuScenes-lidarseg replaces the foundation model. A pixel gets the class of the nearest point in it;
+pixels without a point have no class. Pretraining reads labels at the same pixels, so a pair has the
+class of its point, unless a nearer point shares the pixel.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ CLASS_NAMES = NUSCENES  # a data set must have these
 
 
 class LidarsegTruth(Labeller):
-    """Reads the truth, and nothing of the image but its name."""
+    """Reads the truth, and of an image only its name."""
 
     kind: ClassVar[str] = "lidarseg_truth"
     reads_truth: ClassVar[bool] = True
@@ -60,13 +60,13 @@ class _TruthReader:
     def __call__(
         self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], names: Sequence[str]
     ) -> list[UInt8[np.ndarray, "_ _"]]:
-        """Return true classes where points are; raise UserError for an image of no frame."""
+        """Return true classes where there are points; raise UserError for an image of no frame."""
         return [self._read(name) for name in names]
 
     def _read(self, name: str) -> np.ndarray:
         if name not in self._position:
             raise UserError(f"{name} is no image of the frames of {self._frames.root}.")
-        # A job asks camera by camera, so keeping frames for their other cameras would not help.
+        # A job goes camera by camera, so caching frames for their other cameras would not help.
         index, camera = divmod(self._position[name], len(self._frames.camera_names))
         return true_map(self._frames.frame(index, images=False), camera)
 

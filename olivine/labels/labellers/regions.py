@@ -1,8 +1,8 @@
-"""The regions of another labeller's classes, as segments without a name.
+"""The connected regions of another labeller's classes, as segments without names.
 
 Each connected region of one class is a segment. So any labeller of classes gives superpixels that
-follow things, as Seal takes them from foundation models (Liu et al., NeurIPS 2023; method.md §7.1);
-there two things of one class that touch are told apart, here they are not.
+follow objects, as Seal takes them from foundation models (Liu et al., NeurIPS 2023; method.md
+§7.1). There, two objects of one class that touch are separate segments; here they are not.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class Regions(Labeller):
 
     @property
     def identity(self) -> str:
-        """These settings, and the identity of the labeller that finds the classes."""
+        """A hash of these settings and the identity of the labeller of classes."""
         return self.identity_of(self.of.identity)
 
     @property
@@ -55,7 +55,7 @@ class Regions(Labeller):
         return ()
 
     def build(self, device: "torch.device", frames: Frames) -> ImageLabeller:
-        """Load the labeller of classes; raise UserError for what it lacks."""
+        """Return the loaded labeller; raise UserError as the labeller of classes does."""
         return _RegionFinder(self, self.of.build(device, frames))
 
 
@@ -76,9 +76,9 @@ class _RegionFinder:
 def regions(
     class_ids: UInt8[np.ndarray, "rows columns"], min_px: int, max_segments: int
 ) -> UInt8[np.ndarray, "rows columns"]:
-    """Return ids from 0, the largest region first; IGNORE where there is none.
+    """Return segment ids from 0, the largest region first; IGNORE where there is none.
 
-    Pixels that share a side belong together.
+    Pixels that share a side are connected.
     """
     from scipy.ndimage import label
 

@@ -1,8 +1,8 @@
-"""SAM's automatic masks as segments without a name: what superpixel methods group pixels by.
+"""SAM's automatic masks as segments without names, for methods that pool by superpixels.
 
-Points of a regular grid are asked for masks, poor and double ones dropped (Kirillov et al.,
-ICCV 2023, section 5 "automatic mask generation"); masks are painted from large to small, as
-Seal's label generator does (method.md §7.1), so that a small thing shows on a large one.
+Masks are made for the points of a regular grid, and poor and double ones are dropped (Kirillov et
+al., ICCV 2023, section 5 "automatic mask generation"). They are painted from large to small, as in
+Seal's label generator (method.md §7.1), so that a small object shows on a large one.
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ class SamSegments(Labeller):
 
     @property
     def identity(self) -> str:
-        """Settings, version and weights together, wherever the weights lie."""
+        """A hash of settings, version and weights, whatever the path of the weights."""
         return self.identity_of(weights_identity(self.segmenter))
 
     @property
@@ -77,7 +77,7 @@ class SamSegments(Labeller):
         return ()
 
     def build(self, device: "torch.device", frames: Frames) -> ImageLabeller:
-        """Load SAM; raise UserError for the package or weights that are not there."""
+        """Return the loaded labeller; raise UserError for a missing package or weights."""
         import torch
 
         from olivine.models.foundation.sam import load_sam
@@ -129,7 +129,7 @@ class _SamSegmenter:
 def paint_segments(
     masks: Sequence[np.ndarray], size_px: tuple[int, int], max_segments: int
 ) -> UInt8[np.ndarray, "rows columns"]:
-    """Return ids from 0, the largest mask first, smaller ones painted over it; IGNORE elsewhere."""
+    """Return segment ids from 0, smaller masks painted over larger ones; IGNORE elsewhere."""
     ids = np.full(size_px, IGNORE, dtype=np.uint8)
     by_area = sorted(masks, key=lambda mask: -int(mask.sum()))[:max_segments]
     for index, mask in enumerate(by_area):

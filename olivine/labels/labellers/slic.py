@@ -1,7 +1,7 @@
 """SLIC superpixels (Achanta et al., TPAMI 2012): segments of like colour, without a name.
 
-What SLidR pools points and pixels by. The settings are its own: 150 segments, compactness 6,
-sigma 3, on the image at full size (method.md §7.1, SLidR; its VoxelNet takes 30 segments).
+SLidR pools points and pixels by them. The defaults are its own settings: 150 segments, compactness
+6, sigma 3, on the image at full size (method.md §7.1, SLidR; its VoxelNet takes 30 segments).
 """
 
 import importlib.util
@@ -50,7 +50,7 @@ class Slic(Labeller):
         return ()
 
     def build(self, device: "torch.device", frames: Frames) -> ImageLabeller:
-        """Return the labeller; it runs on a CPU wherever it is.
+        """Return the labeller, which always runs on the CPU.
 
         Raises UserError without scikit-image.
         """

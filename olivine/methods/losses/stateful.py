@@ -12,7 +12,7 @@ class Stateful(Protocol):
     """A loss with a state that the rows of each step update, such as a bank of class means."""
 
     def observe(self, matched: Matched, part: StepPart) -> None:
-        """Update the state by a step's rows, of all contrast groups, before the loss is computed."""
+        """Update the state by a step's rows, of all contrast groups, before the loss."""
         ...
 
     def state_metrics(self) -> dict[str, Tensor]:

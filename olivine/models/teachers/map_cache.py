@@ -6,7 +6,7 @@ computed:
 
 <root>/teacher_maps/<fingerprint>/<frame's token>.npz
 
-A loader reads the maps that are there and does not decode those images; a training computes the
+A loader reads the cached maps and does not decode those images; a training computes the
 other maps, frame by frame, and writes them. So a map depends on its frame's images alone, on any
 processor, and trainings that read it are bit-equal to the one that made it.
 
@@ -160,7 +160,7 @@ class TeacherMapCache:
         return torch.cat(maps)
 
     def announce(self, num_frames: int, num_images: int, *, prints: bool = True) -> None:
-        """Print the size of all frames' maps, `num_images` each, and of those that are there.
+        """Print the size of all frames' maps, `num_images` each, and of the cached ones.
 
         Raises UserError if the local disk has no room for the rest.
         """
@@ -172,14 +172,15 @@ class TeacherMapCache:
         if prints:
             sys.stderr.write(
                 f"teacher's maps: {total / 1e9:.3g} GB for {num_frames} frames in {where}, "
-                f"{there / 1e9:.3g} GB of it is there\n"
+                f"{there / 1e9:.3g} GB of it cached already\n"
             )
         free = _free_bytes(self.store)
         if total - there > free:
             raise UserError(
                 f"{SETTING}=true keeps {total / 1e9:.3g} GB in {where}, of which "
-                f"{there / 1e9:.3g} GB is there, and its disk has {free / 1e9:.3g} GB free: make "
-                f"room, choose a teacher with smaller maps, or use --set {SETTING}=false."
+                f"{there / 1e9:.3g} GB are cached already, and its disk has {free / 1e9:.3g} GB "
+                f"free: make room, choose a teacher with smaller maps, or use "
+                f"--set {SETTING}=false."
             )
 
     def _name(self, token: str) -> str:

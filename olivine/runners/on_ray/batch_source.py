@@ -1,10 +1,10 @@
-"""Batches over Ray Data: decoded on the cluster's CPUs, in order, for one trainer each.
+"""Batches made by Ray Data: decoded on the cluster's CPUs, in order, for one trainer each.
 
-    which frames make which batch  ->  read, augment and collate on actors  ->  this trainer
+    sample keys of each batch  ->  read, augment and collate on actors  ->  this trainer
 
-Every trainer streams its own batches, from the step on at which it starts. Its actors live through
-all epochs, each with its own cache of samples, as the processes of the in-process loader do. A
-batch is one row and one block: what is ready, or being made, is counted in batches.
+Every trainer streams its own batches, from the step at which it starts. Its actors live through all
+epochs, each with its own cache of samples, like the processes of the in-process loader. A batch is
+one row and one block, so the number of batches that are ready or in the making is limited.
 """
 
 import io
@@ -32,13 +32,13 @@ from olivine.data.loader import BatchSource, load_batches
 from olivine.data.records import Sample
 from olivine.data.schedule import BatchKeys
 
-# Batches that the object store may hold for a trainer, made or being made: so many for each actor,
-# and two. Ray Data lends an actor about half of them; with fewer, actors wait for each other.
+# Batches that the object store may hold for a trainer, ready or in the making: this many per actor,
+# and two. Ray Data gives an actor about half of them; with fewer, actors wait for each other.
 AHEAD_PER_ACTOR, AHEAD = 4, 2
-MAX_WAIT_S = 600.0  # for CPUs: on a cluster that grows, for its nodes
-_TASKS_IN_FLIGHT = 2  # an actor that has made a batch finds the next one's frames waiting
+MAX_WAIT_S = 600.0  # for CPUs; on a growing cluster, for its nodes
+_TASKS_IN_FLIGHT = 2  # so that an actor has the next keys when it has made a batch
 
-# Read tasks are put into the object store one by one before the first of them runs.
+# Read tasks are put into the object store one by one before the first one runs.
 _MIN_CHUNK, _MAX_CHUNKS = 64, 500
 
 _KEYS = pa.schema(
@@ -61,22 +61,23 @@ Collate = Callable[[Sequence[Sample]], Batch]
 
 
 def batch_source_of(runtime: Runtime) -> BatchSource:
-    """Return the feed that a runtime asks for."""
+    """Return the batch source that a runtime asks for."""
     return RayDataSource() if runtime.feed == "ray_data" else load_batches
 
 
 def decoding_cpus(runtime: Runtime) -> int:
-    """Return how many CPUs a training's feed holds beside those of its trainers."""
+    """Return the number of CPUs that a batch source holds beside those of its trainers."""
     if runtime.feed == "loader":
         return 0
     return runtime.num_workers * max(1, runtime.num_loader_workers)
 
 
 def require_cpus(runtime: Runtime, trainer_cpus: int, max_wait_s: float = MAX_WAIT_S) -> None:
-    """Raise UserError unless the feed's actors can start beside trainers of so many CPUs.
+    """Raise UserError unless the batch source's actors can start beside trainers of `trainer_cpus`.
 
-    They are asked for at once and given back: actors and trainers that come one by one would wait
-    for each other. A cluster that grows has time to; a Ray of our own must have enough.
+    All CPUs are requested at once and released again, since actors and trainers that start one by
+    one would wait for each other. A growing cluster gets `max_wait_s`; a Ray of this machine must
+    have enough.
     """
     num_actors = decoding_cpus(runtime)
     if not num_actors:
@@ -110,7 +111,7 @@ def _held_here() -> float:
 
 
 class RayDataSource:
-    """Streams a trainer's batches; see `olivine.feeds.BatchSource`."""
+    """Streams a trainer's batches; see `olivine.data.loader.BatchSource`."""
 
     def __call__(
         self,
@@ -121,9 +122,9 @@ class RayDataSource:
     ) -> Generator[Batch, None, None]:
         """Yield the batch of each entry of `batch_keys`, made by at least one actor of a CPU each.
 
-        The first is made here: it tells how large a batch is, which bounds how many wait; where
-        later ones are larger, fewer do. Closing the iterator ends the actors. Raises UserError as
-        the reading of a sample does.
+        The first batch is made here: its size limits how many batches wait, and fewer do if later
+        ones are larger. Closing the iterator ends the actors. Raises UserError as the reading of a
+        sample does.
         """
         num_left, left = len(batch_keys) - 1, iter(batch_keys)
         shared = ray.put((samples, collate)) if num_left > 0 else None
@@ -143,7 +144,7 @@ class RayDataSource:
             batches = ray.data.read_datasource(
                 source,
                 override_num_blocks=source.num_chunks,
-                num_cpus=0,  # numbers alone: the last CPU of a small machine is for an actor
+                num_cpus=0,  # keys alone; the last CPU of a small machine is for an actor
                 concurrency=1,
             ).map_batches(
                 MakeBatches,
@@ -155,7 +156,7 @@ class RayDataSource:
                 ),
                 num_cpus=1,
             )
-        # Ray Data schedules in an actor: here it would hold Python for a fifth of the training.
+        # Ray Data schedules in an actor; here it would take a fifth of the training's time.
         (stream,) = batches.streaming_split(1)
         tables = iter(
             stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
@@ -169,7 +170,7 @@ class RayDataSource:
 
 
 class BatchKeySource(Datasource):
-    """The (epoch, frame) of every sample, a row per batch and a read task per chunk of batches."""
+    """The sample keys of every batch, one row per batch and a read task per chunk of batches."""
 
     def __init__(self, batch_keys: Iterator[list[tuple[int, int]]], num_batches: int):
         super().__init__()
@@ -185,7 +186,7 @@ class BatchKeySource(Datasource):
         return len(self._chunks)
 
     def estimate_inmemory_data_size(self) -> int | None:
-        """Next to nothing."""
+        """Return the size of the keys, which is almost nothing."""
         return None
 
     def get_read_tasks(
@@ -194,7 +195,7 @@ class BatchKeySource(Datasource):
         per_task_row_limit: int | None = None,
         data_context: DataContext | None = None,
     ) -> list[ReadTask]:
-        """Return the tasks; their number does not follow from `parallelism`."""
+        """Return the tasks; their number does not depend on `parallelism`."""
         return [
             ReadTask(
                 chunk,
@@ -226,14 +227,14 @@ def _numbered(batch_keys: Iterable[list[tuple[int, int]]], start: int) -> pa.Tab
 
 
 class MakeBatches:
-    """An actor that reads, augments and collates, and keeps samples as it was told to."""
+    """An actor that reads, augments and collates samples, and caches them within its limit."""
 
     def __init__(self, shared: Any):
         torch.set_num_threads(1)
         self._samples, self._collate = ray.get(shared)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Replace the batch_keys of a batch by the batch, or by the reason why there is none."""
+        """Return a batch for its sample keys, or the reason why there is none."""
         rows = [self._row(**row) for row in table.to_pylist()]
         return pa.Table.from_pylist(rows, schema=_BATCHES)
 
@@ -241,17 +242,17 @@ class MakeBatches:
         batch_keys = zip(epoch, frame, strict=True)
         try:
             batch = self._collate([self._samples[key] for key in batch_keys])
-        except UserError as error:  # raised here, it would reach the user within Ray's traceback
+        except UserError as error:  # raised here, it would reach the user in a traceback of Ray
             return {"number": number, "reason": str(error), "parts": []}
         return {"number": number, "reason": "", "parts": _packed(batch)}
 
 
 def _context(num_actors: int, num_bytes: int) -> DataContext:
-    """Return the settings of one stream; those of the process stay as they are."""
+    """Return the settings of one stream; those of the process are not changed."""
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.target_max_block_size = 1  # byte: a row is larger, so each is a block, and a task
+    context.target_max_block_size = 1  # byte; a row is larger, so each is a block and a task
     context.execution_options.preserve_order = True
     context.execution_options.resource_limits = ExecutionResources.for_limits(
         object_store_memory=(AHEAD_PER_ACTOR * num_actors + AHEAD) * num_bytes
@@ -260,7 +261,7 @@ def _context(num_actors: int, num_bytes: int) -> DataContext:
 
 
 def _batch_of(table: pa.Table) -> Batch:
-    """Return the batch of a row; raise the UserError that it has instead."""
+    """Return the batch of a row; raise the UserError that the row holds instead."""
     reason = table["reason"][0].as_py()
     if reason:
         raise UserError(reason)
@@ -268,10 +269,10 @@ def _batch_of(table: pa.Table) -> Batch:
 
 
 class _Packer(pickle.Pickler):
-    """Leaves the memory of tensors out of the pickle."""
+    """Pickles a batch without the memory of its tensors."""
 
     def reducer_override(self, thing: Any) -> Any:
-        """Take a tensor apart, its dimensions in the order in which they lie in memory."""
+        """Reduce a tensor, with its dimensions in the order of its memory."""
         if not isinstance(thing, Tensor):
             return NotImplemented
         order = sorted(range(thing.dim()), key=thing.stride, reverse=True)
@@ -288,13 +289,13 @@ def _packed(batch: Batch) -> list[memoryview]:
 
 
 def _unpacked(parts: Sequence[Any]) -> Batch:
-    """Return the batch of `_packed`, in memory of its own."""
+    """Return the batch of `_packed`, in new memory."""
     head, *memory = parts
     return pickle.loads(head, buffers=memory)
 
 
 def _tensor(memory: Any, dtype: torch.dtype, shape: Sequence[int], order: list[int]) -> Tensor:
-    # What lies in the object store cannot be written, and would stay there as long as the batch.
+    # Memory of the object store is read-only, and would be held as long as the batch.
     dense = torch.empty(shape, dtype=dtype, pin_memory=torch.cuda.is_available())
     np.copyto(dense.view(-1).view(torch.uint8).numpy(), np.frombuffer(memory, np.uint8))
     return dense.permute(np.argsort(order).tolist())

@@ -1,4 +1,4 @@
-"""The evaluation stage on Ray Train, after the pretraining it needs."""
+"""The evaluation stage on Ray Train, after the pretraining that it needs."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -28,7 +28,7 @@ def evaluate_on_ray(
     *,
     data: ExperimentData | None = None,
 ) -> stage.EvaluateResult:
-    """Evaluate on the connected Ray cluster, or return what an earlier run found.
+    """Evaluate on the connected Ray cluster, or return the result of a finished run.
 
     `callbacks` receive every report. `data` are the experiment's data sets; without it they are
     opened here.
@@ -56,7 +56,7 @@ def trial(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Mapping
     if runtime.num_workers > 1:
         result = evaluate_on_ray(config, runtime, tracker, [TuneReportCallback()], data=data)
     else:
-        require_cpus(runtime, 0)  # its own is reserved
+        require_cpus(runtime, 0)  # its own CPU is reserved
         worker = TuneWorker(choose_device(runtime.device), batch_source_of(runtime))
         result = stage.experiment(config, runtime, worker, tracker, data=data)
     return {**result.scores, "hours": stage.device_hours(config, data, tracker)}

@@ -1,10 +1,10 @@
-"""The labelling stage as a Ray Data job: the same pieces as in one process, on many.
+"""The labelling stage as a Ray Data job, with the same functions as in one process.
 
-    read and decode on CPUs  ->  label on actors (a GPU each, or a part of one)  ->  write on CPUs
+    read and decode on CPUs  ->  label on actors (a GPU each, or a share of one)  ->  write on CPUs
 
-Images on their way are the only large thing; the driver sees one small row per image. What is
-finished is decided before the job starts, by one listing of the store, and not by Ray's own
-checkpoints. Run as a script it is the command `olivine label`.
+Images on their way are the only large data; the driver gets one small row per image. Which images
+are finished is found before the job starts, by one listing of the store, and not by Ray's own
+checkpoints.
 """
 
 import logging
@@ -34,16 +34,16 @@ from olivine.tracking.tracker import Tracker
 
 ImageT = TypeVar("ImageT", ReadImage, LabelledImage)
 
-# Blocks sent to an actor before it has finished one: it never waits for the next, and a killed
-# actor loses little.
+# Blocks sent to an actor before it has finished one, so that it never waits for the next one; a
+# killed actor loses little.
 _TASKS_IN_FLIGHT = 2
 
-# CPUs of a reading and of a writing task. Whole ones would let reading take the last CPU of a small
-# machine until all is read, and no map would be written before.
+# CPUs of a reading and of a writing task. With whole CPUs, reading would hold the last CPU of a
+# small machine until all images are read, and no map would be written before.
 _READ_CPUS, _WRITE_CPUS = 0.75, 0.25
 
-# An image, or a map, is its bytes and its shape: Arrow hands them on without a copy, and images
-# of different sizes share a column. `reason` is empty unless something failed.
+# An image, or a map, is its bytes and its shape: Arrow passes them without a copy, and images of
+# different sizes share a column. `reason` is empty unless something failed.
 _IMAGES = pa.schema(
     [
         ("image_name", pa.string()),
@@ -60,7 +60,7 @@ _USAGE = pa.struct(
         ("num_gpus", pa.float64()),
     ]
 )
-# A map comes with what its actor has cost so far; without an actor, `reason` stops the job.
+# A map comes with its actor's usage so far; without usage, `reason` stops the job.
 _MAPS = pa.schema([*_IMAGES, ("usage", _USAGE)])
 _RESULTS = pa.schema(
     [
@@ -81,10 +81,10 @@ def label_on_ray(
     *,
     selection: Selection = EVERY_NEW_IMAGE,
 ) -> LabelResult:
-    """Label what is left on the connected Ray cluster; byte for byte what `olivine.label` does.
+    """Label the remaining images on the connected Ray cluster, byte for byte as `label` does.
 
-    Raises UserError as the stage does. Killed processes are restarted by Ray and their images
-    labelled again; a job that is killed itself goes on where it stopped.
+    Raises UserError as the stage does. Ray restarts killed processes, and their images are labelled
+    again; a job that is killed itself goes on where it stopped.
     """
     return run_label_job(
         config, runtime, tracker, lambda job: _stream(job, runtime), report, selection=selection
@@ -92,10 +92,10 @@ def label_on_ray(
 
 
 class ImageSource(Datasource):
-    """Images that are left, one read task per block.
+    """The remaining images, one read task per block.
 
-    `from_items` would put all names into the object store in one block per CPU, and forgets on a
-    retry what was done.
+    `from_items` would put all names into the object store in one block per CPU, and would repeat
+    finished work after a retry.
     """
 
     def __init__(self, frames: Frames, names: Sequence[str], blocks: Sequence[int], batch: int):
@@ -103,7 +103,7 @@ class ImageSource(Datasource):
         self._frames, self._names, self._blocks, self._batch = frames, names, blocks, batch
 
     def estimate_inmemory_data_size(self) -> int | None:
-        """Unknown before the images are decoded."""
+        """Return None; the size is unknown before the images are decoded."""
         return None
 
     def get_read_tasks(
@@ -112,7 +112,7 @@ class ImageSource(Datasource):
         per_task_row_limit: int | None = None,
         data_context: DataContext | None = None,
     ) -> list[ReadTask]:
-        """Return the tasks; their number follows from the blocks, not from `parallelism`."""
+        """Return the tasks; their number depends on the blocks, not on `parallelism`."""
         starts = accumulate(self._blocks, initial=0)
         return [
             _read_task(_Reading(*self._shared, start, size, self._batch))
@@ -121,17 +121,17 @@ class ImageSource(Datasource):
 
     @cached_property
     def _shared(self) -> tuple[Any, Any]:
-        """Frames and names in the object store, once: Ray asks for the tasks several times.
+        """Frames and names in the object store, put there once for all of Ray's requests for tasks.
 
-        An Arrow array is read where it lies.
+        An Arrow array is read there without a copy.
         """
         return ray.put(self._frames), ray.put(pa.array(self._names, pa.string()))
 
 
 class LabelImages:
-    """An actor that holds the loaded labeller.
+    """An actor with the loaded labeller.
 
-    A labeller that cannot be loaded is said where its first images are expected: an error here
+    A labeller that cannot be loaded is reported with its first images; an error in the constructor
     would reach the driver as a dead actor.
     """
 
@@ -184,11 +184,11 @@ def _write_table(table: pa.Table, store: LabelStore, retries: bool) -> pa.Table:
 
 def _stream(job: LabelJob, runtime: Runtime) -> Iterator[ImageResult]:
     """Run the job and yield the result of each image, in the order in which they finish."""
-    _let_the_stage_speak()
+    _quiet_ray_data()
     batch, most = batch_cap(runtime), runtime.num_label_actors
     device, resources = _actor_resources(runtime)
     blocks = block_sizes(len(job.left), batch, most)
-    # Told how many blocks there are, Ray does not split them to reach 200 of its own.
+    # With a given number of blocks, Ray does not split them to get 200.
     images = ray.data.read_datasource(
         ImageSource(job.frames, job.left, blocks, batch),
         override_num_blocks=len(blocks),
@@ -226,8 +226,8 @@ def _stream(job: LabelJob, runtime: Runtime) -> Iterator[ImageResult]:
             yield ImageResult(**{**row, "class_pixels": pixels, "usage": usage})
 
 
-def _let_the_stage_speak() -> None:
-    """Keep Ray Data's plan and progress off the console; its log files have them, and errors."""
+def _quiet_ray_data() -> None:
+    """Keep Ray Data's plan and progress off the console; its log files have them."""
     DataContext.get_current().enable_progress_bars = False
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler):
@@ -235,16 +235,16 @@ def _let_the_stage_speak() -> None:
 
 
 def _actor_resources(runtime: Runtime) -> tuple[str, dict[str, float]]:
-    """Return the actors' device and what each reserves.
+    """Return the actors' device and the resources that each reserves.
 
-    Actors on CPUs leave one to the reading and writing tasks: a pool that takes them all waits
-    for images that nobody can read.
+    Actors on CPUs leave one CPU to the reading and writing tasks; otherwise they would wait for
+    images that no task can read.
     """
     available = ray.cluster_resources()
     if runtime.device == "cuda" or (runtime.device == "auto" and available.get("GPU", 0) > 0):
         return "cuda", {"num_gpus": runtime.gpus_per_label_actor, "num_cpus": 0}
     num_cpus = available.get("CPU", 0)
-    if not num_cpus:  # a head without workers yet: they come when asked
+    if not num_cpus:  # a head without workers yet, which start on request
         return "cpu", {"num_cpus": 1}
     free = num_cpus - 1 if num_cpus > 1 else 0.5
     return "cpu", {"num_cpus": min(1.0, free / runtime.num_label_actors)}

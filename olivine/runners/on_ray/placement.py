@@ -1,4 +1,4 @@
-"""What a trial holds while it runs, and how many run at once."""
+"""The resources of a trial, and the number of trials that run at once."""
 
 import os
 from dataclasses import dataclass
@@ -14,20 +14,21 @@ HEAD, HEAD_SHARE = "node:__internal_head__", 0.001  # a resource that every clus
 
 @dataclass(frozen=True)
 class Placement:
-    """Of one trial: what Tune reserves, and what it takes in devices."""
+    """What Tune reserves for one trial, and the devices that the trial takes."""
 
     per_trial: dict[str, float]  # Ray's resources
-    max_concurrent: int  # 0: the cluster says
+    max_concurrent: int  # 0: the cluster's resources decide
     devices_per_trial: float  # GPUs, or processes where there is none
     grows: bool  # the cluster may have no worker yet
 
 
-def place(runtime: Runtime) -> Placement:
-    """Return where trials go on the connected Ray; raise UserError if none could ever run.
+def trial_placement(runtime: Runtime) -> Placement:
+    """Return the placement of trials on the connected Ray; raise UserError if none could ever run.
 
-    A trial of several workers starts Ray Train, which reserves for them; so many run at once as
-    their workers fit. The process that waits for them takes no CPU, or the workers of one that has
-    them all would wait for ever, and stays on the head, which no spot market takes away.
+    A trial of several workers starts Ray Train, which reserves for them; as many trials run at once
+    as their workers fit. The process that waits for them takes no CPU, because otherwise the
+    workers of a trial that has all CPUs would wait for ever. It stays on the head, which is not a
+    spot machine.
     """
     cluster = ray.cluster_resources()
     grows = bool(runtime.ray_address or os.environ.get("RAY_ADDRESS"))
@@ -41,7 +42,10 @@ def place(runtime: Runtime) -> Placement:
             "lower gpus_per_trial or num_workers, or set device=cpu."
         )
     require_cpus(runtime, workers)
-    held = {**needs, "CPU": needs["CPU"] + decoding_cpus(runtime)}  # with what its feed takes
+    held = {
+        **needs,
+        "CPU": needs["CPU"] + decoding_cpus(runtime),
+    }  # with its batch source
     fitting = [int(cluster.get(name, 0.0) / need) for name, need in held.items() if need]
     concurrent = runtime.max_concurrent_trials or (0 if grows else max(1, min(fitting)))
     per_trial = {"CPU": 0.0, HEAD: HEAD_SHARE} if workers > 1 else needs
@@ -52,14 +56,15 @@ def place(runtime: Runtime) -> Placement:
 def require_state_api() -> None:
     """Raise UserError unless Ray's State API answers.
 
-    Without it what a stopped Ray Train held is never freed, and the next trial waits for ever.
+    Without it, the resources of a stopped Ray Train are never freed, and the next trial waits for
+    ever.
     """
     from ray.util.state import list_nodes
 
     try:
-        # By name: a machine may run several Rays.
+        # By address, since a machine may run several Rays.
         list_nodes(address=ray.get_runtime_context().gcs_address, limit=1, timeout=10)
-    except Exception as error:  # whatever is between here and the dashboard
+    except Exception as error:  # of any layer between here and the dashboard
         raise UserError(
             "Ray's State API does not answer, which trials of several workers need "
             f"({' '.join(str(error).split())[:200]}): start Ray with its dashboard, or use "

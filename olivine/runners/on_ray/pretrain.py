@@ -1,4 +1,4 @@
-"""The pretraining stage on Ray Train: data-parallel workers, restarted where they stopped."""
+"""The pretraining stage on Ray Train: data-parallel workers that resume after a restart."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -24,7 +24,7 @@ def pretrain_on_ray(
     *,
     frames: Frames | None = None,
 ) -> stage.PretrainResult:
-    """Pretrain on the connected Ray cluster, or return what an earlier run left.
+    """Pretrain on the connected Ray cluster, or return the result of a finished run.
 
     `callbacks` receive every report. `frames` is the opened data set; without it, it is opened
     here.

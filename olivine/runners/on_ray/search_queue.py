@@ -1,4 +1,4 @@
-"""Which trial Ray Tune starts next: those of a search, suggested from the ones before."""
+"""The queue of a search's trials, suggested from earlier ones, that Ray Tune reads."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,14 +13,14 @@ from olivine.experiments.search_space import Search
 from olivine.experiments.sweep import Sweep, Trial, point_of
 from olivine.experiments.sweep_plan import GAVE_UP, POINT
 from olivine.runners.on_ray.trial import TAKEN_OVER, tune_config
-from olivine.runners.on_ray.trial_queue import Asked
+from olivine.runners.on_ray.trial_queue import TrialSource
 from olivine.tracking.tracker import FAILURE, RunRecord
 
-Take = Callable[[Trial, int], None]  # is told of a finished trial that becomes a point
+Take = Callable[[Trial, int], None]  # called for a finished trial that becomes a point
 
 
-class SearchQueue(Asked):
-    """New points until there are enough; first the ones that an earlier start left unfinished."""
+class SearchQueue(TrialSource):
+    """New points until there are enough; first those that an earlier start left unfinished."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class SearchQueue(Asked):
         assert sweep.search is not None
         self._search = sweep.search
         self._sweep, self._base, self._identify = sweep, base, identify
-        # Another seed, or the first points would be drawn once more.
+        # Another seed, because otherwise the first points would be drawn again.
         seed = sweep.seeds[0] + 1000 * len(earlier)
         self._points = PointSearch(self._search, seed)
         self._again: list[tuple[Trial, int]] = []
@@ -49,14 +49,14 @@ class SearchQueue(Asked):
             gave_up = run.tags.get(FAILURE, "").startswith(GAVE_UP)
             if run.status == "FINISHED" or gave_up:
                 scores = None if gave_up else run.metrics
-                self._points.remember(settings, scores)
+                self._points.add_earlier(settings, scores)
                 self._scores[run.key.fingerprint] = scores
             else:
                 self._again.append((point_of(sweep, base, settings, identify), _number(run)))
         self._next_number = max(map(_number, earlier), default=0) + 1
 
     def next(self) -> Trial | str | None:
-        """Return a point that was not tried before; one that was costs nothing and teaches."""
+        """Return a point that was not tried before; a repeated one only adds its known scores."""
         if self._again:
             trial, number = self._again.pop(0)
             self._number[trial.fingerprint] = number
@@ -65,7 +65,7 @@ class SearchQueue(Asked):
             number, settings = self._points.suggest()
             trial = point_of(self._sweep, self._base, settings, self._identify)
             if trial.fingerprint in self._scores:
-                self._points.tell(number, self._scores[trial.fingerprint])
+                self._points.add_scores(number, self._scores[trial.fingerprint])
                 continue
             self._numbers[trial.fingerprint] = number
             self._scores[trial.fingerprint] = None
@@ -75,11 +75,11 @@ class SearchQueue(Asked):
         return Searcher.FINISHED
 
     def sent(self, trial: Trial) -> dict[str, Any]:
-        """Return what goes to its process."""
+        """Return the configuration that is sent to the trial's process."""
         return tune_config(trial, self._number[trial.fingerprint])
 
     def ended(self, trial: Trial, result: Mapping[str, Any], error: bool) -> None:
-        """Learn the scores of a point that came to its end, or that had come to it before."""
+        """Add the scores of a point that ended, or that had ended before."""
         if result.get(TAKEN_OVER):
             self._take(trial, self._number[trial.fingerprint])
         goals = self._search.goals
@@ -87,18 +87,18 @@ class SearchQueue(Asked):
         scores = {name: float(result[name]) for name in goals} if whole else None
         self._scores[trial.fingerprint] = scores
         if trial.fingerprint in self._numbers:
-            self._points.tell(self._numbers.pop(trial.fingerprint), scores)
+            self._points.add_scores(self._numbers.pop(trial.fingerprint), scores)
         else:
             flat = trial.config.flatten()
-            self._points.remember({name: flat[name] for name in self._search.space}, scores)
+            self._points.add_earlier({name: flat[name] for name in self._search.space}, scores)
 
     def _num_again(self) -> int:
-        """Return how many points run that an earlier start suggested."""
+        """Return the number of running points that an earlier start suggested."""
         return sum(trial.fingerprint not in self._numbers for trial in self.running.values())
 
 
 def settings_of(run: RunRecord, search: Search) -> dict[str, Any]:
-    """Return a point's settings as the store has them."""
+    """Return a point's settings from its run in the store."""
     return {name: yaml.safe_load(run.settings[name]) for name in search.space}
 
 

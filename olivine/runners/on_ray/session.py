@@ -1,4 +1,4 @@
-"""Ray's start-up: the cluster that is named, the one we run in, or a small one of our own."""
+"""Ray's start: the named cluster, the cluster that this job runs in, or a Ray of this machine."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from olivine.core.runtime import Runtime
 
 KNOCK_S = 10.0
 LONGEST_SOCKET = 107  # characters of an AF_UNIX path on Linux
-STATE_API = "RAY_API_SERVER_ADDRESS"  # where Ray looks for it before it looks around
+STATE_API = "RAY_API_SERVER_ADDRESS"  # the variable in which Ray looks for its address first
 SESSION_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store_12345"
 
 
@@ -22,13 +22,13 @@ SESSION_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma
 def ray_session(
     runtime: Runtime, *, include_dashboard: bool = False, log_to_driver: bool = False
 ) -> Iterator[None]:
-    """Have Ray connected inside the block.
+    """Connect to Ray within the block.
 
-    A Ray that is connected already is used and left alone. A cluster named by
-    `runtime.ray_address` or RAY_ADDRESS (Ray sets it inside a job) is joined and left running.
-    Otherwise a Ray of this machine starts and ends with the block. `include_dashboard` also
-    starts the State API, which Ray Tune needs to free what a stopped Ray Train held.
-    Raises UserError if the named cluster does not answer or refuses the token.
+    A connected Ray is used and left alone. A cluster named by `runtime.ray_address` or RAY_ADDRESS
+    (which Ray sets in a job) is joined and left running. Otherwise a Ray of this machine starts and
+    ends with the block. `include_dashboard` also starts the State API, which Ray Tune needs to free
+    the resources of a stopped Ray Train. Raises UserError if the named cluster does not answer or
+    refuses the token.
     """
     if ray.is_initialized():
         yield
@@ -43,11 +43,11 @@ def ray_session(
     try:
         yield
     finally:
-        ray.shutdown()  # ends our own Ray; of another's cluster it only takes leave
+        ray.shutdown()  # ends a Ray that was started here; a joined cluster goes on
 
 
 def _start_own(include_dashboard: bool, quiet: dict[str, object]) -> None:
-    """Start a Ray of this machine, whose processes find its State API among those of others."""
+    """Start a Ray of this machine whose processes find its State API among those of other Rays."""
     before, dashboard = os.environ.get(STATE_API), dict[str, object]()
     if include_dashboard:
         with socket.socket() as free:
@@ -62,7 +62,7 @@ def _start_own(include_dashboard: bool, quiet: dict[str, object]) -> None:
             **dashboard,
             **quiet,
         )
-    finally:  # its processes have it; ours asks by the Ray that it is connected to
+    finally:  # its processes have it; this one uses the connected Ray
         if include_dashboard:
             os.environ.pop(STATE_API)
         if before is not None:
@@ -82,14 +82,17 @@ def _join(address: str, quiet: dict[str, object]) -> None:
 
 
 def _knock(address: str) -> None:
-    """Raise OSError at once if nobody listens there; Ray itself would try for minutes."""
+    """Raise OSError at once if no server listens there; Ray itself would try for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
 
 
 def _own_token(folder: Path) -> None:
-    """Give a Ray of our own a token that only we can read; Ray would write it for all to read."""
+    """Give a Ray of this machine a token that only this user can read.
+
+    The file that Ray itself would write is readable by all.
+    """
     configured = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
     if os.environ.get("RAY_AUTH_MODE", "token") != "token" or configured:
         return
@@ -97,7 +100,7 @@ def _own_token(folder: Path) -> None:
         return
     path = folder / "ray_auth_token"
     folder.mkdir(parents=True, exist_ok=True)
-    # Whoever comes first makes it, at once with its mode.
+    # The first process makes it, with its mode from the start.
     with contextlib.suppress(FileExistsError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as stream:
@@ -106,7 +109,7 @@ def _own_token(folder: Path) -> None:
 
 
 def _short_folder() -> str | None:
-    """Return the usual folder if TMPDIR or RAY_TMPDIR is too long for Ray's sockets."""
+    """Return the default folder if TMPDIR or RAY_TMPDIR is too long for Ray's sockets."""
     chosen = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
     if len(chosen + SESSION_SOCKET) <= LONGEST_SOCKET:
         return None

@@ -1,9 +1,9 @@
-"""A sweep's trials over Ray Tune: what is finished is kept, what is missing is run.
+"""A sweep's trials on Ray Tune: finished trials are kept, missing ones are run.
 
-Tune only places trials. Which there are was decided by `olivine.sweep`, which are done by the
-store of runs, and both know a trial by its fingerprint: Tune's own ids change when an experiment
-is restored, and its MLflow callback would then write trials twice. So a sweep that was killed goes
-on by the same command, without Tune's restore.
+Tune only schedules trials. The trials come from `olivine.experiments.sweep` and the finished ones
+from the run store, and both identify a trial by its fingerprint: Tune's own ids change when an
+experiment is restored, and its MLflow callback would then write trials twice. So a sweep that was
+killed is continued by the same command, without Tune's restore.
 """
 
 import contextlib
@@ -27,13 +27,19 @@ from olivine.experiments.limits import Limits, Meter
 from olivine.experiments.question import Question
 from olivine.experiments.search_points import points_of, taken_tag
 from olivine.experiments.sweep import Trial
-from olivine.experiments.sweep_plan import GAVE_UP, SWEEP, SWEEP_RUN, SweepPlan, check_name
-from olivine.runners.on_ray.placement import Placement, place, require_state_api
+from olivine.experiments.sweep_plan import (
+    GAVE_UP,
+    SWEEP,
+    SWEEP_RUN,
+    SweepPlan,
+    require_same_contents,
+)
+from olivine.runners.on_ray.placement import Placement, require_state_api, trial_placement
 from olivine.runners.on_ray.search_queue import SearchQueue
 from olivine.runners.on_ray.session import ray_session
 from olivine.runners.on_ray.trial import LIMIT, TrialFunction, TrialJob, run_trial
 from olivine.runners.on_ray.trial_progress import EPOCH, TrialProgress
-from olivine.runners.on_ray.trial_queue import Asked, TrialQueue
+from olivine.runners.on_ray.trial_queue import TrialQueue, TrialSource
 from olivine.tracking.tracker import (
     FAILURE,
     FINGERPRINT,
@@ -47,17 +53,17 @@ from olivine.tracking.tracker import (
     best_status_run,
 )
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
-# Tune's files are not our record, nothing is restored from them; an interrupt is ours to handle.
+# Tune's files are not the record of a sweep and are never restored; interrupts are handled here.
 TUNE_SETTINGS = {
-    "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints a box even where it is told to be quiet
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new one prints a box even at verbosity 0
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a last report has scores, no probe
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # the last report has scores and no probe
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
 }
-# They repeat at length what our lines and the store say: what failed, and that no file is kept.
+# They repeat at length what is logged and in the store: failures, and that no file is kept.
 QUIET_LOGGERS = tuple(
     f"ray.tune.{name}"
     for name in ("tune", "execution.tune_controller", "analysis.experiment_analysis")
@@ -67,7 +73,7 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep left in the store."""
+    """The trials of a sweep in the store."""
 
     plan: SweepPlan
     finished: Mapping[str, RunRecord]  # fingerprint -> run
@@ -90,15 +96,16 @@ def run_sweep(
     *,
     limits: Limits = NO_LIMITS,
     force: bool = False,
-    say: Say = print,
+    log: Log = print,
 ) -> SweepResult:
-    """Run the trials that the store does not hold as finished; return all of them.
+    """Run the trials that are not finished in the store, and return all trials.
 
     `trial_function(config, runtime, tracker)` returns the scores; it runs in a process of its own
-    and must be importable there. Runs that it opens by its tracker are children of the trial's,
+    and must be importable there. Runs that it opens by its tracker are children of the trial's run,
     which is a child of the sweep's. A failing trial is recorded and does not stop the others.
-    `force` runs what is finished, too. Raises UserError if the same sweep is running already, if
-    one of its name asked something else, or if no trial could ever be placed.
+    `force` runs finished trials, too. `log` gets one sentence per event. Raises UserError if the
+    same sweep is already running, if a sweep of the same name has other contents, or if no trial
+    could ever be placed.
     """
     sweep, plan = question.sweep, question.plan
     key = RunKey("sweep", plan.fingerprint())
@@ -107,46 +114,46 @@ def run_sweep(
         runtime = runtime.replace(not_before_s=time.time())
     with _only_driver(runtime, f"{plan.name}-{key.fingerprint}") as folder:
         sweeps = [run for run in tracker.records("sweep") if run.settings.get("name") == plan.name]
-        check_name(plan, [SweepPlan.read(run) for run in sweeps])
+        require_same_contents(plan, [SweepPlan.read(run) for run in sweeps])
         before = _finished(_trials(tracker, plan), runtime)
         missing = [trial for trial in question.trials if trial.fingerprint not in before]
         if sweep.search is None:
             num = f"{len(question.trials)} trials, {len(before)} of them finished before"
         else:
             num = f"a search of {sweep.search.num_points} points"
-        say(f"Sweep {plan.name}: {num}.")
+        log(f"Sweep {plan.name}: {num}.")
         done = None if force else tracker.finished(key)
         if done and not missing:
             plan = plan.with_found(points_of(done.run_id, tracker))
-            return _outcome(plan, tracker, runtime, len(before))
+            return _result(plan, tracker, runtime, len(before))
         tags = {SWEEP: plan.name, NOTE: sweep.question, LIMIT: ""}
-        outcome = None
+        result = None
         with (
             contextlib.suppress(_UnfinishedError),
             tracker.run(key, plan.name, plan, tags) as run,
         ):
             inside = tracker.within(run.run_id, {SWEEP: plan.name, SWEEP_RUN: run.run_id})
-            drive = _Drive(question, missing, runtime, inside, run, limits, say)
-            with _no_run_left_running(tracker, {SWEEP_RUN: run.run_id}, say):
+            drive = _Drive(question, missing, runtime, inside, run, limits, log)
+            with _no_run_left_running(tracker, {SWEEP_RUN: run.run_id}, log):
                 if missing or sweep.search is not None:
                     drive(trial_function, folder)
             plan = plan.with_found(points_of(run.run_id, tracker, drive.taken))
-            outcome = _outcome(plan, tracker, runtime, len(before), drive)
+            result = _result(plan, tracker, runtime, len(before), drive)
             run.log_metrics({"num_trials": float(len(plan.trials))}, step=0)
-            run.log_metrics({"num_finished": float(len(outcome.finished))}, step=0)
-            run.log_metrics({"gpu_hours": outcome.gpu_hours}, step=0)
-            if outcome.limit:
-                raise _UnfinishedError(f"It ended before its last trial: {outcome.limit}.")
-            if outcome.failures:
-                num_failed = f"{len(outcome.failures)} of {len(plan.trials)}"
+            run.log_metrics({"num_finished": float(len(result.finished))}, step=0)
+            run.log_metrics({"gpu_hours": result.gpu_hours}, step=0)
+            if result.limit:
+                raise _UnfinishedError(f"It ended before its last trial: {result.limit}.")
+            if result.failures:
+                num_failed = f"{len(result.failures)} of {len(plan.trials)}"
                 raise _UnfinishedError(f"{num_failed} trials failed.")
-    assert outcome is not None
-    return outcome
+    assert result is not None
+    return result
 
 
 @dataclass
 class _Drive:
-    """Runs the trials of one sweep that are missing."""
+    """Runs the missing trials of one sweep."""
 
     question: Question
     missing: Sequence[Trial]
@@ -154,27 +161,27 @@ class _Drive:
     tracker: Tracker  # its runs are the sweep's
     run: Run  # the sweep's
     limits: Limits
-    say: Say
+    log: Log
     gpu_hours: float = 0.0
-    limit: str = ""  # that was reached
+    limit: str = ""  # the limit that was reached
     taken: dict[str, str] = field(default_factory=dict)  # tags for points finished before
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing of it goes into Tune's own record, from which nothing is restored."""
+        """Return nothing for Tune's own record, which is never restored."""
         return {}
 
     def __call__(self, function: TrialFunction, folder: str) -> None:
-        """Run them; a limit that is reached ends those that run at their next report."""
+        """Run the trials; when a limit is reached, running trials end at their next report."""
         os.environ.update(TUNE_SETTINGS)
         for logger in QUIET_LOGGERS:
             logging.getLogger(logger).setLevel(logging.CRITICAL)
         search, runtime = self.question.sweep.search, self.runtime
         if search is not None and search.stop_on and not runtime.probe_every_epochs:
             runtime = runtime.replace(probe_every_epochs=1)
-        # A trial that itself starts Ray Train needs the State API, or a stopped one blocks the
-        # next for ever.
+        # A trial that itself starts Ray Train needs the State API; without it a stopped one blocks
+        # the next one for ever.
         with ray_session(runtime, include_dashboard=runtime.num_workers > 1):
-            placement = place(runtime)
+            placement = trial_placement(runtime)
             if runtime.num_workers > 1:
                 require_state_api()
             meter = Meter(self.limits, placement.devices_per_trial, runtime.usd_per_gpu_hour)
@@ -185,7 +192,7 @@ class _Drive:
                 tuple(dict.fromkeys(metrics)), self.run.run_id,
             )  # fmt: skip
             progress = TrialProgress(
-                self._num_trials(), self.question.sweep, self.say, self._failure_of
+                self._num_trials(), self.question.sweep, self.log, self._failure_of
             )
             root, _, name = folder.rpartition("/")
             run_config = tune.RunConfig(
@@ -199,14 +206,14 @@ class _Drive:
         self.gpu_hours = meter.gpu_hours()
         self.limit = self.limit or self._cut_short(meter, progress)
         for fingerprint, stop in progress.stopped.items():
-            # Most ended by themselves; a process that was quicker gone left its runs open.
+            # Most runs ended with their process; one that was killed too fast left its runs open.
             tags = {SWEEP_RUN: self.run.run_id, FINGERPRINT: fingerprint}
             reason = self.limit or f"{GAVE_UP}: {stop}"
             self.tracker.end_stale(tags, "KILLED", reason)
             for run in self.tracker.records("trial", tags):
                 self.tracker.end_stale({PARENT: run.run_id}, "KILLED", reason)
 
-    def _queue(self, meter: Meter) -> Asked:
+    def _queue(self, meter: Meter) -> TrialSource:
         question = self.question
         if question.sweep.search is None:
             none = Columns(settings=(), metrics=(), tags=())
@@ -219,7 +226,7 @@ class _Drive:
         )
 
     def _take(self, trial: Trial, number: int) -> None:
-        """Remember a point that another sweep had finished."""
+        """Record a point that another sweep had finished."""
         tag = taken_tag(trial, number)
         self.taken |= tag
         self.run.set_tags(tag)
@@ -229,34 +236,34 @@ class _Drive:
         return len(self.missing) if search is None else search.num_points
 
     def _cut_short(self, meter: Meter, progress: TrialProgress) -> str:
-        """Return the limit that kept trials from starting, if any is left."""
+        """Return the limit that kept trials from starting, if any are left."""
         reason = meter.no_more_trials()
         return reason if reason and progress.done < self._num_trials() else ""
 
     def _must_stop(self, meter: Meter, trial_id: str, result: Mapping[str, Any]) -> bool:
-        """Return whether a trial that reports must end; the first time say why, to all."""
+        """Return whether a trial that reports must end; log the reason the first time."""
         reason = meter.must_stop()
         if reason and not self.limit:
             self.limit = reason
             self.run.set_tags({LIMIT: reason})
-            self.say(f"{reason}: trials end at their next report.")
+            self.log(f"{reason}: trials end at their next report.")
         return bool(reason)
 
     def _fit(
         self,
         body: Callable[[Any], None],
-        queue: Asked,
+        queue: TrialSource,
         placement: Placement,
         run_config: tune.RunConfig,
     ) -> None:
-        if placement.grows:  # ask for more than one trial at a time, so that the cluster grows
+        if placement.grows:  # several pending trials let the cluster grow
             os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(placement.max_concurrent or 64)
         tune_config = tune.TuneConfig(
             search_alg=queue,
             num_samples=-1,
             scheduler=_halving(self.question),
             max_concurrent_trials=placement.max_concurrent or None,
-            # A process that is used again would keep the workers of a trial that was stopped.
+            # A reused process would keep the workers of a trial that was stopped.
             reuse_actors=self.runtime.num_workers == 1,
         )
         trainable = tune.with_resources(body, placement.per_trial)
@@ -264,7 +271,7 @@ class _Drive:
 
     def _failure_of(self, fingerprint: str) -> str:
         runs = self.tracker.records("trial", {FINGERPRINT: fingerprint})
-        return runs[0].tags.get(FAILURE, "") if runs else ""  # Tune itself knows it only later
+        return runs[0].tags.get(FAILURE, "") if runs else ""  # Tune knows it only later
 
 
 def _halving(question: Question) -> Any:
@@ -280,17 +287,17 @@ def _halving(question: Question) -> Any:
         max_t=max(num_epochs, search.min_epochs + 1),
         grace_period=search.min_epochs,
         reduction_factor=search.reduction,
-        stop_last_trials=False,  # who comes to the last epoch is evaluated
+        stop_last_trials=False,  # a trial that reaches the last epoch is evaluated
     )
 
 
 def _trials(tracker: Tracker, plan: SweepPlan) -> list[RunRecord]:
-    """Return the runs of a plan's trials, whoever ran them."""
+    """Return the runs of a plan's trials, of any sweep."""
     return tracker.records("trial", fingerprints=list(plan.trials))
 
 
 def _finished(records: Iterable[RunRecord], runtime: Runtime) -> dict[str, RunRecord]:
-    """Return a finished run of each fingerprint, of those that are not to be run again."""
+    """Return a finished run of each fingerprint, unless it is to be run again."""
     return {
         fingerprint: run
         for fingerprint, run in best_status_run(records).items()
@@ -298,14 +305,14 @@ def _finished(records: Iterable[RunRecord], runtime: Runtime) -> dict[str, RunRe
     }
 
 
-def _outcome(
+def _result(
     plan: SweepPlan,
     tracker: Tracker,
     runtime: Runtime,
     num_reused: int,
     drive: _Drive | None = None,
 ) -> SweepResult:
-    """Return what the store holds of a plan's trials."""
+    """Return the result of a plan's trials from the store."""
     records = _trials(tracker, plan)
     found = _finished(records, runtime)
     finished = {
@@ -328,10 +335,10 @@ def _outcome(
 
 
 @contextlib.contextmanager
-def _no_run_left_running(tracker: Tracker, tags: Mapping[str, str], say: Say) -> Iterator[None]:
-    """End the runs whose processes died: of an earlier start, of an interrupt, of a crash."""
+def _no_run_left_running(tracker: Tracker, tags: Mapping[str, str], log: Log) -> Iterator[None]:
+    """End the runs whose processes died: of an earlier start, an interrupt or a crash."""
     for name in tracker.end_stale(tags, "KILLED", "The sweep was killed."):
-        say(f"Run {name!r} was left RUNNING by a killed sweep; it is KILLED and runs again.")
+        log(f"Run {name!r} was left RUNNING by a killed sweep; it is KILLED and runs again.")
     try:
         yield
     except BaseException:
@@ -342,7 +349,7 @@ def _no_run_left_running(tracker: Tracker, tags: Mapping[str, str], say: Say) ->
 
 @contextlib.contextmanager
 def _only_driver(runtime: Runtime, name: str) -> Iterator[str]:
-    """Yield an empty folder for Tune; let one driver at a time run a sweep below a local `out`.
+    """Yield an empty folder for Tune; one process at a time runs a sweep below a local `out`.
 
     The lock ends with its process, however that ends. A bucket has no locks.
     """

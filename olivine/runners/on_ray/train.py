@@ -1,4 +1,4 @@
-"""One of Ray Train's workers, as a stage sees it, and the launch of a stage on several of them."""
+"""A worker of Ray Train, and the launch of a stage on several of them."""
 
 import contextlib
 import os
@@ -25,8 +25,8 @@ from olivine.tracking.tracker import NullTracker, Tracker
 from olivine.training.worker import Worker
 
 NOTE_PERIOD_S = 2.0
-# Ray Train looks for reports, and for the end, every 2 s, and a report waits for that: at the end
-# of every short epoch.
+# Ray Train polls for reports and for the end every 2 s, and a report waits for the poll, so at the
+# end of every short epoch.
 LOOK_EVERY, LOOK_EVERY_S = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", 0.5
 
 
@@ -41,10 +41,10 @@ class RayWorker:
         self.batch_source = batch_source
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """Move the module to the device and average its gradients over the workers.
+        """Return the module on the device, with gradients averaged over the workers.
 
-        Batch norms of dense layers are synchronised on GPUs; the sparse ones do it themselves.
-        Buffers are not broadcast: every worker computes the same ones.
+        Batch norms of dense layers are synchronised on GPUs; sparse ones synchronise themselves.
+        Buffers are not broadcast, since every worker computes the same ones.
         """
         if self.device.type == "cuda":
             module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
@@ -55,7 +55,7 @@ class RayWorker:
         )
 
     def report(self, metrics: Mapping[str, float]) -> None:
-        """Tell Ray Train how far the run is; every worker calls it equally often."""
+        """Report a run's progress to Ray Train; every worker calls it equally often."""
         ray.train.report(dict(metrics))
 
 
@@ -69,30 +69,30 @@ def train_on_ray(
     tracker: Tracker,
     callbacks: Sequence[ray.train.UserCallback] = (),
 ) -> None:
-    """Run a stage on `runtime.num_workers` workers and wait for it.
+    """Run a stage on `runtime.num_workers` workers and wait for its end.
 
-    The first worker is given the tracker, the others one that forgets. Ray's own record
-    of the run is thrown away: state lies in the stage's checkpoints, so a restart goes on from
-    there whether Ray restarts it or a person does.
+    The first worker gets the tracker, the others a null tracker. Ray's own record of the run is
+    deleted: the state is in the stage's checkpoints, from which a restart by Ray or by a person
+    goes on.
     """
     use_gpu = runtime.device == "cuda" or (
         runtime.device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
     )
     require_cpus(runtime, 0 if use_gpu else runtime.num_workers)
     os.environ.setdefault(LOOK_EVERY, str(LOOK_EVERY_S))
-    # A name used before would silently resume Ray's record of it.
+    # A name that was used before would silently resume Ray's record of it.
     name = f"olivine-{uuid.uuid4().hex[:8]}"
     notes = Store(f"{runtime.out}/ray")
     mistake, progress = f"{name}.mistake", f"{name}.progress"
 
     def loop(_: Mapping[str, Any]) -> None:
-        # A user's mistake would be repeated by every restart: once it is written down, restarted
-        # workers return. Raising it ends the others, which may wait in an all-reduce.
+        # Every restart would repeat a user's mistake, so restarted workers return if one is
+        # recorded. Raising it ends the other workers, which may wait in an all-reduce.
         if notes.exists(mistake):
             return
         worker = RayWorker(batch_source_of(runtime))
         first = worker.rank == 0
-        report = _Note(notes, progress) if first else lambda done, total: None
+        report = _ProgressFile(notes, progress) if first else lambda done, total: None
         try:
             stage(worker, tracker if first else NullTracker(), report)
         except UserError as error:
@@ -114,7 +114,7 @@ def train_on_ray(
             ),
         )
         failure = None
-        with _told(notes, progress, Progress(label, "steps")):
+        with _shown_progress(notes, progress, Progress(label, "steps")):
             try:
                 trainer.fit()
             except ray.train.TrainingFailedError as error:
@@ -128,8 +128,8 @@ def train_on_ray(
         raise failure
 
 
-class _Note:
-    """Writes how far a run is where the driver finds it; workers' own output stays in logs."""
+class _ProgressFile:
+    """Writes a run's progress where the driver reads it; workers' output is in log files."""
 
     def __init__(self, store: Store, name: str):
         self._store, self._name, self._last_s = store, name, 0.0
@@ -142,8 +142,8 @@ class _Note:
 
 
 @contextlib.contextmanager
-def _told(store: Store, name: str, progress: Progress) -> Iterator[None]:
-    """Show the notes of a run while the block waits for it."""
+def _shown_progress(store: Store, name: str, progress: Progress) -> Iterator[None]:
+    """Show a run's progress while the block waits for it."""
     ended = threading.Event()
 
     def follow() -> None:
@@ -163,5 +163,5 @@ def _told(store: Store, name: str, progress: Progress) -> Iterator[None]:
 
 
 def _storage(runtime: Runtime, local: str) -> str:
-    """Return where Ray may keep its own record: on several machines, where all can reach it."""
+    """Return the folder of Ray's own record; with several machines, one that all can reach."""
     return f"{runtime.out.rstrip('/')}/ray" if is_bucket(runtime.out) else local

@@ -1,4 +1,4 @@
-"""One trial of a sweep, in the process that Ray Tune gives it."""
+"""One trial of a sweep, in the process that Ray Tune starts for it."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -17,25 +17,25 @@ from olivine.training.finished_runs import find_finished
 from olivine.training.worker import LocalWorker
 
 TrialFunction = Callable[[Any, Runtime, Tracker], Mapping[str, float]]
-TAKEN_OVER = "taken_over"  # what a trial reports that was finished before
-TAKEN_AWAY = "its placement group was removed"  # how Ray says that Tune ended a trial
+TAKEN_OVER = "taken_over"  # reported by a trial that was finished before
+TAKEN_AWAY = "its placement group was removed"  # Ray's message when Tune ended a trial
 LIMIT = "olivine.limit"  # tag of a sweep's run: what ended it before its last trial
 
 
 @dataclass(frozen=True)
 class TrialJob:
-    """What every trial's process is sent."""
+    """What every trial's process gets."""
 
     function: TrialFunction
     config_type: type[Spec]
     runtime: Runtime
     tracker: Tracker  # its runs are the sweep's
-    metrics: tuple[str, ...]  # what Tune is told of the scores
+    metrics: tuple[str, ...]  # scores that are reported to Tune
     sweep_run: str
 
 
 def tune_config(trial: Trial, point: int = 0) -> dict[str, Any]:
-    """Return a trial as Ray Tune carries it to its process."""
+    """Return a trial in the form in which Ray Tune sends it to its process."""
     return {
         "fingerprint": trial.fingerprint,
         "row": trial.row,
@@ -46,15 +46,15 @@ def tune_config(trial: Trial, point: int = 0) -> dict[str, Any]:
 
 
 def run_trial(sent: Mapping[str, Any], job: TrialJob) -> None:
-    """Run one trial and leave its scores in the store.
+    """Run one trial and record its scores in the store.
 
-    A trial that is told to stop is KILLED; it says whether the search gave it up, or the sweep
-    came to a limit, after which it goes on.
+    A trial that is stopped is KILLED; its reason says whether the search stopped it early, or the
+    sweep reached a limit, after which it can be continued.
     """
     config = job.config_type.from_dict(json.loads(sent["config"]))
     key = RunKey("trial", sent["fingerprint"])
     tags = {ROW: sent["row"], SEED: str(sent["seed"]), POINT: str(sent["point"])}
-    # Another sweep may have finished it meanwhile.
+    # Another sweep may have finished it in the meantime.
     record = find_finished(key, job.runtime, job.tracker, files=())
     if record is not None:
         known = {name: record.metrics.get(name, float("nan")) for name in job.metrics}
@@ -67,8 +67,8 @@ def run_trial(sent: Mapping[str, Any], job: TrialJob) -> None:
         except StoppedError as stop:
             raise StoppedError(_limit(job) or f"{GAVE_UP}: {stop}") from None
         except (SystemExit, ray.exceptions.ActorDiedError) as stop:
-            # Tune's, where it was Ray Train that reported: the trial hears of it, or sees that what
-            # was reserved for it is gone, whichever is first.
+            # From Tune, when Ray Train reported: the trial is told, or finds that its resources are
+            # gone, whichever is first.
             if not isinstance(stop, SystemExit) and TAKEN_AWAY not in str(stop):
                 raise
             raise StoppedError(_limit(job) or f"{GAVE_UP}: told to stop") from None
@@ -85,9 +85,9 @@ class TuneWorker(LocalWorker):
     """A trial's own process, whose reports reach the sweep's scheduler."""
 
     def report(self, metrics: Mapping[str, float]) -> None:
-        """Tell Tune how far the run is; raise StoppedError if that is far enough."""
+        """Report a run's progress to Tune; raise StoppedError if Tune stops the trial."""
         try:
             tune.report({"alive": 1.0, **metrics})
-        except SystemExit:  # how Tune ends the thread of a trial that it stops
+        except SystemExit:  # by which Tune ends the thread of a trial that it stops
             found = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
             raise StoppedError(found) from None

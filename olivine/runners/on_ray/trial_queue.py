@@ -1,4 +1,4 @@
-"""Which trial Ray Tune starts next: those of an ablation, sharing what they have in common.
+"""The queue of an ablation's trials, from which Ray Tune takes the next one.
 
 Tune's searchers may answer "not now", so trials that share a pretraining wait, without holding a
 CPU or a GPU, until the first of them has done it.
@@ -15,10 +15,10 @@ from olivine.experiments.sweep import Trial
 from olivine.runners.on_ray.trial import tune_config
 
 
-class Asked(Searcher, ABC):
-    """What every source of trials has: it ends at a limit and forgets itself.
+class TrialSource(Searcher, ABC):
+    """A source of trials that ends at a limit.
 
-    Nothing is restored from Tune's files: which trials are finished is the run store's to say.
+    Nothing is restored from Tune's files, since the run store knows which trials are finished.
     """
 
     def __init__(self, meter: Meter):
@@ -28,11 +28,11 @@ class Asked(Searcher, ABC):
         self.failed: set[str] = set()  # fingerprints
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing of it goes into Tune's own record, from which nothing is restored."""
+        """Return nothing for Tune's own record, which is never restored."""
         return {}
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the next trial, None to be asked again later, or that there is no more."""
+        """Return the next trial, None if Tune should ask later, or that there are no more."""
         if self._meter.no_more_trials():
             return Searcher.FINISHED
         trial = self.next()
@@ -47,19 +47,19 @@ class Asked(Searcher, ABC):
         """Return a trial, None for later, or `Searcher.FINISHED`."""
 
     def sent(self, trial: Trial) -> dict[str, Any]:
-        """Return what goes to its process."""
+        """Return the configuration that is sent to the trial's process."""
         return tune_config(trial)
 
     def ended(self, trial: Trial, result: Mapping[str, Any], error: bool) -> None:
-        """Learn from a trial that is over."""
+        """Handle the end of a trial."""
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        """Nothing is learnt before the end."""
+        """Do nothing before a trial ends."""
 
     def on_trial_complete(
         self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Note that a trial is over."""
+        """Handle the end of a trial by Tune's id."""
         self._meter.ends(trial_id)
         trial = self.running.pop(trial_id, None)
         if trial is not None:
@@ -68,16 +68,16 @@ class Asked(Searcher, ABC):
             self.ended(trial, result or {}, error)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing is kept."""
+        """Do nothing; no state is saved."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing was kept."""
+        """Do nothing; no state was saved."""
 
 
-class TrialQueue(Asked):
-    """The trials of an ablation, in their order but for those whose shared work is under way.
+class TrialQueue(TrialSource):
+    """The trials of an ablation, in order, except those whose shared work is in progress.
 
-    `done` is shared work that nobody need wait for.
+    `done` is shared work that is finished.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class TrialQueue(Asked):
         self._done = {"", *done}
 
     def next(self) -> Trial | str | None:
-        """Return the first trial whose shared work nobody is doing now."""
+        """Return the first trial whose shared work is not in progress."""
         if not self._waiting:
             return Searcher.FINISHED
         taken = set(self._under_way.values()) - self._done
@@ -105,7 +105,7 @@ class TrialQueue(Asked):
         return None
 
     def ended(self, trial: Trial, result: Mapping[str, Any], error: bool) -> None:
-        """Let others have its shared work; where it failed, the next one tries again."""
+        """Release a trial's shared work; if it failed, the next trial tries it again."""
         work = self._under_way.pop(trial.fingerprint)
         if not error:
             self._done.add(work)

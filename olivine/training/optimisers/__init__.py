@@ -1,1 +1,1 @@
-"""How weights are moved: one module per kind."""
+"""Optimisers with their learning-rate schedules: one module per kind."""

@@ -61,7 +61,7 @@ class AdamW(Optimiser):
         return with_first_rates(optimiser)
 
     def rate_share(self, step: int, steps_per_epoch: int, num_epochs: int) -> float:
-        """Return the share at a step; raise UserError for a warm-up as long as the training."""
+        """Return the factor at a step; raise UserError for a warm-up as long as the training."""
         num_steps = steps_per_epoch * num_epochs
         if self.warmup_steps >= num_steps:
             raise UserError(

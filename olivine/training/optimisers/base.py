@@ -1,4 +1,4 @@
-"""What every optimiser's settings offer, and the numbers that networks compute with."""
+"""The family of optimisers, and the interface of its members."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -29,17 +29,17 @@ class Optimiser(Part):
 
     @abstractmethod
     def rate_share(self, step: int, steps_per_epoch: int, num_epochs: int) -> float:
-        """Return what every group's rate is multiplied with at a step, counted from 0."""
+        """Return the factor of every group's learning rate at a step, counted from 0."""
 
 
 def with_first_rates(optimiser: "torch.optim.Optimizer") -> "torch.optim.Optimizer":
-    """Note the rate that each group was built with, which `set_rates` multiplies."""
+    """Record each group's initial learning rate, which `set_rates` multiplies."""
     for group in optimiser.param_groups:
         group["initial_lr"] = group["lr"]
     return optimiser
 
 
 def set_rates(optimiser: "torch.optim.Optimizer", share: float) -> None:
-    """Set every group's rate to a share of the one it was built with."""
+    """Set every group's learning rate to a share of its initial one."""
     for group in optimiser.param_groups:
         group["lr"] = group["initial_lr"] * share

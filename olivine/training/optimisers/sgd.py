@@ -41,5 +41,5 @@ class Sgd(Optimiser):
         return with_first_rates(optimiser)
 
     def rate_share(self, step: int, steps_per_epoch: int, num_epochs: int) -> float:
-        """Return (1 + cos(pi epoch / num_epochs)) / 2, the same for a whole epoch; no warm-up."""
+        """Return (1 + cos(pi epoch / num_epochs)) / 2, constant within an epoch; no warm-up."""
         return (1 + math.cos(math.pi * (step // steps_per_epoch) / num_epochs)) / 2

@@ -148,8 +148,8 @@ def test_two_epochs_and_another_seed_give_the_weights_they_have_without(
     num_bytes = NUM_FRAMES * 6 * 96 * 11 * 20 * 4
     said = [line for line in capsys.readouterr().err.splitlines() if "teacher's maps" in line]
     assert f"{num_bytes / 1e9:.3g} GB for 16 frames in {place.out}/teacher_maps/" in said[0]
-    assert said[0].endswith(", 0 GB of it is there")
-    assert said[1].endswith(f"{num_bytes / 1e9:.3g} GB of it is there")
+    assert said[0].endswith(", 0 GB of it cached already")
+    assert said[1].endswith(f"{num_bytes / 1e9:.3g} GB of it cached already")
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def test_a_search_gives_up_the_worse_half_and_keeps_the_best(local_ray, tmp_path
         runtime = Runtime(out=str(out), device="cpu", max_concurrent_trials=1)
         tracker = MlflowTracker(runtime.store_uri())
         out.mkdir()
-        outcome = run_sweep(asked(8, stop_on), search_trial, runtime, tracker, say=str)
+        outcome = run_sweep(asked(8, stop_on), search_trial, runtime, tracker, log=str)
         records = tracker.records("trial")
         assert len(outcome.plan.trials) == len(records) == 8
         assert len(outcome.finished) + outcome.gave_up == 8
@@ -52,7 +52,7 @@ def test_a_search_gives_up_the_worse_half_and_keeps_the_best(local_ray, tmp_path
         best[stop_on] = max(run.metrics["miou"] for run in outcome.finished.values())
         assert (outcome.gave_up > 0) == bool(stop_on)
         # Asked again it is finished: no point is run anew.
-        again = run_sweep(asked(8, stop_on), search_trial, runtime, tracker, say=str)
+        again = run_sweep(asked(8, stop_on), search_trial, runtime, tracker, log=str)
         assert again.plan == outcome.plan
         assert epochs[stop_on] == len((out / "ledger.txt").read_text().splitlines())
     assert epochs[""] == 8 * 4
@@ -64,12 +64,12 @@ def test_a_search_gives_up_the_worse_half_and_keeps_the_best(local_ray, tmp_path
 def test_points_that_another_search_had_finished_are_its_own_too(local_ray, tmp_path):
     runtime = Runtime(out=str(tmp_path), device="cpu")
     tracker = MlflowTracker(runtime.store_uri())
-    first = run_sweep(asked(4, ""), search_trial, runtime, tracker, say=str)
+    first = run_sweep(asked(4, ""), search_trial, runtime, tracker, log=str)
     ledger = (tmp_path / "ledger.txt").read_text()
     question = asked(4, "")
     other = replace(question, sweep=question.sweep.model_copy(update={"name": "other"}))
 
-    outcome = run_sweep(other, search_trial, runtime, tracker, say=str)
+    outcome = run_sweep(other, search_trial, runtime, tracker, log=str)
 
     assert (tmp_path / "ledger.txt").read_text() == ledger, "nothing ran again"
     assert outcome.plan.trials == first.plan.trials
@@ -88,7 +88,7 @@ def test_a_limit_ends_a_sweep_cleanly_and_the_same_command_goes_on(local_ray, tm
     tracker, told = MlflowTracker(runtime.store_uri()), []
 
     outcome = run_sweep(
-        question, run_trial, runtime, tracker, limits=Limits(max_trials=2), say=told.append
+        question, run_trial, runtime, tracker, limits=Limits(max_trials=2), log=told.append
     )
 
     assert len(outcome.finished) == 2
@@ -97,12 +97,12 @@ def test_a_limit_ends_a_sweep_cleanly_and_the_same_command_goes_on(local_ray, tm
     (parent,) = tracker.records("sweep")
     assert parent.status == "FAILED"
     assert "--max-trials 2" in parent.tags["olivine.failure"]
-    rest = run_sweep(question, run_trial, runtime, tracker, say=told.append)
+    rest = run_sweep(question, run_trial, runtime, tracker, log=told.append)
     assert (len(rest.finished), rest.num_reused, rest.limit) == (5, 2, "")
     (parent,) = tracker.records("sweep")
     assert parent.status == "FINISHED"
 
-    again = run_sweep(question, run_trial, runtime, tracker, force=True, say=told.append)
+    again = run_sweep(question, run_trial, runtime, tracker, force=True, log=told.append)
     assert (len(again.finished), again.num_reused) == (5, 0)
     assert len((tmp_path / "ledger.txt").read_text().splitlines()) == 10
 
@@ -116,13 +116,13 @@ def test_at_a_limit_of_time_trials_end_at_their_next_report_and_go_on_later(loca
     tracker = MlflowTracker(runtime.store_uri())
     limits = Limits(max_hours=1e-4)  # passes while the first trial starts
 
-    outcome = run_sweep(question, search_trial, runtime, tracker, limits=limits, say=str)
+    outcome = run_sweep(question, search_trial, runtime, tracker, limits=limits, log=str)
 
     assert "--max-hours" in outcome.limit
     assert not outcome.failures
     assert {run.status for run in tracker.records("trial")} <= {"KILLED"}
     assert "RUNNING" not in {run.status for run in tracker.records()}
-    rest = run_sweep(question, search_trial, runtime, tracker, say=str)
+    rest = run_sweep(question, search_trial, runtime, tracker, log=str)
     assert len(rest.finished) == 1
 
 
@@ -133,10 +133,10 @@ def test_a_forced_trial_that_fails_is_not_taken_for_its_earlier_success(local_ra
     question = Question(wanted, expand(wanted, base), base)
     runtime = Runtime(out=str(tmp_path), device="cpu")
     tracker = MlflowTracker(runtime.store_uri())
-    assert len(run_sweep(question, run_trial, runtime, tracker, say=str).finished) == 1
+    assert len(run_sweep(question, run_trial, runtime, tracker, log=str).finished) == 1
     (tmp_path / "broken").touch()  # the machine, since settings and data are the same
 
-    outcome = run_sweep(question, run_trial, runtime, tracker, force=True, say=str)
+    outcome = run_sweep(question, run_trial, runtime, tracker, force=True, log=str)
 
     assert not outcome.finished
     assert outcome.failures == {"work, seed 0": "OSError: This machine is broken."}
@@ -174,5 +174,5 @@ def test_trials_of_several_workers_need_the_state_api(local_ray, tmp_path):
     runtime = Runtime(out=str(tmp_path), device="cpu", num_workers=2)
     tracker = MlflowTracker(runtime.store_uri())
     with pytest.raises(UserError, match=r"State API does not answer.*runtime.num_workers=1"):
-        run_sweep(question, search_trial, runtime, tracker, say=str)
+        run_sweep(question, search_trial, runtime, tracker, log=str)
     assert not tracker.records("trial")

@@ -137,7 +137,7 @@ def test_failures_are_told_and_do_not_stop_the_others(tmp_path, local_ray):
     runtime = Runtime(out=str(tmp_path), device="cpu")
     tracker = MlflowTracker(runtime.store_uri(), "failing")
     told: list[str] = []
-    outcome = run_sweep(question, run_trial, runtime, tracker, say=told.append)
+    outcome = run_sweep(question, run_trial, runtime, tracker, log=told.append)
 
     assert [record.name for record in outcome.finished.values()] == ["work, seed 0"]
     assert outcome.failures["raise, seed 0"] == "ValueError: This row cannot work."
@@ -159,7 +159,7 @@ def test_failures_are_told_and_do_not_stop_the_others(tmp_path, local_ray):
     assert "RUNNING" not in {record.status for record in tracker.records()}
 
     # The failed ones are mended and asked again: the finished one is not run a second time.
-    again = run_sweep(question, run_trial, runtime, tracker, say=told.append)
+    again = run_sweep(question, run_trial, runtime, tracker, log=told.append)
     assert again.num_reused == 1
     assert (tmp_path / "ledger.txt").read_text().count("\n") == 5
     assert len(tracker.records("trial")) == 3
@@ -171,13 +171,13 @@ def test_a_sweep_that_runs_already_and_one_that_cannot_be_placed_are_told(tmp_pa
     runtime = Runtime(out=str(tmp_path), device="cuda")
     tracker = MlflowTracker(runtime.store_uri(), "refused")
     with pytest.raises(UserError, match="asks for 1 GPUs and this machine has 0"):
-        run_sweep(question, run_trial, runtime, tracker, say=lambda _: None)
+        run_sweep(question, run_trial, runtime, tracker, log=lambda _: None)
 
     def meddle(text: str) -> None:
         with pytest.raises(UserError, match="is running already"):
-            run_sweep(question, run_trial, runtime, tracker, say=lambda _: None)
+            run_sweep(question, run_trial, runtime, tracker, log=lambda _: None)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(question, run_trial, runtime, tracker, say=meddle)
+        run_sweep(question, run_trial, runtime, tracker, log=meddle)
     assert "RUNNING" not in {record.status for record in tracker.records()}

@@ -132,7 +132,7 @@ class NuscenesFrames:
             token = table.text("token", int(self._rows[frame]))
             raise UserError(
                 f"sample_data.json of {self._tables} has no {name} keyframe for "
-                f"sample {token!r} ({int(lacks.sum())} files lack); "
+                f"sample {token!r} ({int(lacks.sum())} files are missing); "
                 f"`olivine data check {self.root}` lists all such faults."
             )
 

@@ -138,7 +138,9 @@ def check_links(folder: Path) -> tuple[list[Problem], dict[str, TableLinks]]:
         path = folder / f"{name}.json"
         if not path.exists():
             if links.needed:
-                problems.append(Problem(path, "missing table", "the version lacks it"))
+                problems.append(
+                    Problem(path, "missing table", "this version of the data set must have it")
+                )
             continue
         try:
             tables[name] = TableLinks(folder, name)
@@ -214,7 +216,7 @@ def _wrong_ends(name: str, tables: dict[str, TableLinks]) -> Iterator[Problem]:
         position = found[rows]
         wrong = (owned[side][position] != b"") | (owned[owner][position] != table["token"][rows])
         for row in rows[wrong].tolist():
-            detail = f"{table.row(row)}: {column} is not that end of its own chain"
+            detail = f"{table.row(row)}: {column} is not that end of the chain it belongs to"
             yield Problem(table.path, "broken chain", detail)
 
 

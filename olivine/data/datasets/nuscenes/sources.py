@@ -95,7 +95,7 @@ def versions(root: Path) -> list[str]:
 
 
 def version_folder(root: Path, version: str) -> Path:
-    """Return root/version; raise UserError that lists the versions that are there."""
+    """Return root/version; raise UserError that lists the existing versions."""
     if not root.is_dir():
         raise UserError(
             f"No data set at {root.absolute()}: the folder is not there. nuScenes' root holds "

@@ -46,7 +46,7 @@ class SemanticKitti(Dataset):
     )
     allow_partial: bool = Field(
         default=False,
-        description="Whether an incomplete copy is accepted; the scans that are there are taken.",
+        description="Whether an incomplete copy is accepted; the present scans are used.",
     )
 
     def prediction_format(self) -> PredictionFormat:
@@ -103,4 +103,4 @@ class SemanticKitti(Dataset):
         return found
 
 
-_PARTIAL = " To take the scans that are there, set the data set's allow_partial=true."
+_PARTIAL = " To use the present scans alone, set the data set's allow_partial=true."

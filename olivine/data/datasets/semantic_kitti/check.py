@@ -29,7 +29,7 @@ def check(
     num_threads: int = 8,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Read all files of the sequences that are there and return every fault.
+    """Read all files of the present sequences and return every fault.
 
     Faults are missing scans, wrong sizes, coordinates that are not finite, and labels that are
     missing, too many or unknown. A sequence without a folder is no fault, since few people need all

@@ -29,7 +29,7 @@ class Embedded(Labeller):
 
     @property
     def identity(self) -> str:
-        """Settings, version and weights together."""
+        """A hash of settings, version and weights."""
         return self.identity_of(weights_hash())
 
     @property
@@ -38,13 +38,13 @@ class Embedded(Labeller):
         return CLASS_NAMES
 
     def build(self, device: "torch.device", frames: Frames) -> ImageLabeller:
-        """Load the weights; raise UserError if their file is missing or broken."""
+        """Return the loaded labeller; raise UserError if the weights' file is missing or broken."""
         from olivine.labels.labellers.embedded.labeller import (
             EmbeddedLabeller,
             SmallSegmenter,
-            load_weights,
+            read_weights,
         )
 
         network = SmallSegmenter()
-        network.load_state_dict(load_weights(WEIGHTS))
+        network.load_state_dict(read_weights(WEIGHTS))
         return EmbeddedLabeller(network.to(device).eval(), self.min_confidence, device)

@@ -1,12 +1,12 @@
 """A small labeller that comes with the package, for the demo and for tests.
 
-It stands where a foundation model (Grounded-SAM, SEEM) stands in a real run: it sees one RGB image
-at a time, was trained on other worlds than the ones it labels (`tools/train_embedded_labeller.py`)
-and makes mistakes of its own. It knows synthetic streets only; on photographs its labels mean
+It replaces the foundation model (Grounded-SAM, SEEM) of a real run: it sees one RGB image at a
+time, was trained on other worlds than those that it labels (`tools/train_embedded_labeller.py`) and
+makes mistakes of its own. It was trained on synthetic streets alone; on photographs its labels mean
 little.
 
-The network is a fully convolutional encoder and decoder with separable residual blocks
-(Chollet, "Xception", CVPR 2017) and a U-Net's skips (Ronneberger et al., MICCAI 2015).
+The network is a fully convolutional encoder and decoder with separable residual blocks (Chollet,
+"Xception", CVPR 2017) and a U-Net's skip connections (Ronneberger et al., MICCAI 2015).
 """
 
 import contextlib
@@ -24,8 +24,8 @@ from olivine.core.errors import UserError
 from olivine.data.class_names import WEAK_B
 from olivine.data.records import IGNORE
 
-NUM_OUTPUTS = len(WEAK_B) + 1  # the last is the background: sky and whatever has no name
-WORKING_ROWS = 192  # images are scaled to this height, so that things have the size it learned
+NUM_OUTPUTS = len(WEAK_B) + 1  # the last is the background: the sky and all that has no class
+WORKING_ROWS = 192  # images are scaled to this height, at which the network was trained
 
 
 class EmbeddedLabeller:
@@ -39,10 +39,10 @@ class EmbeddedLabeller:
     def __call__(
         self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], names: Sequence[str]
     ) -> list[UInt8[np.ndarray, "_ _"]]:
-        """Return class ids, IGNORE where the background wins or nothing is likely enough.
+        """Return class ids, IGNORE where the background wins or no class is likely enough.
 
-        One image and one thread at a time: the order of a float sum depends on both, and a label
-        must not depend on its neighbours in the batch or on the machine's cores.
+        It takes one image and one thread at a time, because the order of a float sum depends on
+        both, and a label must not depend on other images of the batch or on the number of cores.
         """
         with torch.inference_mode(), _one_thread():
             return [self._label(image) for image in images]
@@ -58,7 +58,7 @@ class EmbeddedLabeller:
 
 
 class SmallSegmenter(nn.Module):
-    """Images to class logits at half the working resolution; about 130,000 weights."""
+    """A network from images to class logits at half the working resolution; 130,000 weights."""
 
     def __init__(self, channels: tuple[int, int, int, int] = (24, 32, 56, 72)):
         super().__init__()
@@ -111,12 +111,12 @@ class Separable(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Keep shape."""
+        """Return features of the same shape."""
         return F.relu(features + self.mix(self.spread(features)))
 
 
 class _Up(nn.Module):
-    """Brings a level to the finer one's size and adds it."""
+    """Enlarges a level to the finer one's size and adds that level."""
 
     def __init__(self, channels: int, finer_channels: int):
         super().__init__()
@@ -145,14 +145,14 @@ def working_image(
     )
 
 
-def save_weights(path: Path, state: dict[str, Tensor]) -> None:
+def write_weights(path: Path, state: dict[str, Tensor]) -> None:
     """Write the weights as half-precision arrays."""
     arrays = {name: value.numpy().astype(np.float16) for name, value in _stored(state).items()}
     np.savez_compressed(path, **arrays)
 
 
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """Read what `save_weights` wrote, without unpickling; raise UserError if it cannot."""
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return what `write_weights` wrote, without unpickling; raise UserError if that fails."""
     state = SmallSegmenter().state_dict()
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -166,7 +166,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _stored(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    # The number of batches seen matters to nobody after training.
+    # The number of batches is not used after training.
     return {name: value for name, value in state.items() if "num_batches" not in name}
 
 

@@ -1,4 +1,4 @@
-"""The weights that come with the package, and what tells them from others."""
+"""The weights that come with the package, and their hash."""
 
 import hashlib
 from functools import cache
@@ -11,7 +11,7 @@ WEIGHTS = Path(__file__).with_name("weights.npz")
 
 @cache
 def weights_hash() -> str:
-    """Return their SHA-256; raise UserError if the file is not there."""
+    """Return the weights' SHA-256; raise UserError if the file is not there."""
     try:
         return hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
     except OSError as error:

@@ -1,7 +1,7 @@
 """Grounded-SAM: boxes for a list of prompts, a mask for every box, one class per pixel.
 
 Ren et al., "Grounded SAM", 2024; the paper's first labels are of this kind (method.md §2.2). Two
-engines give the same answer to the same rules: `packages` reads the original checkpoints with
+engines give the same result under the same rules: `packages` reads the original checkpoints with
 groundingdino-py and segment-anything, `transformers` reads model folders with transformers.
 """
 
@@ -60,10 +60,10 @@ class GroundedSam(DetectionRules, Labeller):
 
     @property
     def identity(self) -> str:
-        """Settings, version and weights together, wherever the weights lie.
+        """A hash of settings, version and weights, whatever the path of the weights.
 
-        Published weights are known without reading them, so a machine that only trains needs
-        none. The text encoder is part of the detector where the engine is `transformers`.
+        Published weights are identified without reading them, so a machine that only trains needs
+        none. With the engine `transformers` the text encoder is part of the detector.
         """
         weights = [weights_identity(self.detector), weights_identity(self.segmenter)]
         if self.engine == "packages":
@@ -72,19 +72,19 @@ class GroundedSam(DetectionRules, Labeller):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The classes that prompts mean; before them the background if it is one."""
+        """The classes of the prompts, after the background if it is a class."""
         names = self.vocabulary.class_names
         return (BACKGROUND, *names) if self.uncovered == "background" else names
 
     def build(self, device: "torch.device", frames: Frames) -> ImageLabeller:
-        """Load both networks; raise UserError for packages or weights that are not there."""
+        """Return the loaded labeller; raise UserError for missing packages or weights."""
         import torch
 
         from olivine.labels.labellers.grounded_sam.labeller import GroundedSamLabeller
         from olivine.models.foundation.torchvision_ops import ensure_torchvision
 
         ensure_torchvision()
-        # No half precision on CPUs: few have the instructions, and some operators are missing.
+        # CPUs get no half precision: few have the instructions, and some operators are missing.
         dtype = torch.float32 if device.type == "cpu" else getattr(torch, self.precision)
         texts = self.vocabulary.texts
         if self.engine == "packages":

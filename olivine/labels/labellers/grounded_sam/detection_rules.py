@@ -1,4 +1,4 @@
-"""Which of a detector's boxes count, and what becomes of masks that overlap or leave pixels out."""
+"""How a detector's boxes are chosen, and how masks that overlap or leave pixels out are treated."""
 
 from typing import Literal
 

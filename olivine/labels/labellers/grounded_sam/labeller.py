@@ -1,4 +1,4 @@
-"""Grounded-SAM at work: a batch of images through both networks, then the rules, image by image."""
+"""Grounded-SAM: a batch of images through both networks, then the rules, image by image."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -11,14 +11,14 @@ from torch import Tensor
 
 from olivine.data.records import IGNORE
 from olivine.labels.labellers.grounded_sam.detection_rules import DetectionRules
-from olivine.labels.labellers.grounded_sam.rules import choose, paint, suppress
+from olivine.labels.labellers.grounded_sam.rules import choose, paint_masks, suppress
 
 
 @runtime_checkable
 class Detector(Protocol):
     """Finds boxes for a fixed list of prompts."""
 
-    prompt_tokens: list[list[int]]  # where each prompt's tokens stand
+    prompt_tokens: list[list[int]]  # positions of each prompt's tokens
 
     def __call__(
         self, images: UInt8[Tensor, "images 3 rows columns"], short_side_px: int, max_side_px: int
@@ -44,12 +44,12 @@ class MaskSegmenter(Protocol):
     def restore(
         self, masks: Float[Tensor, "boxes low low"], size_px: tuple[int, int]
     ) -> Float[Tensor, "boxes rows columns"]:
-        """Bring masks to the image's size."""
+        """Return masks at the image's size."""
         ...
 
 
 class GroundedSamLabeller:
-    """Both networks, loaded, and the settings of their rules."""
+    """Both loaded networks, and the rules for their outputs."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class GroundedSamLabeller:
     def __call__(
         self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]], names: Sequence[str]
     ) -> list[UInt8[np.ndarray, "_ _"]]:
-        """Return class ids; images of one size go through the networks together."""
+        """Return class ids; images of one size are in one batch of the networks."""
         maps: list[np.ndarray | None] = [None] * len(images)
         sizes = [image.shape for image in images]
         for size in dict.fromkeys(sizes):
@@ -92,7 +92,7 @@ class GroundedSamLabeller:
             )
             found = suppress(found, rules.nms_iou)
             low = self._segmenter.decode(encoded, found.boxes_px, size_px)
-            ids = paint(
+            ids = paint_masks(
                 found,
                 partial(self._masks, low, size_px),
                 rules.vocabulary.class_of_prompt,

@@ -1,7 +1,7 @@
-"""From a detector's and a segmenter's answers to one map: which boxes count, which mask wins.
+"""The rules from boxes and masks to one map: which boxes count, and which mask a pixel belongs to.
 
-The same rules serve both engines. Scores are probabilities in 0..1; boxes are x0, y0, x1, y1 in
-pixels of the image.
+Both engines share them. Scores are probabilities in 0..1; boxes are x0, y0, x1, y1 in pixels of the
+image.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from torch import Tensor
 from olivine.data.records import IGNORE
 from olivine.labels.labellers.grounded_sam.detection_rules import Overlap
 
-MASKS_AT_ONCE = 16  # enlarged together; 1600 x 900 in float32 are 5.8 MB each
+MASKS_AT_ONCE = 16  # enlarged together; a mask of 1600 x 900 in float32 is 5.8 MB
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Detections:
     """The boxes of one image that count, best first."""
 
     boxes_px: Float[Tensor, "B 4"]
-    prompts: Int[Tensor, " B"]  # position of the prompt that each box answers
+    prompts: Int[Tensor, " B"]  # position of each box's prompt
     scores: Float[Tensor, " B"]
 
     def take(self, chosen: Tensor) -> "Detections":
-        """Keep boxes by an index or a mask."""
+        """Return the boxes that an index or a mask chooses."""
         return Detections(self.boxes_px[chosen], self.prompts[chosen], self.scores[chosen])
 
 
@@ -41,10 +41,10 @@ def choose(
 ) -> Detections:
     """Return the boxes with a token above `box_threshold`, each with its best prompt.
 
-    The published rule (GroundingDINO's `predict`) keeps a box if any token of the caption passes
-    `box_threshold`, and calls it by the tokens above `text_threshold`. Here a prompt's score is
-    that of its best token; the box answers the prompt with the best score, and is dropped if
-    that is not above `text_threshold`. Its own score is the prompt's.
+    The published rule (GroundingDINO's `predict`) keeps a box if any token of the caption exceeds
+    `box_threshold`, and names it by the tokens above `text_threshold`. Here a prompt's score is
+    that of its best token; a box gets the prompt with the best score, and is dropped if that score
+    is not above `text_threshold`. The box's own score is the prompt's.
 
     `boxes` are centre x, centre y, width and height in 0..1.
     """
@@ -65,7 +65,7 @@ def choose(
 def suppress(detections: Detections, iou_threshold: float) -> Detections:
     """Drop boxes that a better one overlaps by more than the threshold, whatever their prompts.
 
-    One thing found by two prompts is one thing. A threshold of 1 drops nothing.
+    So an object that two prompts find is one object. A threshold of 1 drops nothing.
     """
     from torchvision.ops import nms
 
@@ -75,18 +75,18 @@ def suppress(detections: Detections, iou_threshold: float) -> Detections:
     return detections.take(nms(boxes, scores, iou_threshold).to(detections.scores.device))
 
 
-def paint(
+def paint_masks(
     detections: Detections,
     masks_of: Callable[[slice], Bool[Tensor, "some rows columns"]],
     class_of_prompt: Sequence[int],
     size_px: tuple[int, int],
     overlap: Overlap,
 ) -> UInt8[Tensor, "rows columns"]:
-    """Return class ids, IGNORE where no mask is.
+    """Return class ids, IGNORE where there is no mask.
 
-    Where masks overlap, `overlap` says whose class a pixel gets: that of the best score, of the
-    smallest mask (things stand before what they stand on), or of the worst score, which the
-    published code paints last ("drawn": detections come best first and later ones overwrite).
+    Where masks overlap, `overlap` decides the class of a pixel: that of the best score, of the
+    smallest mask (objects before what they stand on), or of the worst score, which the published
+    code paints last ("drawn": detections are sorted best first, and later ones overwrite).
     """
     num_boxes = len(detections.scores)
     chunks = [
@@ -104,7 +104,7 @@ def paint(
 
 
 def _order(masks: Bool[Tensor, "B rows columns"], overlap: Overlap) -> list[int]:
-    """Return the masks in the order in which they are painted: later ones overwrite."""
+    """Return the order in which masks are painted; later ones overwrite."""
     if overlap == "drawn":
         return list(range(len(masks)))
     if overlap == "score":

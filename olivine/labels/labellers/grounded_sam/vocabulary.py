@@ -1,4 +1,4 @@
-"""Which prompts are asked for, and which class each one means.
+"""The prompts of Grounded-SAM, and the class of each.
 
 The two vocabularies of the authors' labels (method.md §2.1) are files beside this module; any other
 comes from a file of the same form:
@@ -33,7 +33,7 @@ class Prompt(Spec):
 
 
 class Vocabulary(Spec):
-    """Prompts in the order in which the model reads them."""
+    """Prompts in the order in which the detector reads them."""
 
     prompts: tuple[Prompt, ...] = Field(
         description="Phrases with their classes, in the order in which the detector reads them."
@@ -45,7 +45,7 @@ class Vocabulary(Spec):
     @model_validator(mode="before")
     @classmethod
     def _read(cls, value: Any) -> Any:
-        """Take the name of a vocabulary of ours, or the path of a file, for its content."""
+        """Accept the name of a packaged vocabulary, or the path of a file, for its content."""
         return _read_vocabulary(value) if isinstance(value, str) else value
 
     @model_validator(mode="after")
@@ -58,7 +58,7 @@ class Vocabulary(Spec):
             if not text or "." in text or "?" in text:
                 raise ValueError(f"the prompt {prompt.prompt!r} must be words, without '.' or '?'")
             if text in seen:
-                raise ValueError(f"the prompt {prompt.prompt!r} is there twice")
+                raise ValueError(f"the prompt {prompt.prompt!r} occurs twice")
             seen.add(text)
             if prompt.means not in self.classes:
                 raise ValueError(
@@ -72,17 +72,17 @@ class Vocabulary(Spec):
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The prompts as they are asked."""
+        """The prompts as the detector gets them."""
         return tuple(prompt.prompt.strip().lower() for prompt in self.prompts)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Every class that a prompt means, in the order of its first prompt."""
+        """Every class of a prompt, in the order of its first prompt."""
         return tuple(dict.fromkeys(prompt.means for prompt in self.prompts))
 
     @property
     def class_of_prompt(self) -> tuple[int, ...]:
-        """The position in `class_names` that each prompt means."""
+        """The position in `class_names` of each prompt's class."""
         names = self.class_names
         return tuple(names.index(prompt.means) for prompt in self.prompts)
 

@@ -59,9 +59,10 @@ def logit_weights(similarity: Float[Tensor, "M M"], min_quantile: float) -> Floa
 
 @torch.no_grad()
 def query_weights(similarity: Float[Tensor, "M M"]) -> Float[Tensor, " M"]:
-    """Return the weight of each query: 1 for the one with the fewest similar samples, 0 for the most.
+    """Return the weight of each query: 1 for the one with the fewest similar samples, down to 0.
 
-    All weights are 1 if every query has equally many.
+    The query with the most similar samples has 0. All weights are 1 if every query has equally
+    many.
     """
     votes = (similarity * (similarity >= VOTES_FROM)).sum(dim=1)
     least, most = votes.min(), votes.max()

@@ -5,7 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from olivine.data.records import IGNORE
-from olivine.labels.labellers.grounded_sam.rules import Detections, Overlap, choose, paint, suppress
+from olivine.labels.labellers.grounded_sam.rules import (
+    Detections,
+    Overlap,
+    choose,
+    paint_masks,
+    suppress,
+)
 from olivine.models.foundation.torchvision_ops import ensure_torchvision, nms
 
 TOKENS = [[1], [3, 4]]  # of two prompts; 0, 2, 5 and 6 are separators
@@ -31,7 +37,7 @@ def masks(*boxes: tuple[int, int, int, int]) -> torch.Tensor:
 
 
 def painted(found: Detections, some: torch.Tensor, overlap: Overlap) -> torch.Tensor:
-    return paint(found, lambda chosen: some[chosen], [3, 5], SIZE, overlap)
+    return paint_masks(found, lambda chosen: some[chosen], [3, 5], SIZE, overlap)
 
 
 def test_a_box_answers_the_prompt_of_its_best_token() -> None:

@@ -72,7 +72,7 @@ def test_settings_hold_the_content_and_not_the_path(tmp_path: Path) -> None:
         ("classes: [car]", "prompts"),
         (
             "prompts: [{prompt: car, means: car}, {prompt: 'Car ', means: car}]",
-            "'Car ' is there twice",
+            "'Car ' occurs twice",
         ),
         ("prompts: [{prompt: man, means: pedestrain}]", "'pedestrain'.*mean 'pedestrian'"),
         ("prompts: [{prompt: a.b, means: car}]", "without '.'"),
