@@ -13,6 +13,10 @@ class UserError(Exception):
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the allowed name most like `name`, or nothing."""
-    near = difflib.get_close_matches(name, sorted(allowed), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    """Return " Did you mean 'x'?" for the allowed name most like `name`, or nothing.
+
+    Names are compared without their case: MinkUnet is like minkunet.
+    """
+    by_folded = {one.casefold(): one for one in sorted(allowed, reverse=True)}
+    near = difflib.get_close_matches(name.casefold(), sorted(by_folded), n=1)
+    return f" Did you mean {by_folded[near[0]]!r}?" if near else ""
