@@ -63,6 +63,7 @@ def _run(function: Any, shown: str) -> EvaluateConfig:
         raise UserError(f"The recipe {shown} fails: {reason_of(error)}") from None
     if not isinstance(found, EvaluateConfig):
         raise UserError(
-            f"The recipe {shown} returned a value of type {type(found).__name__}; it must be {wanted}."
+            f"The recipe {shown} returned a value of type {type(found).__name__}; it must be "
+            f"{wanted}."
         )
     return found

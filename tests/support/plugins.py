@@ -31,6 +31,78 @@ class MyLoss(Loss):
 '''
 
 
+DATA_SET = """
+from helper import SCALE
+from olivine.data.datasets.nuscenes import Nuscenes
+
+
+class MyFrames:
+    def __init__(self, frames):
+        self.frames = frames
+
+    def __getattr__(self, name):
+        if name == "frames" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.frames, name)
+
+    def __len__(self):
+        return len(self.frames)
+
+
+class MySet(Nuscenes):
+    def open_at(self, root, cache_dir):
+        return MyFrames(super().open_at(root, cache_dir))
+"""
+LABELLER = """
+import numpy as np
+
+from helper import SCALE
+from olivine.labels.labeller import Labeller
+
+
+class Halves(Labeller):
+    '''The upper half of an image is one class, the lower one the other.'''
+
+    @property
+    def class_names(self):
+        return ("above", "below")
+
+    def build(self, device, frames):
+        return halves
+
+
+def halves(images, names):
+    maps = []
+    for image in images:
+        ids = np.zeros(image.shape[:2], np.uint8)
+        ids[len(ids) // 2 :] = 1
+        maps.append(ids)
+    return maps
+"""
+BACKBONE = """
+from olivine.models.backbones.minkunet import MinkUNet
+
+
+class MyNet(MinkUNet):
+    pass
+"""
+FILES = {
+    "my_loss.py": LOSS,
+    "my_set.py": DATA_SET,
+    "my_labels.py": LABELLER,
+    "my_net.py": BACKBONE,
+    "helper.py": "SCALE = 1.0\n",
+}
+
+
+def write_files(folder: Path) -> Path:
+    """Write a loss, a data set, a labeller and a backbone; return their folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    return folder
+
+
 def write_loss(folder: Path, scale: float = 1.0) -> Path:
     """Write a loss and the helper that it imports; return its file."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from functools import partial
 from ray.train import UserCallback
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from olivine.core.carried_code import CarriedCode
 from olivine.core.devices import choose_device
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
@@ -35,7 +36,8 @@ def evaluate_on_ray(
     if done is None:
         stage.start_anew(config, runtime, tracker)
         work = partial(_evaluate, config, runtime)
-        train_on_ray(work, "evaluate", runtime, tracker, callbacks)
+        code = CarriedCode.of(config)
+        train_on_ray(work, "evaluate", runtime, tracker, callbacks, code=code)
         done = stage.finished(config, runtime, tracker)
     assert done is not None, "an evaluation that ended has left its scores"
     return done
@@ -51,7 +53,8 @@ def trial(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Mapping
         result = evaluate_on_ray(config, runtime, tracker, [TuneReportCallback()])
     else:
         require_cpus(runtime, 0)  # its own is reserved
-        worker = TuneWorker(choose_device(runtime.device), feed_of(runtime))
+        feed = feed_of(runtime, CarriedCode.of(config))
+        worker = TuneWorker(choose_device(runtime.device), feed)
         result = stage.experiment(config, runtime, worker, tracker)
     return {**result.scores, "hours": stage.device_hours(config, runtime, tracker)}
 

@@ -25,12 +25,14 @@ from ray.util.placement_group import placement_group, remove_placement_group
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from olivine.core.carried_code import NO_CODE, CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.data.batch import Batch
 from olivine.data.loader import Feed, load_here
 from olivine.data.records import Sample
 from olivine.data.schedule import Places
+from olivine.runners.on_ray.sent import Sent
 
 # Batches that the object store may hold for a trainer, made or being made: so many for each actor,
 # and two. Ray Data lends an actor about half of them; with fewer, actors wait for each other.
@@ -60,9 +62,9 @@ _BATCHES = pa.schema(
 Collate = Callable[[Sequence[Sample]], Batch]
 
 
-def feed_of(runtime: Runtime) -> Feed:
-    """Return the feed that a runtime asks for."""
-    return RayDataFeed() if runtime.feed == "ray_data" else load_here
+def feed_of(runtime: Runtime, code: CarriedCode = NO_CODE) -> Feed:
+    """Return the feed that a runtime asks for; `code` is that of other people's parts."""
+    return RayDataFeed(code) if runtime.feed == "ray_data" else load_here
 
 
 def decoding_cpus(runtime: Runtime) -> int:
@@ -112,6 +114,9 @@ def _held_here() -> float:
 class RayDataFeed:
     """Streams a trainer's batches; see `olivine.feeds.Feed`."""
 
+    def __init__(self, code: CarriedCode = NO_CODE):
+        self._code = code
+
     def __call__(
         self,
         samples: Dataset[Sample],
@@ -126,13 +131,14 @@ class RayDataFeed:
         the reading of a sample does.
         """
         num_left, left = len(places) - 1, iter(places)
-        shared = ray.put((samples, collate)) if num_left > 0 else None
+        sent = Sent.pack((samples, collate), self._code) if num_left > 0 else None
         for first in islice(left, 1):
             batch = collate([samples[place] for place in first])
             num_bytes = sum(len(part) for part in _packed(batch))
             yield batch
             del batch
-        if shared is not None:
+        if sent is not None:
+            shared = ray.put(sent)
             num_actors = min(max(1, num_processes), num_left)
             yield from self._streamed(shared, BatchPlaces(left, num_left), num_actors, num_bytes)
 
@@ -229,7 +235,11 @@ class MakeBatches:
 
     def __init__(self, shared: Any):
         torch.set_num_threads(1)
-        self._samples, self._collate = ray.get(shared)
+        self._broken = ""
+        try:
+            self._samples, self._collate = ray.get(shared).open()
+        except UserError as error:  # raised here, it would reach the user as a dead actor
+            self._broken = str(error)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Replace the places of a batch by the batch, or by the reason why there is none."""
@@ -239,6 +249,8 @@ class MakeBatches:
     def _row(self, number: int, epoch: list[int], frame: list[int]) -> dict[str, Any]:
         places = zip(epoch, frame, strict=True)
         try:
+            if self._broken:
+                raise UserError(self._broken)
             batch = self._collate([self._samples[place] for place in places])
         except UserError as error:  # raised here, it would reach the user within Ray's traceback
             return {"number": number, "reason": str(error), "parts": []}

@@ -19,6 +19,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
+from olivine.core.carried_code import NO_CODE, CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
@@ -26,9 +27,9 @@ from olivine.data.dataset import Frames
 from olivine.labels.batches import BatchLabeller, Usage, batch_cap, block_sizes
 from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
 from olivine.labels.job import LabelJob, LabelResult, run_label_job
-from olivine.labels.labeller import Labeller
 from olivine.labels.outcome import Outcome, read_image, write_labels
 from olivine.labels.store import LabelStore
+from olivine.runners.on_ray.sent import Sent, user_error_in
 from olivine.tracking.tracker import Tracker
 
 # Blocks sent to an actor before it has finished one: it never waits for the next, and a killed
@@ -83,9 +84,16 @@ def label_on_ray(
     Raises UserError as the stage does. Killed processes are restarted by Ray and their images
     labelled again; a job that is killed itself goes on where it stopped.
     """
-    return run_label_job(
-        config, runtime, tracker, lambda job: _stream(job, runtime), report, selection=selection
-    )
+    code = CarriedCode.of(config)
+
+    def stream(job: LabelJob) -> Iterator[Outcome]:
+        try:
+            yield from _stream(job, runtime, code)
+        except ray.exceptions.RayError as error:
+            mistake = user_error_in(error)  # of a worker that reads images
+            raise mistake or error from None
+
+    return run_label_job(config, runtime, tracker, stream, report, selection=selection)
 
 
 class ImageSource(Datasource):
@@ -95,9 +103,17 @@ class ImageSource(Datasource):
     retry what was done.
     """
 
-    def __init__(self, frames: Frames, names: Sequence[str], blocks: Sequence[int], batch: int):
+    def __init__(
+        self,
+        frames: Frames,
+        names: Sequence[str],
+        blocks: Sequence[int],
+        batch: int,
+        code: CarriedCode = NO_CODE,
+    ):
         super().__init__()
-        self._frames, self._names, self._blocks, self._batch = frames, names, blocks, batch
+        self._frames, self._code = frames, code
+        self._names, self._blocks, self._batch = names, blocks, batch
 
     def estimate_inmemory_data_size(self) -> int | None:
         """Unknown before the images are decoded."""
@@ -122,7 +138,8 @@ class ImageSource(Datasource):
 
         An Arrow array is read where it lies.
         """
-        return ray.put(self._frames), ray.put(pa.array(self._names, pa.string()))
+        sent = Sent.pack(self._frames, self._code)
+        return ray.put(sent), ray.put(pa.array(self._names, pa.string()))
 
 
 class LabelImages:
@@ -134,9 +151,8 @@ class LabelImages:
 
     def __init__(
         self,
-        labeller: Labeller,
+        sent: Sent,
         device: str,
-        frames: Frames,
         *,
         size: int,
         gpu_share: float,
@@ -146,6 +162,7 @@ class LabelImages:
 
         self._broken = ""
         try:
+            labeller, frames = sent.open()
             self._label = BatchLabeller(
                 labeller,
                 torch.device(device),
@@ -181,7 +198,7 @@ def _write_table(table: pa.Table, store: LabelStore, retries: bool) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=_OUTCOMES)
 
 
-def _stream(job: LabelJob, runtime: Runtime) -> Iterator[Outcome]:
+def _stream(job: LabelJob, runtime: Runtime, code: CarriedCode) -> Iterator[Outcome]:
     """Run the job and yield what became of each image, in the order in which they finish."""
     _let_the_stage_speak()
     batch, most = batch_cap(runtime), runtime.num_label_actors
@@ -189,16 +206,15 @@ def _stream(job: LabelJob, runtime: Runtime) -> Iterator[Outcome]:
     blocks = block_sizes(len(job.left), batch, most)
     # Told how many blocks there are, Ray does not split them to reach 200 of its own.
     images = ray.data.read_datasource(
-        ImageSource(job.frames, job.left, blocks, batch),
+        ImageSource(job.frames, job.left, blocks, batch, code),
         override_num_blocks=len(blocks),
         num_cpus=_READ_CPUS,
     )
     outcomes = images.map_batches(
         LabelImages,
         fn_constructor_kwargs={
-            "labeller": job.labeller,
+            "sent": Sent.pack((job.labeller, job.frames), code),
             "device": device,
-            "frames": job.frames,
             "size": runtime.label_batch_size,
             "gpu_share": runtime.gpus_per_label_actor,
             "num_neighbours": most,
@@ -256,7 +272,8 @@ class _Reading:
         self.start, self.size = start, size
 
     def __call__(self) -> Iterable[pa.Table]:
-        frames, names = ray.get([self._frames, self._names])
+        sent, names = ray.get([self._frames, self._names])
+        frames = sent.open()
         mine = names.slice(self.start, self.size).to_pylist()
         for start in range(0, len(mine), self._batch):
             batch = mine[start : start + self._batch]

@@ -5,6 +5,7 @@ from functools import partial
 
 from ray.train import UserCallback
 
+from olivine.core.carried_code import CarriedCode
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
 from olivine.runners.on_ray.train import train_on_ray
@@ -37,7 +38,8 @@ def _pretrain_or_find(
     if done is None:
         stage.start_anew(config, runtime, tracker)
         work = partial(_pretrain, config, runtime)
-        train_on_ray(work, "pretrain", runtime, tracker, callbacks)
+        code = CarriedCode.of(config)
+        train_on_ray(work, "pretrain", runtime, tracker, callbacks, code=code)
         done = stage.finished(config, runtime, tracker)
     assert done is not None, "a pretraining that ended has left its weights"
     return done

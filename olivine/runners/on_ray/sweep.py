@@ -21,6 +21,7 @@ from typing import Any
 from ray import tune
 
 from olivine.core.buckets import is_bucket
+from olivine.core.carried_code import CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.experiments.limits import Limits, Meter
@@ -183,6 +184,7 @@ class _Drive:
             job = TrialJob(
                 function, type(self.question.base), runtime, self.tracker,
                 tuple(dict.fromkeys(metrics)), self.run.run_id,
+                CarriedCode.of(self.question.base, [trial.config for trial in self.missing]),
             )  # fmt: skip
             progress = TrialProgress(
                 self._num_trials(), self.question.sweep, self.say, self._failure_of

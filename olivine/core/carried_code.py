@@ -1,0 +1,79 @@
+"""The code of other people's parts on its way to another process, maybe on another machine.
+
+Files travel whole and are kept there under their hash; packages do not travel: they must be
+installed there in the same version, which is compared.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from olivine.core.errors import UserError
+from olivine.core.parts import Part, family_of, part_class, part_code, parts_of
+from olivine.core.plugins.file_modules import loaded_hashes
+from olivine.core.plugins.kept_code import keep, kept_tree
+from olivine.core.plugins.source_tree import SourceTree
+
+
+@dataclass(frozen=True)
+class CarriedPart:
+    """A part of somebody else that a job uses, and the hash of its code."""
+
+    family: str  # "module:Class" of the family
+    kind: str
+    code: str
+
+    def check(self) -> None:
+        """Raise UserError if this process has not that part, or another version of it."""
+        module, _, name = self.family.partition(":")
+        family: type[Part] = getattr(importlib.import_module(module), name)
+        try:
+            found = part_code(part_class(family, self.kind))
+        except UserError as error:
+            raise UserError(
+                f"A worker lacks a part that the job uses: {error} Every node needs the packages "
+                "of the machine that started the job."
+            ) from None
+        if found != self.code:
+            raise UserError(
+                f"A worker has the part {self.kind!r} in another version (code {found}) than the "
+                f"machine that started the job (code {self.code}): install the same version of its "
+                "package on every node."
+            )
+
+
+@dataclass(frozen=True)
+class CarriedCode:
+    """What a job takes along; picklable, and small."""
+
+    trees: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)  # hash -> files
+    parts: tuple[CarriedPart, ...] = ()
+
+    @classmethod
+    def of(cls, *settings: Any) -> "CarriedCode":
+        """Return the code of the parts within some settings, and of every file loaded here."""
+        parts = {
+            (type(part), code): CarriedPart(_name(family_of(type(part))), part.kind, code)
+            for part in parts_of(settings)
+            if (code := part_code(type(part)))
+        }
+        trees = {one: kept_tree(one).files for one in sorted(loaded_hashes())}
+        return cls(trees, tuple(parts.values()))
+
+    def arrive(self) -> None:
+        """Keep the files here, and compare the packages.
+
+        Raises UserError for a package that is not installed here, or in another version.
+        """
+        for files in self.trees.values():
+            keep(SourceTree(files))
+        for part in self.parts:
+            part.check()
+
+
+NO_CODE = CarriedCode()
+
+
+def _name(cls: type) -> str:
+    return f"{cls.__module__}:{cls.__qualname__}"
