@@ -15,7 +15,7 @@ from tests.support import ROOT
 
 PACKAGES = ("olivine", "ray_jobs")
 # The README's commands, to the letter; .ci/run runs all but the demo.
-SET_UP = "python3 -m venv .venv && .venv/bin/pip install -c tested-versions.txt -e ."
+SET_UP = "python3 -m venv .venv && .venv/bin/pip install -c tested-versions.txt -e '.[demo]'"
 DEMO = ".venv/bin/olivine demo --out demo"
 DEVELOPER_SET_UP = (
     ".venv/bin/pip install -c tested-versions.txt -e '.[dev]' && .venv/bin/pip install "
@@ -23,7 +23,7 @@ DEVELOPER_SET_UP = (
 )
 LINTS = (
     ".venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy && "
-    ".venv/bin/lint-imports"
+    ".venv/bin/lint-imports && .venv/bin/deptry olivine ray_jobs sweeps"
 )
 TESTS = ".venv/bin/python -m pytest -n 2 --dist loadfile"
 SECOND_ENGINE = (
@@ -99,7 +99,7 @@ def test_the_metadata_say_what_it_is_and_needs(wheel: Path) -> None:
     assert said["Name"] == "olivine"
     assert said["License-Expression"] == "Apache-2.0"
     assert said["Requires-Python"] == ">=3.10"
-    extras = {"grounded-sam", "transformers", "superpixels", "teachers", "minkowski", "dev"}
+    extras = {"demo", "grounded-sam", "transformers", "superpixels", "teachers", "minkowski", "dev"}
     assert set(said.get_all("Provides-Extra", [])) == extras
     needed = [line for line in said.get_all("Requires-Dist", []) if "extra ==" not in line]
     for name in ("torch", "ray", "mlflow"):

@@ -18,7 +18,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from olivine.cli.settings import open_tracker
+from olivine.cli.stores import open_tracker
 from olivine.core.runtime import Runtime
 from olivine.data.datasets.synthetic.config import WorldConfig
 from olivine.data.datasets.synthetic.export.writing import holds_world, write_world

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from scipy.stats import kendalltau, spearmanr
 
-from olivine.cli.settings import open_tracker
+from olivine.cli.stores import open_tracker
 from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
 from olivine.data.datasets.synthetic.config import WorldConfig

@@ -1,215 +1,167 @@
-"""The commands; thin. Everything heavy is imported by the command that needs it."""
+"""The command line: every command in a module of its own, each of which is thin.
 
-import argparse
-import sys
-from collections.abc import Sequence
-from typing import NoReturn
-
-from olivine.core.errors import UserError, nearest
-
-USER_ERROR, FOUND_PROBLEMS, INTERRUPTED = 2, 1, 130
-
-EPILOG = """\
-every setting has one dotted name, the same here, in a sweep, in MLflow and in a table:
-  olivine show demo                                   all names and values of a recipe
-  olivine pretrain demo --set pretrained.seed=1 --set runtime.num_workers=2
-start with: olivine demo --out demo
+What is heavy is imported by the command that needs it.
 """
 
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line, with the nearest real name."""
-        start = message.find("invalid choice: '")
-        if start >= 0:
-            given = message[start + 17 :].split("'", maxsplit=1)[0]
-            message = f"there is no {given!r}.{nearest(given, self._choices())} There are "
-            message += ", ".join(self._choices()) + "."
-        elif message.startswith("unrecognized arguments: "):
-            given = message.removeprefix("unrecognized arguments: ").split()[0]
-            message = f"{given!r} is not known here.{nearest(given, self._option_string_actions)}"
-        sys.stderr.write(f"{self.prog}: {message}\n")
-        sys.exit(USER_ERROR)
+import typer
+from typer.core import TyperGroup
 
-    def _choices(self) -> list[str]:
-        return [
-            name
-            for action in self._actions
-            if isinstance(action, argparse._SubParsersAction)
-            for name in action.choices
-        ]
+from olivine.cli import (
+    compare,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    label,
+    pretrain,
+    report,
+    reproduce,
+    show,
+    sweep,
+    table,
+    weights,
+)
+from olivine.cli import list as listing
+from olivine.cli.output import set_up_logging
+from olivine.core.errors import UserError, nearest
+from olivine.core.streams import steady_streams
+
+USER_ERROR, INTERRUPTED = 2, 130
+# A command of two words: its first is a command as well, whose recipe the second would be.
+LABEL_REPORT = ("label", "report")
+
+EPILOG = (
+    "Every setting has one dotted name, the same here, in a sweep, in MLflow and in a table: "
+    "`olivine show demo` prints all of a recipe, `olivine pretrain demo --set pretrained.seed=1` "
+    "changes one. Start with `olivine demo --out demo`."
+)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
-    parser = _Parser(
-        prog="olivine",
-        description="Which pretraining makes a LiDAR network best with the fewest labels, and why.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+class _Commands(TyperGroup):
+    """Names the nearest command where there is none of a name."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the first word names; raise UserError if there is none."""
+        names = self.list_commands(ctx)
+        if args and not args[0].startswith("-") and args[0] not in names:
+            raise UserError(
+                f"There is no command `{ctx.command_path} {args[0]}`.{nearest(args[0], names)} "
+                f"There are {', '.join(names)}."
+            )
+        return super().resolve_command(ctx, args)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"olivine {version('olivine')}\n")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say everything, with times.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say warnings alone; no progress.")
+    ] = False,
+) -> None:
+    """Which pretraining makes a LiDAR network best with the fewest labels, and why."""
+    set_up_logging(1 if verbose else -1 if quiet else 0)
+
+
+def build_app() -> typer.Typer:
+    """Return the application of all commands."""
+    app = typer.Typer(
+        name="olivine", cls=_Commands, epilog=EPILOG, no_args_is_help=True, rich_markup_mode="rich"
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_data(commands.add_parser("data", help="make a synthetic data set, or check a real one"))
-    weights = commands.add_parser("weights", help="list, check or fetch pretrained weights")
-    _add_weights(weights)
-    label = commands.add_parser("label", help="write weak labels for every image, on Ray Data")
-    label.add_argument(
-        "--dry-run", action="store_true", help="say what is left and what it costs, and stop"
-    )
-    label.add_argument("--limit", type=int, metavar="N", help="label only the first N of the rest")
-    label.add_argument(
-        "--retry-failed", action="store_true", help="take only the images that failed before"
-    )
-    _add_settings(label, recipe=True)
-    report = commands.add_parser(
-        "label report", help="say, in numbers and pictures, how far the labels can be trusted"
-    )
-    report.add_argument("--frames", default="", metavar="TOKEN,…", help="draw these (default: 3)")
-    report.add_argument(
-        "--max-frames",
-        type=int,
-        default=40,
-        metavar="N",
-        help="count so many (default: 40; 0: all)",
-    )
-    report.add_argument("--folder", default="", help="(default: label_report/ below runtime.out)")
-    _add_settings(report, recipe=True)
-    for name, text in (
-        ("pretrain", "distil images into a LiDAR network, on Ray Train"),
-        ("evaluate", "pretrain if need be, then probe or fine-tune with few labels"),
-        ("show", "print the resolved settings of a recipe"),
-    ):
-        _add_settings(commands.add_parser(name, help=text), recipe=True)
-    sweep = commands.add_parser("sweep", help="run every row and seed of a question, on Ray Tune")
-    sweep.add_argument("name", help="a module of sweeps/")
-    _add_sweep(sweep)
-    reproduce = commands.add_parser(
-        "reproduce", help="run what is missing of a paper's table, and write it"
-    )
-    reproduce.add_argument("table", help="table1, table2, table6, table7, table9 or table10")
-    reproduce.add_argument(
-        "--semantic-kitti", default="", metavar="FOLDER", help="for the tables that it is part of"
-    )
-    _add_sweep(reproduce)
-    table = commands.add_parser("table", help="write a sweep's table and figures from MLflow")
-    _add_table(table)
-    _add_settings(table, recipe=False)
-    page = commands.add_parser("report", help="write all that a sweep found as one HTML page")
-    page.add_argument("name", metavar="SWEEP", help="a sweep that was started")
-    page.add_argument("--baseline", default="", metavar="ROW", help="compare with this row")
-    page.add_argument("--folder", default="", help="(default: reports/ below runtime.out)")
-    _add_settings(page, recipe=False)
-    compare = commands.add_parser("compare", help="print what differs between two runs")
-    for which in ("first", "second"):
-        compare.add_argument(
-            which, metavar="RUN", help="how an MLflow run id or a fingerprint begins"
-        )
-    _add_settings(compare, recipe=False)
-    demo = commands.add_parser("demo", help="all of it on a synthetic world, in minutes")
-    demo.add_argument("--out", default="demo", help="folder for everything (default: demo)")
-    demo.add_argument("--rows", default="", help="rows of the sweep, separated by ';'")
-    demo.add_argument("--seeds", default="", help="seeds of the sweep (default: 0,1,2)")
-    _add_settings(demo, recipe=False)
-    return parser
+    app.callback()(_options)
+    chain, results, around = "The chain", "What was found", "Around it"
+    app.command("demo", rich_help_panel=chain)(demo.demo)
+    app.command("label", rich_help_panel=chain)(label.label)
+    app.command(" ".join(LABEL_REPORT), rich_help_panel=chain)(label.report)
+    app.command("pretrain", rich_help_panel=chain)(pretrain.pretrain)
+    app.command("evaluate", rich_help_panel=chain)(evaluate.evaluate)
+    app.command("sweep", rich_help_panel=chain)(sweep.sweep)
+    app.command("reproduce", rich_help_panel=chain)(reproduce.reproduce)
+    app.command("table", rich_help_panel=results)(table.table)
+    app.command("report", rich_help_panel=results)(report.report)
+    app.command("compare", rich_help_panel=results)(compare.compare)
+    app.command("list", rich_help_panel=around)(listing.list_what)
+    app.command("show", rich_help_panel=around)(show.show)
+    app.command("doctor", rich_help_panel=around)(doctor.doctor)
+    app.add_typer(_data(), rich_help_panel=around)
+    app.add_typer(_weights(), rich_help_panel=around)
+    return app
+
+
+def _data() -> typer.Typer:
+    group = _group("data", "Make a synthetic data set, or check a real one.")
+    group.command("synth")(data.synth)
+    group.command("check")(data.check)
+    return group
+
+
+def _weights() -> typer.Typer:
+    group = _group("weights", "List, check or fetch pretrained weights.")
+    group.command("list")(weights.list_weights)
+    group.command("check")(weights.check_weights)
+    group.command("fetch")(weights.fetch_weights)
+    return group
+
+
+def _group(name: str, text: str) -> typer.Typer:
+    return typer.Typer(name=name, help=text, cls=_Commands, no_args_is_help=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
-    arguments = build_parser().parse_args(_join_command(sys.argv[1:] if argv is None else argv))
+    steady_streams()
+    words = _join_words(list(sys.argv[1:] if argv is None else argv))
+    command = typer.main.get_command(build_app())
     try:
-        from olivine.cli import commands
-
-        return commands.run(arguments)
+        status = command.main(words, prog_name="olivine", standalone_mode=False)
+        return int(status or 0)
     except UserError as error:
-        sys.stderr.write(f"olivine: {error}\n")
-        return USER_ERROR
-    except KeyboardInterrupt:
+        return _fail(f"olivine: {error}")
+    except typer.TyperException as error:  # a word that no option or argument takes
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context else "olivine"
+        return _fail(f"{where}: {' '.join(error.format_message().split())}")
+    except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("olivine: interrupted; the same command goes on from here.\n")
         return INTERRUPTED
+    finally:
+        from olivine.core.progress import end_bars
+
+        end_bars()
 
 
-def _join_command(words: Sequence[str]) -> list[str]:
-    """Make one word of a command of two; argparse cannot tell its second from a recipe's name."""
-    return ["label report", *words[2:]] if list(words[:2]) == ["label", "report"] else list(words)
+def _fail(text: str) -> int:
+    sys.stderr.write(f"{text}\n")
+    return USER_ERROR
 
 
-def _add_settings(parser: argparse.ArgumentParser, recipe: bool) -> None:
-    if recipe:
-        parser.add_argument("recipe", nargs="?", help="a recipe (default: demo)")
-    parser.add_argument("--config", help="settings from a file, as `olivine show` prints them")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="change one setting"
-    )
+def _join_words(words: list[str]) -> list[str]:
+    """Make one word of a command of two, wherever options of olivine itself come before it."""
+    first = next((i for i, word in enumerate(words) if not word.startswith("-")), len(words))
+    if tuple(words[first : first + 2]) == LABEL_REPORT:
+        return [*words[:first], " ".join(LABEL_REPORT), *words[first + 2 :]]
+    return words
 
 
-def _add_sweep(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rows", default="", help="only these rows, separated by ';'")
-    parser.add_argument("--seeds", default="", help="these seeds instead, such as 0,1,2")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print trials, what is reused, hours and cost; stop"
-    )
-    parser.add_argument("--recipe", help="the recipe that the rows change (default: the sweep's)")
-    parser.add_argument("--as", dest="as_name", default="", metavar="NAME", help="call it so")
-    parser.add_argument("--force", action="store_true", help="run what is finished, too")
-    for flag, kind, what in (
-        ("--max-trials", int, "start so many at most"),
-        ("--max-gpu-hours", float, "end after so many hours of devices"),
-        ("--max-cost", float, "end at this cost, by runtime.usd_per_gpu_hour"),
-        ("--max-hours", float, "end after so many hours by the clock"),
-    ):
-        parser.add_argument(flag, type=kind, default=0, metavar="N", help=f"{what} (default: none)")
-    _add_settings(parser, recipe=False)
-
-
-def _add_table(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "name", help="a sweep that was run, several joined by ',', or all: every trial of the store"
-    )
-    parser.add_argument("--rows", default="", metavar="'A;B'", help="only these rows")
-    parser.add_argument(
-        "--by",
-        default="",
-        metavar="SETTING,…",
-        help="rows are the values of these settings, or of row, method, sweep, seed, evaluation "
-        "(default: row)",
-    )
-    parser.add_argument(
-        "--columns", default="", metavar="SETTING,…", help="columns are the values of these"
-    )
-    parser.add_argument("--metrics", default="", metavar="NAME,…", help="(default: the sweep's)")
-    parser.add_argument("--baseline", default="", metavar="ROW", help="compare with this row")
-    parser.add_argument("--test", default="t", help="over seeds: t or wilcoxon (default: t)")
-    parser.add_argument(
-        "--lower", default="", metavar="METRIC,…", help="lower is better for these too"
-    )
-    parser.add_argument(
-        "--published", default="", metavar="TABLE", help="numbers in print (default: the sweep's)"
-    )
-    parser.add_argument("--format", default="", help="of md,tex,csv,html (default: all)")
-    parser.add_argument("--folder", default="", help="where to write (default: runtime.out)")
-
-
-def _add_weights(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "check", "fetch"))
-    parser.add_argument("names", nargs="*", metavar="NAME", help="(default: all; fetch needs some)")
-    parser.add_argument(
-        "--folder",
-        default="",
-        help="where they lie (default: $OLIVINE_WEIGHTS, else ~/.cache/olivine/weights)",
-    )
-
-
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    synth = actions.add_parser("synth", help="write a synthetic nuScenes data set")
-    synth.add_argument("root", help="folder to write")
-    synth.add_argument("--processes", type=int, default=0, help="(default: one per core)")
-    synth.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    check = actions.add_parser("check", help="list every missing, broken or inconsistent file")
-    check.add_argument("root", help="folder that holds samples/ and v1.0-*/, or sequences/")
-    check.add_argument("--version", default="", help="nuScenes' (default: the only one there)")
-    check.add_argument("--threads", type=int, default=8)
+def run() -> None:
+    """Run the command of this process, and leave it."""
+    sys.exit(main())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -10,8 +10,6 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from pyarrow import fs
-
 from olivine.core.errors import UserError
 
 SCHEMES = ("file", "gs", "s3")
@@ -72,6 +70,8 @@ def check_uri(uri: str) -> None:
 
 def connect(uri: str) -> tuple[Any, str]:
     """Return a pyarrow file system and the path of a checked URI in it. It may ask the cloud."""
+    from pyarrow import fs
+
     parts = urlsplit(uri)
     base = f"{parts.netloc}{parts.path}".rstrip("/")
     if parts.scheme == "gs":

@@ -15,8 +15,12 @@ class UserError(Exception):
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the allowed name most like `name`, or nothing.
 
-    Names are compared without their case: MinkUnet is like minkunet.
+    Upper and lower case, and - and _, are alike.
     """
-    by_folded = {one.casefold(): one for one in sorted(allowed, reverse=True)}
-    near = difflib.get_close_matches(name.casefold(), sorted(by_folded), n=1)
-    return f" Did you mean {by_folded[near[0]]!r}?" if near else ""
+    by_letters = {_letters(one): one for one in sorted(allowed)}
+    near = difflib.get_close_matches(_letters(name), by_letters, n=1)
+    return f" Did you mean {by_letters[near[0]]!r}?" if near else ""
+
+
+def _letters(name: str) -> str:
+    return name.casefold().replace("-", "_")

@@ -1,51 +1,98 @@
 """How far a long piece of work is: rate and time left, on standard error."""
 
+import atexit
+import functools
+import logging
 import sys
 import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import rich.progress
 
 QUIET_S = 5.0  # work shorter than this says nothing
-PERIOD_S = 5.0
+PERIOD_S = 5.0  # between two lines in a file or a job's log
+DRAWN_EVERY_S = 0.2  # on a terminal
 SILENCE_S = 300.0  # without any progress: something may hang
 
 Report = Callable[[int, int], None]  # done, total
+log = logging.getLogger("olivine")
 
 
 class Progress:
-    """Prints a line every few seconds once the work has taken five.
+    """Shows how far work is once it has taken five seconds.
 
-    On a terminal the line is rewritten; in a file or a job's log each is a line of its own.
-    `more` returns what else belongs into the line, such as the cost so far.
+    On a terminal a bar is drawn; in a file or a job's log a line is written every few seconds.
+    `more` returns what else belongs there, such as the cost so far. Nothing is shown where the
+    logger "olivine" is set to show warnings alone.
     """
 
     def __init__(self, label: str, unit: str, more: Callable[[], str] = str):
         self.label, self.unit, self.more = label, unit, more
         self._start = self._last = time.monotonic()
         self._first: int | None = None
+        self._drawn: tuple[rich.progress.Progress, rich.progress.TaskID] | None = None
 
     def __call__(self, done: int, total: int) -> None:
         """Say that `done` of `total` units are done."""
         now = time.monotonic()
         if self._first is None:
             self._first, self._start = done, now if done else self._start
-        finished = done >= total
-        if now - self._start < QUIET_S or (now - self._last < PERIOD_S and not finished):
+        finished, terminal = done >= total, sys.stderr.isatty()
+        period_s = DRAWN_EVERY_S if terminal else PERIOD_S
+        if now - self._start < QUIET_S or (now - self._last < period_s and not finished):
+            return
+        if log.level > logging.INFO:
             return
         self._last = now
         rate = (done - self._first) / (now - self._start)
         left = f"{span((total - done) / rate)} left" if rate > 0 and not finished else ""
-        text = f"{self.label}: {done}/{total} {self.unit}, {rate:.3g}/s"
-        self._show(", ".join(part for part in (text, left, self.more()) if part), finished)
-
-    def _show(self, text: str, finished: bool) -> None:
-        if sys.stderr.isatty():
-            end = "\n" if finished else ""
-            sys.stderr.write(f"\r\x1b[K{text}{end}")
+        parts = [f"{rate:.3g}/s", *filter(None, (left, self.more()))]
+        if terminal:
+            self._draw(done, total, ", ".join(parts))
         else:
+            text = ", ".join([f"{self.label}: {done}/{total} {self.unit}", *parts])
             sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+            sys.stderr.flush()
+
+    def _draw(self, done: int, total: int, rest: str) -> None:
+        bars = _bars()
+        if self._drawn is None or self._drawn[0] is not bars:
+            bars.start()
+            task = bars.add_task(self.label, total=total, unit=self.unit, rest=rest)
+            self._drawn = bars, task
+        bars.update(self._drawn[1], completed=done, total=total, rest=rest)
+        bars.refresh()
+        if all(task.finished for task in bars.tasks):
+            end_bars()
+
+
+@functools.cache
+def _bars() -> "rich.progress.Progress":
+    """Return the bars of all work that goes on in this process."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bars
+
+    atexit.register(end_bars)  # it shows the cursor again
+    return Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}, {task.fields[rest]}"),
+        console=Console(stderr=True),
+        auto_refresh=False,
+    )
+
+
+def end_bars() -> None:
+    """Leave the bars as they are and give the terminal back."""
+    if _bars.cache_info().currsize:
+        _bars().stop()
+        _bars.cache_clear()
 
 
 class Silence:
@@ -81,8 +128,7 @@ class Silence:
     def _listen(self) -> None:
         while not self._ended:
             if not self._event.wait(self._longest_s):
-                sys.stderr.write(self._text + "\n")
-                sys.stderr.flush()
+                log.warning(self._text)
                 self._event.wait()
             self._event.clear()
 

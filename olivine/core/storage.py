@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pyarrow import fs
 from pydantic import AfterValidator, Field
 
 from olivine.core.buckets import check_uri, connect, explain, is_bucket
@@ -86,6 +85,8 @@ class Store:
 
     def exists(self, name: str) -> bool:
         """Say whether a file of that name is there."""
+        from pyarrow import fs
+
         with self._telling("look up", name):
             files, base = self._files()
             return files.get_file_info(f"{base}/{name}").type == fs.FileType.File
@@ -98,6 +99,8 @@ class Store:
         self, folder: str = "", *, recursive: bool = False
     ) -> dict[str, tuple[int, int]]:
         """Return bytes and time of change in nanoseconds of every finished file in a folder."""
+        from pyarrow import fs
+
         return {
             name: (info.size, info.mtime_ns)
             for name, info in self._listing(folder, recursive)
@@ -106,6 +109,8 @@ class Store:
 
     def folders(self, folder: str = "") -> set[str]:
         """Return the folders directly in a folder."""
+        from pyarrow import fs
+
         listing = self._listing(folder, False)
         return {name for name, info in listing if info.type == fs.FileType.Directory}
 
@@ -116,6 +121,8 @@ class Store:
             files.delete_file(f"{base}/{name}")
 
     def _listing(self, folder: str, recursive: bool) -> list[tuple[str, Any]]:
+        from pyarrow import fs
+
         with self._telling("list", folder):
             files, base = self._files()
             place = f"{base}/{folder}".rstrip("/")
@@ -127,6 +134,8 @@ class Store:
 
         A forked loader process must not share its parent's connections.
         """
+        from pyarrow import fs
+
         if self._connection is None or self._connection[0] != os.getpid():
             if self._local is not None:
                 files, base = fs.LocalFileSystem(), str(self._local)
@@ -150,6 +159,8 @@ class Store:
 
 
 def _local_folder(root: str) -> Path:
+    from pyarrow import fs
+
     if not root.startswith("file://"):
         return Path(root).absolute()
     return Path(fs.FileSystem.from_uri(root)[1])

@@ -1,7 +1,6 @@
 """A sweep ready to be asked: found by its name, its rows chosen, its trials expanded."""
 
 import re
-from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
 from olivine.experiments.plan import SweepPlan
+from olivine.experiments.requests import SweepRequest
 from olivine.experiments.sweep import Sweep, Trial, expand, point_of
 from olivine.experiments.sweep_files import find_sweep
 from olivine.training.config import EvaluateConfig
@@ -35,19 +35,12 @@ class Question:
         return SweepPlan.of(self.sweep, self.trials, self.base)
 
 
-def _row_names(text: str) -> list[str]:
-    return [row.strip() for row in text.split(";") if row.strip()]
-
-
-def question_of(arguments: Namespace, base: EvaluateConfig, runtime: Runtime) -> Question:
+def question_of(request: SweepRequest, base: EvaluateConfig, runtime: Runtime) -> Question:
     """Return a sweep's trials; raise UserError for a bad point or labels that are missing."""
     from olivine.training import evaluate
     from olivine.training.pretrain import check_labels, run_key
 
-    chosen = _named(find_sweep(arguments.name), getattr(arguments, "as_name", "")).only(
-        _row_names(arguments.rows),
-        _seeds(arguments.seeds),
-    )
+    chosen = _named(find_sweep(request.name), request.as_name).only(request.rows, request.seeds)
 
     def identify(config: EvaluateConfig) -> str:
         return evaluate.run_key(config, runtime).fingerprint
@@ -82,12 +75,3 @@ def _named(chosen: Sweep, name: str) -> Sweep:
         raise UserError(f"--as takes letters, digits, _ and -; it was given {name!r}.")
     changes = {"name": name, "published": chosen.published or chosen.name}
     return chosen.model_copy(update=changes)
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        return [int(seed) for seed in text.split(",") if seed.strip()]
-    except ValueError:
-        raise UserError(
-            f"--seeds takes whole numbers such as 0,1,2; it was given {text!r}."
-        ) from None

@@ -1,12 +1,13 @@
 """The paper's tables, and the sweeps that ask for them."""
 
+from collections.abc import Sequence
+
 from olivine.core.errors import UserError, nearest
 from olivine.experiments.sweep_files import find_sweep
 from olivine.results.tables.spec import EVALUATION, METHOD, TableSpec
 
 # The paper's tables, and the sweeps that ask for them.
 SEMANTIC_KITTI = "label_fraction_semantickitti"
-
 
 TABLES = {
     "table1": ("methods", "label_fraction", SEMANTIC_KITTI),
@@ -17,18 +18,15 @@ TABLES = {
     "table10": ("methods",),
 }
 
-
 ONLY = {("table1", SEMANTIC_KITTI): ", 1 %"}  # how the rows end that a table takes of a sweep
-
 
 # Tables of several sweeps that are one in print, too.
 JOINT = {"table1": TableSpec(by=(METHOD,), columns=(EVALUATION,), metrics=("miou",))}
 
-
 OF_CLASSES = {"table10"}  # tables of which a column is a class, not a metric
 
 
-def _rows_of(table: str, wanted: list[str]) -> dict[str, list[str]]:
+def rows_of(table: str, wanted: Sequence[str]) -> dict[str, list[str]]:
     """Return the rows that a table takes of each of its sweeps: all, or those that are wanted.
 
     Raises UserError for a row that none of them has, before the first of them runs.

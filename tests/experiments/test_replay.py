@@ -12,11 +12,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from olivine.cli import main as cli
-from olivine.cli.settings import resolve
 from olivine.core.errors import UserError
 from olivine.core.spec import Spec
 from olivine.experiments.recipes import RECIPES, recipe
 from olivine.experiments.replay import replay, shell_command
+from olivine.experiments.requests import ExperimentRequest
 from olivine.experiments.sweep import Trial, expand
 from olivine.experiments.sweep_files import find_sweep
 from olivine.tracking.mlflow_backend.run import texts_of
@@ -126,7 +126,10 @@ def test_any_change_is_repeated_or_refused(changes: dict[str, Any], base: str) -
 
 
 def cli_config(words: list[str]) -> EvaluateConfig:
-    return resolve(cli.build_parser().parse_args(words[1:]))[0]
+    assert words[:2] == ["olivine", "evaluate"]
+    recipe, changes = words[2], words[3:]
+    assert set(changes[::2]) <= {"--set"}
+    return ExperimentRequest(recipe, settings=tuple(changes[1::2])).resolve()[0]
 
 
 def test_what_no_command_gives_has_none() -> None:

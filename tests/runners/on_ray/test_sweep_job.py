@@ -31,7 +31,7 @@ def ask(asked: Sweep, base: Experiment, **changes) -> Question:
 
 
 def _start(out: Path, num_rates: int = 5) -> subprocess.Popen:
-    program = "import sweep_driver; sweep_driver.main()"
+    program = "from tests.support import sweep_driver; sweep_driver.main()"
     return subprocess.Popen(
         [sys.executable, "-c", program, str(out), str(num_rates)],
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "RAY_ADDRESS": ""},

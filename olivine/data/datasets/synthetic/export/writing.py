@@ -24,6 +24,7 @@ from olivine.data.datasets.synthetic.export.recording import (
     truth_name,
 )
 from olivine.data.datasets.synthetic.export.tables import LOCATIONS, map_name, write_tables
+from olivine.data.datasets.synthetic.sensors.tracing import require_embree
 from olivine.data.datasets.synthetic.world.casting import location_of
 
 MARK = "synthetic.json"  # written last: a folder that has it is whole
@@ -40,7 +41,8 @@ def write_world(
 
     Files are byte-equal for equal settings however many processes share the work. They are
     written to a hidden folder beside root, which is renamed at the end. Where the same world is
-    already complete, nothing is done. Raises UserError if root holds anything else.
+    already complete, nothing is done. Raises UserError if root holds anything else, and where
+    embreex is not installed.
     """
     root = Path(root).absolute()
     if holds_world(config, root):
@@ -50,6 +52,7 @@ def write_world(
             f"{root} is not empty and does not hold this synthetic world; "
             "give an empty or new folder, or remove it first."
         )
+    require_embree()
     hidden = root.parent / f".{root.name}.{uuid.uuid4().hex[:8]}"
     try:
         hidden.mkdir(parents=True)

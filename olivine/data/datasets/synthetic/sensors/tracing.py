@@ -4,16 +4,20 @@ Embree finds the nearest triangle; images and scans both come from here, so they
 geometry.
 """
 
+import importlib.util
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 from jaxtyping import Float, Int, UInt8
 
+from olivine.core.errors import UserError
 from olivine.data.datasets.synthetic.world.mesh import Mesh, join
 from olivine.data.datasets.synthetic.world.scene import Actor, Scene
 from olivine.data.datasets.synthetic.world.taxonomy import Category
+
+if TYPE_CHECKING:
+    from embreex.rtcore_scene import EmbreeScene
 
 NOTHING = -1
 MOVING_M = 110.0  # farther movers are left out: beyond the LiDAR, a few pixels in images
@@ -105,7 +109,7 @@ class StillWorld:
 class Moment:
     """A scene at one time."""
 
-    def __init__(self, still: StillWorld, moving: Surfaces | None, rays: EmbreeScene | None):
+    def __init__(self, still: StillWorld, moving: Surfaces | None, rays: "EmbreeScene | None"):
         self.scene = still.scene
         self._still, self._moving, self._moving_rays = still, moving, rays
 
@@ -174,7 +178,19 @@ def _placed(points_m: np.ndarray, place: np.ndarray, yaw: float) -> np.ndarray:
     return (points_m @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], np.float32)) + np.float32(place)
 
 
-def _embree(points_m: np.ndarray, corner_index: np.ndarray) -> EmbreeScene:
+def require_embree() -> None:
+    """Raise UserError if the package that traces rays is not installed."""
+    if importlib.util.find_spec("embreex") is None:
+        raise UserError(
+            "The synthetic world is traced by embreex, which is not installed: pip install "
+            "'olivine[demo]'."
+        )
+
+
+def _embree(points_m: np.ndarray, corner_index: np.ndarray) -> "EmbreeScene":
+    from embreex.mesh_construction import TriangleMesh
+    from embreex.rtcore_scene import EmbreeScene
+
     scene = EmbreeScene()
     points = np.ascontiguousarray(points_m, np.float32)
     TriangleMesh(scene, points, np.ascontiguousarray(corner_index, np.int32))

@@ -7,9 +7,10 @@ import pytest
 from mlflow import MlflowClient
 
 from olivine.cli import main as cli
-from olivine.cli.report_commands import runtime_words
+from olivine.cli.report import runtime_words
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
+from olivine.experiments.requests import ExperimentRequest
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import RunKey
 from tests.support.filled_store import write_ablation
@@ -111,7 +112,4 @@ def test_commands_name_only_what_a_runtime_changes() -> None:
     words = runtime_words(runtime)
     assert words == ["--set", "runtime.num_workers=2",
                      "--set", "runtime.allow=fewer_pairs,absent_classes"]  # fmt: skip
-    from olivine.cli.settings import resolve
-
-    parsed = cli.build_parser().parse_args(["show", "demo", *words])
-    assert resolve(parsed)[1] == runtime
+    assert ExperimentRequest("demo", settings=tuple(words[1::2])).resolve()[1] == runtime

@@ -1,18 +1,17 @@
 """What a table's command asks of which sweep; the sweeps themselves run elsewhere."""
 
-from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from olivine.cli import sweep_commands
-from olivine.cli.main import build_parser
-from olivine.cli.settings import INCOMPLETE
-from olivine.core.errors import UserError
+from olivine.cli import main as cli
+from olivine.cli import reproduce as command
+from olivine.cli.sweep import INCOMPLETE
 from olivine.core.spec import Spec
 from olivine.experiments.plan import ROW, SEED, PlannedTrial, SweepPlan
 from olivine.experiments.recipes import demo, recipe
+from olivine.experiments.requests import SweepRequest
 from olivine.experiments.sweep_files import find_sweep
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import RunKey
@@ -31,15 +30,15 @@ def evaluated(settings: dict[str, object]) -> Spec:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, list[str]]]:
-    """Take the place of running a sweep: note its name, rows and settings."""
-    found: list[tuple[str, str, list[str]]] = []
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[SweepRequest]:
+    """Take the place of running a sweep: note what is asked for."""
+    found: list[SweepRequest] = []
 
-    def note(arguments: Namespace) -> int:
-        found.append((arguments.name, arguments.rows, arguments.set))
+    def note(request: SweepRequest, **how: bool) -> int:
+        found.append(request)
         return 0
 
-    monkeypatch.setattr(sweep_commands, "sweep", note)
+    monkeypatch.setattr(command, "run", note)
     return found
 
 
@@ -49,28 +48,28 @@ def reproduce(tmp_path: Path) -> Callable[..., int]:
 
     def run(*words: str) -> int:
         out = ["--set", f"runtime.out={tmp_path}"]
-        return sweep_commands.reproduce(build_parser().parse_args(["reproduce", *words, *out]))
+        return cli.main(["reproduce", *words, *out])
 
     return run
 
 
 def test_table1_says_what_it_leaves_out_without_semantic_kitti(asked, reproduce, tmp_path, capsys):
     assert reproduce("table1") == INCOMPLETE
-    out = [f"runtime.out={tmp_path}"]
-    every = [(name, list(find_sweep(name).rows), out) for name in ("methods", "label_fraction")]
-    assert [(name, rows.split(";"), settings) for name, rows, settings in asked] == every
+    assert [request.name for request in asked] == ["methods", "label_fraction"]
+    for request in asked:
+        assert list(request.rows) == list(find_sweep(request.name).rows)
+        assert request.experiment.settings == (f"runtime.out={tmp_path}",)
     assert "left out is label_fraction_semantickitti" in capsys.readouterr().out
 
 
 def test_table1_takes_its_column_of_semantic_kitti_from_its_own_folder(asked, reproduce):
     assert reproduce("table1", "--semantic-kitti", "/kitti") == 0
     nuscenes, last = asked[:2], asked[2]
-    assert not any("/kitti" in setting for _, _, settings in nuscenes for setting in settings)
-    name, rows, settings = last
-    assert settings[1:] == ["train.root=/kitti", "val.root=/kitti"]
-    chosen = find_sweep(name).only(rows.split(";")).rows
-    assert list(chosen) == [row for row in find_sweep(name).rows if row.endswith(", 1 %")]
-    assert len(chosen) == 11
+    assert not any("/kitti" in text for one in nuscenes for text in one.experiment.settings)
+    assert last.experiment.settings[1:] == ("train.root=/kitti", "val.root=/kitti")
+    every = find_sweep(last.name).rows
+    assert list(last.rows) == [row for row in every if row.endswith(", 1 %")]
+    assert len(last.rows) == 11
 
 
 @pytest.mark.parametrize(
@@ -80,31 +79,30 @@ def test_table1_takes_its_column_of_semantic_kitti_from_its_own_folder(asked, re
 )
 def test_table2_has_all_shares(asked, reproduce, words):
     assert reproduce("table2", *words) == 0
-    ((name, rows, settings),) = asked
-    assert (name, rows.split(";")) == (
-        "label_fraction_semantickitti",
-        list(find_sweep("label_fraction_semantickitti").rows),
-    )
-    assert {"train.root=/k", "val.root=/k"} <= set(settings)
+    (request,) = asked
+    assert request.name == "label_fraction_semantickitti"
+    assert list(request.rows) == list(find_sweep(request.name).rows)
+    assert {"train.root=/k", "val.root=/k"} <= set(request.experiment.settings)
 
 
 def test_each_sweep_takes_the_rows_that_it_has_and_one_with_none_is_left_out(asked, reproduce):
     reproduce("table1", "--semantic-kitti", "/k", "--rows", "random, 1 %; PPKT, 5 %")
-    assert [(name, rows) for name, rows, _ in asked] == [
-        ("label_fraction", "random, 1 %;PPKT, 5 %"),
-        ("label_fraction_semantickitti", "random, 1 %"),
+    assert [(request.name, request.rows) for request in asked] == [
+        ("label_fraction", ("random, 1 %", "PPKT, 5 %")),
+        ("label_fraction_semantickitti", ("random, 1 %",)),
     ]
 
 
-def test_a_row_that_no_sweep_has_is_told_before_one_runs(asked, reproduce):
-    with pytest.raises(UserError, match=r"No sweep of table6 has a row 'PKT'. Did you mean 'PPKT'"):
-        reproduce("table6", "--rows", "OLIVINE; PKT")
+def test_a_row_that_no_sweep_has_is_told_before_one_runs(asked, reproduce, capsys):
+    assert reproduce("table6", "--rows", "OLIVINE; PKT") == cli.USER_ERROR
     assert not asked
+    expected = "No sweep of table6 has a row 'PKT'. Did you mean 'PPKT'"
+    assert expected in capsys.readouterr().err
 
 
-def test_an_unknown_table_is_told_with_the_nearest(reproduce):
-    with pytest.raises(UserError, match=r"No 'table7b' to reproduce. Did you mean 'table7'\?"):
-        reproduce("table7b")
+def test_an_unknown_table_is_told_with_the_nearest(reproduce, capsys):
+    assert reproduce("Table7b") == cli.USER_ERROR
+    assert "No 'Table7b' to reproduce. Did you mean 'table7'?" in capsys.readouterr().err
 
 
 def test_the_sweeps_of_table1_become_the_one_table_that_they_are_in_print(
@@ -122,11 +120,11 @@ def test_the_sweeps_of_table1_become_the_one_table_that_they_are_in_print(
         },
     }  # fmt: skip
 
-    def leave_runs(arguments: Namespace) -> int:
-        rows = {row: evaluated(settings) for row, settings in asked[arguments.name].items()}
+    def leave_runs(request: SweepRequest, **how: bool) -> int:
+        rows = {row: evaluated(settings) for row, settings in asked[request.name].items()}
         trials = {c.fingerprint(): PlannedTrial(row=row, seed=0) for row, c in rows.items()}
-        plan = SweepPlan.of(find_sweep(arguments.name), ()).model_copy(update={"trials": trials})
-        with tracker.run(RunKey("sweep", arguments.name), arguments.name, plan):
+        plan = SweepPlan.of(find_sweep(request.name), ()).model_copy(update={"trials": trials})
+        with tracker.run(RunKey("sweep", request.name), request.name, plan):
             pass
         for row, config in rows.items():
             key = RunKey("trial", config.fingerprint())
@@ -135,7 +133,7 @@ def test_the_sweeps_of_table1_become_the_one_table_that_they_are_in_print(
                     run.log_metrics({"miou": 10.0}, 0)
         return 0
 
-    monkeypatch.setattr(sweep_commands, "sweep", leave_runs)
+    monkeypatch.setattr(command, "run", leave_runs)
     assert reproduce("table1", "--semantic-kitti", "/kitti") == 0
     told = capsys.readouterr().out
     table = (tmp_path / "tables" / "table1" / "ablation.md").read_text()

@@ -1,0 +1,44 @@
+"""`olivine compare`: what differs between two runs."""
+
+from typing import Annotated
+
+import typer
+
+from olivine.cli.options import Changes, Config, Json
+from olivine.cli.output import write, write_json
+from olivine.cli.stores import open_tracker
+
+RunId = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="How an MLflow run id or a fingerprint begins.", show_default=False
+    ),
+]
+
+
+def compare(
+    first: RunId, second: RunId, config: Config = "", changes: Changes = None, as_json: Json = False
+) -> int:
+    """Print what differs between two runs: settings, data, code, machine, scores."""
+    from olivine.experiments.requests import ExperimentRequest
+    from olivine.results import compare_runs as runs
+    from olivine.tracking.mlflow_backend.inputs import inputs_of
+    from olivine.tracking.store_uri import shown
+    from olivine.tracking.tracker import Columns
+
+    _, runtime = ExperimentRequest("", config, tuple(changes or ())).resolve()
+    tracker = open_tracker(runtime)
+    every = tracker.records(columns=Columns(settings=(), metrics=(), tags=()))
+    chosen = runs.find_runs((first, second), every, shown(runtime.store_uri()))
+    prints = {run.key.fingerprint for run in chosen}
+    whole = {run.run_id: run for run in tracker.records(fingerprints=prints)}
+    one, two = (whole[run.run_id] for run in chosen)
+    inputs = tuple(inputs_of(runtime.store_uri(), run.run_id) for run in chosen)
+    comparison = runs.compare(one, two, (inputs[0], inputs[1]))
+    if as_json:
+        differences = {part.name: list(map(vars, part.differences)) for part in comparison.parts}
+        facts = {"first": one.run_id, "second": two.run_id, "note": comparison.note}
+        write_json({**facts, "differences": differences})
+    else:
+        write("\n".join(runs.lines(comparison)))
+    return 0

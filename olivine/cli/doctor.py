@@ -1,0 +1,42 @@
+"""`olivine doctor`: what is here, what is missing, and the command that mends it."""
+
+from typing import Annotated
+
+import typer
+
+from olivine.cli.options import Changes, Config, Json
+from olivine.cli.output import write, write_json, write_table
+
+MISSING = 1
+SIGNS = {"ok": "ok", "note": "–", "missing": "MISSING"}
+
+
+def doctor(
+    config: Config = "",
+    changes: Changes = None,
+    as_json: Json = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Leave out what imports torch or asks a server.")
+    ] = False,
+) -> int:
+    """Look at versions, devices, extras, weights, data, disk, Ray and the store of runs.
+
+    The exit status is 1 if something is missing that the command line needs.
+    """
+    from olivine.experiments.requests import ExperimentRequest
+    from olivine.runners.doctor import examine
+
+    _, runtime = ExperimentRequest("", config, tuple(changes or ())).resolve()
+    findings = examine(runtime, fast=fast)
+    if as_json:
+        write_json([vars(finding) for finding in findings])
+    else:
+        rows = [
+            (finding.area, SIGNS[finding.state], finding.name, finding.detail)
+            for finding in findings
+        ]
+        write_table(("area", "", "what", "detail"), rows)
+        for finding in findings:
+            if finding.mend:
+                write(f"{finding.name}: {finding.mend}")
+    return MISSING if any(finding.state == "missing" for finding in findings) else 0

@@ -1,0 +1,125 @@
+"""`olivine list`: what there is, a line each."""
+
+import ast
+import importlib
+import inspect
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from olivine.cli.options import Json
+from olivine.cli.output import write, write_json, write_table
+from olivine.core.errors import UserError, nearest
+
+# Of every family the module of its base class.
+FAMILIES = {
+    "augmentations": "olivine.data.augmentations.base:Augmentation",
+    "backbones": "olivine.models.backbones.base:Backbone",
+    "clusterings": "olivine.data.clusterings.base:Clustering",
+    "datasets": "olivine.data.dataset:Dataset",
+    "labellers": "olivine.labels.labeller:Labeller",
+    "losses": "olivine.methods.losses.base:Loss",
+    "optimisers": "olivine.training.optimisers.base:Optimiser",
+    "poolings": "olivine.methods.poolings.base:Pooling",
+    "samplers": "olivine.methods.samplers.base:Sampler",
+    "teachers": "olivine.models.teachers.base:Teacher",
+}
+OTHERS = ("recipes", "sweeps", "methods", "tables", "weights")
+WHAT = (*OTHERS, *FAMILIES)
+
+
+def completions(incomplete: str) -> Iterator[str]:
+    """Yield what can be listed, for the shell's completion."""
+    return (what for what in WHAT if what.startswith(incomplete))
+
+
+def list_what(
+    what: Annotated[
+        str,
+        typer.Argument(metavar="[WHAT]", help=f"Of {', '.join(WHAT)}.", autocompletion=completions),
+    ] = "",
+    as_json: Json = False,
+) -> int:
+    """List recipes, sweeps, methods, losses and all other parts, a line each."""
+    if not what:
+        rows = [(name, f"olivine list {name}") for name in WHAT]
+    elif what not in WHAT:
+        raise UserError(f"No {what!r} to list.{nearest(what, WHAT)} There are {', '.join(WHAT)}.")
+    else:
+        rows = list(_listed(what))
+    if as_json:
+        write_json(dict(rows))
+    elif rows:
+        write_table((what or "what", "what it is"), rows)
+    else:
+        write(f"There are no {what}.")
+    return 0
+
+
+def _listed(what: str) -> Iterator[tuple[str, str]]:
+    if what in FAMILIES:
+        return _kinds(what)
+    return {
+        "recipes": _recipes,
+        "sweeps": _sweeps,
+        "methods": _methods,
+        "tables": _tables,
+        "weights": _weights,
+    }[what]()
+
+
+def _kinds(family: str) -> Iterator[tuple[str, str]]:
+    from olivine.core.parts import kinds, part_class
+
+    module, _, name = FAMILIES[family].partition(":")
+    base = getattr(importlib.import_module(module), name)
+    for kind in kinds(base):
+        part = part_class(base, kind)
+        yield kind, first_line(inspect.getdoc(inspect.getmodule(part)))
+
+
+def _recipes() -> Iterator[tuple[str, str]]:
+    from olivine.experiments.recipes import RECIPES
+
+    for name, function in RECIPES.items():
+        yield name, first_line(function.__doc__)
+
+
+def _sweeps() -> Iterator[tuple[str, str]]:
+    """Yield sweeps and their questions, of files that are read and not run."""
+    from olivine.experiments.sweep_files import sweep_file, sweep_names
+
+    for name in sweep_names():
+        try:
+            text = ast.get_docstring(ast.parse(sweep_file(name).read_text()))
+        except (SyntaxError, UserError) as error:
+            text = f"cannot be read: {error}"
+        yield name, first_line(text)
+
+
+def _methods() -> Iterator[tuple[str, str]]:
+    from olivine.methods import catalogue
+
+    for name, function in vars(catalogue).items():
+        if name.endswith("_method"):
+            yield name.removesuffix("_method"), first_line(function.__doc__)
+
+
+def _tables() -> Iterator[tuple[str, str]]:
+    from olivine.results.paper_tables import TABLES
+
+    for name, sweeps in TABLES.items():
+        yield name, f"sweeps {', '.join(sweeps)}"
+
+
+def _weights() -> Iterator[tuple[str, str]]:
+    from olivine.models.weights import published
+
+    for name, weights in published().items():
+        yield name, f"{weights.size_bytes / 1e6:,.0f} MB, {weights.licence}"
+
+
+def first_line(text: str | None) -> str:
+    """Return the first line of a docstring."""
+    return (text or "").strip().partition("\n")[0]

@@ -1,0 +1,27 @@
+"""The store of runs that a command works with."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from olivine.core.runtime import Runtime
+    from olivine.tracking.tracker import Tracker
+
+
+def open_tracker(runtime: "Runtime") -> "Tracker":
+    """Return the store of runs, made if it is not there."""
+    from olivine.tracking.mlflow_backend.tracker import MlflowTracker
+
+    tracker = MlflowTracker(runtime.store_uri())
+    tracker.ensure_store()
+    return tracker
+
+
+def existing_tracker(runtime: "Runtime") -> "Tracker":
+    """Return the store of runs if it is there, without making one; else one that has no runs."""
+    from olivine.tracking.tracker import NullTracker
+
+    file = runtime.store_uri().removeprefix("sqlite:///")
+    if file != runtime.store_uri() and not Path(file).exists():
+        return NullTracker()
+    return open_tracker(runtime)

@@ -1,0 +1,90 @@
+"""`olivine table`: a sweep's table and figures from the store of runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from olivine.cli.options import Changes, Config, Folder, Json, words
+from olivine.cli.output import write, write_json
+from olivine.cli.stores import open_tracker
+from olivine.core.errors import UserError
+
+
+def _list(flag: str, metavar: str, text: str) -> typer.models.OptionInfo:
+    return typer.Option(flag, metavar=metavar, help=text, show_default=False)
+
+
+def table(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="SWEEP",
+            help="A sweep that was run, several joined by ',', or all: every trial of the store.",
+            show_default=False,
+        ),
+    ],
+    rows: Annotated[str, _list("--rows", "'A;B'", "Only these rows.")] = "",
+    by: Annotated[
+        str,
+        _list(
+            "--by",
+            "SETTING,…",
+            "Rows are the values of these settings, or of row, method, sweep, seed, evaluation "
+            "(default: row).",
+        ),
+    ] = "",
+    columns: Annotated[
+        str, _list("--columns", "SETTING,…", "Columns are the values of these.")
+    ] = "",
+    metrics: Annotated[str, _list("--metrics", "NAME,…", "Metrics (default: the sweep's).")] = "",
+    baseline: Annotated[str, _list("--baseline", "ROW", "Compare with this row.")] = "",
+    test: Annotated[str, typer.Option("--test", help="Over seeds: t or wilcoxon.")] = "t",
+    lower: Annotated[str, _list("--lower", "METRIC,…", "Lower is better for these, too.")] = "",
+    published: Annotated[
+        str, _list("--published", "TABLE", "Numbers in print (default: the sweep's).")
+    ] = "",
+    formats: Annotated[
+        str, _list("--format", "FORMAT,…", "Of md,tex,csv,html (default: all).")
+    ] = "",
+    folder: Folder = "",
+    config: Config = "",
+    changes: Changes = None,
+    as_json: Json = False,
+) -> int:
+    """Write a sweep's table and figures, and print the table."""
+    from olivine.core.buckets import is_bucket
+    from olivine.experiments.requests import ExperimentRequest
+    from olivine.results.tables.build import ALL, FORMATS
+    from olivine.results.tables.spec import ROW, SWEEP, TableSpec
+    from olivine.results.tables.write import write_results
+
+    _, runtime = ExperimentRequest("", config, tuple(changes or ())).resolve()
+    if is_bucket(folder or runtime.out):
+        raise UserError(
+            f"A table is written to a local folder: give --folder, {runtime.out} is none."
+        )
+    spec = TableSpec.from_dict(
+        {
+            "by": words(by) or ((SWEEP, ROW) if name == ALL else (ROW,)),
+            "columns": words(columns),
+            "metrics": words(metrics),
+            "rows": words(rows, ";"),
+            "baseline": baseline.strip(),
+            "lower_is_better": words(lower),
+            "test": test,
+            "published": published,
+        }
+    )
+    place, tracker = Path(folder or runtime.out), open_tracker(runtime)
+    chosen = words(formats) or FORMATS
+    results = write_results(name, runtime, tracker, place, spec=spec, formats=chosen)
+    results.keep(tracker)
+    if as_json:
+        write_json({"table": name, "files": results.files, "text": results.table})
+        return 0
+    write(results.table)
+    for path in results.files:
+        write(f"Wrote {path}")
+    write(f"Next: mlflow server --backend-store-uri {runtime.store_uri()}")
+    return 0

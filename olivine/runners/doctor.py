@@ -1,0 +1,176 @@
+"""What a run needs of a machine: packages, devices, weights, data, disk, Ray, a store of runs."""
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from olivine.core.buckets import is_bucket
+from olivine.core.errors import UserError
+from olivine.core.runtime import Runtime
+
+PACKAGES = ("torch", "ray", "mlflow", "numpy", "pandas", "pydantic", "pyarrow", "scikit-learn")
+# Of every extra a module that it brings, and what it is for.
+EXTRAS = {
+    "demo": ("embreex", "the synthetic world of `olivine demo` and `olivine data synth`"),
+    "grounded-sam": ("groundingdino", "labels by GroundingDINO and SAM"),
+    "transformers": ("transformers", "the same by model folders, engine=transformers"),
+    "teachers": ("timm", "ResNet-50 and DINO as teachers"),
+    "superpixels": ("skimage", "SLIC superpixels, of SLidR's methods"),
+    "minkowski": ("MinkowskiEngine", "backbone.engine=minkowski"),
+}
+LOW_GB = 10.0  # of free disk; labels of trainval take 4 GB, a checkpoint of MinkUNet-34 0.3
+ANSWER_S = 3.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `mend` is the command that helps, if there is one."""
+
+    area: str
+    name: str
+    state: Literal["ok", "note", "missing"]
+    detail: str
+    mend: str = ""
+
+
+def examine(runtime: Runtime, *, fast: bool = False) -> list[Finding]:
+    """Return what was found; with `fast` without importing torch and without asking servers."""
+    findings = [*_versions(), *_extras(), *_weights(), *_data(runtime), *_disk(runtime)]
+    if not fast:
+        findings += [*_devices(), *_ray(runtime), *_store(runtime)]
+    return findings
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("version", "python", "ok", sys.version.split()[0])
+    for name in ("olivine", *PACKAGES):
+        try:
+            yield Finding("version", name, "ok", importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            mend = "pip install -e ." if name == "olivine" else f"pip install {name}"
+            yield Finding("version", name, "missing", "is not installed", mend)
+
+
+def _extras() -> Iterator[Finding]:
+    for extra, (module, use) in EXTRAS.items():
+        if importlib.util.find_spec(module) is not None:
+            yield Finding("extra", extra, "ok", use)
+            continue
+        mend = f"pip install 'olivine[{extra}]'"
+        if extra == "minkowski":
+            mend = "built on the machine: docs, networks and engines"
+        yield Finding("extra", extra, "note", f"not installed; for {use}", mend)
+
+
+def _weights() -> Iterator[Finding]:
+    from olivine.models.weights import problems, published, weights_folder
+
+    folder = weights_folder("")
+    for name, weights in published().items():
+        size = f"{weights.size_bytes / 1e6:,.0f} MB"
+        if list(problems(weights, folder, read=False)):
+            mend = f"olivine weights fetch {name}"
+            yield Finding("weights", name, "note", f"not in {folder}, {size}", mend)
+        else:
+            yield Finding("weights", name, "ok", f"in {folder}, {size}")
+
+
+def _data(runtime: Runtime) -> Iterator[Finding]:
+    root = runtime.data_root
+    if is_bucket(root):
+        yield Finding("data", root, "note", "a bucket, not looked at")
+        return
+    folder = Path(root).expanduser()
+    found = sorted(path.name for path in folder.glob("v1.0-*")) if folder.is_dir() else []
+    if found:
+        yield Finding("data", root, "ok", f"nuScenes, {', '.join(found)}")
+    elif (folder / "sequences").is_dir():
+        yield Finding("data", root, "ok", "SemanticKITTI")
+    else:
+        detail = "is not there" if not folder.is_dir() else "holds no v1.0-* and no sequences/"
+        mend = f"olivine data synth {root}, or --set runtime.data_root=FOLDER"
+        yield Finding("data", root, "note", detail, mend)
+
+
+def _disk(runtime: Runtime) -> Iterator[Finding]:
+    for name, place in {
+        "runtime.out": runtime.out,
+        "runtime.cache_dir": str(runtime.cache_path()),
+        "Ray's folder": os.environ.get("RAY_TMPDIR", "/tmp"),
+        "/dev/shm": "/dev/shm",
+    }.items():
+        if is_bucket(place):
+            yield Finding("disk", name, "note", f"{place} is a bucket, not looked at")
+            continue
+        path = Path(place).expanduser().absolute()
+        there = next(folder for folder in (path, *path.parents) if folder.exists())
+        free_gb = shutil.disk_usage(there).free / 1e9
+        writable = there.is_dir() and os.access(there, os.W_OK)
+        state: Literal["ok", "note", "missing"] = "ok" if free_gb > LOW_GB else "note"
+        detail = f"{free_gb:.0f} GB free in {place}"
+        if not writable:
+            state, detail = "missing", f"{place} cannot be written"
+        yield Finding("disk", name, state, detail)
+
+
+def _devices() -> Iterator[Finding]:
+    import torch
+
+    threads = f"{os.cpu_count()} CPUs, {torch.get_num_threads()} threads"
+    yield Finding("device", "cpu", "ok", f"{threads}, {torch.backends.cpu.get_cpu_capability()}")
+    if not torch.cuda.is_available():
+        built = torch.version.cuda or "for the CPU alone"
+        mend = "" if torch.version.cuda else "pip install torch, a CUDA build (pytorch.org)"
+        yield Finding("device", "cuda", "note", f"torch sees no GPU; it is built {built}", mend)
+    for index in range(torch.cuda.device_count()):
+        card = torch.cuda.get_device_properties(index)
+        half = "bfloat16" if torch.cuda.is_bf16_supported() else "no bfloat16"
+        detail = f"{card.name}, {card.total_memory / 1e9:.0f} GB, {half}"
+        yield Finding("device", f"cuda:{index}", "ok", detail)
+
+
+def _ray(runtime: Runtime) -> Iterator[Finding]:
+    address = runtime.ray_address or os.environ.get("RAY_ADDRESS", "")
+    if not address or address == "local":
+        yield Finding("Ray", "cluster", "ok", "none is named: a Ray of this machine is started")
+        return
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdigit()):
+        yield Finding("Ray", address, "note", "is looked up when a job starts")
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except OSError as error:
+        mend = "unset RAY_ADDRESS, or name a cluster by --set runtime.ray_address=HOST:PORT"
+        yield Finding("Ray", address, "missing", f"does not answer ({error})", mend)
+    else:
+        yield Finding("Ray", address, "ok", "answers")
+
+
+def _store(runtime: Runtime) -> Iterator[Finding]:
+    from olivine.tracking.store_uri import shown
+
+    try:
+        uri = runtime.store_uri()
+    except UserError as error:
+        yield Finding("store", "runs", "missing", str(error))
+        return
+    file = uri.removeprefix("sqlite:///")
+    if file != uri and not Path(file).exists():
+        yield Finding("store", shown(uri), "ok", "is made by the first run")
+        return
+    from olivine.tracking.mlflow_backend.tracker import MlflowTracker
+
+    try:
+        number = len(MlflowTracker(uri).records())
+    except UserError as error:
+        yield Finding("store", shown(uri), "missing", str(error))
+    else:
+        yield Finding("store", shown(uri), "ok", f"{number} runs")
