@@ -11,8 +11,8 @@ from typing import Any
 
 from olivine.core.errors import UserError
 from olivine.core.parts import Part, family_of, part_class, part_code, parts_of
-from olivine.core.plugins.file_modules import loaded_hashes
-from olivine.core.plugins.kept_code import keep, kept_tree
+from olivine.core.plugins.file_modules import file_of_module
+from olivine.core.plugins.kept_code import keep, known_tree
 from olivine.core.plugins.source_tree import SourceTree
 
 
@@ -52,14 +52,13 @@ class CarriedCode:
 
     @classmethod
     def of(cls, *settings: Any) -> "CarriedCode":
-        """Return the code of the parts within some settings, and of every file loaded here."""
-        parts = {
-            (type(part), code): CarriedPart(_name(family_of(type(part))), part.kind, code)
-            for part in parts_of(settings)
-            if (code := part_code(type(part)))
-        }
-        trees = {one: kept_tree(one).files for one in sorted(loaded_hashes())}
-        return cls(trees, tuple(parts.values()))
+        """Return the code of the parts within some settings."""
+        classes = {type(part) for part in parts_of(settings) if part_code(type(part))}
+        parts = {CarriedPart(_name(family_of(one)), one.kind, part_code(one)) for one in classes}
+        modules = {base.__module__ for one in classes for base in one.__mro__}
+        files = {found[0] for module in modules if (found := file_of_module(module))}
+        trees = {one: known_tree(one).files for one in files}
+        return cls(trees, tuple(sorted(parts, key=lambda part: (part.family, part.kind))))
 
     def arrive(self) -> None:
         """Keep the files here, and compare the packages.

@@ -4,13 +4,13 @@ A recipe is a function of no arguments that returns an `EvaluateConfig`. A packa
 entry point of the group `olivine.recipes`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from olivine.core.errors import UserError, nearest
-from olivine.core.plugins.entry_points import load_offer, names_in, offer_of, offers
+from olivine.core.plugins.entry_points import Offer, load_offer, names_in, offer_of, offers
 from olivine.core.plugins.file_modules import reason_of
 from olivine.core.plugins.targets import names_a_file, parse_target
 from olivine.core.spec import explain
@@ -25,6 +25,16 @@ def offered_names(ours: Mapping[str, Any]) -> list[str]:
     Raises UserError if two recipes have one name.
     """
     return names_in(GROUP, ours, WHAT)
+
+
+def offered_recipes(ours: Mapping[str, Any]) -> Iterator[tuple[Offer, Any]]:
+    """Yield what packages offer, and the function of each, or the sentence why there is none."""
+    for name in offered_names(ours):
+        (offer,) = offers(GROUP)[name]
+        try:
+            yield offer, load_offer(offer, "The recipe")
+        except UserError as error:
+            yield offer, str(error)
 
 
 def recipe_of_others(name: str, ours: Mapping[str, Any]) -> EvaluateConfig:

@@ -20,6 +20,7 @@ class Selection:
 
     limit: int | None = None  # only so many, the first ones
     retry_failed: bool = False  # those that failed before, and no others
+    force: bool = False  # all: the maps that are there are removed first
 
 
 EVERY_NEW_IMAGE = Selection()

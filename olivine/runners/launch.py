@@ -32,29 +32,34 @@ def launch_labelling(
 
 
 def launch_pretraining(
-    config: PretrainConfig, runtime: Runtime, tracker: Tracker
+    config: PretrainConfig, runtime: Runtime, tracker: Tracker, *, force: bool = False
 ) -> PretrainResult:
-    """Pretrain, or return what an earlier run left."""
+    """Pretrain, or return what an earlier run left, unless `force` runs it again."""
     if runtime.launcher == "process":
-        return pretrain.finished(config, runtime, tracker) or pretrain.pretrain(
-            config, runtime, _local_worker(runtime), tracker
-        )
+        worker = _local_worker(runtime)
+        return pretrain.find_or_pretrain(config, runtime, worker, tracker, force=force)
     from olivine.runners.on_ray.pretrain import pretrain_on_ray
     from olivine.runners.on_ray.session import ray_session
 
     with ray_session(runtime):
-        return pretrain_on_ray(config, runtime, tracker)
+        return pretrain_on_ray(config, runtime, tracker, force=force)
 
 
-def launch_evaluation(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> EvaluateResult:
-    """Pretrain if need be and evaluate, or return what an earlier run found."""
+def launch_evaluation(
+    config: EvaluateConfig, runtime: Runtime, tracker: Tracker, *, force: bool = False
+) -> EvaluateResult:
+    """Pretrain if need be and evaluate, or return what an earlier run found.
+
+    `force` runs both again.
+    """
     if runtime.launcher == "process":
-        return evaluate.experiment(config, runtime, _local_worker(runtime), tracker)
+        worker = _local_worker(runtime)
+        return evaluate.experiment(config, runtime, worker, tracker, force=force)
     from olivine.runners.on_ray.evaluate import evaluate_on_ray
     from olivine.runners.on_ray.session import ray_session
 
     with ray_session(runtime):
-        return evaluate_on_ray(config, runtime, tracker)
+        return evaluate_on_ray(config, runtime, tracker, force=force)
 
 
 def _local_worker(runtime: Runtime) -> LocalWorker:

@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,11 +25,12 @@ from olivine.data.samples import Samples, make_cloud, named
 from olivine.data.schedule import Schedule, once_over
 from olivine.methods.matched import StepPart
 from olivine.models.activation_checkpointing import recompute_activations
+from olivine.tracking.reused import Reused
 from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training import pretrain as pretraining
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import EvaluateConfig
-from olivine.training.finished_runs import OUT, done_before, one_at_a_time
+from olivine.training.finished_runs import OUT, done_before, run_anew
 from olivine.training.loop import Training, device_hours_of
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.segmentation import (
@@ -49,6 +50,7 @@ class EvaluateResult:
     key: RunKey
     scores: Mapping[str, float]  # miou, accuracy and iou/<class>, in percent
     predictions: str  # name of the first validation frame's predictions below `runtime.out`
+    reused: tuple[Reused, ...] = ()  # runs that had done the pretraining, or all of it, before
 
 
 class Segmenter(nn.Module):
@@ -82,7 +84,8 @@ def finished(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Eval
         return None
     names = [name for name in record.metrics if name.startswith(SCORE)]
     scores = {name.removeprefix(SCORE): record.metrics[name] for name in names}
-    return EvaluateResult(key, scores, predictions_name(key.fingerprint))
+    reused = (Reused("the evaluation", record),)
+    return EvaluateResult(key, scores, predictions_name(key.fingerprint), reused)
 
 
 def start_anew(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> None:
@@ -369,16 +372,31 @@ def device_hours(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> 
 
 
 def experiment(
-    config: EvaluateConfig, runtime: Runtime, worker: Worker, tracker: Tracker
+    config: EvaluateConfig,
+    runtime: Runtime,
+    worker: Worker,
+    tracker: Tracker,
+    *,
+    force: bool = False,
 ) -> EvaluateResult:
-    """Return an experiment's scores: pretrain, then evaluate, each only if it is not done yet."""
+    """Return an experiment's scores: pretrain, then evaluate, each only if it is not done yet.
+
+    `force` runs both again, from the start.
+    """
+    if force:
+        runtime = run_anew(runtime)
     open_splits(config, runtime)  # what lacks is told before a pretraining of hours
-    frames = config.pretrained.data.open(runtime.data_path(), runtime.cache_path())
-    with one_at_a_time(pretraining.run_key(config.pretrained, frames), runtime):
-        if pretraining.finished(config.pretrained, runtime, tracker) is None:
-            pretraining.start_anew(config.pretrained, runtime, tracker)
-            pretraining.pretrain(config.pretrained, runtime, worker, tracker)
+    pretrained = pretraining.find_or_pretrain(config.pretrained, runtime, worker, tracker)
     done = finished(config, runtime, tracker)
     if done is None:
         start_anew(config, runtime, tracker)
-    return done or evaluate(config, runtime, worker, tracker)
+        done = evaluate(config, runtime, worker, tracker)
+    return with_pretraining(done, pretrained)
+
+
+def with_pretraining(
+    result: EvaluateResult, pretrained: pretraining.PretrainResult
+) -> EvaluateResult:
+    """Return a result that also tells of a pretraining which was reused."""
+    earlier = (pretrained.reused,) if pretrained.reused else ()
+    return replace(result, reused=(*earlier, *result.reused))

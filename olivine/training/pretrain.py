@@ -25,10 +25,11 @@ from olivine.models.activation_checkpointing import recompute_activations
 from olivine.models.backbones.published_checkpoints import load_backbone
 from olivine.models.teachers.map_cache import TeacherMaps, require_fixed_images
 from olivine.models.weights import locate
+from olivine.tracking.reused import Reused
 from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training.checkpoints import Checkpoints, load_state, save_state
 from olivine.training.config import PretrainConfig
-from olivine.training.finished_runs import OUT, done_before
+from olivine.training.finished_runs import OUT, done_before, one_at_a_time, run_anew
 from olivine.training.loop import LossOf, Training
 from olivine.training.pretrain_data import PretrainData
 from olivine.training.probe import PROBE_MIOU, PretrainingProbe
@@ -44,6 +45,7 @@ class PretrainResult:
     key: RunKey
     weights: str  # name of the file below `runtime.out`
     num_steps: int  # done now; 0 if everything was there
+    reused: Reused | None = None  # the run that had done it before
 
 
 class PretrainSettings(Spec):
@@ -55,9 +57,10 @@ class PretrainSettings(Spec):
 def finished(config: PretrainConfig, runtime: Runtime, tracker: Tracker) -> PretrainResult | None:
     """Return what an earlier run of the same pretraining left, if it finished."""
     key = run_key(config, config.data.open(runtime.data_path(), runtime.cache_path()))
-    if done_before(key, runtime, tracker, [weights_name(key)]):
-        return PretrainResult(key, weights_name(key), 0)
-    return None
+    record = done_before(key, runtime, tracker, [weights_name(key)])
+    if record is None:
+        return None
+    return PretrainResult(key, weights_name(key), 0, Reused("the pretraining", record))
 
 
 def start_anew(config: PretrainConfig, runtime: Runtime, tracker: Tracker) -> None:
@@ -65,6 +68,28 @@ def start_anew(config: PretrainConfig, runtime: Runtime, tracker: Tracker) -> No
     key = run_key(config, config.data.open(runtime.data_path(), runtime.cache_path()))
     if runtime.not_before_s and tracker.finished(key):
         _checkpoints(key, runtime).clear()
+
+
+def find_or_pretrain(
+    config: PretrainConfig,
+    runtime: Runtime,
+    worker: Worker,
+    tracker: Tracker,
+    *,
+    force: bool = False,
+) -> PretrainResult:
+    """Return what an earlier run left, or pretrain in this process; another one may wait for it.
+
+    `force` runs it again if it is finished, from the start. Raises UserError as `pretrain` does.
+    """
+    if force:
+        runtime = run_anew(runtime)
+    frames = config.data.open(runtime.data_path(), runtime.cache_path())
+    with one_at_a_time(run_key(config, frames), runtime):
+        done = finished(config, runtime, tracker)
+        if done is None:
+            start_anew(config, runtime, tracker)
+        return done or pretrain(config, runtime, worker, tracker)
 
 
 def pretrain(

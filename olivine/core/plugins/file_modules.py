@@ -16,9 +16,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pydantic import ValidationError
+
 from olivine.core.errors import UserError
 from olivine.core.plugins.kept_code import find_kept, keep
 from olivine.core.plugins.source_tree import Units, package_of, parse, read_tree
+from olivine.core.spec import explain
 
 PACKAGE = "olivine.user_code"
 _PREFIX = f"{PACKAGE}.h_"
@@ -47,6 +50,8 @@ def load_kept(code_hash: str, name: str, shown: str = "") -> ModuleType:
         return importlib.import_module(f"{_PREFIX}{code_hash}.{module}")
     except UserError as error:
         raise UserError(f"{shown}: {error}") from None
+    except ValidationError as error:
+        raise UserError(f"{shown}: {explain(error)}") from None
     except (Exception, SystemExit) as error:  # whatever a person's file may raise
         raise UserError(f"{shown} cannot be run: {reason_of(error)}") from None
 
@@ -66,12 +71,6 @@ def file_of_module(module: str) -> tuple[str, str] | None:
     folder = find_kept(code_hash)
     is_package = folder is not None and (folder / path / "__init__.py").is_file()
     return code_hash, f"{path}/__init__.py" if is_package else f"{path}.py"
-
-
-def loaded_hashes() -> set[str]:
-    """Return the hash of every tree of which this process has imported something."""
-    names = [name for name in sys.modules if name.startswith(_PREFIX)]
-    return {name.removeprefix(_PREFIX).partition(".")[0] for name in names}
 
 
 def install() -> None:

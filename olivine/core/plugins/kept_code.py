@@ -15,7 +15,7 @@ from olivine.core.errors import UserError
 from olivine.core.plugins.source_tree import SourceTree, read_folder
 
 VARIABLE = "OLIVINE_USER_CODE"
-_verified: dict[str, Path] = {}  # hash -> folder, of what this process has compared
+_known: dict[str, tuple[Path, SourceTree]] = {}  # by hash, what this process has compared
 
 
 def kept_root() -> Path:
@@ -43,20 +43,19 @@ def keep(tree: SourceTree) -> str:
 def find_kept(code_hash: str) -> Path | None:
     """Return the folder of a tree whose files have this hash, or None."""
     folder = kept_root() / code_hash
-    if _verified.get(code_hash) == folder and folder.is_dir():
-        return folder
-    if not folder.is_dir() or read_folder(folder).hash != code_hash:
+    if not folder.is_dir():
         return None
-    _verified[code_hash] = folder
+    if code_hash not in _known or _known[code_hash][0] != folder:
+        tree = read_folder(folder)
+        if tree.hash != code_hash:
+            return None
+        _known[code_hash] = folder, tree
     return folder
 
 
-def kept_tree(code_hash: str) -> SourceTree:
-    """Return a tree that is kept; raise UserError if it is not."""
-    folder = find_kept(code_hash)
-    if folder is None:
-        raise UserError(f"The code {code_hash} is not kept in {kept_root()} any more.")
-    return read_folder(folder)
+def known_tree(code_hash: str) -> SourceTree:
+    """Return a tree of which this process has imported something, wherever its copy is now."""
+    return _known[code_hash][1]
 
 
 def _write(tree: SourceTree, target: Path) -> None:

@@ -1,6 +1,7 @@
 """The evaluation stage on Ray Train, after the pretraining it needs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from ray.train import UserCallback
@@ -17,6 +18,7 @@ from olivine.runners.on_ray.trial import TuneWorker
 from olivine.tracking.tracker import Tracker
 from olivine.training import evaluate as stage
 from olivine.training.config import EvaluateConfig
+from olivine.training.finished_runs import run_anew
 from olivine.training.worker import Worker
 
 
@@ -25,22 +27,27 @@ def evaluate_on_ray(
     runtime: Runtime,
     tracker: Tracker,
     callbacks: Sequence[UserCallback] = (),
+    *,
+    force: bool = False,
 ) -> stage.EvaluateResult:
     """Evaluate on the connected Ray cluster, or return what an earlier run found.
 
-    `callbacks` are told of every report.
+    `callbacks` are told of every report. `force` runs it and its pretraining again, from the start.
     """
+    if force:
+        runtime = run_anew(runtime)
     stage.open_splits(config, runtime)  # what lacks is told before a pretraining of hours
-    pretrain_on_ray(config.pretrained, runtime, tracker, callbacks)
+    pretrained = pretrain_on_ray(config.pretrained, runtime, tracker, callbacks)
     done = stage.finished(config, runtime, tracker)
     if done is None:
         stage.start_anew(config, runtime, tracker)
         work = partial(_evaluate, config, runtime)
         code = CarriedCode.of(config)
         train_on_ray(work, "evaluate", runtime, tracker, callbacks, code=code)
-        done = stage.finished(config, runtime, tracker)
-    assert done is not None, "an evaluation that ended has left its scores"
-    return done
+        ended = stage.finished(config, runtime, tracker)
+        assert ended is not None, "an evaluation that ended has left its scores"
+        done = replace(ended, reused=())
+    return stage.with_pretraining(done, pretrained)
 
 
 def trial(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Mapping[str, float]:

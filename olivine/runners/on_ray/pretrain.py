@@ -1,6 +1,7 @@
 """The pretraining stage on Ray Train: data-parallel workers, restarted where they stopped."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from ray.train import UserCallback
@@ -12,7 +13,7 @@ from olivine.runners.on_ray.train import train_on_ray
 from olivine.tracking.tracker import Tracker
 from olivine.training import pretrain as stage
 from olivine.training.config import PretrainConfig
-from olivine.training.finished_runs import one_at_a_time
+from olivine.training.finished_runs import one_at_a_time, run_anew
 from olivine.training.worker import Worker
 
 
@@ -21,8 +22,15 @@ def pretrain_on_ray(
     runtime: Runtime,
     tracker: Tracker,
     callbacks: Sequence[UserCallback] = (),
+    *,
+    force: bool = False,
 ) -> stage.PretrainResult:
-    """Pretrain on the connected Ray cluster, or return what an earlier run left."""
+    """Pretrain on the connected Ray cluster, or return what an earlier run left.
+
+    `force` runs it again if it is finished, from the start.
+    """
+    if force:
+        runtime = run_anew(runtime)
     frames = config.data.open(runtime.data_path(), runtime.cache_path())
     with one_at_a_time(stage.run_key(config, frames), runtime):
         return _pretrain_or_find(config, runtime, tracker, callbacks)
@@ -40,8 +48,9 @@ def _pretrain_or_find(
         work = partial(_pretrain, config, runtime)
         code = CarriedCode.of(config)
         train_on_ray(work, "pretrain", runtime, tracker, callbacks, code=code)
-        done = stage.finished(config, runtime, tracker)
-    assert done is not None, "a pretraining that ended has left its weights"
+        ended = stage.finished(config, runtime, tracker)
+        assert ended is not None, "a pretraining that ended has left its weights"
+        done = replace(ended, reused=None)
     return done
 
 

@@ -39,12 +39,15 @@ class Sent:
 
 
 def user_error_in(error: BaseException) -> UserError | None:
-    """Return the user's mistake that an error of Ray was caused by, if it was by one."""
+    """Return the user's mistake that an error of Ray was caused by, if it was by one.
+
+    Ray Data adds lines of its own to a mistake's only one.
+    """
     seen: BaseException | None = error
     while seen is not None:
         cause = getattr(seen, "cause", None)
         for one in (seen, cause):
             if isinstance(one, UserError) and not isinstance(one, ray.exceptions.RayError):
-                return one
+                return UserError(str(one).partition("\n")[0])
         seen = cause if isinstance(cause, BaseException) else seen.__cause__
     return None

@@ -12,7 +12,6 @@ import functools
 import logging
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +34,7 @@ from olivine.runners.on_ray.session import ray_session
 from olivine.runners.on_ray.trial import LIMIT, TrialFunction, TrialJob, run_trial
 from olivine.runners.on_ray.trial_progress import EPOCH, TrialProgress
 from olivine.runners.on_ray.trial_queue import Asked, TrialQueue
+from olivine.tracking.reused import reused_runs
 from olivine.tracking.tracker import (
     FAILURE,
     FINGERPRINT,
@@ -47,6 +47,7 @@ from olivine.tracking.tracker import (
     Tracker,
     most_telling,
 )
+from olivine.training.finished_runs import run_anew
 
 Say = Callable[[str], None]
 
@@ -105,7 +106,7 @@ def run_sweep(
     key = RunKey("sweep", plan.fingerprint())
     tracker = tracker.within("", {}, experiment=plan.name)
     if force:
-        runtime = runtime.override({"not_before_s": time.time()})
+        runtime = run_anew(runtime)
     with _only_driver(runtime, f"{plan.name}-{key.fingerprint}") as folder:
         sweeps = [run for run in tracker.records("sweep") if run.settings.get("name") == plan.name]
         check_name(plan, [SweepPlan.read(run) for run in sweeps])
@@ -116,6 +117,8 @@ def run_sweep(
         else:
             num = f"a search of {sweep.search.num_points} points"
         say(f"Sweep {plan.name}: {num}.")
+        for sentence in reused_runs("trial", before.values()):
+            say(sentence)
         done = None if force else tracker.finished(key)
         if done and not missing:
             plan = plan.with_found(points_of(done.run_id, tracker))
@@ -211,10 +214,13 @@ class _Drive:
     def _queue(self, meter: Meter) -> Asked:
         question = self.question
         if question.sweep.search is None:
-            none = Columns(settings=(), metrics=(), tags=())
-            pretrained = self.tracker.records("pretrain", columns=none)
-            done = _finished(pretrained, self.runtime).keys()
-            return TrialQueue(self.missing, question.shared_work, meter, done)
+            works = {question.shared_work(trial.config) for trial in self.missing} - {""}
+            tags = Columns(settings=(), metrics=())
+            pretrained = self.tracker.records("pretrain", fingerprints=works, columns=tags)
+            done = _finished(pretrained, self.runtime)
+            for sentence in reused_runs("pretraining", done.values()):
+                self.say(sentence)
+            return TrialQueue(self.missing, question.shared_work, meter, done.keys())
         earlier = points_of(self.run.run_id, self.tracker)
         return SearchQueue(
             question.sweep, question.base, question.identify, earlier, meter, take=self._take

@@ -16,7 +16,9 @@ from tests.support import ROOT
 @pytest.fixture(scope="session")
 def workers_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder that only Ray's workers know: `packages` they import from, `kept` code."""
-    return tmp_path_factory.mktemp("workers")
+    folder = tmp_path_factory.mktemp("workers")
+    (folder / "packages").mkdir()  # Python looks once whether a place to import from is there
+    return folder
 
 
 @pytest.fixture(scope="session")
