@@ -53,8 +53,8 @@ class Target:
             differs = "" if tree is None else f", and {path} is another version ({tree.hash})"
             raise UserError(
                 f"The code of {self.text!r} is not on this machine{differs}: put the file as it "
-                f"was then into the folder where the command runs, or copy the folder "
-                f"{self.code_hash} of ~/.cache/olivine/user_code from the machine that has it."
+                "was then into the folder where the command runs (its runs keep a copy below "
+                f"user_code/{self.code_hash})."
             )
         keep(tree)
 

@@ -42,10 +42,10 @@ class MlflowRun:
         name = self._outbox.keep_file(path)
         self._outbox.append({"kind": "file", "name": name, "folder": folder})
 
-    def log_text(self, name: str, text: str) -> None:
+    def log_text(self, name: str, text: str, folder: str = "") -> None:
         """Keep a text with the run, as a file of that name."""
         kept = self._outbox.keep_text(name, text)
-        self._outbox.append({"kind": "file", "name": kept, "folder": ""})
+        self._outbox.append({"kind": "file", "name": kept, "folder": folder})
 
     def log_dataset(self, name: str, digest: str, source: str, context: str) -> None:
         """Record a data set that the run reads."""
