@@ -1,7 +1,6 @@
 """`olivine list`: what there is, a line each."""
 
 import ast
-import importlib
 import inspect
 from collections.abc import Iterator
 from typing import Annotated
@@ -11,20 +10,8 @@ import typer
 from olivine.cli.options import Json
 from olivine.cli.output import write, write_json, write_table
 from olivine.core.errors import UserError, nearest
+from olivine.core.families import FAMILIES
 
-# Of every family the module of its base class.
-FAMILIES = {
-    "augmentations": "olivine.data.augmentations.base:Augmentation",
-    "backbones": "olivine.models.backbones.base:Backbone",
-    "clusterings": "olivine.data.clusterings.base:Clustering",
-    "datasets": "olivine.data.dataset:Dataset",
-    "labellers": "olivine.labels.labeller:Labeller",
-    "losses": "olivine.methods.losses.base:Loss",
-    "optimisers": "olivine.training.optimisers.base:Optimiser",
-    "poolings": "olivine.methods.poolings.base:Pooling",
-    "samplers": "olivine.methods.samplers.base:Sampler",
-    "teachers": "olivine.models.teachers.base:Teacher",
-}
 OTHERS = ("recipes", "sweeps", "methods", "tables", "weights")
 WHAT = (*OTHERS, *FAMILIES)
 
@@ -70,10 +57,10 @@ def _listed(what: str) -> Iterator[tuple[str, str]]:
 
 
 def _kinds(family: str) -> Iterator[tuple[str, str]]:
+    from olivine.core.families import family_named
     from olivine.core.parts import members, part_class
 
-    module, _, name = FAMILIES[family].partition(":")
-    base = getattr(importlib.import_module(module), name)
+    base = family_named(family)
     for member in members(base):
         try:
             part = part_class(base, member.kind)

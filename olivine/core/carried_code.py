@@ -4,13 +4,13 @@ Files travel whole and are kept there under their hash; packages do not travel: 
 installed there in the same version, which is compared.
 """
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from olivine.core.errors import UserError
-from olivine.core.parts import Part, family_of, part_class, part_code, parts_of
+from olivine.core.families import family_named
+from olivine.core.parts import part_class, part_code, parts_of
 from olivine.core.plugins.file_modules import file_of_module
 from olivine.core.plugins.kept_code import keep, known_tree
 from olivine.core.plugins.source_tree import SourceTree
@@ -20,16 +20,14 @@ from olivine.core.plugins.source_tree import SourceTree
 class CarriedPart:
     """A part of somebody else that a job uses, and the hash of its code."""
 
-    family: str  # "module:Class" of the family
+    family: str
     kind: str
     code: str
 
     def check(self) -> None:
         """Raise UserError if this process has not that part, or another version of it."""
-        module, _, name = self.family.partition(":")
-        family: type[Part] = getattr(importlib.import_module(module), name)
         try:
-            found = part_code(part_class(family, self.kind))
+            found = part_code(part_class(family_named(self.family), self.kind))
         except UserError as error:
             raise UserError(
                 f"A worker lacks a part that the job uses: {error} Every node needs the packages "
@@ -54,7 +52,7 @@ class CarriedCode:
     def of(cls, *settings: Any) -> "CarriedCode":
         """Return the code of the parts within some settings."""
         classes = {type(part) for part in parts_of(settings) if part_code(type(part))}
-        parts = {CarriedPart(_name(family_of(one)), one.kind, part_code(one)) for one in classes}
+        parts = {CarriedPart(one.family, one.kind, part_code(one)) for one in classes}
         modules = {base.__module__ for one in classes for base in one.__mro__}
         files = {found[0] for module in modules if (found := file_of_module(module))}
         trees = {one: known_tree(one).files for one in files}
@@ -72,7 +70,3 @@ class CarriedCode:
 
 
 NO_CODE = CarriedCode()
-
-
-def _name(cls: type) -> str:
-    return f"{cls.__module__}:{cls.__qualname__}"
