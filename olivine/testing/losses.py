@@ -82,11 +82,11 @@ def _check_value(loss: Loss) -> None:
     matched = _rows(loss)
     before = {name: rows.clone() for name, rows in vars(matched).items() if rows is not None}
     value, gradient = _value(loss, _build(loss), matched)
+    for name, rows in before.items():
+        require(torch.equal(rows, getattr(matched, name)), loss, f"it changes its {name} in place")
     again, same_gradient = _value(loss, _build(loss), matched)
     require(bool(value == again), loss, "the same seed gives another value")
     require(torch.equal(gradient, same_gradient), loss, "the same seed gives another gradient")
-    for name, rows in before.items():
-        require(torch.equal(rows, getattr(matched, name)), loss, f"it changes its {name} in place")
     for dtype in (torch.bfloat16, torch.float16):
         half = {name: rows.to(dtype) for name, rows in before.items() if rows.is_floating_point()}
         found, _ = _value(loss, _build(loss), replace(matched, **half))

@@ -57,8 +57,8 @@ def _pool(
     num = len(matched.queries)
     assert matched.keys is not None, "a pooling of no keys"
     for name in ("class_ids", "group_ids"):
-        rows = len(getattr(matched, name))
-        require(rows == num, pooling, f"it gives {rows} {name} for {num} queries")
+        found = len(getattr(matched, name))
+        require(found == num, pooling, f"it gives {found} {name} for {num} queries")
     if matched.key_of is None:
         require(len(matched.keys) == num, pooling, f"{len(matched.keys)} keys for {num} queries")
     else:
