@@ -63,7 +63,27 @@ class PretrainConfig:
         return SimpleNamespace(backbone=config.backbone, voxels=voxels)
 
 
-def install() -> None:
-    """Have Python look here for modules that it finds nowhere else; once is enough."""
+class Package(ModuleType):
+    """The package's own module, whose names a module of 0.1 never hides.
+
+    Python sets each imported submodule as an attribute of its package; `olivine.pretrain` is a
+    function now and was a module then.
+    """
+
+    offered: frozenset[str] = frozenset()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, but no module in the place of a name that is offered."""
+        if not (name in self.offered and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+def install(offered: frozenset[str]) -> None:
+    """Have Python look here for modules that it finds nowhere else; once is enough.
+
+    `offered` are the package's own names, which stay what they are.
+    """
+    Package.offered = offered
+    sys.modules["olivine"].__class__ = Package
     if not any(isinstance(finder, Finder) for finder in sys.meta_path):
         sys.meta_path.append(Finder())

@@ -8,7 +8,7 @@ are the regions of the embedded labels: `olivine label demo --set pretrained.seg
 
 Cost: 11 rows x 2 protocols x 5 seeds, about half a minute each on one CPU.
 
-Expected: the README's table of methods, where five seeds do not tell all neighbours apart.
+Expected: the table of docs/results.md, where five seeds do not tell all neighbours apart.
 """
 
 from olivine.experiments.demo_scale import at_demo_scale

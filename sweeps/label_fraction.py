@@ -6,9 +6,9 @@ nuScenes' labelled scenes. Published with 1 and 100 %: random 30.30 and 74.66, P
 with Grounded-SAM labels (its first preprint), 50.58 and 76.54 with SEEM's; PointContrast 32.50 and
 DepthContrast 31.70 with 1 % alone. ScaLR is not in that table; "OLIVINE next" is our own.
 
-All rows have SLidR's protocol, with its rates (METHOD 5). It found them for its own weights; for a
-random start its author took 0.05 for head and backbone. The paper's text has 0.05 for the backbone
-in every row, its code 0.02 as here.
+All rows have SLidR's protocol, with its rates (method.md §5). It found them for its own weights;
+for a random start its author took 0.05 for head and backbone. The paper's text has 0.05 for the
+backbone in every row, its code 0.02 as here.
 
 Cost: 35 rows x 3 seeds of fine-tuning, from 1,700 steps with 1 % to 87,900 with all. Pretrainings
 are those of `methods`: 10 x 3 of them, 36.5 hours each on four RTX 3090 at the paper's size, unless

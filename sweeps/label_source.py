@@ -4,7 +4,7 @@ No table of the paper compares labellers, but its two versions do: a linear prob
 Grounded-SAM's 13 prompts (first preprint, whose bank was another too) and 50.09 with SEEM's 16;
 46.1 and 50.58 fine-tuned with 1 %. Of the truth as labels, table 6a, only "significant
 improvement" is in print. Users could not make the released SEEM labels again with the released
-generator (METHOD 2.4), so they are imported.
+generator (method.md §2.4), so they are imported.
 
 "Grounded-SAM 13 prompts" and 16 are the recipe's labeller with the two published lists. The rows
 "as published" have what the released codes did: masks painted as they are drawn, 0 of SEEM's maps

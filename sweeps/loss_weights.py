@@ -2,7 +2,7 @@
 
 No table of the paper asks it: the weights are symbols there, without values. The released code
 averages the two contrasts and adds the vMF term, 0.5, 0.5 and 1.0; the first preprint's had 0.1
-for the last, with a bank that never froze (METHOD 4.4). Here one weight at a time leaves the
+for the last, with a bank that never froze (method.md §4.4). Here one weight at a time leaves the
 recipe's, up, down and to nothing. A larger sum is also a longer step: nothing is rescaled.
 
 Cost: 11 rows x 3 seeds, each one pretraining and one linear probe. At the paper's size a

@@ -3,8 +3,8 @@
 A class pulls its points to its mean by kappa, which the released code estimates from a running
 mean that starts at zero and is frozen after 10,001 steps. That start makes every kappa too small,
 and a rare class's smaller still: at a mean length of 0.8 kappa is 141, after the code's start 43,
-and less where a class is in few steps (METHOD 4.3). Rows scale the estimate, cap it, correct it,
-let it go on learning, or give all classes one number.
+and less where a class is in few steps (method.md §4.3). Rows scale the estimate, cap it, correct
+it, let it go on learning, or give all classes one number.
 
 Near the paper's table 6c, vMF against deterministic prototypes, whose gain is in print as +1.97
 and +1.37 with 1 % of nuScenes' and SemanticKITTI's labels (`design_choices` asks that); of other

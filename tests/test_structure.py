@@ -19,6 +19,13 @@ LIGHT = {
     "olivine.tracking.mlflow_backend.tracker": {"ray", "mlflow", "torch"},
     "olivine.training.pretrain, olivine.training.evaluate": {"ray", "mlflow"},
     "olivine.labels.job": {"ray", "mlflow"},
+    "olivine.api.stages, olivine.api.tables, olivine.api.scan_outputs": {
+        "ray",
+        "mlflow",
+        "torch",
+        "pandas",
+    },
+    "olivine.inference, olivine.runners.in_process": {"ray", "mlflow"},
 }
 
 

@@ -32,6 +32,7 @@ from olivine.runners.on_ray.sweep import run_sweep
 from olivine.tracking.tracker import NullTracker
 from olivine.training.config import EvaluateConfig, label_configs
 from olivine.training.evaluate import run_key
+from olivine.training.experiment_data import ExperimentData
 from olivine.training.loop import device_hours_of
 
 SWEEP = sweep_module("demo_loss_weights_search").SWEEP
@@ -85,7 +86,7 @@ def search(seed: int, way: str, given: argparse.Namespace) -> Outcome:
     tracker = open_tracker(runtime)
 
     def identify(config: EvaluateConfig) -> str:
-        return run_key(config, runtime).fingerprint
+        return run_key(config, ExperimentData.open(config, runtime)).fingerprint
 
     outcome = run_sweep(Question(asked, (), base, identify), trial, runtime, tracker, say=_quiet)
     assert not outcome.failures, outcome.failures

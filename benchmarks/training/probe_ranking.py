@@ -37,6 +37,7 @@ from olivine.tracking.tracker import NullTracker, Tracker
 from olivine.training import evaluate as evaluation
 from olivine.training import pretrain as pretraining
 from olivine.training.config import EvaluateConfig, label_configs
+from olivine.training.experiment_data import ExperimentData
 from olivine.training.probe import PROBE_MIOU, PretrainingProbe
 from olivine.training.worker import LocalWorker
 
@@ -64,14 +65,15 @@ def measure(trial: Trial, runtime: Runtime, tracker: Tracker) -> Outcome:
     assert isinstance(config, EvaluateConfig)
     _make_labels(config, runtime)
     began, pretrain_s, linear_s = time.monotonic(), np.nan, np.nan
-    if pretraining.finished(config.pretrained, runtime, tracker) is None:
-        pretraining.pretrain(config.pretrained, runtime, worker, tracker)
+    data = ExperimentData.open(config, runtime)
+    if pretraining.finished(config.pretrained, data.pretrain, runtime, tracker) is None:
+        pretraining.pretrain(config.pretrained, runtime, worker, tracker, frames=data.pretrain)
         pretrain_s = time.monotonic() - began
     measured = _probe(config, runtime, worker).measure()
     began = time.monotonic()
-    result = evaluation.finished(config, runtime, tracker)
+    result = evaluation.finished(config, data, runtime, tracker)
     if result is None:
-        result = evaluation.evaluate(config, runtime, worker, tracker)
+        result = evaluation.evaluate(config, runtime, worker, tracker, data=data)
         linear_s = time.monotonic() - began
     return Outcome(
         measured[PROBE_MIOU], result.scores["miou"], measured["probe_s"], linear_s, pretrain_s

@@ -57,9 +57,9 @@ class _Commands(TyperGroup):
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from olivine import __version__
 
-        sys.stdout.write(f"olivine {version('olivine')}\n")
+        sys.stdout.write(f"olivine {__version__}\n")
         raise typer.Exit
 
 

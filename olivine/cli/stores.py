@@ -10,11 +10,9 @@ if TYPE_CHECKING:
 
 def open_tracker(runtime: "Runtime") -> "Tracker":
     """Return the store of runs, made if it is not there."""
-    from olivine.tracking.mlflow_backend.tracker import MlflowTracker
+    from olivine.tracking.run_store import open_run_store
 
-    tracker = MlflowTracker(runtime.store_uri())
-    tracker.ensure_store()
-    return tracker
+    return open_run_store(runtime)
 
 
 def existing_tracker(runtime: "Runtime") -> "Tracker":

@@ -151,11 +151,10 @@ def _preview(question: "Question", runtime: "Runtime", as_json: bool) -> int:
 def _ask(
     request: "SweepRequest", question: "Question", runtime: "Runtime", tracker: "Tracker"
 ) -> "SweepOutcome":
-    from olivine.runners.on_ray.evaluate import trial
-    from olivine.runners.on_ray.sweep import run_sweep
+    from olivine.runners.launch import launch_sweep
 
-    return run_sweep(
-        question, trial, runtime, tracker, limits=request.limits, force=request.force, say=log.info
+    return launch_sweep(
+        question, runtime, tracker, limits=request.limits, force=request.force, say=log.info
     )
 
 

@@ -1,7 +1,7 @@
 """`olivine table`: a sweep's table and figures from the store of runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,42 +11,50 @@ from olivine.cli.stores import open_tracker
 from olivine.core.errors import UserError
 
 
-def _list(flag: str, metavar: str, text: str) -> typer.models.OptionInfo:
+def _list(flag: str, metavar: str, text: str) -> Any:
     return typer.Option(flag, metavar=metavar, help=text, show_default=False)
 
 
+Names = Annotated[
+    str,
+    typer.Argument(
+        metavar="SWEEP",
+        help="A sweep that was run, several joined by ',', or all: every trial of the store.",
+        show_default=False,
+    ),
+]
+Rows = Annotated[str, _list("--rows", "'A;B'", "Only these rows.")]
+By = Annotated[
+    str,
+    _list(
+        "--by",
+        "SETTING,…",
+        "Rows are the values of these settings, or of row, method, sweep, seed, evaluation "
+        "(default: row).",
+    ),
+]
+ColumnsBy = Annotated[str, _list("--columns", "SETTING,…", "Columns are the values of these.")]
+Metrics = Annotated[str, _list("--metrics", "NAME,…", "Metrics (default: the sweep's).")]
+Baseline = Annotated[str, _list("--baseline", "ROW", "Compare with this row.")]
+Test = Annotated[str, typer.Option("--test", help="Over seeds: t or wilcoxon.")]
+Lower = Annotated[str, _list("--lower", "METRIC,…", "Lower is better for these, too.")]
+Published = Annotated[
+    str, _list("--published", "TABLE", "Numbers in print (default: the sweep's).")
+]
+Formats = Annotated[str, _list("--format", "FORMAT,…", "Of md,tex,csv,html (default: all).")]
+
+
 def table(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="SWEEP",
-            help="A sweep that was run, several joined by ',', or all: every trial of the store.",
-            show_default=False,
-        ),
-    ],
-    rows: Annotated[str, _list("--rows", "'A;B'", "Only these rows.")] = "",
-    by: Annotated[
-        str,
-        _list(
-            "--by",
-            "SETTING,…",
-            "Rows are the values of these settings, or of row, method, sweep, seed, evaluation "
-            "(default: row).",
-        ),
-    ] = "",
-    columns: Annotated[
-        str, _list("--columns", "SETTING,…", "Columns are the values of these.")
-    ] = "",
-    metrics: Annotated[str, _list("--metrics", "NAME,…", "Metrics (default: the sweep's).")] = "",
-    baseline: Annotated[str, _list("--baseline", "ROW", "Compare with this row.")] = "",
-    test: Annotated[str, typer.Option("--test", help="Over seeds: t or wilcoxon.")] = "t",
-    lower: Annotated[str, _list("--lower", "METRIC,…", "Lower is better for these, too.")] = "",
-    published: Annotated[
-        str, _list("--published", "TABLE", "Numbers in print (default: the sweep's).")
-    ] = "",
-    formats: Annotated[
-        str, _list("--format", "FORMAT,…", "Of md,tex,csv,html (default: all).")
-    ] = "",
+    name: Names,
+    rows: Rows = "",
+    by: By = "",
+    columns: ColumnsBy = "",
+    metrics: Metrics = "",
+    baseline: Baseline = "",
+    test: Test = "t",
+    lower: Lower = "",
+    published: Published = "",
+    formats: Formats = "",
     folder: Folder = "",
     config: Config = "",
     changes: Changes = None,

@@ -1,5 +1,6 @@
 """Which device computes, and with which numbers. Torch is imported when something computes."""
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -48,14 +49,22 @@ def autocast(device: "torch.device", precision: Precision) -> "torch.autocast":
 
 
 def choose_device(wanted: str) -> "torch.device":
-    """Return the device of `runtime.device`; raise UserError for a GPU that is not there."""
+    """Return the device that a word names: auto, cpu, cuda, or cuda:1 for the second GPU.
+
+    Raises UserError for another word and for a GPU that is not there.
+    """
     import torch
 
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError(
-            "runtime.device=cuda, but torch sees no GPU here: install a CUDA build of torch, or "
-            "use --set runtime.device=cpu."
-        )
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", wanted):
+        raise UserError(f"A device is auto, cpu, cuda or cuda:NUMBER; it was given {wanted!r}.")
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(wanted)
+    device = torch.device(wanted)
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= num_gpus:
+        raise UserError(
+            f"device={wanted} was asked for, but torch sees {num_gpus or 'no'} GPU"
+            f"{'s' if num_gpus > 1 else ''} here: install a CUDA build of torch, or use the CPU by "
+            "device=cpu (on the command line --set runtime.device=cpu)."
+        )
+    return device

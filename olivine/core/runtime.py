@@ -19,38 +19,126 @@ def _listed(value: Any) -> Any:
 class Runtime(Spec):
     """Everything about a run that its fingerprint leaves out."""
 
-    data_root: Place = "data/nuscenes"  # folder that holds samples/ and v1.0-*/
-    out: Place = "runs"  # labels, checkpoints, tables and the run store; a path or a bucket's URI
-    tracking_uri: str = ""  # MLflow server or database; empty: SQLite in `out`
-    launcher: Literal["ray", "process"] = "ray"  # process: no Ray, everything in this process
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    num_workers: int = 1  # processes that train one network together
-    max_failures: int = 3  # lost workers that a training survives before it ends as failed
-    num_loader_workers: int = 0  # processes that load data, per worker
-    feed: Literal["loader", "ray_data"] = "loader"  # where they run: by the worker; on the cluster
-    save_every_steps: int = Field(default=0, ge=0)  # checkpoints within epochs; 0: at their ends
-    recompute_activations: bool = False  # the backbone's, when going back: less memory, more time
-    loader_cache_mb: int = 1024  # samples kept in memory as read, per loading process
-    # The teacher's maps kept in `out` for later epochs and seeds, where images are the same in all.
-    # Of 28,130 frames of nuScenes: 354 GB by ScaLR's ViT-L in float32; a start says how many.
-    keep_teacher_maps: bool = False
-    probe_every_epochs: int = Field(default=0, ge=0)  # a pretraining's features scored; 0: never
-    probe_frames: int = Field(default=40, ge=2)  # labelled ones of the training split, for that
-    num_label_actors: int = Field(default=1, ge=1)  # at most; they start as images arrive
-    min_label_actors: int = Field(default=1, ge=1)  # held from the start, and to the end
-    gpus_per_label_actor: float = Field(default=1.0, gt=0)  # a fraction shares one
-    label_batch_size: int = Field(default=8, ge=0)  # images a labeller sees at once; 0: what fits
-    max_failed_share: float = Field(default=0.05, ge=0, le=1)  # more of 100 images stop labelling
-    usd_per_gpu_hour: float = Field(default=0.0, ge=0)  # 0: unknown, so no cost is shown
-    not_before_s: float = Field(default=0.0, ge=0)  # finished runs that ended before run again
-    max_concurrent_trials: int = 0  # 0: as many as the cluster's CPUs or GPUs allow
-    gpus_per_trial: float = 1.0  # a fraction shares a GPU between small trials
-    ray_address: str = ""  # empty: a Ray of our own, unless RAY_ADDRESS names a cluster
-    # What a pretraining may go on without: pairs that a draw asked for, classes of the vocabulary.
+    data_root: Place = Field(
+        default="data/nuscenes",
+        description="Folder or bucket of the data set; for nuScenes it holds samples/ and v1.0-*/.",
+    )
+    out: Place = Field(
+        default="runs",
+        description="Folder or bucket for labels, checkpoints, tables and the run store.",
+    )
+    tracking_uri: str = Field(
+        default="", description="URI of an MLflow server or database; empty means SQLite in out."
+    )
+    launcher: Literal["ray", "process"] = Field(
+        default="ray", description="Who starts a stage: Ray, or this process alone without Ray."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Device that computes; auto means a GPU if there is one."
+    )
+    num_workers: int = Field(
+        default=1, description="Number of processes that train one network together."
+    )
+    max_failures: int = Field(
+        default=3,
+        description="Number of lost workers that a training survives before it ends as failed.",
+    )
+    num_loader_workers: int = Field(
+        default=0,
+        description="Number of data loader processes per worker; 0 loads in the worker itself.",
+    )
+    feed: Literal["loader", "ray_data"] = Field(
+        default="loader",
+        description="Where samples are made: by loaders beside each worker, or by Ray Data on the "
+        "cluster.",
+    )
+    save_every_steps: int = Field(
+        default=0,
+        ge=0,
+        description="Steps between checkpoints within an epoch; 0 saves at the ends of epochs "
+        "alone.",
+    )
+    recompute_activations: bool = Field(
+        default=False,
+        description="Whether the backward pass recomputes the backbone's activations: less "
+        "memory, more time.",
+    )
+    loader_cache_mb: int = Field(
+        default=1024,
+        description="Memory for samples as read (MB) per loading process; 0 keeps none.",
+    )
+    keep_teacher_maps: bool = Field(
+        default=False,
+        description="Whether the teacher's feature maps are kept in out for later epochs and "
+        "seeds, where images are always the same. The 28,130 frames of nuScenes take "
+        "354 GB by ScaLR's ViT-L in float32; the size is printed at the start.",
+    )
+    probe_every_epochs: int = Field(
+        default=0,
+        ge=0,
+        description="Epochs between scores of the features during a pretraining; 0 means never.",
+    )
+    probe_frames: int = Field(
+        default=40,
+        ge=2,
+        description="Number of labelled training frames that the probe of a pretraining reads.",
+    )
+    num_label_actors: int = Field(
+        default=1,
+        ge=1,
+        description="Largest number of labelling processes; they start as images arrive.",
+    )
+    min_label_actors: int = Field(
+        default=1, ge=1, description="Number of labelling processes held from the start to the end."
+    )
+    gpus_per_label_actor: float = Field(
+        default=1.0, gt=0, description="GPUs per labelling process; a fraction shares one."
+    )
+    label_batch_size: int = Field(
+        default=8,
+        ge=0,
+        description="Images that a labeller sees at once; 0 means as many as memory allows.",
+    )
+    max_failed_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Share of failed images, of at least 100 tried, above which labelling stops.",
+    )
+    usd_per_gpu_hour: float = Field(
+        default=0.0,
+        ge=0,
+        description="Price of a GPU (USD per hour); 0 means unknown, so no cost is shown.",
+    )
+    not_before_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="Unix time (s) before which a finished run is not reused; 0 reuses all.",
+    )
+    max_concurrent_trials: int = Field(
+        default=0,
+        description="Largest number of trials at once; 0 means as many as the cluster has CPUs or "
+        "GPUs for.",
+    )
+    gpus_per_trial: float = Field(
+        default=1.0, description="GPUs per trial; a fraction shares one between small trials."
+    )
+    ray_address: str = Field(
+        default="",
+        description="Address of a Ray cluster; empty starts a local Ray unless RAY_ADDRESS names "
+        "one.",
+    )
     allow: Annotated[
         tuple[Literal["fewer_pairs", "absent_classes"], ...], BeforeValidator(_listed)
-    ] = ()
-    cache_dir: Place = ""  # indices of data sets; empty: the user's cache folder
+    ] = Field(
+        default=(),
+        description="Shortages that a pretraining accepts: fewer_pairs than a sampler asked for, "
+        "absent_classes of the vocabulary.",
+    )
+    cache_dir: Place = Field(
+        default="",
+        description="Folder for indices of data sets; empty means the user's cache folder.",
+    )
 
     @model_validator(mode="after")
     def _actors_fit(self) -> "Runtime":

@@ -4,7 +4,6 @@ A `Spec` only holds settings. A `Part` is a Spec that builds one replaceable pie
 sampler, a backbone), chosen by its *kind* from its family's table.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from olivine.core.errors import UserError, nearest
+from olivine.core.hashing import value_hash
 
 SpecT = TypeVar("SpecT", bound="Spec")
 
@@ -52,8 +52,7 @@ class Spec(BaseModel):
 
     def fingerprint(self) -> str:
         """Return 12 hex digits that change with any setting but a place, and with nothing else."""
-        text = json.dumps(self.what_decides(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return value_hash(self.what_decides())
 
     def flatten(self) -> dict[str, Any]:
         """Return every setting under its dotted name, the grammar of `override`."""

@@ -20,7 +20,7 @@ NUSCENES = (
     "vegetation",
 )
 
-# The authors' weak vocabularies in their own order (METHOD 2.1): A by Grounded-SAM, B by SEEM
+# The authors' weak vocabularies in their own order (method.md §2.1): A by Grounded-SAM, B by SEEM
 WEAK_A = (
     "barrier",
     "bicycle",

@@ -27,55 +27,34 @@ class Collate:
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """Return one batch; pairs whose point lies in no voxel are left out."""
         voxels = self._voxels(samples)
-        first_point = _starts([len(sample.xyz_m) for sample in samples])
-        first_image = _starts([len(sample.images) for sample in samples])
-        point = np.concatenate(
-            [s.pairs.point_index + n for s, n in zip(samples, first_point, strict=False)]
-        )
-        pixel = np.concatenate(
-            [
-                s.pairs.pixel_index + np.array([n, 0, 0])
-                for s, n in zip(samples, first_image, strict=False)
-            ]
-        )
         maps = [self._maps(sample) for sample in samples]
         classes = [s.class_ids for s in samples if s.class_ids is not None]
         segments = [s.segments for s in samples if s.segments is not None]
-        views = [s.view for s in samples if s.view is not None]
-        view = self._voxels(views) if views else None
-        clusters, view_clusters = (
-            _clusters(samples, voxels, views, view)
-            if view and samples[0].cluster_ids is not None
-            else (None, None)
-        )
-        pairs = PairTable(
-            voxel_index=voxels.voxel_of_point[torch.from_numpy(point)],
-            pixel_index=torch.from_numpy(pixel),
-            class_ids=torch.from_numpy(np.concatenate([s.pair_class for s in samples])).long(),
-            range_m=torch.from_numpy(
-                np.concatenate([s.range_m[s.pairs.point_index] for s in samples])
-            ).float(),
-            frame_index=torch.from_numpy(
-                np.repeat(np.arange(len(samples)), [len(s.pairs) for s in samples])
-            ),
-        )
-        return Batch(
+        batch = Batch(
             tokens=tuple(sample.token for sample in samples),
             voxels=voxels,
             images=_stacked(samples, [found is None for found in maps]),
-            pairs=pairs.take(pairs.voxel_index >= 0),  # points outside the voxels' range
+            pairs=_pairs(samples, voxels),
             class_ids=torch.from_numpy(np.concatenate(classes)).long() if classes else None,
             segments=torch.from_numpy(np.concatenate(segments)) if segments else None,
-            view=view,
-            view_pairs=_in_both(samples, voxels, views, view)
-            if view and samples[0].scan_index is not None
-            else None,
-            clusters=clusters,
-            view_clusters=view_clusters,
             maps=_joined_maps(maps),
             num_images=tuple(len(sample.images) for sample in samples),
             has_maps=tuple(found is not None for found in maps),
         )
+        return self._with_second_scans(batch, samples)
+
+    def _with_second_scans(self, batch: Batch, samples: Sequence[Sample]) -> Batch:
+        """Add each sample's second view or later scan, and what it shares with the first."""
+        views = [s.view for s in samples if s.view is not None]
+        if not views:
+            return batch
+        view = self._voxels(views)
+        if samples[0].scan_index is not None:
+            batch = replace(batch, view_pairs=_in_both(samples, batch.voxels, views, view))
+        if samples[0].cluster_ids is not None:
+            here, there = _clusters(samples, batch.voxels, views, view)
+            batch = replace(batch, clusters=here, view_clusters=there)
+        return replace(batch, view=view)
 
     def _maps(self, sample: Sample) -> Tensor | None:
         return self.read_maps(sample.token, len(sample.images)) if self.read_maps else None
@@ -87,6 +66,31 @@ class Collate:
             [sample.intensity for sample in samples],
             every_point=self.every_point,
         )
+
+
+def _pairs(samples: Sequence[Sample], voxels: Voxels) -> PairTable:
+    """Return the pairs of all samples whose point lies in a voxel."""
+    first_point = _starts([len(sample.xyz_m) for sample in samples])
+    first_image = _starts([len(sample.images) for sample in samples])
+    point = np.concatenate(
+        [s.pairs.point_index + n for s, n in zip(samples, first_point, strict=False)]
+    )
+    pixel = np.concatenate(
+        [
+            s.pairs.pixel_index + np.array([n, 0, 0])
+            for s, n in zip(samples, first_image, strict=False)
+        ]
+    )
+    range_m = np.concatenate([s.range_m[s.pairs.point_index] for s in samples])
+    num_pairs = [len(s.pairs) for s in samples]
+    pairs = PairTable(
+        voxel_index=voxels.voxel_of_point[torch.from_numpy(point)],
+        pixel_index=torch.from_numpy(pixel),
+        class_ids=torch.from_numpy(np.concatenate([s.pair_class for s in samples])).long(),
+        range_m=torch.from_numpy(range_m).float(),
+        frame_index=torch.from_numpy(np.repeat(np.arange(len(samples)), num_pairs)),
+    )
+    return pairs.take(pairs.voxel_index >= 0)  # points outside the voxels' range
 
 
 def _stacked(samples: Sequence[Sample], wanted: Sequence[bool]) -> Tensor:

@@ -11,10 +11,12 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
+from pydantic import Field
 
 from olivine.core.hashing import text_hash
 from olivine.core.parts import Part, part_code
 from olivine.core.storage import Place, absolute
+from olivine.data.predictions import ArrayPredictions, PredictionFormat
 from olivine.data.records import Frame
 
 
@@ -86,7 +88,7 @@ class PluginFrames:
 class Dataset(Part):
     """Opens a data set.
 
-    `root` is for an experiment on more than one data set, each of which lies elsewhere.
+    `root` is for an experiment on several data sets that lie in different folders.
     """
 
     family: ClassVar[str] = "datasets"
@@ -97,7 +99,9 @@ class Dataset(Part):
     }
     places: ClassVar[frozenset[str]] = frozenset({"root"})
 
-    root: Place = ""  # a folder or a bucket's URI; empty: runtime.data_root
+    root: Place = Field(
+        default="", description="Folder or bucket of this data set; empty means runtime.data_root."
+    )
 
     def open(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the frames at the data set's own root or, where it names none, at the given one.
@@ -110,6 +114,10 @@ class Dataset(Part):
             return frames
         fingerprint = text_hash(f"{frames.fingerprint}/{code}")
         return PluginFrames(frames, fingerprint)  # type: ignore[return-value] # it is, by __getattr__
+
+    def prediction_format(self) -> PredictionFormat:
+        """Return how its benchmark wants predictions; without a benchmark, a NumPy file a scan."""
+        return ArrayPredictions()
 
     @abstractmethod
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:

@@ -4,7 +4,6 @@ A map has 1.4 million pixels and a scan 4,000 pairs in it, the same in every epo
 kept beside the maps, a byte a pair, and the maps are decoded once.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from olivine.core.array_cache import KeptArrays
+from olivine.core.hashing import text_hash
 from olivine.data.records import Correspondences, Frame, LabelMap
 
 ReadLabels = Callable[[str, tuple[int, int]], LabelMap]
@@ -34,7 +34,7 @@ class PairClasses:
         """
         if self.kept is None:
             return self._look_up(frame, pairs)
-        cameras = hashlib.sha256("\n".join(frame.image_names).encode()).hexdigest()[:8]
+        cameras = text_hash("\n".join(frame.image_names), 8)
         return self.kept.of(
             f"{frame.token}-{cameras}-{VERSION}",
             {"classes": len(pairs)},

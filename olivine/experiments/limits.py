@@ -11,14 +11,24 @@ from olivine.core.spec import Spec
 class Limits(Spec):
     """What ends a sweep before its last trial; 0 is no limit.
 
-    Hours are those of devices: a trial of two GPUs takes two in an hour, of half a GPU half of
-    one. Without a GPU a process of a trial counts as a device.
+    GPU-hours count devices: a trial on two GPUs takes two in an hour, one on half a GPU takes
+    half of one. Without a GPU, each process of a trial counts as one device.
     """
 
-    max_trials: int = Field(default=0, ge=0)  # started now; what was finished before is no matter
-    max_gpu_hours: float = Field(default=0.0, ge=0)
-    max_usd: float = Field(default=0.0, ge=0)
-    max_hours: float = Field(default=0.0, ge=0)  # by the clock
+    max_trials: int = Field(
+        default=0, ge=0, description="Number of trials that this call may start; 0 has no limit."
+    )
+    max_gpu_hours: float = Field(
+        default=0.0, ge=0, description="GPU-hours that all trials may take; 0 has no limit."
+    )
+    max_usd: float = Field(
+        default=0.0, ge=0, description="Cost (USD) that all trials may have; 0 has no limit."
+    )
+    max_hours: float = Field(
+        default=0.0,
+        ge=0,
+        description="Wall-clock time (h) that the sweep may take; 0 has no limit.",
+    )
 
 
 class Meter:

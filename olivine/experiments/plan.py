@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from pydantic import Field
+
 from olivine.core.errors import UserError
 from olivine.core.spec import Spec
 from olivine.experiments.sweep import Sweep, Trial
@@ -18,24 +20,31 @@ GAVE_UP = "The search gave it up"  # how the reason of a trial begins that is no
 
 
 class PlannedTrial(Spec):
-    """A trial as its sweep's run remembers it."""
+    """A trial as the run of its sweep records it."""
 
-    row: str
-    seed: int
+    row: str = Field(description="Name of the trial's row in the sweep.")
+    seed: int = Field(description="Seed of the trial.")
 
 
 class SweepPlan(Spec):
-    """What a sweep was asked for, in the run of the sweep: a table is made from it alone.
+    """The trials of a sweep, as the run of the sweep records them; a table is made from them alone.
 
-    The trials of a search are not known before it runs: its plan says what it searches, from which
-    configuration, and `with_found` adds what was tried.
+    The trials of a search are not known before it runs: its plan holds what it searches and
+    from which configuration, and `with_found` adds the trials that were run.
     """
 
-    name: str
-    metric: str
-    published: str = ""  # the table in print beside which it is shown
-    searches: str = ""  # of a search: fingerprint of what it searches, and from where
-    trials: dict[str, PlannedTrial]  # fingerprint -> row and seed
+    name: str = Field(description="Name of the sweep.")
+    metric: str = Field(description="Metric that the sweep compares.")
+    published: str = Field(
+        default="", description="Name of the published table shown beside it; empty means none."
+    )
+    searches: str = Field(
+        default="",
+        description="Fingerprints of a search's space, base and seed; empty for an ablation.",
+    )
+    trials: dict[str, PlannedTrial] = Field(
+        description="Row and seed of each trial, by its fingerprint."
+    )
 
     @classmethod
     def of(cls, sweep: Sweep, trials: Sequence[Trial], base: Spec | None = None) -> "SweepPlan":

@@ -36,18 +36,36 @@ class Question:
 
 
 def question_of(request: SweepRequest, base: EvaluateConfig, runtime: Runtime) -> Question:
+    """Return the question of a request; raise UserError as `choose_sweep` and `question_about`."""
+    chosen = choose_sweep(
+        request.name, rows=request.rows, seeds=request.seeds, as_name=request.as_name
+    )
+    return question_about(chosen, base, runtime)
+
+
+def choose_sweep(
+    sweep: str | Sweep, *, rows: Sequence[str] = (), seeds: Sequence[int] = (), as_name: str = ""
+) -> Sweep:
+    """Return a sweep with some of its rows, other seeds or another name; empty keeps its own.
+
+    `sweep` is a value, the name of one that is found, or the path of its file. Raises UserError for
+    a sweep or a row that there is not.
+    """
+    found = find_sweep(sweep) if isinstance(sweep, str) else sweep
+    return _named(found, as_name).only(rows, seeds)
+
+
+def question_about(chosen: Sweep, base: EvaluateConfig, runtime: Runtime) -> Question:
     """Return a sweep's trials; raise UserError for a bad point or labels that are missing."""
     from olivine.training import evaluate
-    from olivine.training.pretrain import check_labels, run_key
-
-    chosen = _named(find_sweep(request.name), request.as_name).only(request.rows, request.seeds)
+    from olivine.training.experiment_data import ExperimentData
+    from olivine.training.pretrain import check_labels, open_frames, run_key
 
     def identify(config: EvaluateConfig) -> str:
-        return evaluate.run_key(config, runtime).fingerprint
+        return evaluate.run_key(config, ExperimentData.open(config, runtime)).fingerprint
 
     def shared_work(config: EvaluateConfig) -> str:
-        frames = config.pretrained.data.open(runtime.data_path(), runtime.cache_path())
-        return run_key(config.pretrained, frames).fingerprint
+        return run_key(config.pretrained, open_frames(config.pretrained, runtime)).fingerprint
 
     trials = expand(chosen, base, identify)
     for config in [trial.config for trial in trials] or [base]:

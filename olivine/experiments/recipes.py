@@ -39,7 +39,7 @@ from olivine.training.config import EvaluateConfig, PretrainConfig
 def olivine() -> EvaluateConfig:
     """OLIVINE on nuScenes, with the final code's weights (Zhang and Hou, NeurIPS 2024).
 
-    Labels are Grounded-SAM's with SAM-HQ (METHOD 2.1 A): `olivine weights fetch
+    Labels are Grounded-SAM's with SAM-HQ (method.md §2.1 A): `olivine weights fetch
     groundingdino_swint_ogc sam_hq_vit_h bert-base-uncased`. The teacher's weights are MoCo-v2's:
     `--set pretrained.teacher.weights=PATH`. Ours differs: pixels without a label take part in no
     class term.
@@ -88,10 +88,11 @@ def olivine_v1() -> EvaluateConfig:
 
 
 def olivine_seem() -> EvaluateConfig:
-    """OLIVINE as published: the authors' SEEM labels with 17 classes (NeurIPS 2024, METHOD 2.1 B).
+    """OLIVINE as published: the authors' SEEM labels with 17 classes (NeurIPS 2024).
 
-    The label files are the authors' release below `camseg/` of the data root. Their 0 is both
-    barrier and nothing, and counts as barrier, as in the official code.
+    The labels are generation B of method.md §2.1; their files are the authors' release below
+    `camseg/` of the data root. Their 0 is both barrier and nothing, and counts as barrier, as in
+    the official code.
 
     Expected: 50.09 mIoU by linear probe, 50.58 fine-tuned with 1 %, 65.01 with 10 % (published).
     Takes: 36.5 hours and 8.1 GB each on four RTX 3090 (published).
@@ -110,7 +111,7 @@ def olivine_next() -> EvaluateConfig:
     Everything but the method is `olivine`'s, so that a comparison is of the methods alone.
 
     Expected: on the synthetic world a better mean than `olivine` by linear probe, in four of five
-    seeds, which does not decide it (README, "Methods"); never run on nuScenes.
+    seeds, which does not decide it (docs/results.md); never run on nuScenes.
     Takes: as `olivine`; the term's cost is a product of all pairs with the classes' means.
     Commands: `olivine label olivine_next`, `olivine pretrain olivine_next`,
     `olivine evaluate olivine_next`, each with your `--set runtime.data_root=...`.
@@ -140,7 +141,7 @@ def slidr() -> EvaluateConfig:
 
     Expected: 38.80 mIoU by linear probe, 38.30 fine-tuned with 1 % (published).
     Takes: as `olivine` by the paper's text ("similar"); users report 2.25 hours an epoch on one
-    V100 (METHOD 9).
+    V100 (method.md §9).
     Commands: `olivine label slidr`, `olivine pretrain slidr`, `olivine evaluate slidr`, each with
     your `--set runtime.data_root=...`.
     """
@@ -167,7 +168,7 @@ def seal() -> EvaluateConfig:
     first read, about a second each, and kept.
 
     Expected: 44.95 mIoU by linear probe, 45.84 fine-tuned with 1 % (published); users of SLidR's
-    code with SAM's or SEEM's segments found 41.3 and 41.0 with 1 % (METHOD 7.1).
+    code with SAM's or SEEM's segments found 41.3 and 41.0 with 1 % (method.md §7.1).
     Takes: no figure is in print; a step has a second scan, so more than `slidr`.
     Commands: `olivine label seal`, `olivine pretrain seal`, `olivine evaluate seal`, each with
     your `--set runtime.data_root=...`.
@@ -302,7 +303,7 @@ def random_semantic_kitti() -> EvaluateConfig:
     """No pretraining, trained with 1 % of SemanticKITTI.
 
     It needs no nuScenes. Which learning rates the published row had is not in print; on nuScenes
-    SLidR's author took 0.05 for head and backbone (METHOD 5): `--set head_lr=0.05`.
+    SLidR's author took 0.05 for head and backbone (method.md §5): `--set head_lr=0.05`.
 
     Expected: 39.50 mIoU (published).
     Takes: as `olivine_semantic_kitti`, and no pretraining.
@@ -313,7 +314,7 @@ def random_semantic_kitti() -> EvaluateConfig:
 
 
 def on_semantic_kitti(experiment: EvaluateConfig) -> EvaluateConfig:
-    """Return the experiment scored by fine-tuning with 1 % of SemanticKITTI (METHOD 5 and 8.3)."""
+    """Return the experiment fine-tuned with 1 % of SemanticKITTI (method.md §5 and §8.3)."""
     settings = {
         "protocol": "finetune",
         "train": SemanticKitti(split="train", frame_step=100),

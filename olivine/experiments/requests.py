@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.spec import parse_settings, read_yaml, setting_text
@@ -19,7 +21,9 @@ DEFAULT_RECIPE = "demo"
 class Settings(EvaluateConfig):
     """All that a person can set: an experiment, and where it runs."""
 
-    runtime: Runtime = Runtime()
+    runtime: Runtime = Field(
+        default=Runtime(), description="Where and how the run happens; it changes no result."
+    )
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ from olivine.core.spec import Spec
 
 
 class Real(Spec):
-    """A setting that takes any number between two, both included."""
+    """A setting that takes any number in a closed interval."""
 
-    low: float
-    high: float
-    log: bool = False  # drawn evenly by order of magnitude
+    low: float = Field(description="Smallest value of the setting.")
+    high: float = Field(description="Largest value of the setting.")
+    log: bool = Field(
+        default=False, description="Whether values are drawn uniformly on a logarithmic scale."
+    )
 
     @property
     def extremes(self) -> tuple[Any, ...]:
@@ -27,16 +29,18 @@ class Real(Spec):
 
 
 class Whole(Real):
-    """The same in whole numbers."""
+    """A setting that takes any whole number in a closed interval."""
 
-    low: int
-    high: int
+    low: int = Field(description="Smallest value of the setting.")
+    high: int = Field(description="Largest value of the setting.")
 
 
 class Choice(Spec):
-    """A setting that takes one of some values."""
+    """A setting that takes one of a list of values."""
 
-    values: tuple[Any, ...] = Field(min_length=1)
+    values: tuple[Any, ...] = Field(
+        min_length=1, description="The values that the setting may take."
+    )
 
     @property
     def extremes(self) -> tuple[Any, ...]:
@@ -45,19 +49,34 @@ class Choice(Spec):
 
 
 class Search(Spec):
-    """Points that follow from earlier ones: a tree-structured Parzen estimator with several goals.
+    """A multi-objective search by a tree-structured Parzen estimator.
 
-    A point is given up by asynchronous successive halving (Li et al. 2020): after `min_epochs`,
-    and then whenever `reduction` times as many have passed, if its `stop_on` is not among the best
-    1/`reduction` of those that came as far. An empty `stop_on` lets every point end.
+    Trials are stopped early by asynchronous successive halving (Li et al. 2020): after
+    `min_epochs`, and then at every `reduction` times that number, a trial goes on only if its
+    `stop_on` is among the best 1/`reduction` of all trials that reached the same epoch.
     """
 
-    space: dict[str, Real | Whole | Choice] = Field(min_length=1)  # dotted name -> its values
-    num_points: int = Field(default=24, ge=1)
-    num_random: int = Field(default=10, ge=1)  # points drawn by chance before any is estimated
-    goals: dict[str, Literal["max", "min"]] = Field(
-        default={"miou": "max", "hours": "min"}, min_length=1
+    space: dict[str, Real | Whole | Choice] = Field(
+        min_length=1, description="The values that each setting may take, by its dotted name."
     )
-    stop_on: str = "probe_miou"
-    min_epochs: int = Field(default=1, ge=1)
-    reduction: int = Field(default=3, ge=2)
+    num_points: int = Field(default=24, ge=1, description="Number of points that are tried.")
+    num_random: int = Field(
+        default=10,
+        ge=1,
+        description="Number of points drawn at random before the estimator proposes any.",
+    )
+    goals: dict[str, Literal["max", "min"]] = Field(
+        default={"miou": "max", "hours": "min"},
+        min_length=1,
+        description="Metrics to optimise, each with its direction: max or min.",
+    )
+    stop_on: str = Field(
+        default="probe_miou",
+        description="Metric by which hopeless trials are stopped early; empty stops none.",
+    )
+    min_epochs: int = Field(
+        default=1, ge=1, description="Epochs after which a trial may be stopped for the first time."
+    )
+    reduction: int = Field(
+        default=3, ge=2, description="Halving factor: the best 1/reduction of the trials go on."
+    )

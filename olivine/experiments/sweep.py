@@ -19,21 +19,36 @@ from olivine.experiments.search_space import Search
 
 
 class Sweep(Spec):
-    """Rows or a grid of settings, all repeated over seeds, or a search; names as `--set` has them.
+    """Rows or a grid of settings, each repeated over seeds, or a search."""
 
-    `published` names the table in `published.csv` whose rows stand beside this one's.
-    """
-
-    name: str
-    question: str  # the docstring of its file
-    metric: str  # what the table is about
-    recipe: str  # the configuration that rows and grid change
-    rows: dict[str, dict[str, Any]] = Field(default_factory=dict)  # label -> {dotted name: value}
-    grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)  # dotted name -> values
-    search: Search | None = None
-    seeds: tuple[int, ...] = (0, 1, 2)
-    seed_names: tuple[str, ...] = ("seed",)  # the settings that take the seed
-    published: str = ""  # empty: its own name
+    name: str = Field(description="Name of the sweep, which is that of its file.")
+    question: str = Field(
+        description="The question that the sweep answers: the docstring of its file."
+    )
+    metric: str = Field(description="Metric that the sweep's table compares.")
+    recipe: str = Field(
+        description="Name of the recipe whose settings the rows and the grid change."
+    )
+    rows: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Settings of each row by dotted name, by the row's label."
+    )
+    grid: dict[str, tuple[Any, ...]] = Field(
+        default_factory=dict, description="Values of each setting of the grid, by its dotted name."
+    )
+    search: Search | None = Field(
+        default=None, description="Space and budget of a search; None for rows or a grid."
+    )
+    seeds: tuple[int, ...] = Field(
+        default=(0, 1, 2), description="Seeds with which every row is repeated."
+    )
+    seed_names: tuple[str, ...] = Field(
+        default=("seed",), description="Dotted names of the settings that take the seed."
+    )
+    published: str = Field(
+        default="",
+        description="Name of the table in published.csv shown beside this one; empty means the "
+        "sweep's name.",
+    )
 
     def only(self, rows: Iterable[str] = (), seeds: Iterable[int] = ()) -> "Sweep":
         """Keep some rows and replace the seeds; an empty choice keeps all."""

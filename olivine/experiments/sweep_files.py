@@ -12,7 +12,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import olivine
 from olivine.core.errors import UserError, nearest
 from olivine.core.plugins.entry_points import load_offer, offer_of, offers
 from olivine.core.plugins.file_modules import load_file
@@ -95,7 +94,7 @@ def sweep_file(name: str) -> Path | None:
 
 
 def _our_folder() -> Path:
-    package = Path(olivine.__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     in_wheel = package / "_sweeps"
     return in_wheel if in_wheel.is_dir() else package.parent / "sweeps"
 

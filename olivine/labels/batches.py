@@ -8,7 +8,6 @@ trying them one by one.
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,22 +17,15 @@ from olivine.core.runtime import Runtime
 from olivine.data.dataset import Frames
 from olivine.labels.labeller import Labeller
 from olivine.labels.memory import _CudaMemory, _HostMemory, out_of_memory
+from olivine.labels.records import FailedImage, LabelledImage, ReadImage, Usage, reason_of
+
+_Tried = LabelledImage | FailedImage
 
 MAX_IMAGES = 32  # of a batch whose size is measured
 # A block costs the scheduler about 0.1 s whatever it holds; with ten batches in each, that is
 # little beside the labeller. Towards the end blocks shrink, so that all actors end together.
 BATCHES_PER_BLOCK = 10
 BLOCKS_PER_ACTOR = 4
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What one actor has cost so far."""
-
-    actor: str
-    held_s: float  # since it began to load the labeller
-    busy_s: float  # of that, in the labeller
-    num_gpus: float  # that it holds
 
 
 class BatchLabeller:
@@ -77,68 +69,70 @@ class BatchLabeller:
 
     @property
     def usage(self) -> Usage:
-        """What it has cost so far."""
+        """What this actor has used so far."""
         held_s = time.monotonic() - self._began_s
         return Usage(self._actor, held_s, self._busy_s, self._num_gpus)
 
     def __call__(
-        self, images: Sequence[np.ndarray | str], names: Sequence[str]
-    ) -> list[np.ndarray | str]:
-        """Return a map per image, or the reason why there is none.
+        self, images: Sequence[ReadImage | FailedImage]
+    ) -> list[LabelledImage | FailedImage]:
+        """Return the images in their order, each labelled or with the reason why it is not.
 
-        An image that is a reason instead keeps it.
+        An image that failed before stays as it is.
         """
         began_s = time.monotonic()
-        readable = [
-            (image, name)
-            for image, name in zip(images, names, strict=True)
-            if not isinstance(image, str)
-        ]
-        maps: list[np.ndarray | str] = []
-        while len(maps) < len(readable):
-            maps += self._label_first(readable[len(maps) :])
-        for (image, _), ids in zip(readable, maps, strict=True):
-            assert isinstance(ids, str) or ids.shape == image.shape[:2], "map of another size"
-        rest = iter(maps)
+        readable = [image for image in images if isinstance(image, ReadImage)]
+        tried: list[_Tried] = []
+        while len(tried) < len(readable):
+            tried += self._label_first(readable[len(tried) :])
+        rest = iter(tried)
         self._busy_s += time.monotonic() - began_s
-        return [image if isinstance(image, str) else next(rest) for image in images]
+        return [image if isinstance(image, FailedImage) else next(rest) for image in images]
 
-    def _label_first(self, rest: Sequence[tuple[np.ndarray, str]]) -> list[np.ndarray | str]:
-        """Label as many as fit from the front; none where that was found to be too many."""
+    def _label_first(self, rest: Sequence[ReadImage]) -> list[_Tried]:
+        """Label the first images, as many as fit; return none if fewer must be tried."""
         if not self.size:
             return [self._label_measured(rest[0])]
         batch = rest[: self.size]
-        maps, too_many = self._try(batch)
-        if maps:
-            return maps
+        tried, too_many = self._try(batch)
+        if tried:
+            return tried
         if too_many:
             self.size = len(batch) // 2
             return []
-        return [self._label_one(one) for one in batch]
+        return [self._label_one(image) for image in batch]
 
-    def _label_one(self, one: tuple[np.ndarray, str]) -> np.ndarray | str:
-        return self._try([one])[0][0]
+    def _label_one(self, image: ReadImage) -> _Tried:
+        return self._try([image])[0][0]
 
-    def _label_measured(self, one: tuple[np.ndarray, str]) -> np.ndarray | str:
-        """Label one image and set the size by what it took; a bad image measures nothing."""
+    def _label_measured(self, image: ReadImage) -> _Tried:
+        """Label one image and set the size by the memory it took; a failure measures nothing."""
         self._memory.start()
-        ids = self._label_one(one)
-        if not isinstance(ids, str):
+        tried = self._label_one(image)
+        if isinstance(tried, LabelledImage):
             self.size = min(MAX_IMAGES, max(1, self._memory.num_that_fit()))
-        return ids
+        return tried
 
-    def _try(self, batch: Sequence[tuple[np.ndarray, str]]) -> tuple[list[np.ndarray | str], bool]:
-        """Return the maps, or none and whether memory was short; a single image has its reason."""
+    def _try(self, batch: Sequence[ReadImage]) -> tuple[list[_Tried], bool]:
+        """Return the labelled images, or none, and whether memory was short.
+
+        A batch of one image returns that image with the reason of its failure.
+        """
         try:
-            maps = self._label(*map(list, zip(*batch, strict=True)))
+            maps = self._label([image.pixels for image in batch], [image.name for image in batch])
         except Exception as error:  # whatever one image makes a network raise
             reason, too_many = reason_of(error), out_of_memory(error)
         else:
             assert len(maps) == len(batch), "the labeller must return one map per image"
-            return list(maps), False
+            return [_labelled(*pair) for pair in zip(batch, maps, strict=True)], False
         if too_many and torch.cuda.is_initialized():
             torch.cuda.empty_cache()  # only now: the error held the tensors of its frames
-        return ([reason] if len(batch) == 1 else []), too_many
+        return ([FailedImage(batch[0].name, reason)] if len(batch) == 1 else []), too_many
+
+
+def _labelled(image: ReadImage, ids: np.ndarray) -> LabelledImage:
+    assert ids.shape == image.pixels.shape[:2], "the labeller made a map of another size"
+    return LabelledImage(image.name, ids)
 
 
 def batch_cap(runtime: Runtime) -> int:
@@ -154,9 +148,3 @@ def block_sizes(num_images: int, batch_size: int, num_actors: int) -> list[int]:
         sizes.append(min(num_images, batch_size * min(BATCHES_PER_BLOCK, max(1, num_batches))))
         num_images -= sizes[-1]
     return sizes
-
-
-def reason_of(error: BaseException) -> str:
-    """Return an error as one line; a user's mistake speaks for itself."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"

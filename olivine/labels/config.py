@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 
+from pydantic import Field
+
 from olivine.core.spec import Spec
 from olivine.data.dataset import Dataset
 from olivine.labels.labeller import Labeller
 
 
 class LabelConfig(Spec):
-    """One labelling: which images, by whom."""
+    """One labelling job: the images and the labeller."""
 
-    dataset: Dataset
-    labeller: Labeller
+    dataset: Dataset = Field(description="Data set whose images are labelled.")
+    labeller: Labeller = Field(description="Labeller that makes the maps.")
 
 
 @dataclass(frozen=True)

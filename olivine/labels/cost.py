@@ -7,17 +7,16 @@ import numpy as np
 
 from olivine.core.errors import UserError
 from olivine.core.progress import cost_text
-from olivine.labels.batches import Usage
-from olivine.labels.outcome import Outcome
+from olivine.labels.records import ImageResult, Usage
 
 NUM_TRIED = 100  # images before the share of failures says anything
 
 
-class Account:
-    """Sums of the outcomes so far: a driver must not keep 200,000 of them.
+class JobCost:
+    """Sums over the results so far, because a driver must not keep 200,000 of them.
 
-    More than `max_failed_share` of the images tried means that the labeller or the disk is broken.
-    `gpu_hours_before` is what earlier starts of the same job have cost.
+    `max_failed_share` is the share of failures above which the labeller or the disk counts as
+    broken. `gpu_hours_before` is what earlier starts of the same job have used.
     """
 
     def __init__(
@@ -48,20 +47,20 @@ class Account:
         held_s = sum(usage.held_s * usage.num_gpus for usage in self._usages.values())
         return self._gpu_hours_before + held_s / 3600
 
-    def add(self, outcome: Outcome) -> None:
-        """Count one outcome; raise UserError where going on makes no sense."""
-        if outcome.status == "fatal":
-            raise UserError(outcome.reason)
-        if outcome.usage:
-            known = self._usages.get(outcome.usage.actor)
-            if known is None or known.held_s < outcome.usage.held_s:
-                self._usages[outcome.usage.actor] = outcome.usage
-        if outcome.status == "failed":
-            self.failed[outcome.image_name] = outcome.reason
-            self._check_share(outcome)
+    def add(self, result: ImageResult) -> None:
+        """Count one result; raise UserError where going on makes no sense."""
+        if result.status == "fatal":
+            raise UserError(result.reason)
+        if result.usage:
+            known = self._usages.get(result.usage.actor)
+            if known is None or known.held_s < result.usage.held_s:
+                self._usages[result.usage.actor] = result.usage
+        if result.status == "failed":
+            self.failed[result.image_name] = result.reason
+            self._check_share(result)
         else:
             self.num_done += 1
-            self.class_pixels += outcome.class_pixels
+            self.class_pixels += result.class_pixels
 
     def spent(self) -> str:
         """Return GPU-hours and cost so far, for people; nothing without a GPU."""
@@ -88,7 +87,7 @@ class Account:
             values["cost_usd"] = self.gpu_hours * self._usd_per_gpu_hour
         return values
 
-    def _check_share(self, last: Outcome) -> None:
+    def _check_share(self, last: ImageResult) -> None:
         share = len(self.failed) / self.num_tried
         if self.num_tried < NUM_TRIED or share <= self._max_failed_share:
             return

@@ -5,7 +5,6 @@ The pieces here know nothing of where they run. `label` puts them together in on
 """
 
 import contextlib
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,15 +12,17 @@ from dataclasses import dataclass, replace
 import torch
 
 from olivine.core.errors import UserError
+from olivine.core.hashing import combined_hash
 from olivine.core.progress import Progress, Report, Silence
 from olivine.core.runtime import Runtime
 from olivine.data.dataset import Frames
 from olivine.labels.batches import BatchLabeller, batch_cap
 from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
-from olivine.labels.cost import Account
+from olivine.labels.cost import JobCost
+from olivine.labels.image_files import read_image, write_image
 from olivine.labels.labeller import Labeller
-from olivine.labels.outcome import Outcome, read_image, write_labels
 from olivine.labels.quality import LabelQuality, survey
+from olivine.labels.records import ImageResult
 from olivine.labels.store import LabelStore, label_name
 from olivine.tracking.reused import Reused
 from olivine.tracking.tracker import FINGERPRINT, Run, RunKey, RunRecord, Tracker
@@ -118,7 +119,7 @@ class LabelResult:
         )
 
 
-LabelImages = Callable[[LabelJob], Iterator[Outcome]]  # labels `job.left`, in any order
+LabelImages = Callable[[LabelJob], Iterator[ImageResult]]  # labels `job.left`, in any order
 
 
 def label(
@@ -138,14 +139,13 @@ def label(
     folder that cannot be written, and where more images fail than `runtime.max_failed_share`.
     """
 
-    def label_images(job: LabelJob) -> Iterator[Outcome]:
+    def label_images(job: LabelJob) -> Iterator[ImageResult]:
         size = runtime.label_batch_size
         labeller = BatchLabeller(job.labeller, device or torch.device("cpu"), job.frames, size)
         for start in range(0, len(job.left), batch_cap(runtime)):
             names = job.left[start : start + batch_cap(runtime)]
-            maps = labeller([read_image(job.frames, name) for name in names], names)
-            for name, ids in zip(names, maps, strict=True):
-                yield write_labels(job.store, name, ids, labeller.usage, job.retries)
+            for image in labeller([read_image(job.frames, name) for name in names]):
+                yield write_image(job.store, image, labeller.usage, job.retries)
 
     return run_label_job(config, runtime, tracker, label_images, report, selection=selection)
 
@@ -173,14 +173,14 @@ def run_label_job(
     key = RunKey("label", run_fingerprint(config, job))
     earlier = tracker.records(key.stage, {FINGERPRINT: key.fingerprint})
     reused = _reused(job, earlier)
-    account = Account(
+    cost = JobCost(
         len(job.labeller.class_names),
         max_failed_share=1.0 if job.retries else runtime.max_failed_share,
         usd_per_gpu_hour=runtime.usd_per_gpu_hour,
         gpu_hours_before=_gpu_hours_before(earlier),
     )
     if not job.left and tracker.finished(key):
-        return replace(_result(job, key, account), reused=reused)
+        return replace(_result(job, key, cost), reused=reused)
     tags = {"dataset": job.frames.fingerprint, "labels": job.labeller.identity}
     if job.labeller.reads_truth:
         tags["labels.truth"] = "true"
@@ -190,10 +190,10 @@ def run_label_job(
         tracker.run(key, f"label {job.labeller.kind}", config, tags) as run,
     ):
         if job.left:
-            report = report or Progress("label", "images", account.spent)
-            _consume(job, label_images(job), account, run, report)
-        result = _result(job, key, account)
-        run.log_metrics({**_metrics(result), **account.metrics()}, _step(job, account))
+            report = report or Progress("label", "images", cost.spent)
+            _consume(job, label_images(job), cost, run, report)
+        result = _result(job, key, cost)
+        run.log_metrics({**_metrics(result), **cost.metrics()}, _step(job, cost))
         run.set_tags({"path": result.path})
         if result.num_failed or result.num_postponed:
             raise _IncompleteError(str(result).splitlines()[0])
@@ -222,8 +222,7 @@ def open_job(config: LabelConfig, runtime: Runtime) -> LabelJob:
 
 def run_fingerprint(config: LabelConfig, job: LabelJob) -> str:
     """Return 12 hex digits of everything that decides the labels, and nothing else."""
-    parts = (config.fingerprint(), job.frames.fingerprint, job.labeller.identity)
-    return hashlib.sha256("/".join(parts).encode()).hexdigest()[:12]
+    return combined_hash(config.fingerprint(), job.frames.fingerprint, job.labeller.identity)
 
 
 class _IncompleteError(Exception):
@@ -231,33 +230,33 @@ class _IncompleteError(Exception):
 
 
 def _consume(
-    job: LabelJob, outcomes: Iterator[Outcome], account: Account, run: Run, report: Report
+    job: LabelJob, results: Iterator[ImageResult], cost: JobCost, run: Run, report: Report
 ) -> None:
     logged_s = time.monotonic()
-    with _closing(outcomes), Silence(SILENT) as silence:
-        for outcome in outcomes:
-            account.add(outcome)
+    with _closing(results), Silence(SILENT) as silence:
+        for result in results:
+            cost.add(result)
             silence.heard()
-            report(account.num_tried, len(job.left))
+            report(cost.num_tried, len(job.left))
             if time.monotonic() - logged_s > LOG_PERIOD_S:
                 logged_s = time.monotonic()
-                run.log_metrics(account.metrics(), _step(job, account))
-    assert account.num_tried == len(job.left), "images were lost on the way"
+                run.log_metrics(cost.metrics(), _step(job, cost))
+    assert cost.num_tried == len(job.left), "images were lost on the way"
 
 
 @contextlib.contextmanager
-def _closing(outcomes: Iterator[Outcome]) -> Iterator[None]:
-    """End what labels when its outcomes are no longer wanted, and not when memory is cleaned."""
+def _closing(results: Iterator[ImageResult]) -> Iterator[None]:
+    """Close the iterator at once when its results are no longer wanted."""
     try:
         yield
     finally:
-        if close := getattr(outcomes, "close", None):
+        if close := getattr(results, "close", None):
             close()
 
 
-def _step(job: LabelJob, account: Account) -> int:
+def _step(job: LabelJob, cost: JobCost) -> int:
     """Return the step of a metric: images that are settled, over all starts of a job."""
-    return job.num_finished + account.num_tried
+    return job.num_finished + cost.num_tried
 
 
 def _gpu_hours_before(earlier: Sequence[RunRecord]) -> float:
@@ -275,16 +274,16 @@ def _reused(job: LabelJob, earlier: Sequence[RunRecord]) -> tuple[Reused, ...]:
     return tuple(Reused(f"{job.num_finished} maps", record) for record in earlier[:1])
 
 
-def _result(job: LabelJob, key: RunKey, account: Account) -> LabelResult:
-    counts = account.class_pixels.tolist()
-    unlabelled = {*job.left_out, *account.failed}
+def _result(job: LabelJob, key: RunKey, cost: JobCost) -> LabelResult:
+    counts = cost.class_pixels.tolist()
+    unlabelled = {*job.left_out, *cost.failed}
     return LabelResult(
         path=job.store.path,
         fingerprint=key.fingerprint,
         num_images=len(job.image_names),
         num_done_before=job.num_finished,
-        num_labelled=account.num_done,
-        failed=dict(sorted(account.failed.items())),
+        num_labelled=cost.num_done,
+        failed=dict(sorted(cost.failed.items())),
         failure_path=job.store.failure_path(),
         num_failed_before=job.num_failed_left_out,
         num_postponed=len(job.left_out) - job.num_failed_left_out,

@@ -1,7 +1,5 @@
 """The family of labellers, and what each of them does."""
 
-import hashlib
-import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
@@ -9,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
+from olivine.core.hashing import value_hash
 from olivine.core.parts import Part
 from olivine.data.dataset import Frames
 
@@ -63,8 +62,7 @@ class Labeller(Part):
 
     def identity_of(self, *more: str) -> str:
         """Hash the settings, the code's version and whatever else decides the labels."""
-        text = json.dumps([self.what_decides(), self.code_version, *more], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return value_hash([self.what_decides(), self.code_version, *more])
 
     @property
     @abstractmethod

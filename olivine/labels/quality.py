@@ -23,7 +23,7 @@ MAX_IMAGES = 300  # looked at, evenly spaced over the data set
 MAX_FRAMES = 20  # whose points are looked at; a scan has 35,000
 TRUTH_FOLDER = "truth"  # a synthetic world's class images, below its root
 
-# Prompts that are not the evaluation's own word for the class (METHOD 2.1).
+# Prompts that are not the evaluation's own word for the class (method.md §2.1).
 TRUE_NAME = {
     "road": "driveable_surface",
     "building": "manmade",

@@ -1,6 +1,6 @@
 """Every method as a value: what it compares, how it draws and pools, and by which loss.
 
-OLIVINE's own first, then those it is compared with (METHOD 7).
+OLIVINE's own first, then those it is compared with (method.md §7).
 """
 
 from olivine.methods.losses.info_nce import InfoNCE
@@ -34,7 +34,7 @@ def olivine_method() -> Method:
 
 
 def olivine_v1_method() -> Method:
-    """OLIVINE as its first preprint's code had it (METHOD 4.4, C-v1).
+    """OLIVINE as its first preprint's code had it (method.md §4.4, C-v1).
 
     The bank learns at every step, also while its term is on; that term has weight 0.1 and averages
     over points; pixels without a label are one more class.
@@ -71,17 +71,17 @@ def olivine_next_method() -> Method:
 
 
 def slidr_method() -> Method:
-    """All pairs, averaged by superpixel (METHOD 7.1)."""
+    """All pairs, averaged by superpixel (method.md §7.1)."""
     return Method(terms={"segment": Term(loss=InfoNCE(), pool=Segment())})
 
 
 def st_slidr_method() -> Method:
-    """SLidR's groups under a loss that knows which superpixels look alike (METHOD 7.1)."""
+    """SLidR's groups under a loss that knows which superpixels look alike (method.md §7.1)."""
     return Method(terms={"segment": Term(loss=SemanticTolerant(), pool=Segment())})
 
 
 def seal_method() -> Method:
-    """SLidR's term on a foundation model's segments, and two terms over time (METHOD 7.1).
+    """SLidR's term on a foundation model's segments, and two terms over time (method.md §7.1).
 
     From the paper: the three terms and that they are InfoNCE. Ours, because the training code was
     never released: equal weights, temperature 0.07 and one head for all of them, and what
@@ -98,16 +98,16 @@ def seal_method() -> Method:
 
 
 def pointcontrast_method() -> Method:
-    """Point against point of two views (METHOD 7.1)."""
+    """Point against point of two views (method.md §7.1)."""
     loss = InfoNCE(temperature=0.4)
     return Method(terms={"point": Term(loss=loss, match="view", sample=Uniform())})
 
 
 def depthcontrast_method() -> Method:
-    """Scan against scan with a momentum student and a queue (METHOD 7.1)."""
+    """Scan against scan with a momentum student and a queue (method.md §7.1)."""
     return Method(terms={"scan": Term(loss=QueueNCE(), match="scan")})
 
 
 def scalr_method() -> Method:
-    """Every point regresses to the teacher's own pixel: no negatives, no sampling (METHOD 7.1)."""
+    """Every point regresses to the teacher's own pixel, without negatives (method.md §7.1)."""
     return Method(terms={"pixel": Term(loss=Regression(), project_pixels=False)})

@@ -1,6 +1,6 @@
 """The student, the teacher and the heads between them.
 
-*Sample, then project* (METHOD §10.2): the teacher's map is read at the pixels that are needed,
+*Sample, then project* (method.md §10.2): the teacher's map is read at the pixels that are needed,
 then goes through the linear head and is normalised. A 1x1 convolution commutes with
 interpolation, so this equals projecting and enlarging the whole map first, at a thousandth of
 the memory.

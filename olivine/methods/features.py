@@ -70,7 +70,7 @@ def segment_shares(
     """Return what each cell of a map contributes to the mean over all pixels of a segment.
 
     Pooling the enlarged map is a linear map of its cells: every pixel's four bilinear weights
-    (`align_corners=True`) are added up per segment and cell (METHOD 10.2.1). So the map is pooled
+    (`align_corners=True`) are added up per segment and cell (method.md §10.2). So the map is pooled
     where it is small. Rows sum to 1.
     """
     rows, columns = segments.shape

@@ -11,21 +11,39 @@ from olivine.methods.samplers.base import Sampler
 
 
 class Term(Spec):
-    """One contrast. A weight of 0 removes it.
+    """One contrast; a weight of 0 removes it.
 
     `match` says what is compared: a point with the pixel that sees it ("pixel"), a point with
-    itself in the scan's second view ("view"), a whole scan with its second view as a slowly
-    moving copy of the student sees it ("scan"), or a superpoint with itself in a later scan
-    ("time").
+    itself in the scan's second view ("view"), a whole scan with its second view in the momentum
+    encoder ("scan"), or a superpoint with itself in a later scan ("time").
     """
 
-    loss: Loss
-    match: Literal["pixel", "view", "scan", "time"] = "pixel"
-    sample: Sampler | None = None  # None: every pair
-    pool: Pooling | None = None
-    head: str = "pixel"  # projection heads, one per side, shared by the terms that name them
-    project_pixels: bool = True  # False: no head for pixels, points are brought to the teacher's
-    weight: float = Field(default=1.0, ge=0)
+    loss: Loss = Field(description="Loss of the matched features.")
+    match: Literal["pixel", "view", "scan", "time"] = Field(
+        default="pixel",
+        description="What is compared: point and pixel, two views of a point, two views of a "
+        "scan, or a superpoint over time.",
+    )
+    sample: Sampler | None = Field(
+        default=None, description="Sampler of the pairs; None takes every pair."
+    )
+    pool: Pooling | None = Field(
+        default=None, description="Pooling of the pairs before the loss; None pools nothing."
+    )
+    head: str = Field(
+        default="pixel",
+        description="Name of the projection heads, one per side; terms of one name share them.",
+    )
+    project_pixels: bool = Field(
+        default=True,
+        description="Whether pixels have a head; otherwise points are brought to the teacher's "
+        "own features.",
+    )
+    weight: float = Field(
+        default=1.0,
+        ge=0,
+        description="Weight of the term in the sum of losses; 0 removes the term.",
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> "Term":
@@ -65,16 +83,20 @@ class Term(Spec):
 
 
 class Method(Spec):
-    """A pretraining method: its terms, by name.
+    """A pretraining method: its terms by name."""
 
-    `student_momentum` is the share of the slowly moving copy of the student kept per step, where a
-    term needs one. `ignored_as_class` treats pixels without a label as one more class, as the
-    official code does (METHOD §2.5); otherwise they take part in no term that looks at classes.
-    """
-
-    terms: dict[str, Term]
-    ignored_as_class: bool = False
-    student_momentum: float = Field(default=0.999, ge=0, lt=1)
+    terms: dict[str, Term] = Field(description="Terms of the loss, by name.")
+    ignored_as_class: bool = Field(
+        default=False,
+        description="Whether pixels without a label are one more class, as in the official code "
+        "(method.md §2.5); otherwise no term that needs classes takes them.",
+    )
+    student_momentum: float = Field(
+        default=0.999,
+        ge=0,
+        lt=1,
+        description="Share of the momentum encoder that is kept per step, where a term needs one.",
+    )
 
     @model_validator(mode="after")
     def _has_one_second_scan(self) -> "Method":

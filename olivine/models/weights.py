@@ -111,7 +111,7 @@ def locate(name: str) -> Path:
     return weights.path(folder)
 
 
-def identity(name: str) -> str:
+def weights_identity(name: str) -> str:
     """Return the SHA-256 that tells weights apart; of published ones without reading them.
 
     Raises UserError where a lab's own file is not there.

@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import hashlib
 import re
 import time
 import urllib.error
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from olivine.core.errors import UserError
+from olivine.core.hashing import text_hash
 
 SERVER_TIMEOUT_S = 10.0
 NUM_TRIES, HUNG_UP_S = 4, 1.0  # where a server hangs up; seconds in between
@@ -41,7 +41,7 @@ def outbox_folder(uri: str, cache: Path) -> Path:
     path = sqlite_path(uri)
     if path is not None:
         return path.parent / UNDELIVERED / path.name
-    return cache / UNDELIVERED / hashlib.sha256(shown(uri).encode()).hexdigest()[:12]
+    return cache / UNDELIVERED / text_hash(shown(uri))
 
 
 def ask_server(uri: str) -> None:

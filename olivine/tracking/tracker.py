@@ -37,6 +37,14 @@ class RunKey:
 
 
 @dataclass(frozen=True)
+class LoggedWeights:
+    """Where the weights of a logged model lie, and what they were when it was logged."""
+
+    place: str  # a path or a bucket's URI
+    sha256: str  # of the file
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """A run as the store remembers it."""
 
@@ -166,6 +174,14 @@ class Tracker(Protocol):
         """Keep copies of small files with a run, which may have ended."""
         ...
 
+    def read_text(self, run_id: str, name: str) -> str | None:
+        """Return a small text file that is kept with a run, or None if it has no such file."""
+        ...
+
+    def logged_weights(self, run_id: str) -> LoggedWeights | None:
+        """Return the weights of the newest model that a run logged, or None without one."""
+        ...
+
     def end_stale(self, tags: Mapping[str, str], status: str, reason: str) -> list[str]:
         """End every RUNNING run with these tags, whose process is gone; return their names."""
         ...
@@ -226,6 +242,14 @@ class NullTracker:
 
     def log_files(self, run_id: str, paths: Sequence[Path], folder: str = "") -> None:
         """Nothing is remembered."""
+
+    def read_text(self, run_id: str, name: str) -> str | None:
+        """Return None; the null tracker keeps no files."""
+        return None
+
+    def logged_weights(self, run_id: str) -> LoggedWeights | None:
+        """Return None; the null tracker keeps no models."""
+        return None
 
     def end_stale(self, tags: Mapping[str, str], status: str, reason: str) -> list[str]:
         """Nothing is remembered."""

@@ -25,37 +25,78 @@ from olivine.training.optimisers.sgd import Sgd
 
 
 class PretrainConfig(Spec):
-    """One pretraining. `num_epochs` 0 is a network as it is initialised.
+    """One pretraining.
 
-    `batch_frames` counts frames over all workers; `contrast_frames` of them compete with each
-    other (the published codes: the frames of one GPU, 4). With `accumulated_parts` a worker takes
-    its share of a batch in so many parts, each of whole groups, and moves the weights once: the
-    loss and its gradient are those of the whole batch, but for batch norms, which see one part at
-    a time, and a vMF bank that goes on learning beside its loss, which lags by a step.
-    `precision` is that of the networks' products, but for a teacher with weights, which has its
-    own; weights, losses and the vMF bank are always float32. `labels` names who made the weak
-    labels, `segments` who made the superpixels, `clusters` how superpoints over time are found.
+    `contrast_frames` frames of a batch compete with each other (the published codes: the frames
+    of one GPU, 4). With `accumulated_parts` a worker computes its share of a batch in parts,
+    each of whole contrast groups, and updates the weights once: the loss and its gradient are
+    those of the whole batch, except for batch norms, which see one part at a time, and for a
+    vMF bank that goes on learning beside its loss, which lags by one step. Weights, losses and
+    the vMF bank are always float32.
     """
 
-    data: Dataset
-    method: Method
-    backbone: Backbone
-    teacher: Teacher | None = None
-    labels: Labeller | None = None
-    segments: Labeller | None = None
-    clusters: Clustering | None = None
-    voxels: Voxelizer = Voxelizer()
-    augmentations: dict[str, Augmentation | None] = Field(default_factory=dict)
-    empty_camera: Literal["error", "drop"] = "error"
-    num_channels: int = Field(default=64, ge=2)  # where points and pixels are compared
-    hidden_channels: tuple[int, ...] = ()  # layers of a head before that; none: linear
-    optimiser: Optimiser = Sgd()
-    num_epochs: int = Field(default=50, ge=0)
-    batch_frames: int = Field(default=16, ge=1)
-    precision: Precision = "float32"
-    contrast_frames: int = Field(default=4, ge=1)
-    accumulated_parts: int = Field(default=1, ge=1)
-    seed: int = Field(default=0, ge=0)
+    data: Dataset = Field(description="Data set of the pretraining.")
+    method: Method = Field(description="Method: the terms of the loss.")
+    backbone: Backbone = Field(description="The 3D network that is pretrained.")
+    teacher: Teacher | None = Field(
+        default=None, description="Frozen image network; None where no term needs one."
+    )
+    labels: Labeller | None = Field(
+        default=None, description="Labeller of the weak labels; None where no term needs them."
+    )
+    segments: Labeller | None = Field(
+        default=None, description="Labeller of the superpixels; None where no term needs them."
+    )
+    clusters: Clustering | None = Field(
+        default=None,
+        description="Clustering that finds superpoints over time; None where no term needs it.",
+    )
+    voxels: Voxelizer = Field(default=Voxelizer(), description="How points become voxels.")
+    augmentations: dict[str, Augmentation | None] = Field(
+        default_factory=dict,
+        description="Augmentations of a sample in their order, by name; None removes one.",
+    )
+    empty_camera: Literal["error", "drop"] = Field(
+        default="error",
+        description="What to do with a camera that sees no point: an error, or an image without "
+        "pairs.",
+    )
+    num_channels: int = Field(
+        default=64, ge=2, description="Channels in which points and pixels are compared."
+    )
+    hidden_channels: tuple[int, ...] = Field(
+        default=(),
+        description="Channels of a projection head's hidden layers; none makes it linear.",
+    )
+    optimiser: Optimiser = Field(default=Sgd(), description="Optimiser with its learning rates.")
+    num_epochs: int = Field(
+        default=50, ge=0, description="Number of passes over the data; 0 keeps the initial weights."
+    )
+    batch_frames: int = Field(
+        default=16, ge=1, description="Number of frames per step over all workers."
+    )
+    precision: Precision = Field(
+        default="float32",
+        description="Number format of the networks' products, except in a teacher with weights, "
+        "which has its own.",
+    )
+    contrast_frames: int = Field(
+        default=4,
+        ge=1,
+        description="Number of frames that compete with each other; batch_frames is a multiple of "
+        "it.",
+    )
+    accumulated_parts: int = Field(
+        default=1,
+        ge=1,
+        description="Number of parts in which a worker computes its share of a batch, to save "
+        "memory.",
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        description="Seed of the initial weights, the order of the data and all sampling.",
+    )
 
     @model_validator(mode="after")
     def _accumulates(self) -> "PretrainConfig":
@@ -97,27 +138,53 @@ class PretrainConfig(Spec):
 
 
 class EvaluateConfig(Spec):
-    """One experiment: a pretraining, and how good the network is with few labels.
+    """One experiment: a pretraining, and how good its network is with few labels.
 
     `linear_probe` trains one linear layer on frozen features; `finetune` trains everything, the
-    new layer at `head_lr`. `absent` says how a class counts that neither the labels nor the
-    predictions contain: "skip" leaves it out of the mean (nuscenes-devkit), "one" gives it an
-    IoU of 1 (the published codes).
+    new layer at `head_lr`.
     """
 
-    pretrained: PretrainConfig
-    protocol: Literal["linear_probe", "finetune"] = "linear_probe"
-    train: Dataset
-    val: Dataset
-    augmentations: dict[str, Augmentation | None] = Field(default_factory=dict)
-    optimiser: Optimiser = Sgd(lr=0.05)
-    head_lr: float | None = Field(default=None, gt=0)  # None: the optimiser's
-    num_epochs: int = Field(default=50, ge=1)
-    batch_frames: int = Field(default=16, ge=1)
-    lovasz_weight: float = Field(default=1.0, ge=0)
-    absent: Literal["skip", "one"] = "skip"
-    precision: Precision = "float32"
-    seed: int = Field(default=0, ge=0)
+    pretrained: PretrainConfig = Field(description="The pretraining whose network is evaluated.")
+    protocol: Literal["linear_probe", "finetune"] = Field(
+        default="linear_probe",
+        description="What is trained: one linear layer on frozen features, or the whole network.",
+    )
+    train: Dataset = Field(description="Data set with the labels to train on.")
+    val: Dataset = Field(description="Data set with the labels to score on.")
+    augmentations: dict[str, Augmentation | None] = Field(
+        default_factory=dict,
+        description="Augmentations of a training scan in their order, by name; None removes one.",
+    )
+    optimiser: Optimiser = Field(
+        default=Sgd(lr=0.05), description="Optimiser with its learning rates."
+    )
+    head_lr: float | None = Field(
+        default=None,
+        gt=0,
+        description="Learning rate of the new layer; None means the optimiser's.",
+    )
+    num_epochs: int = Field(
+        default=50, ge=1, description="Number of passes over the training scans."
+    )
+    batch_frames: int = Field(
+        default=16, ge=1, description="Number of scans per step over all workers."
+    )
+    lovasz_weight: float = Field(
+        default=1.0,
+        ge=0,
+        description="Weight of the Lovász loss beside the cross-entropy; 0 leaves it out.",
+    )
+    absent: Literal["skip", "one"] = Field(
+        default="skip",
+        description="A class in neither labels nor predictions is left out of the mean (skip, as "
+        "nuscenes-devkit) or has IoU 1 (one, as the published codes).",
+    )
+    precision: Precision = Field(
+        default="float32", description="Number format of the network's products."
+    )
+    seed: int = Field(
+        default=0, ge=0, description="Seed of the new layer's weights and of the order of the data."
+    )
 
 
 def label_config(config: PretrainConfig) -> "LabelConfig":

@@ -1,4 +1,4 @@
-"""The evaluation stage: linear probe and fine-tuning with few labels (METHOD §8)."""
+"""The evaluation stage: linear probe and fine-tuning with few labels (method.md §8)."""
 
 import io
 import math
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from olivine.core.collectives import sum_over_workers
 from olivine.core.devices import autocast
 from olivine.core.errors import UserError
-from olivine.core.hashing import identity, seeded
+from olivine.core.hashing import combined_hash, seeded
 from olivine.core.progress import Progress, Report
 from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
@@ -30,8 +30,15 @@ from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training import pretrain as pretraining
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import EvaluateConfig
+from olivine.training.evaluated_network import (
+    NetworkNote,
+    checkpoints_folder,
+    note_name,
+    tensors_hash,
+)
+from olivine.training.experiment_data import ExperimentData
 from olivine.training.finished_runs import OUT, done_before, run_anew
-from olivine.training.loop import Training, device_hours_of
+from olivine.training.loop import Trainer, device_hours_of
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.segmentation import (
     class_iou,
@@ -76,9 +83,11 @@ class Segmenter(nn.Module):
         return self.head(rows)
 
 
-def finished(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> EvaluateResult | None:
-    """Return what an earlier run of the same experiment found, if it finished."""
-    key = run_key(config, runtime)
+def finished(
+    config: EvaluateConfig, data: ExperimentData, runtime: Runtime, tracker: Tracker
+) -> EvaluateResult | None:
+    """Return the scores of a finished run of the same experiment, or None."""
+    key = run_key(config, data)
     record = done_before(key, runtime, tracker, [predictions_name(key.fingerprint)])
     if record is None:
         return None
@@ -88,28 +97,35 @@ def finished(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Eval
     return EvaluateResult(key, scores, predictions_name(key.fingerprint), reused)
 
 
-def start_anew(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> None:
-    """Forget the checkpoints of a finished run that is to be run again (`not_before_s`)."""
-    key = run_key(config, runtime)
+def start_anew(
+    config: EvaluateConfig, data: ExperimentData, runtime: Runtime, tracker: Tracker
+) -> None:
+    """Delete the checkpoints of a finished run that is to be run again (`not_before_s`)."""
+    key = run_key(config, data)
     if runtime.not_before_s and tracker.finished(key):
         _checkpoints(key, runtime).clear()
 
 
 def _checkpoints(key: RunKey, runtime: Runtime) -> Checkpoints:
-    folder = f"evaluated/{key.fingerprint}/checkpoints"
-    return Checkpoints(Store(runtime.out), folder, num_kept=1)
+    return Checkpoints(Store(runtime.out), checkpoints_folder(key.fingerprint), num_kept=1)
 
 
 PRETRAINED = "olivine.pretrained"  # tag: fingerprint of the pretraining
 SCORE = "val/"  # before the name of a score among a run's metrics
 
 
-def run_key(config: EvaluateConfig, runtime: Runtime) -> RunKey:
-    """Return what identifies this experiment: its settings, data and labels."""
-    root, cache = runtime.data_path(), runtime.cache_path()
-    prints = [dataset.open(root, cache).fingerprint for dataset in (config.train, config.val)]
-    pretrained = pretraining.run_key(config.pretrained, config.pretrained.data.open(root, cache))
-    return RunKey("evaluate", identity(config.fingerprint(), pretrained.fingerprint, *prints))
+def run_key(config: EvaluateConfig, data: ExperimentData) -> RunKey:
+    """Return the key of an experiment's run: of its settings, its data and its pretraining."""
+    pretrained = pretraining.run_key(config.pretrained, data.pretrain)
+    return RunKey(
+        "evaluate",
+        combined_hash(
+            config.fingerprint(),
+            pretrained.fingerprint,
+            data.train.fingerprint,
+            data.val.fingerprint,
+        ),
+    )
 
 
 def evaluate(
@@ -118,28 +134,30 @@ def evaluate(
     worker: Worker,
     tracker: Tracker,
     *,
+    data: ExperimentData | None = None,
     report: Report | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> EvaluateResult:
     """Train the head (or everything) on few labels and score all points of the validation split.
 
-    The pretraining must have left its weights below `runtime.out`. Scores are those of the last
-    epoch: none is chosen by its score.
+    `data` are the experiment's data sets; without it they are opened here. The pretraining must
+    have left its weights below `runtime.out`. Scores are those of the last epoch, so no epoch is
+    chosen by its score. Raises UserError for missing weights, data or point labels, and for a loss
+    that is not finite.
     """
-    root, cache = runtime.data_path(), runtime.cache_path()
-    train, val = open_splits(config, runtime)
-    pretrained_key = pretraining.run_key(
-        config.pretrained, config.pretrained.data.open(root, cache)
-    )
-    key = run_key(config, runtime)
+    data = data or ExperimentData.open(config, runtime)
+    data.require_labels()
+    train, val = data.train, data.val
+    pretrained_key = pretraining.run_key(config.pretrained, data.pretrain)
+    key = run_key(config, data)
     store = Store(runtime.out)
     model = _build(config, len(train.class_names), store, pretrained_key, worker)
     tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **(tags or {})}
     with tracker.run(key, _run_name(config), config, tags) as run:
         run.log_dataset(config.train.kind, train.fingerprint, str(train.root), "train")
         run.log_dataset(config.val.kind, val.fingerprint, str(val.root), "val")
-        training = _training(config, runtime, worker, model, train)
-        training.train(_checkpoints(key, runtime), run, report)
+        trainer = _trainer(config, runtime, worker, model, train)
+        trainer.train(_checkpoints(key, runtime), run, report)
         counts, first = _validate(config, runtime, worker, model.eval(), val)
         scores = named_scores(counts.sum(0), val.class_names, config.absent)
         run.log_metrics({f"{SCORE}{name}": value for name, value in scores.items()}, 0)
@@ -147,6 +165,8 @@ def evaluate(
             scenes = tuple(dict.fromkeys(val.scenes()))
             by_scene = SceneCounts(scenes, counts.cpu().numpy(), val.class_names, config.absent)
             store.write(confusions_name(key.fingerprint), by_scene.to_bytes())
+            note = NetworkNote(config, val.class_names, tensors_hash(model.state_dict()))
+            store.write(note_name(key.fingerprint), note.to_bytes())
             store.write(predictions_name(key.fingerprint), first)
     return EvaluateResult(key, scores, predictions_name(key.fingerprint))
 
@@ -190,9 +210,9 @@ def _build(
         )
 
 
-def _training(
+def _trainer(
     config: EvaluateConfig, runtime: Runtime, worker: Worker, model: Segmenter, train: Frames
-) -> Training:
+) -> Trainer:
     schedule = Schedule(
         len(train),
         config.batch_frames,
@@ -223,14 +243,12 @@ def _training(
             values["lovasz"] = config.lovasz_weight * lovasz_softmax(logits, truth)
         return torch.stack(list(values.values())).sum(), values
 
-    return Training(
-        save_every=runtime.save_every_steps,
-        name="probe" if model.frozen else "finetune",
-        module=model,
-        wrapped=wrapped,
+    return Trainer(
+        "probe" if model.frozen else "finetune",
+        model,
+        wrapped,
         loss_of=loss_of,
         settings=config.optimiser,
-        precision=config.precision,
         optimiser=config.optimiser.build(groups),
         schedule=schedule,
         batches=lambda start: training_batches(
@@ -242,29 +260,9 @@ def _training(
             feed=worker.feed,
         ),
         worker=worker,
+        precision=config.precision,
+        save_every=runtime.save_every_steps,
     )
-
-
-def open_splits(config: EvaluateConfig, runtime: Runtime) -> tuple[Frames, Frames]:
-    """Return the labelled frames to train on and those to score.
-
-    Raises UserError where there are none, or labels lack or are of two vocabularies.
-    """
-    root, cache = runtime.data_path(), runtime.cache_path()
-    train, val = config.train.open(root, cache), config.val.open(root, cache)
-    if train.class_names != val.class_names:
-        raise UserError(
-            f"train has {len(train.class_names)} classes ({train.class_names[0]}, ...) and val has "
-            f"{len(val.class_names)} ({val.class_names[0]}, ...): set train.kind and val.kind to "
-            "one data set."
-        )
-    for name, frames in (("train", train), ("val", val)):
-        if frames.frame(0, images=False).class_ids is None:
-            raise UserError(
-                f"Frame {frames.tokens()[0]} of {frames.root} has no point labels, and {name} "
-                f"needs them: set {name}.split to one that has them (of nuScenes, unpack lidarseg)."
-            )
-    return train, val
 
 
 def _voxel_classes(batch: Batch) -> Tensor:
@@ -360,13 +358,12 @@ def _run_name(config: EvaluateConfig) -> str:
     return f"{config.protocol} {terms} seed {config.seed}"
 
 
-def device_hours(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> float:
-    """Return the hours of devices that trained what an experiment's scores are of.
+def device_hours(config: EvaluateConfig, data: ExperimentData, tracker: Tracker) -> float:
+    """Return the device-hours of an experiment's evaluation and of its pretraining.
 
-    Its pretraining counts in full, also where other experiments share it.
+    The pretraining counts in full, also where other experiments share it.
     """
-    frames = config.pretrained.data.open(runtime.data_path(), runtime.cache_path())
-    keys = pretraining.run_key(config.pretrained, frames), run_key(config, runtime)
+    keys = pretraining.run_key(config.pretrained, data.pretrain), run_key(config, data)
     records = [record for key in keys if (record := tracker.finished(key)) is not None]
     return sum(device_hours_of(record.metrics) for record in records)
 
@@ -377,26 +374,31 @@ def experiment(
     worker: Worker,
     tracker: Tracker,
     *,
+    data: ExperimentData | None = None,
     force: bool = False,
 ) -> EvaluateResult:
     """Return an experiment's scores: pretrain, then evaluate, each only if it is not done yet.
 
-    `force` runs both again, from the start.
+    `data` are the experiment's data sets; without it they are opened here. `force` runs both
+    again, from the start.
     """
     if force:
         runtime = run_anew(runtime)
-    open_splits(config, runtime)  # what lacks is told before a pretraining of hours
-    pretrained = pretraining.find_or_pretrain(config.pretrained, runtime, worker, tracker)
-    done = finished(config, runtime, tracker)
+    data = data or ExperimentData.open(config, runtime)
+    data.require_labels()  # before a pretraining of hours
+    pretrained = pretraining.find_or_pretrain(
+        config.pretrained, runtime, worker, tracker, frames=data.pretrain
+    )
+    done = finished(config, data, runtime, tracker)
     if done is None:
-        start_anew(config, runtime, tracker)
-        done = evaluate(config, runtime, worker, tracker)
+        start_anew(config, data, runtime, tracker)
+        done = evaluate(config, runtime, worker, tracker, data=data)
     return with_pretraining(done, pretrained)
 
 
 def with_pretraining(
     result: EvaluateResult, pretrained: pretraining.PretrainResult
 ) -> EvaluateResult:
-    """Return a result that also tells of a pretraining which was reused."""
+    """Return a result that also names a pretraining which was reused."""
     earlier = (pretrained.reused,) if pretrained.reused else ()
     return replace(result, reused=(*earlier, *result.reused))

@@ -5,7 +5,6 @@ import resource
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -57,40 +56,69 @@ class Clock:
         }
 
 
-@dataclass(frozen=True)
-class Training:
-    """What is trained on what, and where its checkpoints and its numbers go."""
+class TrainingHooks:
+    """What a stage adds to the loop; a method that it does not override does nothing."""
 
-    name: str  # before every metric: pretrain or probe
-    module: nn.Module  # what a checkpoint holds
-    wrapped: nn.Module  # what the worker made of it
-    loss_of: LossOf
-    settings: Optimiser
-    optimiser: torch.optim.Optimizer  # as the settings built it
-    schedule: Schedule
-    # Every part of every step, from a step on.
-    batches: Callable[[int], Generator[Batch, None, None]]
-    worker: Worker
-    state_metrics: Callable[[], dict[str, Tensor]] = dict
-    end_epoch: Callable[[], None] = lambda: None  # before the state of an epoch is saved
-    after_epoch: Callable[[int], dict[str, float]] = lambda epoch: {}  # what it measures then
-    best_by: str = ""  # the measure by whose highest value a checkpoint is kept as the best
-    before_save: Callable[[], None] = lambda: None  # all workers, before the first one saves
-    check: Callable[[], None] = lambda: None  # of that state, also where it is read; it may raise
-    precision: Precision = "float32"  # of the network's products; losses are in float32
-    save_every: int = 0  # steps between checkpoints within an epoch; 0: only where it ends
-    scaler: torch.amp.GradScaler = field(init=False)
-    clock: Clock = field(default_factory=Clock)
+    best_by = ""  # the measured value by whose maximum a checkpoint is kept as the best
 
-    def __post_init__(self) -> None:
+    def state_metrics(self) -> dict[str, Tensor]:
+        """Return scalars to log beside the losses."""
+        return {}
+
+    def end_epoch(self) -> None:
+        """Act on all workers when an epoch's last step is done, before its state is saved."""
+
+    def measure(self, epoch: int) -> dict[str, float]:
+        """Return what is measured after an epoch, counted from 1; it is logged and reported."""
+        return {}
+
+    def before_save(self) -> None:
+        """Act on all workers before the first one saves a checkpoint."""
+
+    def check(self) -> None:
+        """Raise UserError if the state of an epoch, or of a checkpoint read, is no good."""
+
+
+class Trainer:
+    """Trains one module by one optimiser, and can go on from its newest checkpoint.
+
+    `name` stands before every metric. `module` is what a checkpoint holds and `wrapped` what the
+    worker made of it. `loss_of` returns a batch's loss and its terms; `batches` returns, from a
+    step on, every part of every step. `optimiser` was built by `settings`, which also give its
+    rates. `precision` is that of the networks' products; losses are in float32. `save_every` is
+    the number of steps between checkpoints within an epoch; 0 saves only where an epoch ends.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: nn.Module,
+        wrapped: nn.Module,
+        *,
+        loss_of: LossOf,
+        batches: Callable[[int], Generator[Batch, None, None]],
+        settings: Optimiser,
+        optimiser: torch.optim.Optimizer,
+        schedule: Schedule,
+        worker: Worker,
+        precision: Precision = "float32",
+        save_every: int = 0,
+        hooks: TrainingHooks | None = None,
+    ):
+        self.name, self.module, self.wrapped = name, module, wrapped
+        self.loss_of, self.batches = loss_of, batches
+        self.settings, self.optimiser = settings, optimiser
+        self.schedule, self.worker = schedule, worker
+        self.precision, self.save_every = precision, save_every
+        self.hooks = hooks or TrainingHooks()
+        self.clock = Clock()
         # float16 has gradients that vanish unless the loss is scaled up; the others need nothing.
-        scaler = torch.amp.GradScaler(self.worker.device.type, enabled=self.precision == "float16")
-        object.__setattr__(self, "scaler", scaler)
+        self.scaler = torch.amp.GradScaler(worker.device.type, enabled=precision == "float16")
 
     def train(self, checkpoints: Checkpoints, run: Run, report: Report | None = None) -> int:
         """Train from the newest checkpoint to the end; return the number of steps done now."""
         start = self._resume(checkpoints)
-        self.check()
+        self.hooks.check()
         if start == self.schedule.steps_per_epoch * self.schedule.num_epochs:
             return 0
         report = report or Progress(self.name, "steps")
@@ -118,14 +146,14 @@ class Training:
                 run.log_metrics(self._named(losses, step), step)
             report(step, total_steps)
             if ends_epoch:
-                self.end_epoch()
+                self.hooks.end_epoch()
                 epoch = step // schedule.steps_per_epoch
-                measured = self.after_epoch(epoch)
+                measured = self.hooks.measure(epoch)
                 if measured:
                     run.log_metrics({f"{self.name}/{k}": v for k, v in measured.items()}, step)
                 run.flush()  # first the numbers, then the state: a step is never lost
-                self._save(step, checkpoints, measured.get(self.best_by))
-                self.check()
+                self._save(step, checkpoints, measured.get(self.hooks.best_by))
+                self.hooks.check()
                 loss = {f"{self.name}/loss": losses["loss"], "epoch": epoch}
                 self.worker.report({**loss, **measured})
             elif self.save_every and step % self.save_every == 0:
@@ -169,7 +197,7 @@ class Training:
     def _named(self, losses: dict[str, float], step: int) -> dict[str, float]:
         rate, taken = self.optimiser.param_groups[0]["lr"], self._taken()
         epoch = (step - 1) // self.schedule.steps_per_epoch
-        states = self.state_metrics()
+        states = self.hooks.state_metrics()
         watched = (
             torch.stack([value.double() for value in states.values()]).tolist() if states else []
         )
@@ -206,7 +234,7 @@ class Training:
         return int(state["step"])
 
     def _save(self, step: int, checkpoints: Checkpoints, score: float | None = None) -> None:
-        self.before_save()
+        self.hooks.before_save()
         if self.worker.rank == 0:
             checkpoints.save(
                 step,

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from olivine.core.errors import UserError
-from olivine.core.hashing import identity, seeded
+from olivine.core.hashing import combined_hash, seeded
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
@@ -30,7 +31,7 @@ from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training.checkpoints import Checkpoints, load_state, save_state
 from olivine.training.config import PretrainConfig
 from olivine.training.finished_runs import OUT, done_before, one_at_a_time, run_anew
-from olivine.training.loop import LossOf, Training
+from olivine.training.loop import LossOf, Trainer, TrainingHooks
 from olivine.training.pretrain_data import PretrainData
 from olivine.training.probe import PROBE_MIOU, PretrainingProbe
 from olivine.training.worker import Worker
@@ -48,24 +49,59 @@ class PretrainResult:
     reused: Reused | None = None  # the run that had done it before
 
 
+@dataclass(frozen=True)
+class PretrainHooks(TrainingHooks):
+    """Counts the classes of the first epoch, and scores the features after an epoch."""
+
+    objective: Objective
+    probe: PretrainingProbe | None
+    class_names: Sequence[str]  # of the weak labels
+    runtime: Runtime
+
+    best_by = PROBE_MIOU
+
+    def state_metrics(self) -> dict[str, Tensor]:
+        """Return what the method's terms say of their state."""
+        return self.objective.state_metrics()
+
+    def end_epoch(self) -> None:
+        """Complete the class counts of the first epoch."""
+        self.objective.census.close()
+
+    def measure(self, epoch: int) -> dict[str, float]:
+        """Return the probe's score if it is this epoch's turn."""
+        return self.probe.after_epoch(epoch) if self.probe else {}
+
+    def before_save(self) -> None:
+        """Bring the class counts of all workers to the first one, which saves them."""
+        self.objective.census.join()
+
+    def check(self) -> None:
+        """Raise UserError if a class of the weak labels had no point in the first epoch."""
+        if ABSENT_CLASSES not in self.runtime.allow:
+            self.objective.census.require_classes(self.class_names)
+
+
 class PretrainSettings(Spec):
-    """Gives a pretraining's settings the names they have within an experiment."""
+    """A pretraining's settings under the names that they have within an experiment."""
 
-    pretrained: PretrainConfig
+    pretrained: PretrainConfig = Field(description="Settings of the pretraining.")
 
 
-def finished(config: PretrainConfig, runtime: Runtime, tracker: Tracker) -> PretrainResult | None:
-    """Return what an earlier run of the same pretraining left, if it finished."""
-    key = run_key(config, config.data.open(runtime.data_path(), runtime.cache_path()))
+def finished(
+    config: PretrainConfig, frames: Frames, runtime: Runtime, tracker: Tracker
+) -> PretrainResult | None:
+    """Return what a finished run of the same pretraining left, or None."""
+    key = run_key(config, frames)
     record = done_before(key, runtime, tracker, [weights_name(key)])
     if record is None:
         return None
     return PretrainResult(key, weights_name(key), 0, Reused("the pretraining", record))
 
 
-def start_anew(config: PretrainConfig, runtime: Runtime, tracker: Tracker) -> None:
-    """Forget the checkpoints of a finished run that is to be run again (`not_before_s`)."""
-    key = run_key(config, config.data.open(runtime.data_path(), runtime.cache_path()))
+def start_anew(config: PretrainConfig, frames: Frames, runtime: Runtime, tracker: Tracker) -> None:
+    """Delete the checkpoints of a finished run that is to be run again (`not_before_s`)."""
+    key = run_key(config, frames)
     if runtime.not_before_s and tracker.finished(key):
         _checkpoints(key, runtime).clear()
 
@@ -76,20 +112,23 @@ def find_or_pretrain(
     worker: Worker,
     tracker: Tracker,
     *,
+    frames: Frames | None = None,
     force: bool = False,
 ) -> PretrainResult:
-    """Return what an earlier run left, or pretrain in this process; another one may wait for it.
+    """Return what a finished run left, or pretrain in this process; another process waits for it.
 
-    `force` runs it again if it is finished, from the start. Raises UserError as `pretrain` does.
+    `frames` is the opened data set; without it, it is opened here. `force` runs the pretraining
+    again if it is finished, from the start. Raises UserError as `pretrain` does.
     """
     if force:
         runtime = run_anew(runtime)
-    frames = config.data.open(runtime.data_path(), runtime.cache_path())
+    frames = frames or open_frames(config, runtime)
     with one_at_a_time(run_key(config, frames), runtime):
-        done = finished(config, runtime, tracker)
+        done = finished(config, frames, runtime, tracker)
         if done is None:
-            start_anew(config, runtime, tracker)
-        return done or pretrain(config, runtime, worker, tracker)
+            start_anew(config, frames, runtime, tracker)
+            done = pretrain(config, runtime, worker, tracker, frames=frames)
+    return done
 
 
 def pretrain(
@@ -98,16 +137,19 @@ def pretrain(
     worker: Worker,
     tracker: Tracker,
     report: Report | None = None,
+    *,
+    frames: Frames | None = None,
 ) -> PretrainResult:
-    """Train, or go on training, and leave the backbone's weights below `runtime.out`.
+    """Train, or go on training, and write the backbone's weights below `runtime.out`.
 
-    The same call after a crash goes on from the newest checkpoint. Every worker of a run calls
-    it; only the first should have a tracker that remembers. With `runtime.probe_every_epochs` the
-    weights of the epoch that the probe found best are left beside as `backbone_best.pt`; an
-    evaluation takes the last ones all the same. Raises UserError for missing data or labels and
-    for a loss that is not finite.
+    `frames` is the opened data set; without it, it is opened here. The same call after a crash
+    goes on from the newest checkpoint. Every worker of a run calls it; only the first should have
+    a tracker that records. With `runtime.probe_every_epochs` the weights of the epoch with the
+    best probe score are written beside them as `backbone_best.pt`; an evaluation takes the last
+    ones all the same. Raises UserError for missing data or labels and for a loss that is not
+    finite.
     """
-    frames = config.data.open(runtime.data_path(), runtime.cache_path())
+    frames = frames or open_frames(config, runtime)
     key = run_key(config, frames)
     data = PretrainData.open(config, runtime, frames)
     _keeps_maps(config, runtime)
@@ -123,9 +165,9 @@ def pretrain(
         store, num_steps, last_step = Store(runtime.out), 0, 0
         checkpoints = _checkpoints(key, runtime)
         if config.num_epochs:
-            training = _training(config, runtime, worker, model, data, probe=probe)
-            last_step = training.schedule.steps_per_epoch * config.num_epochs
-            num_steps = training.train(checkpoints, run, report)
+            trainer = _trainer(config, runtime, worker, model, data, probe=probe)
+            last_step = trainer.schedule.steps_per_epoch * config.num_epochs
+            num_steps = trainer.train(checkpoints, run, report)
         best = probe.conclude(checkpoints, run, num_steps, last_step) if probe else None
         if worker.rank == 0:
             save_weights(store, weights_name(key), model.backbone.state_dict(), config)
@@ -151,16 +193,20 @@ def run_key(config: PretrainConfig, frames: Frames) -> RunKey:
     teaches = config.teacher and config.method.uses_pixels and config.num_epochs
     teacher = config.teacher.identity if config.teacher and teaches else ""
     made = (labels, *filter(None, (segments, clusters, teacher, config.backbone.identity)))
-    return RunKey("pretrain", identity(config.fingerprint(), frames.fingerprint, *made))
+    return RunKey("pretrain", combined_hash(config.fingerprint(), frames.fingerprint, *made))
+
+
+def open_frames(config: PretrainConfig, runtime: Runtime) -> Frames:
+    """Return the frames that a pretraining reads; raise UserError if they are not there."""
+    return config.data.open(runtime.data_path(), runtime.cache_path())
 
 
 def check_labels(config: PretrainConfig, runtime: Runtime) -> None:
     """Raise UserError if weak labels or segments that this pretraining reads were never made.
 
-    So it does where the teacher's maps were to be kept of images that differ by chance.
+    It also raises where the teacher's maps are to be kept and images differ by chance.
     """
-    frames = config.data.open(runtime.data_path(), runtime.cache_path())
-    PretrainData.open(config, runtime, frames)
+    PretrainData.open(config, runtime, open_frames(config, runtime))
     _keeps_maps(config, runtime)
 
 
@@ -224,7 +270,7 @@ def fit_weights(backbone: nn.Module, weights: Mapping[str, Tensor], source: str)
         raise UserError(f"The weights {source} do not fit this backbone: {problem}") from None
 
 
-def _training(
+def _trainer(
     config: PretrainConfig,
     runtime: Runtime,
     worker: Worker,
@@ -232,7 +278,7 @@ def _training(
     data: PretrainData,
     *,
     probe: PretrainingProbe | None,
-) -> Training:
+) -> Trainer:
     schedule = Schedule(
         len(data.frames),
         config.batch_frames,
@@ -263,12 +309,12 @@ def _training(
         model.kept_maps = _teacher_maps(config, runtime, worker, samples, data.frames)
     if runtime.recompute_activations:
         recompute_activations(model.backbone, config.backbone.kind)
-    wrapped, objective = worker.wrap(model.train()), model.objective
+    wrapped = worker.wrap(model.train())
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return Training(
-        name="pretrain",
-        module=model,
-        wrapped=wrapped,
+    return Trainer(
+        "pretrain",
+        model,
+        wrapped,
         loss_of=_with_enough_pairs(loss_function(wrapped, config, worker), model, config, runtime),
         settings=config.optimiser,
         optimiser=config.optimiser.build([{"params": trainable}]),
@@ -283,14 +329,9 @@ def _training(
             read_maps=model.kept_maps.read if model.kept_maps else None,
         ),
         worker=worker,
-        state_metrics=objective.state_metrics,
-        end_epoch=objective.census.close,
-        after_epoch=probe.after_epoch if probe else lambda epoch: {},
-        best_by=PROBE_MIOU,
-        before_save=objective.census.join,
         precision=config.precision,
         save_every=runtime.save_every_steps,
-        check=lambda: _check_classes(objective, data.class_names, runtime),
+        hooks=PretrainHooks(model.objective, probe, data.class_names, runtime),
     )
 
 
@@ -337,11 +378,6 @@ def _with_enough_pairs(
         return losses
 
     return guarded
-
-
-def _check_classes(objective: Objective, class_names: Sequence[str], runtime: Runtime) -> None:
-    if ABSENT_CLASSES not in runtime.allow:
-        objective.census.require_classes(class_names)
 
 
 def loss_function(module: nn.Module, config: PretrainConfig, worker: Worker) -> LossOf:

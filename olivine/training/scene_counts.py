@@ -56,7 +56,7 @@ class SceneCounts:
     ) -> dict[str, Float[np.ndarray, " B"]]:
         """Return metrics in percent of the scenes counted so many times, once per row.
 
-        Counts are summed before anything is divided, as over a whole split (METHOD §8.4). NaN
+        Counts are summed before anything is divided, as over a whole split (method.md §8.4). NaN
         where no point is left.
         """
         hits, true, predicted = self._sums(weights)

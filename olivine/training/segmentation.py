@@ -1,4 +1,4 @@
-"""Semantic segmentation of points: the head's loss and the score (METHOD §8)."""
+"""Semantic segmentation of points: the head's loss and the score (method.md §8)."""
 
 import torch
 import torch.nn.functional as F

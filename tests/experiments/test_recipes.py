@@ -25,7 +25,7 @@ def test_a_docstring_says_what_to_expect_what_it_takes_and_the_command(name: str
     ("name", "num_classes", "freezes", "weight"),
     [
         ("olivine", 13, True, 1.0),
-        ("olivine_v1", 14, False, 0.1),  # METHOD 2.1 and 4.4
+        ("olivine_v1", 14, False, 0.1),  # method.md §2.1 and §4.4
         ("olivine_seem", 17, True, 1.0),
     ],
 )

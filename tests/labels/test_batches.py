@@ -11,6 +11,7 @@ from olivine.data.dataset import Frames
 from olivine.labels.batches import MAX_IMAGES, BatchLabeller, batch_cap, block_sizes
 from olivine.labels.labeller import ImageLabeller, Labeller
 from olivine.labels.memory import out_of_memory
+from olivine.labels.records import FailedImage, LabelledImage, ReadImage
 from tests.support.image_folder import FolderFrames, Threshold
 
 
@@ -44,29 +45,33 @@ def loaded(size: int, labeller: Labeller) -> BatchLabeller:
     return BatchLabeller(labeller, torch.device("cpu"), FolderFrames(Path()), size)
 
 
-def images(num_images: int) -> list[np.ndarray | str]:
-    return [np.full((2, 3, 3), value, np.uint8) for value in range(num_images)]
+def images(num_images: int) -> list[ReadImage | FailedImage]:
+    pixels = [np.full((2, 3, 3), value, np.uint8) for value in range(num_images)]
+    return [ReadImage(str(number), image) for number, image in enumerate(pixels)]
 
 
-def names(num_images: int) -> list[str]:
-    return [str(number) for number in range(num_images)]
+def brightest(image: LabelledImage | FailedImage) -> int:
+    assert isinstance(image, LabelledImage)
+    return int(image.ids.max())
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_the_size_is_remembered() -> None:
     labeller = loaded(16, Watched(num_fitting=5))
 
-    first = labeller(images(16), names(16))
-    second = labeller(images(9), names(9))
+    first = labeller(images(16))
+    second = labeller(images(9))
 
     assert sizes == [16, 8, 4, 4, 4, 4, 4, 4, 1]
     assert labeller.size == 4
-    for maps in (first, second):
-        assert [int(np.max(ids)) for ids in maps] == list(range(len(maps)))
+    for labelled in (first, second):
+        assert [image.name for image in labelled] == [str(i) for i in range(len(labelled))]
+        assert [brightest(image) for image in labelled] == list(range(len(labelled)))
 
 
 def test_an_image_that_does_not_fit_alone_is_a_failure() -> None:
     labeller = loaded(2, Watched(num_fitting=0))
-    assert labeller(images(2), names(2)) == ["OutOfMemoryError: CUDA out of memory."] * 2
+    reason = "OutOfMemoryError: CUDA out of memory."
+    assert labeller(images(2)) == [FailedImage("0", reason), FailedImage("1", reason)]
     assert sizes == [2, 1, 1]
 
 
@@ -74,19 +79,31 @@ def test_a_bad_image_costs_only_itself() -> None:
     bright = [np.full((2, 2, 3), value, np.uint8) for value in (10, 200, 90)]
     labeller = loaded(4, Threshold(refuse_mean=150))
 
-    maps = labeller([bright[0], "unreadable", bright[1], bright[2]], ["a", "b", "c", "d"])
+    unreadable = FailedImage("b", "unreadable")
+    first, *others = (ReadImage(*one) for one in zip("acd", bright, strict=True))
 
-    assert maps[1:3] == ["unreadable", "ValueError: too bright"]
-    assert [np.asarray(maps[i]).max() for i in (0, 3)] == [0, 0]
+    labelled = labeller([first, unreadable, *others])
+
+    assert labelled[1:3] == [unreadable, FailedImage("c", "ValueError: too bright")]
+    assert [brightest(labelled[i]) for i in (0, 3)] == [0, 0]
     assert labeller.size == 4  # it was not for want of memory
-    assert labeller(["unreadable"], ["b"]) == ["unreadable"]
+    assert labeller([unreadable]) == [unreadable]
+
+
+def test_a_map_of_another_size_is_a_fault_of_the_labeller() -> None:
+    class Cut(Watched):
+        def label(self, images: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
+            return [image[1:, :, 0] for image in images]
+
+    with pytest.raises(AssertionError, match="another size"):
+        loaded(4, Cut())(images(2))
 
 
 def test_a_measured_size_follows_from_the_first_good_image() -> None:
     labeller = loaded(0, Watched())
-    maps = labeller(["unreadable", *images(40)], names(41))
+    labelled = labeller([FailedImage("b", "unreadable"), *images(40)])
     assert sizes == [1, MAX_IMAGES, 7]  # small images: as many as are allowed
-    assert len(maps) == 41
+    assert len(labelled) == 41
 
     class Hungry(Watched):
         def label(self, images: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
@@ -96,7 +113,7 @@ def test_a_measured_size_follows_from_the_first_good_image() -> None:
             return super().label(images, names)
 
     labeller = loaded(0, Hungry())
-    labeller(images(9), names(9))
+    labeller(images(9))
     assert sizes[0] == 1
     assert labeller.size in (2, 3, 4)
 

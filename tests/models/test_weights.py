@@ -12,7 +12,15 @@ import torch
 from olivine.cli.main import main
 from olivine.core.errors import UserError
 from olivine.models import weights
-from olivine.models.weights import WeightFile, Weights, fetch, identity, locate, problems, published
+from olivine.models.weights import (
+    WeightFile,
+    Weights,
+    fetch,
+    locate,
+    problems,
+    published,
+    weights_identity,
+)
 
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: more than one chunk
 
@@ -149,9 +157,9 @@ def test_a_labs_own_file_is_told_apart_by_content(tmp_path: Path) -> None:
     same.write_bytes(b"1")
     other.write_bytes(b"2")
 
-    assert identity(str(one)) == identity(str(same)) != identity(str(other))
+    assert weights_identity(str(one)) == weights_identity(str(same)) != weights_identity(str(other))
     other.write_bytes(b"1")
-    assert identity(str(other)) == identity(str(one))
+    assert weights_identity(str(other)) == weights_identity(str(one))
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights", b"\x80\x02."])

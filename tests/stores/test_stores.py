@@ -18,7 +18,7 @@ import pytest
 from olivine.core.runtime import Runtime
 from olivine.core.spec import read_yaml
 from olivine.core.storage import Store
-from olivine.inference import PointEncoder, load_backbone
+from olivine.inference import PointClassifier, PointEncoder, load_backbone, load_segmenter
 from olivine.labels.store import LabelStore
 from olivine.results.tables.write import write_results
 from olivine.tracking.mlflow_backend.client import open_client
@@ -27,6 +27,7 @@ from olivine.tracking.tracker import RunRecord
 from olivine.training import evaluate, pretrain
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import EvaluateConfig
+from olivine.training.experiment_data import ExperimentData
 
 HERE = Path(__file__).parent
 ARCHIVES = sorted(HERE.glob("*.tar.xz"))
@@ -98,9 +99,12 @@ def test_every_run_is_found_with_its_scores(store: OldStore) -> None:
 
 def test_finished_work_is_reused_and_not_done_again(store: OldStore) -> None:
     shutil.rmtree(store.root / "cache", ignore_errors=True)  # another machine has none
-    pretrained = pretrain.finished(store.config.pretrained, store.runtime, store.tracker)
+    data = ExperimentData.open(store.config, store.runtime)
+    pretrained = pretrain.finished(
+        store.config.pretrained, data.pretrain, store.runtime, store.tracker
+    )
     assert pretrained is not None
-    done = evaluate.finished(store.config, store.runtime, store.tracker)
+    done = evaluate.finished(store.config, data, store.runtime, store.tracker)
     assert done is not None
     printed = dict(
         line.split()[:2] for line in (store.root / "evaluated.txt").read_text().splitlines()
@@ -139,6 +143,27 @@ def test_its_logged_model_loads_and_gives_the_features_of_its_weights(
         np.testing.assert_array_equal(features, expected)
         assert np.isfinite(features).all()
     assert len(pretrainings) == 4
+
+
+def test_its_evaluation_predicts_what_it_predicted_then(store: OldStore) -> None:
+    """The predictions of the first validation frame were kept; another processor rounds else."""
+    fingerprint = of_demo(store.tracker, "evaluate").key.fingerprint
+    network = load_segmenter(fingerprint, out=store.runtime.out)
+    then = evaluate.read_predictions(
+        Store(store.runtime.out), evaluate.predictions_name(fingerprint)
+    )
+    frames = store.config.val.open(store.runtime.data_path(), store.runtime.cache_path())
+    frame = frames.frame(0, images=False)
+    predicted = PointClassifier(network, device="cpu")(frame.xyz_m, frame.intensity)
+    assert network.class_names == tuple(then["class_names"].tolist())
+    assert (predicted == then["predicted"]).mean() > 0.999
+
+
+def test_its_backbones_are_found_by_their_runs(store: OldStore) -> None:
+    for run in store.tracker.records("pretrain"):
+        by_run = load_backbone(run.run_id, out=store.runtime.out)
+        by_file = load_backbone(f"{store.runtime.out}/pretrained/{run.key.fingerprint}/backbone.pt")
+        assert by_run.weights_sha256() == by_file.weights_sha256()
 
 
 def test_its_checkpoints_fit_the_networks_of_now(store: OldStore) -> None:

@@ -10,7 +10,9 @@ from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
 from olivine.data.batch import Voxels
+from olivine.data.dataset import Dataset
 from olivine.experiments.recipes import demo_random
+from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import NullTracker
 from olivine.training.config import EvaluateConfig
 from olivine.training.evaluate import (
@@ -99,6 +101,24 @@ def test_few_labels_are_fewer_scenes(tiny_world, tmp_path):
 def test_an_empty_split_is_told(tiny_world, tmp_path):
     with pytest.raises(UserError, match="train"):
         run(tiny(**{"train.scene_step": 1000}), tiny_runtime(tiny_world, tmp_path))
+
+
+def test_an_experiment_opens_each_data_set_once(tiny_world, tmp_path, monkeypatch):
+    opened = []
+    open_at = Dataset.open
+
+    def counted(self: Dataset, *places: object):
+        opened.append(self)
+        return open_at(self, *places)
+
+    monkeypatch.setattr(Dataset, "open", counted)
+    config, runtime = tiny(), tiny_runtime(tiny_world, tmp_path)
+    tracker = MlflowTracker(runtime.store_uri())
+    tracker.ensure_store()
+    for again in (False, True):
+        opened.clear()
+        experiment(config, runtime, LocalWorker(), tracker)
+        assert opened == [config.pretrained.data, config.train, config.val], again
 
 
 def test_without_weights_the_error_names_the_command(tiny_world, tmp_path):

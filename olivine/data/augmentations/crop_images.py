@@ -1,4 +1,4 @@
-"""Crop, resize and mirror each image; its pairs move along (METHOD §1.4.3 and §1.4.4)."""
+"""Crop, resize and mirror each image; its pairs move along (method.md §1.4.3 and §1.4.4)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -89,26 +89,48 @@ class Cropped(Picture):
 
 
 class CropImages(Augmentation):
-    """Settings: the size of the output, the crop's share of the image and its aspect (W / H).
+    """Crops, resizes and mirrors every image at random; its pairs move along.
 
-    A crop is drawn again until it holds over `min_pairs` pairs or over `min_share` of the
-    image's own, at most `max_draws` times; then the best of them is taken. With `min_area` 1 the
-    whole image is only resized. JPEGs are decoded up to `max_shrink` times smaller per side where
-    the crop still has the output's pixels, and the crop then lies on whole pixels of that: its
-    sides move by less than a pixel of the output. 1 decodes them in full.
+    Boxes are drawn as by torchvision's RandomResizedCrop. A box is drawn again until it holds
+    more than `min_pairs` pairs or more than `min_share` of the image's pairs, at most
+    `max_draws` times; then the best one is taken. JPEGs are decoded at a reduced size where the
+    crop still has the output's pixels; the crop then lies on whole pixels of the reduced image,
+    so its sides move by less than one pixel of the output.
     """
 
     kind: ClassVar[str] = "crop_images"
 
-    rows_px: int = Field(default=224, ge=1)
-    columns_px: int = Field(default=416, ge=1)
-    min_area: float = Field(default=0.3, gt=0, le=1)
-    aspect: tuple[float, float] = (14 / 9, 17 / 9)
-    flip_chance: float = Field(default=0.5, ge=0, le=1)
-    min_pairs: int = Field(default=1024, ge=0)
-    min_share: float = Field(default=0.75, ge=0, le=1)
-    max_draws: int = Field(default=20, ge=1)
-    max_shrink: Literal[1, 2, 4, 8] = 8
+    rows_px: int = Field(default=224, ge=1, description="Height of the output image (px).")
+    columns_px: int = Field(default=416, ge=1, description="Width of the output image (px).")
+    min_area: float = Field(
+        default=0.3,
+        gt=0,
+        le=1,
+        description="Smallest share of the image's area that a crop has; 1 only resizes the whole "
+        "image.",
+    )
+    aspect: tuple[float, float] = Field(
+        default=(14 / 9, 17 / 9),
+        description="Smallest and largest aspect ratio of a crop, width over height.",
+    )
+    flip_chance: float = Field(
+        default=0.5, ge=0, le=1, description="Probability that an image is mirrored left to right."
+    )
+    min_pairs: int = Field(
+        default=1024, ge=0, description="Number of pairs above which a crop is accepted."
+    )
+    min_share: float = Field(
+        default=0.75,
+        ge=0,
+        le=1,
+        description="Share of the image's pairs above which a crop is accepted.",
+    )
+    max_draws: int = Field(default=20, ge=1, description="Largest number of crops drawn per image.")
+    max_shrink: Literal[1, 2, 4, 8] = Field(
+        default=8,
+        description="Largest factor by which a JPEG is decoded smaller per side; 1 decodes it in "
+        "full.",
+    )
 
     fixes_images: ClassVar[Mapping[str, float]] = {"min_area": 1, "flip_chance": 0}
 

@@ -1,4 +1,4 @@
-"""Cut a random box out of the scan (METHOD §1.4.2)."""
+"""Cut a random box out of the scan (method.md §1.4.2)."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -11,15 +11,22 @@ from olivine.data.records import Correspondences, Sample
 
 
 class DropCuboid(Augmentation):
-    """Settings: the box's largest share of the scene's extent, and what each image must keep.
+    """Removes the points in a random box.
 
-    The cut is undone if any image would be left with fewer than `min_pairs` pairs.
+    The removal is undone if any image would keep fewer than `min_pairs` pairs.
     """
 
     kind: ClassVar[str] = "drop_cuboid"
 
-    max_share: float = Field(default=0.2, ge=0, le=1)
-    min_pairs: int = Field(default=1024, ge=0)
+    max_share: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Largest share of the scan's extent along each axis that the box takes.",
+    )
+    min_pairs: int = Field(
+        default=1024, ge=0, description="Number of pairs that every image must keep."
+    )
 
     @property
     def effect_on_images(self) -> Literal["none"]:

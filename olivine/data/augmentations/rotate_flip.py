@@ -1,21 +1,27 @@
-"""Turn the scan about the vertical and mirror it (METHOD §1.4.1)."""
+"""Turn the scan about the vertical and mirror it (method.md §1.4.1)."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from olivine.data.augmentations.base import Augmentation
 from olivine.data.records import Sample
 
 
 class RotateFlip(Augmentation):
-    """Settings: whether to turn by any angle, and the chance to mirror each horizontal axis."""
+    """Rotates the scan about the vertical axis and mirrors its horizontal axes at random."""
 
     kind: ClassVar[str] = "rotate_flip"
 
-    rotate: bool = True
-    flip_chance: float = 0.5
+    rotate: bool = Field(
+        default=True,
+        description="Whether the scan is rotated by a random angle of the full circle.",
+    )
+    flip_chance: float = Field(
+        default=0.5, description="Probability that each horizontal axis is mirrored."
+    )
 
     @property
     def effect_on_images(self) -> Literal["none"]:

@@ -1,7 +1,5 @@
 """The family of clusterings, and what each of them does."""
 
-import hashlib
-import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -10,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from pydantic import Field
 
+from olivine.core.hashing import value_hash
 from olivine.core.parts import Part
 
 
@@ -24,13 +23,17 @@ class Clustering(Part):
         "hdbscan": "olivine.data.clusterings.hdbscan:Hdbscan",
     }
 
-    num_keyframes_ahead: int = Field(default=1, ge=0)  # of the scan to compare with; 0: itself
+    num_keyframes_ahead: int = Field(
+        default=1,
+        ge=0,
+        description="Keyframes between a scan and the one it is compared with; 0 is the scan "
+        "itself.",
+    )
 
     @property
     def identity(self) -> str:
         """Return 12 hex digits: two clusterings of one identity make the same clusters."""
-        text = json.dumps([self.what_decides(), self.code_version], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return value_hash([self.what_decides(), self.code_version])
 
     @abstractmethod
     def __call__(self, clouds: Sequence[Float[np.ndarray, "_ 3"]]) -> list[Int[np.ndarray, " _"]]:

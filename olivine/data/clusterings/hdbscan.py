@@ -1,6 +1,6 @@
 """Ground removal by RANSAC, then HDBSCAN over scans that were brought into one frame (Seal).
 
-METHOD 7.1 names the three steps; their settings were never published, so all of them are ours.
+method.md §7.1 names the three steps; their settings were never published, so all of them are ours.
 HDBSCAN: Campello et al., 2013. Both algorithms are scikit-learn's.
 """
 
@@ -20,18 +20,29 @@ TOO_NEAR_M = 2.0  # the car itself
 class Hdbscan(Clustering):
     """Groups points above the ground into superpoints.
 
-    The ground is one plane, the one with most points within `ground_m`; points less than that
-    above it belong to nothing, and so do points farther than `max_range_m`. The others are
-    counted once per cell of `cell_m`, which bounds the time and makes a thing as dense far as
-    near; a superpoint has `min_cells` cells or more.
+    The ground is one plane, found by RANSAC. Points are counted once per occupied cell, which
+    bounds the time and makes a distant object as dense as a near one. Points on the ground and
+    distant points belong to no superpoint.
     """
 
     kind: ClassVar[str] = "hdbscan"
 
-    ground_m: float = Field(default=0.25, gt=0)
-    max_range_m: float = Field(default=60.0, gt=0)
-    cell_m: float = Field(default=0.2, gt=0)
-    min_cells: int = Field(default=10, ge=2)
+    ground_m: float = Field(
+        default=0.25,
+        gt=0,
+        description="Distance (m) to the ground plane within which a point is ground.",
+    )
+    max_range_m: float = Field(
+        default=60.0,
+        gt=0,
+        description="Horizontal distance (m) from the sensor beyond which points are ignored.",
+    )
+    cell_m: float = Field(
+        default=0.2, gt=0, description="Side (m) of a cell; the points in one cell count once."
+    )
+    min_cells: int = Field(
+        default=10, ge=2, description="Smallest number of occupied cells in a superpoint."
+    )
 
     def __call__(self, clouds: Sequence[Float[np.ndarray, "_ 3"]]) -> list[Int[np.ndarray, " _"]]:
         """Return the id of each point of each cloud, -1 where it belongs to nothing."""

@@ -1,4 +1,4 @@
-"""LiDAR points to camera pixels (METHOD: five steps with both ego poses).
+"""LiDAR points to camera pixels (method.md §1.3: five steps with both ego poses).
 
 The chain sensor -> ego at scan time -> global -> ego at image time -> camera is one matrix,
 `cam_SE3_lidar`, because each step is rigid; the data set composes it once in double precision.

@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from olivine.core.spec import Spec
 
@@ -12,21 +12,34 @@ USUAL_SIZE = {"cylindrical": (0.1, 1.0, 0.1), "cartesian": (0.1, 0.1, 0.1)}
 
 
 class Voxelizer(Spec):
-    """How space is cut into cells, and what a cell says of its points.
+    """How space is divided into voxels, and what a voxel's input feature is.
 
-    The released code of SLidR and OLIVINE cuts distance, azimuth and height (ρ, φ, z) of any
-    point; OLIVINE's paper (appendix A.3) cuts x, y, z at 0.1 m with x and y in ±51.2 m and z in
-    -5..3 m: `coordinates="cartesian", range_m=(-51.2, -51.2, -5, 51.2, 51.2, 3)`.
-    Azimuth does not wrap around: cells on the two sides of the -x axis are no neighbours, as in
-    the released code.
+    The released code of SLidR and OLIVINE divides distance, azimuth and height (ρ, φ, z) of any
+    point; OLIVINE's paper (appendix A.3) divides x, y, z at 0.1 m with x and y in ±51.2 m and z
+    in -5..3 m: `coordinates="cartesian", range_m=(-51.2, -51.2, -5, 51.2, 51.2, 3)`. Azimuth
+    does not wrap around: voxels on the two sides of the -x axis are no neighbours, as in the
+    released code.
     """
 
-    coordinates: Literal["cylindrical", "cartesian"] = "cylindrical"
-    # (ρ m, φ degrees, z m) or (x m, y m, z m); None: (0.1, 1, 0.1) or (0.1, 0.1, 0.1)
-    size: tuple[float, float, float] | None = None
-    # x, y, z from and to: points outside make no voxel; None: all do
-    range_m: tuple[float, float, float, float, float, float] | None = None
-    intensity_scale: float = 1.0  # 1: as the sensor gives it, like the released code
+    coordinates: Literal["cylindrical", "cartesian"] = Field(
+        default="cylindrical",
+        description="Coordinates that are divided: cylindrical (ρ, φ, z) or cartesian (x, y, z).",
+    )
+    size: tuple[float, float, float] | None = Field(
+        default=None,
+        description="Size of a voxel, (ρ m, φ degrees, z m) or (x m, y m, z m); None means (0.1, "
+        "1, 0.1) or (0.1, 0.1, 0.1).",
+    )
+    range_m: tuple[float, float, float, float, float, float] | None = Field(
+        default=None,
+        description="Lower then upper limits of x, y, z (m); points outside get no voxel; None "
+        "has no limits.",
+    )
+    intensity_scale: float = Field(
+        default=1.0,
+        description="Factor of the intensity; 1 keeps the sensor's values, as the released code "
+        "does.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> "Voxelizer":

@@ -1,4 +1,6 @@
-"""Class maps that lie in a folder already, such as the authors' `camseg` (METHOD 2.1, 2.3 to 2.5).
+"""Class maps that lie in a folder already, such as the authors' `camseg`.
+
+method.md §2.1 and §2.3 to §2.5 describe the authors' maps.
 
     <data root>/samples/CAM_FRONT/<name>.jpg    the image
     <data root>/camseg/CAM_FRONT/<name>.png     its map: one channel of uint8, of the image's size
@@ -38,23 +40,44 @@ _NUM_LOOKED_FOR = 10  # maps, before a folder is taken for the wrong one
 
 
 class Imported(Labeller):
-    """Takes classes from a folder of maps.
+    """Reads classes from a folder of maps.
 
-    `source` says whose labels these are and which version of them ("OLIVINE release 2024-11").
-    It is their identity, with the vocabulary; the folder's path is not, so that the same labels
-    may lie elsewhere on another machine. Maps once taken are not read again: other labels, or
-    corrected ones, need another `source`.
+    The labels' identity is their `source` with the vocabulary, and not the folder's path, so
+    that the same labels may lie elsewhere on another machine. Maps that were taken once are not
+    read again: other labels, or corrected ones, need another `source`.
     """
 
     kind: ClassVar[str] = "imported"
     places: ClassVar[frozenset[str]] = frozenset({"folder"})
-    source: str = ""
-    folder: str = "camseg"  # below the data root, or a path or bucket's URI of its own
-    image_prefix: str = "samples/"  # of the images' names; the folder stands in its place
-    generation: Literal["", "A", "B"] = ""  # of the authors' labels; "": by `class_ids`
-    zero: Literal["ignore", "barrier"] = "ignore"  # what 0 means in generation B
-    class_ids: dict[str, int] = Field(default_factory=dict)  # your own names: id in the files
-    ignored_ids: tuple[int, ...] = ()  # further ids that are no class; 255 always is
+    source: str = Field(
+        default="",
+        description="Whose labels these are, and which version of them, such as OLIVINE release "
+        "2024-11.",
+    )
+    folder: str = Field(
+        default="camseg",
+        description="Folder of the maps below the data root, or a path or bucket's URI of its own.",
+    )
+    image_prefix: str = Field(
+        default="samples/", description="Start of the images' names that the maps' folder replaces."
+    )
+    generation: Literal["", "A", "B"] = Field(
+        default="",
+        description="Generation of the authors' labels, which fixes the ids; empty takes "
+        "class_ids.",
+    )
+    zero: Literal["ignore", "barrier"] = Field(
+        default="ignore",
+        description="What id 0 means in generation B: no class, or barrier as in the official "
+        "code.",
+    )
+    class_ids: dict[str, int] = Field(
+        default_factory=dict,
+        description="Id of each class in the files, by the class's name; empty takes generation.",
+    )
+    ignored_ids: tuple[int, ...] = Field(
+        default=(), description="Further ids that are no class; 255 always is none."
+    )
 
     @field_validator("class_ids")
     @classmethod

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import UInt8
+from pydantic import Field
 
 from olivine.data.dataset import Frames
 from olivine.labels.labeller import ImageLabeller, Labeller
@@ -22,14 +23,21 @@ if TYPE_CHECKING:
 
 
 class ImportedSegments(Labeller):
-    """Takes segments from a folder of maps; `source` tells them from others (see `imported`)."""
+    """Reads segments from a folder of maps; `source` is their identity (see `imported`)."""
 
     kind: ClassVar[str] = "imported_segments"
     makes: ClassVar[Literal["classes", "segments"]] = "segments"
     places: ClassVar[frozenset[str]] = frozenset({"folder"})
-    source: str = ""
-    folder: str = "superpixels"  # below the data root, or a path or bucket's URI of its own
-    image_prefix: str = "samples/"  # of the images' names; the folder stands in its place
+    source: str = Field(
+        default="", description="Whose segments these are, and which version of them."
+    )
+    folder: str = Field(
+        default="superpixels",
+        description="Folder of the maps below the data root, or a path or bucket's URI of its own.",
+    )
+    image_prefix: str = Field(
+        default="samples/", description="Start of the images' names that the maps' folder replaces."
+    )
 
     @property
     def identity(self) -> str:

@@ -1,7 +1,7 @@
 """The regions of another labeller's classes, as segments without a name.
 
 Each connected region of one class is a segment. So any labeller of classes gives superpixels that
-follow things, as Seal takes them from foundation models (Liu et al., NeurIPS 2023; METHOD 7.1);
+follow things, as Seal takes them from foundation models (Liu et al., NeurIPS 2023; method.md §7.1);
 there two things of one class that touch are told apart, here they are not.
 """
 
@@ -21,16 +21,22 @@ if TYPE_CHECKING:
 
 
 class Regions(Labeller):
-    """Segments an image by the classes that the labeller `of` finds in it.
-
-    Regions of fewer than `min_px` pixels belong to no segment, nor do pixels without a class.
-    """
+    """Turns the connected regions of another labeller's classes into segments."""
 
     kind: ClassVar[str] = "regions"
     makes: ClassVar[Literal["classes", "segments"]] = "segments"
-    of: Labeller
-    min_px: int = Field(default=16, ge=1)
-    max_segments: int = Field(default=IGNORE, ge=1, le=IGNORE)  # the largest are kept
+    of: Labeller = Field(description="Labeller that finds the classes.")
+    min_px: int = Field(
+        default=16,
+        ge=1,
+        description="Smallest size of a segment (px); smaller regions belong to no segment.",
+    )
+    max_segments: int = Field(
+        default=IGNORE,
+        ge=1,
+        le=IGNORE,
+        description="Largest number of segments per image; the largest are kept.",
+    )
 
     @model_validator(mode="after")
     def _has_classes(self) -> "Regions":

@@ -2,7 +2,7 @@
 
 Points of a regular grid are asked for masks, poor and double ones dropped (Kirillov et al.,
 ICCV 2023, section 5 "automatic mask generation"); masks are painted from large to small, as
-Seal's label generator does (METHOD 5, Seal), so that a small thing shows on a large one.
+Seal's label generator does (method.md §7.1), so that a small thing shows on a large one.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from olivine.core.errors import UserError
 from olivine.data.dataset import Frames
 from olivine.data.records import IGNORE
 from olivine.labels.labeller import ImageLabeller, Labeller
-from olivine.models.weights import identity
+from olivine.models.weights import weights_identity
 
 if TYPE_CHECKING:
     import torch
@@ -28,19 +28,48 @@ class SamSegments(Labeller):
     kind: ClassVar[str] = "sam_segments"
     makes: ClassVar[Literal["classes", "segments"]] = "segments"
     places: ClassVar[frozenset[str]] = frozenset({"segmenter"})
-    segmenter: str = "sam_vit_h"  # published weights by name, or a lab's own file
-    points_per_side: int = Field(default=32, ge=1)
-    points_at_once: int = Field(default=64, ge=1)
-    min_mask_quality: float = Field(default=0.88, ge=0, le=1)  # SAM's own guess of a mask's IoU
-    min_stability: float = Field(default=0.95, ge=0, le=1)  # IoU of a mask cut higher and lower
-    nms_iou: float = Field(default=0.7, gt=0, le=1)
-    max_segments: int = Field(default=IGNORE, ge=1, le=IGNORE)  # the largest are kept
-    precision: Literal["float16", "bfloat16", "float32"] = "float16"  # on CPUs always float32
+    segmenter: str = Field(
+        default="sam_vit_h",
+        description="SAM's weights: a published name (see `olivine weights list`) or a file.",
+    )
+    points_per_side: int = Field(
+        default=32,
+        ge=1,
+        description="Number of points along each side of the grid that masks are asked for.",
+    )
+    points_at_once: int = Field(
+        default=64, ge=1, description="Number of points decoded together, which bounds the memory."
+    )
+    min_mask_quality: float = Field(
+        default=0.88, ge=0, le=1, description="Smallest IoU of a mask as SAM itself predicts it."
+    )
+    min_stability: float = Field(
+        default=0.95,
+        ge=0,
+        le=1,
+        description="Smallest IoU between a mask cut at a higher and at a lower threshold.",
+    )
+    nms_iou: float = Field(
+        default=0.7,
+        gt=0,
+        le=1,
+        description="IoU with a better mask's box above which a mask is dropped.",
+    )
+    max_segments: int = Field(
+        default=IGNORE,
+        ge=1,
+        le=IGNORE,
+        description="Largest number of segments per image; the largest are kept.",
+    )
+    precision: Literal["float16", "bfloat16", "float32"] = Field(
+        default="float16",
+        description="Number format of products on a GPU; a CPU always computes in float32.",
+    )
 
     @property
     def identity(self) -> str:
         """Settings, version and weights together, wherever the weights lie."""
-        return self.identity_of(identity(self.segmenter))
+        return self.identity_of(weights_identity(self.segmenter))
 
     @property
     def class_names(self) -> tuple[str, ...]:

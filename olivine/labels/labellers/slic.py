@@ -1,7 +1,7 @@
 """SLIC superpixels (Achanta et al., TPAMI 2012): segments of like colour, without a name.
 
 What SLidR pools points and pixels by. The settings are its own: 150 segments, compactness 6,
-sigma 3, on the image at full size (METHOD 7.1, SLidR; its VoxelNet takes 30 segments).
+sigma 3, on the image at full size (method.md §7.1, SLidR; its VoxelNet takes 30 segments).
 """
 
 import importlib.util
@@ -22,13 +22,27 @@ if TYPE_CHECKING:
 
 
 class Slic(Labeller):
-    """Cuts every image into about `num_segments` segments that cover it."""
+    """Divides every image into about `num_segments` superpixels that cover it."""
 
     kind: ClassVar[str] = "slic"
     makes: ClassVar[Literal["classes", "segments"]] = "segments"
-    num_segments: int = Field(default=150, ge=1, le=IGNORE)  # asked for; the image decides
-    compactness: float = Field(default=6.0, gt=0)  # weight of distance against colour
-    sigma_px: float = Field(default=3.0, ge=0)  # of the Gaussian that smooths the image first
+    num_segments: int = Field(
+        default=150,
+        ge=1,
+        le=IGNORE,
+        description="Number of segments asked for; the image decides how many there are.",
+    )
+    compactness: float = Field(
+        default=6.0,
+        gt=0,
+        description="Weight of the distance between pixels against their colours.",
+    )
+    sigma_px: float = Field(
+        default=3.0,
+        ge=0,
+        description="Standard deviation (px) of the Gaussian that smooths the image first; 0 "
+        "smooths nothing.",
+    )
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 Losses that contrast M queries with N keys need M x N logits. If they are no more than a tile they
 are one matrix. Otherwise they are made tile by tile, summed online, and made again in the backward
-pass (Rabe and Staats 2021), so that peak memory is that of a few tiles (METHOD §10.2).
+pass (Rabe and Staats 2021), so that peak memory is that of a few tiles (method.md §10.2).
 """
 
 from collections.abc import Sequence

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Sampler(Part):
-    """Chooses which pairs of one contrast group a term sees: `num_pairs`, or all there are."""
+    """Chooses which pairs of a contrast group a term sees."""
 
     family: ClassVar[str] = "samplers"
     built_in: ClassVar[Mapping[str, str]] = {
@@ -21,7 +21,11 @@ class Sampler(Part):
         "uniform": "olivine.methods.samplers.uniform:Uniform",
     }
 
-    num_pairs: int = Field(default=4096, ge=1)
+    num_pairs: int = Field(
+        default=4096,
+        ge=1,
+        description="Number of pairs that are chosen; where there are fewer, all of them.",
+    )
 
     @property
     def uses_classes(self) -> bool:

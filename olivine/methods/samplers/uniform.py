@@ -3,6 +3,8 @@
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
 from olivine.methods.samplers.base import Sampler
 
 if TYPE_CHECKING:
@@ -10,11 +12,15 @@ if TYPE_CHECKING:
 
 
 class Uniform(Sampler):
-    """Settings: with `scope` "scan" all scans of a group are as likely, whatever their pairs."""
+    """Samples every pair with the same probability."""
 
     kind: ClassVar[str] = "uniform"
 
-    scope: Literal["group", "scan"] = "group"
+    scope: Literal["group", "scan"] = Field(
+        default="group",
+        description="Where sampling is balanced: over the whole contrast group, or within each "
+        "scan, all scans being equally likely.",
+    )
 
     def build(self) -> "PairSampler":
         """Return what chooses rows of a table of pairs by a generator, none twice."""

@@ -4,18 +4,20 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
+from pydantic import Field
+
 from olivine.core.parts import Part
-from olivine.models.weights import identity
+from olivine.models.weights import weights_identity
 
 if TYPE_CHECKING:
     import torch
 
 
 class Backbone(Part):
-    """Builds a 3D network from voxels to one feature row per voxel.
+    """Builds a 3D network that returns one row of features per voxel.
 
-    With `weights`, the path of a published checkpoint, it starts from there instead of at random;
-    a pretraining of no epochs then is that checkpoint.
+    With `weights` it starts from a published checkpoint instead of at random; a pretraining of
+    no epochs then is that checkpoint.
     """
 
     family: ClassVar[str] = "backbones"
@@ -26,12 +28,16 @@ class Backbone(Part):
     }
     places: ClassVar[frozenset[str]] = frozenset({"weights"})
 
-    weights: str = ""
+    weights: str = Field(
+        default="",
+        description="Path of a published checkpoint that the network starts from; empty starts at "
+        "random.",
+    )
 
     @property
     def identity(self) -> str:
         """The SHA-256 of the weights it starts from; empty for random ones."""
-        return identity(self.weights) if self.weights else ""
+        return weights_identity(self.weights) if self.weights else ""
 
     @property
     @abstractmethod

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
+from pydantic import Field
 from torch import Tensor, nn
 
 from olivine.core.errors import UserError
@@ -32,11 +33,16 @@ PUBLISHED = {
 class GroundingDinoArchitecture(Spec):
     """The sizes of a GroundingDINO; the defaults are the published Swin-T's."""
 
-    backbone: str = "swin_T_224_1k"
-    enc_layers: int = 6
-    dec_layers: int = 6
-    dim_feedforward: int = 2048
-    num_queries: int = 900
+    backbone: str = Field(
+        default="swin_T_224_1k",
+        description="Name of the image backbone, as groundingdino-py has it.",
+    )
+    enc_layers: int = Field(default=6, description="Number of encoder layers.")
+    dec_layers: int = Field(default=6, description="Number of decoder layers.")
+    dim_feedforward: int = Field(
+        default=2048, description="Channels of the layers' hidden features."
+    )
+    num_queries: int = Field(default=900, description="Number of boxes that an image gets.")
 
 
 # What all published models share; names and values are those of the package's configurations.

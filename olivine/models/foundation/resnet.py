@@ -2,7 +2,7 @@
 
 He et al., CVPR 2016. The network is torchvision's; with `dilated` the strides of its last three
 stages become dilations, so its map has a fourth of the image's sides instead of a thirty-second
-(METHOD 3.4). Positions that both have are equal.
+(method.md §3.4). Positions that both have are equal.
 """
 
 from collections.abc import Mapping

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
+from pydantic import Field
 from torch import Tensor, nn
 
 from olivine.core.errors import UserError
@@ -25,14 +26,22 @@ BOXES_AT_ONCE = 64  # decoded together; a mask of each at a quarter of the model
 class SamArchitecture(Spec):
     """The sizes of a SAM; the defaults are those that all published ones share."""
 
-    embed_dim: int
-    depth: int
-    num_heads: int
-    global_attn_indexes: tuple[int, ...]  # blocks that attend over the whole image
-    image_size_px: int = 1024  # side of the square that images are scaled and padded to
-    prompt_dim: int = 256
-    decoder_mlp_dim: int = 2048
-    hq: bool = False  # the decoder of SAM-HQ
+    embed_dim: int = Field(description="Channels of the image encoder.")
+    depth: int = Field(description="Number of blocks of the image encoder.")
+    num_heads: int = Field(description="Attention heads per block of the image encoder.")
+    global_attn_indexes: tuple[int, ...] = Field(
+        description="Blocks that attend over the whole image, counted from 0."
+    )
+    image_size_px: int = Field(
+        default=1024, description="Side (px) of the square that images are scaled and padded to."
+    )
+    prompt_dim: int = Field(
+        default=256, description="Channels of the prompts and of the encoded image."
+    )
+    decoder_mlp_dim: int = Field(
+        default=2048, description="Channels of the mask decoder's hidden features."
+    )
+    hq: bool = Field(default=False, description="Whether the decoder is that of SAM-HQ.")
 
 
 VIT_B = SamArchitecture(embed_dim=768, depth=12, num_heads=12, global_attn_indexes=(2, 5, 8, 11))

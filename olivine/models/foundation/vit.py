@@ -25,7 +25,7 @@ class VisionTransformer(ImageNetwork):
     """From uint8 (images, 3, rows, columns) to a feature per patch.
 
     With `normed` features have gone through the last layer norm, as DINO's own; ScaLR takes those
-    before it (METHOD 3.4).
+    before it (method.md §3.4).
     """
 
     def __init__(self, architecture: str, *, normed: bool, dtype: torch.dtype = torch.float32):

@@ -1,7 +1,8 @@
 """MinkowskiEngine behind our interface: the engine of the published codes.
 
-It is built on the machine that uses it (README, "Networks and engines"). It has no half precision
-on a CPU and takes none here on a GPU either: under autocast it convolves in single precision.
+It is built on the machine that uses it (docs/networks.md has the commands). It has no half
+precision on a CPU and takes none here on a GPU either: under autocast it convolves in single
+precision.
 """
 
 import collections
@@ -26,7 +27,7 @@ def minkowski_engine() -> Any:
     except ImportError as error:
         raise UserError(
             f"backbone.engine=minkowski needs MinkowskiEngine, which does not load ({error}): "
-            "build it as the README says under 'Networks and engines', or take engine=torch, "
+            "build it by the commands of docs/networks.md, or take engine=torch, "
             "which needs nothing and gives the same numbers."
         ) from None
 

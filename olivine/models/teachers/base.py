@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
 from olivine.core.devices import usable
 from olivine.core.errors import UserError
 from olivine.core.parts import Part
-from olivine.models.weights import identity, locate
+from olivine.models.weights import locate, weights_identity
 
 if TYPE_CHECKING:
     import torch
@@ -61,18 +63,24 @@ class Teacher(Part):
 
 
 class PretrainedTeacher(Teacher):
-    """A teacher whose weights come from a file, known by its content wherever it lies.
+    """A teacher whose weights come from a file and are identified by the file's content.
 
-    `weights` is the file's path. `precision` is what a GPU computes with; a CPU takes bfloat16 if
-    it has instructions for it (AVX512-BF16, AMX), and float32 otherwise. `compile` runs the network
-    through torch.compile, a minute or more at the start for a shorter step: it changes rounding
-    alone, as another processor does, so no fingerprint of a pretraining has it.
+    `compile` changes the results' rounding alone, as another processor does, so no fingerprint
+    contains it.
     """
 
     places: ClassVar[frozenset[str]] = frozenset({"weights", "compile"})
-    weights: str = ""
-    precision: Literal["float32", "float16", "bfloat16"] = "float32"
-    compile: bool = False
+    weights: str = Field(default="", description="Path of the file of weights.")
+    precision: Literal["float32", "float16", "bfloat16"] = Field(
+        default="float32",
+        description="Number format of its products on a GPU; a CPU takes bfloat16 if it has "
+        "instructions for it, and float32 otherwise.",
+    )
+    compile: bool = Field(
+        default=False,
+        description="Whether torch.compile is used: a minute or more at the start for shorter "
+        "steps.",
+    )
 
     @property
     @abstractmethod
@@ -83,7 +91,7 @@ class PretrainedTeacher(Teacher):
     def identity(self) -> str:
         """The SHA-256 of the weights; raise UserError if there are none."""
         self.weights_path()
-        return identity(self.weights)
+        return weights_identity(self.weights)
 
     def weights_path(self) -> Path:
         """Return where the weights lie; raise UserError if none are named or there."""

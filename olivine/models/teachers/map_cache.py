@@ -14,9 +14,7 @@ its size and on the processor, so a kept map differs from that one by rounding, 
 than 1e-5 of the largest value; weights were 4e-5 of their length apart after 8 steps.
 """
 
-import hashlib
 import io
-import json
 import math
 import shutil
 import sys
@@ -31,6 +29,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from olivine.core.errors import UserError
+from olivine.core.hashing import value_hash
 from olivine.core.storage import Store, absolute
 from olivine.data.augmentations.base import Augmentation
 from olivine.data.batch import Batch
@@ -81,7 +80,7 @@ class TeacherMaps:
             list(frames.camera_names),
             [part.what_decides() for part in augmentations if part.effect_on_images != "none"],
         ]
-        fingerprint = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
+        fingerprint = value_hash(decides)
         shape = teacher.num_channels, *teacher.map_size(*image_size_px)
         return cls(store, fingerprint, shape, teacher.dtype_on(device))
 

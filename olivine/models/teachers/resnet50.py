@@ -1,4 +1,4 @@
-"""A frozen ResNet-50: the teacher of PPKT, SLidR, ST-SLidR, Seal and OLIVINE (METHOD 3.4).
+"""A frozen ResNet-50: the teacher of PPKT, SLidR, ST-SLidR, Seal and OLIVINE (method.md §3.4).
 
 The papers' weights are MoCo-v2's of 800 epochs on ImageNet (`moco_v2_800ep_pretrain.pth.tar` of
 its authors); SwAV's, DINO's, oBoW's and torchvision's files are read as well.
@@ -6,6 +6,8 @@ its authors); SwAV's, DINO's, oBoW's and torchvision's files are read as well.
 
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
 
 from olivine.models.foundation.published_sizes import RESNET50_CHANNELS
 from olivine.models.teachers.base import PretrainedTeacher
@@ -15,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class ResNet50Teacher(PretrainedTeacher):
-    """Settings: those of every teacher with weights, and `dilated`.
-
-    Dilated its map has a fourth of the image's sides, as SLidR and OLIVINE have it, for 18 times
-    the work; without, a thirty-second (PPKT).
-    """
+    """A frozen ResNet-50."""
 
     kind: ClassVar[str] = "resnet50"
 
-    dilated: bool = True
+    dilated: bool = Field(
+        default=True,
+        description="Whether its map has a quarter of the image's sides (SLidR, OLIVINE), for 18 "
+        "times the work; otherwise one thirty-second (PPKT).",
+    )
 
     @property
     def wanted(self) -> str:

@@ -1,9 +1,9 @@
-"""A frozen DINO or DINOv2 transformer: ScaLR's teacher, and one of SLidR's (METHOD 3.4)."""
+"""A frozen DINO or DINOv2 transformer: ScaLR's teacher, and one of SLidR's (method.md §3.4)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from olivine.core.errors import nearest
 from olivine.models.foundation.published_sizes import TRANSFORMERS
@@ -14,16 +14,21 @@ if TYPE_CHECKING:
 
 
 class VisionTransformerTeacher(PretrainedTeacher):
-    """Settings: those of every teacher with weights, and `architecture` by its authors' name.
+    """A frozen vision transformer.
 
-    `normed` takes features behind the last layer norm (DINO's own), otherwise before it (ScaLR).
     Sides of the crops must be multiples of the patch: 224 x 448 for patches of 14.
     """
 
     kind: ClassVar[str] = "vit"
 
-    architecture: str = "dinov2_vitl14"
-    normed: bool = False
+    architecture: str = Field(
+        default="dinov2_vitl14", description="Name of the architecture, as its authors have it."
+    )
+    normed: bool = Field(
+        default=False,
+        description="Whether features are taken behind the last layer norm (DINO), or before it "
+        "(ScaLR).",
+    )
 
     @field_validator("architecture")
     @classmethod

@@ -1,6 +1,6 @@
 """What labels look like over many frames: sums by camera and range, and the tables made of them.
 
-A point seen by two cameras is two pairs with two labels, as in pretraining (METHOD 1.3), so
+A point seen by two cameras is two pairs with two labels, as in pretraining (method.md §1.3), so
 "points" here counts pairs. Range is the horizontal distance to the sensor.
 """
 

@@ -85,6 +85,21 @@ def find_sweep_run(name: str, tracker: Tracker, store_uri: str) -> RunRecord:
     return named[0]
 
 
+def sweeps_called(
+    name: str, tracker: Tracker, store_uri: str
+) -> tuple[SweepPlan | None, list[RunRecord]]:
+    """Return the plan of the newest sweep of a name, and its run; of `ALL` trials there is none.
+
+    Names joined by "," are sweeps in one plan. Raises UserError if there is no such sweep.
+    """
+    if name == ALL:
+        return None, []
+    names = [one.strip() for one in name.split(",") if one.strip()] or [name]
+    sweeps = [find_sweep_run(one, tracker, store_uri) for one in names]
+    plans = [plan_of(sweep, tracker) for sweep in sweeps]
+    return plans[0] if len(plans) == 1 else SweepPlan.joined(plans), sweeps
+
+
 def plan_of(sweep: RunRecord, tracker: Tracker) -> SweepPlan:
     """Return what the sweep of a run asked for, of a search with the points it came to."""
     plan = SweepPlan.read(sweep)

@@ -13,11 +13,9 @@ from olivine.experiments.plan import SweepPlan
 from olivine.methods.objective import shown_term
 from olivine.results import figures
 from olivine.results.tables.build import (
-    ALL,
     FORMATS,
-    find_sweep_run,
-    plan_of,
     scene_reader,
+    sweeps_called,
     tabulate,
     write_table,
 )
@@ -61,12 +59,7 @@ def write_results(
     Names joined by "," are sweeps in one table. A table of one sweep's own rows has figures beside
     it. Raises UserError if there is no such sweep in the store, or nothing of it has finished.
     """
-    plan, sweeps = None, list[RunRecord]()
-    if name != ALL:
-        names = [one.strip() for one in name.split(",") if one.strip()] or [name]
-        sweeps = [find_sweep_run(one, tracker, runtime.store_uri()) for one in names]
-        plans = [plan_of(sweep, tracker) for sweep in sweeps]
-        plan = plans[0] if len(plans) == 1 else SweepPlan.joined(plans)
+    plan, sweeps = sweeps_called(name, tracker, runtime.store_uri())
     table = tabulate(plan, spec, tracker, scene_reader(runtime.out))
     files = list(write_table(folder, table, formats).values())
     own_rows = table.spec.by == (ROW,) and not table.spec.columns and len(sweeps) == 1

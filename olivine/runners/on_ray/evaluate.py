@@ -18,6 +18,7 @@ from olivine.runners.on_ray.trial import TuneWorker
 from olivine.tracking.tracker import Tracker
 from olivine.training import evaluate as stage
 from olivine.training.config import EvaluateConfig
+from olivine.training.experiment_data import ExperimentData
 from olivine.training.finished_runs import run_anew
 from olivine.training.worker import Worker
 
@@ -28,42 +29,48 @@ def evaluate_on_ray(
     tracker: Tracker,
     callbacks: Sequence[UserCallback] = (),
     *,
+    data: ExperimentData | None = None,
     force: bool = False,
 ) -> stage.EvaluateResult:
     """Evaluate on the connected Ray cluster, or return what an earlier run found.
 
-    `callbacks` are told of every report. `force` runs it and its pretraining again, from the start.
+    `callbacks` receive every report. `data` are the experiment's data sets; without it they are
+    opened here. `force` runs it and its pretraining again, from the start.
     """
     if force:
         runtime = run_anew(runtime)
-    stage.open_splits(config, runtime)  # what lacks is told before a pretraining of hours
-    pretrained = pretrain_on_ray(config.pretrained, runtime, tracker, callbacks)
-    done = stage.finished(config, runtime, tracker)
+    data = data or ExperimentData.open(config, runtime)
+    data.require_labels()  # before a pretraining of hours
+    pretrained = pretrain_on_ray(
+        config.pretrained, runtime, tracker, callbacks, frames=data.pretrain
+    )
+    done = stage.finished(config, data, runtime, tracker)
     if done is None:
-        stage.start_anew(config, runtime, tracker)
+        stage.start_anew(config, data, runtime, tracker)
         work = partial(_evaluate, config, runtime)
         code = CarriedCode.of(config)
         train_on_ray(work, "evaluate", runtime, tracker, callbacks, code=code)
-        ended = stage.finished(config, runtime, tracker)
+        ended = stage.finished(config, data, runtime, tracker)
         assert ended is not None, "an evaluation that ended has left its scores"
         done = replace(ended, reused=())
     return stage.with_pretraining(done, pretrained)
 
 
 def trial(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Mapping[str, float]:
-    """Return an experiment's scores and its hours, as a trial of a sweep.
+    """Run an experiment as a trial of a sweep; return its scores and its device-hours.
 
-    It runs in this process, or on several workers if asked for; either way the sweep's scheduler
-    hears of every epoch.
+    It runs in this process, or on several workers if `runtime.num_workers` asks for them; either
+    way the sweep's scheduler receives a report of every epoch.
     """
+    data = ExperimentData.open(config, runtime)
     if runtime.num_workers > 1:
-        result = evaluate_on_ray(config, runtime, tracker, [TuneReportCallback()])
+        result = evaluate_on_ray(config, runtime, tracker, [TuneReportCallback()], data=data)
     else:
         require_cpus(runtime, 0)  # its own is reserved
         feed = feed_of(runtime, CarriedCode.of(config))
         worker = TuneWorker(choose_device(runtime.device), feed)
-        result = stage.experiment(config, runtime, worker, tracker)
-    return {**result.scores, "hours": stage.device_hours(config, runtime, tracker)}
+        result = stage.experiment(config, runtime, worker, tracker, data=data)
+    return {**result.scores, "hours": stage.device_hours(config, data, tracker)}
 
 
 def _evaluate(

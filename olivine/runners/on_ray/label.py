@@ -8,10 +8,10 @@ checkpoints. Run as a script it is the command `olivine label`.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,13 +24,16 @@ from olivine.core.errors import UserError
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
 from olivine.data.dataset import Frames
-from olivine.labels.batches import BatchLabeller, Usage, batch_cap, block_sizes
+from olivine.labels.batches import BatchLabeller, batch_cap, block_sizes
 from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
+from olivine.labels.image_files import read_image, write_image
 from olivine.labels.job import LabelJob, LabelResult, run_label_job
-from olivine.labels.outcome import Outcome, read_image, write_labels
+from olivine.labels.records import FailedImage, ImageResult, LabelledImage, ReadImage, Usage
 from olivine.labels.store import LabelStore
 from olivine.runners.on_ray.sent import Sent, user_error_in
 from olivine.tracking.tracker import Tracker
+
+ImageT = TypeVar("ImageT", ReadImage, LabelledImage)
 
 # Blocks sent to an actor before it has finished one: it never waits for the next, and a killed
 # actor loses little.
@@ -60,7 +63,7 @@ _USAGE = pa.struct(
 )
 # A map comes with what its actor has cost so far; without an actor, `reason` stops the job.
 _MAPS = pa.schema([*_IMAGES, ("usage", _USAGE)])
-_OUTCOMES = pa.schema(
+_RESULTS = pa.schema(
     [
         ("image_name", pa.string()),
         ("status", pa.string()),
@@ -86,7 +89,7 @@ def label_on_ray(
     """
     code = CarriedCode.of(config)
 
-    def stream(job: LabelJob) -> Iterator[Outcome]:
+    def stream(job: LabelJob) -> Iterator[ImageResult]:
         try:
             yield from _stream(job, runtime, code)
         except ray.exceptions.RayError as error:
@@ -176,30 +179,28 @@ class LabelImages:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Replace images by their maps."""
-        names = table["image_name"].to_pylist()
+        images = list(_images(table, ReadImage))
         if self._broken:
-            return _table(names, [self._broken] * len(names), _MAPS)
-        maps = self._label(list(_arrays(table)), names)
-        return _table(names, maps, _MAPS, usage=vars(self._label.usage))
+            return _table([FailedImage(image.name, self._broken) for image in images], _MAPS)
+        return _table(self._label(images), _MAPS, usage=vars(self._label.usage))
 
 
 def _write_table(table: pa.Table, store: LabelStore, retries: bool) -> pa.Table:
-    """Write maps through the store and leave one small row for each."""
+    """Write maps through the store and return one small row for each."""
     rows = []
-    for name, ids, usage in zip(
-        table["image_name"].to_pylist(), _arrays(table), table["usage"].to_pylist(), strict=True
-    ):
-        if usage is None:
-            assert isinstance(ids, str)
-            rows.append({"image_name": name, "status": "fatal", "reason": ids, "class_pixels": []})
-            continue
-        outcome = write_labels(store, name, ids, Usage(**usage), retries)
-        rows.append({**vars(outcome), "usage": outcome.usage and vars(outcome.usage)})
-    return pa.Table.from_pylist(rows, schema=_OUTCOMES)
+    usages = table["usage"].to_pylist()
+    for image, usage in zip(_images(table, LabelledImage), usages, strict=True):
+        if usage is None:  # no labeller could be loaded
+            assert isinstance(image, FailedImage)
+            result = ImageResult(image.name, "fatal", image.reason)
+        else:
+            result = write_image(store, image, Usage(**usage), retries)
+        rows.append({**vars(result), "usage": result.usage and vars(result.usage)})
+    return pa.Table.from_pylist(rows, schema=_RESULTS)
 
 
-def _stream(job: LabelJob, runtime: Runtime, code: CarriedCode) -> Iterator[Outcome]:
-    """Run the job and yield what became of each image, in the order in which they finish."""
+def _stream(job: LabelJob, runtime: Runtime, code: CarriedCode) -> Iterator[ImageResult]:
+    """Run the job and yield the result of each image, in the order in which they finish."""
     _let_the_stage_speak()
     batch, most = batch_cap(runtime), runtime.num_label_actors
     device, resources = _actor_resources(runtime)
@@ -210,7 +211,7 @@ def _stream(job: LabelJob, runtime: Runtime, code: CarriedCode) -> Iterator[Outc
         override_num_blocks=len(blocks),
         num_cpus=_READ_CPUS,
     )
-    outcomes = images.map_batches(
+    results = images.map_batches(
         LabelImages,
         fn_constructor_kwargs={
             "sent": Sent.pack((job.labeller, job.frames), code),
@@ -234,10 +235,11 @@ def _stream(job: LabelJob, runtime: Runtime, code: CarriedCode) -> Iterator[Outc
         batch_format="pyarrow",
         num_cpus=_WRITE_CPUS,
     )
-    for table in outcomes.iter_batches(batch_size=None, batch_format="pyarrow"):
+    for table in results.iter_batches(batch_size=None, batch_format="pyarrow"):
         for row in table.to_pylist():
             usage = row["usage"] and Usage(**row["usage"])
-            yield Outcome(**{**row, "class_pixels": tuple(row["class_pixels"]), "usage": usage})
+            pixels = tuple(row["class_pixels"])
+            yield ImageResult(**{**row, "class_pixels": pixels, "usage": usage})
 
 
 def _let_the_stage_speak() -> None:
@@ -277,7 +279,7 @@ class _Reading:
         mine = names.slice(self.start, self.size).to_pylist()
         for start in range(0, len(mine), self._batch):
             batch = mine[start : start + self._batch]
-            yield _table(batch, [read_image(frames, name) for name in batch], _IMAGES)
+            yield _table([read_image(frames, name) for name in batch], _IMAGES)
 
 
 def _read_task(reading: _Reading) -> ReadTask:
@@ -288,26 +290,29 @@ def _read_task(reading: _Reading) -> ReadTask:
 
 
 def _table(
-    names: Sequence[str], arrays: Sequence[np.ndarray | str], schema: pa.Schema, **more: object
+    images: Sequence[ReadImage | LabelledImage | FailedImage], schema: pa.Schema, **more: object
 ) -> pa.Table:
     """Return images or maps, or the reasons why there are none, as rows."""
-    rows = [
-        {"image_name": name, "reason": array, "shape": [], "data": b"", **more}
-        if isinstance(array, str)
-        else {
-            "image_name": name,
-            "reason": "",
-            "shape": array.shape,
-            "data": array.tobytes(),
-            **more,
-        }
-        for name, array in zip(names, arrays, strict=True)
-    ]
+    rows = []
+    for image in images:
+        match image:
+            case FailedImage(name, reason):
+                row = {"image_name": name, "reason": reason, "shape": [], "data": b""}
+            case ReadImage(name, array) | LabelledImage(name, array):
+                row = {"image_name": name, "reason": "", "shape": array.shape}
+                row["data"] = array.tobytes()
+        rows.append({**row, **more})
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _arrays(table: pa.Table) -> Iterator[np.ndarray | str]:
-    """Give back what `_table` was given; arrays are views that cannot be written."""
-    shapes, reasons = table["shape"].to_pylist(), table["reason"].to_pylist()
-    for shape, reason, data in zip(shapes, reasons, table["data"], strict=True):
-        yield reason or np.frombuffer(data.as_buffer(), dtype=np.uint8).reshape(shape)
+def _images(
+    table: pa.Table, kind: Callable[[str, np.ndarray], ImageT]
+) -> Iterator[ImageT | FailedImage]:
+    """Yield the records that `_table` was given; their arrays are views that cannot be written."""
+    columns = (table[name].to_pylist() for name in ("image_name", "reason", "shape"))
+    for name, reason, shape, data in zip(*columns, table["data"], strict=True):
+        if reason:
+            yield FailedImage(name, reason)
+        else:
+            array = np.frombuffer(data.as_buffer(), dtype=np.uint8).reshape(shape)
+            yield kind(name, array)

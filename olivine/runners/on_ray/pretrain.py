@@ -9,6 +9,7 @@ from ray.train import UserCallback
 from olivine.core.carried_code import CarriedCode
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
+from olivine.data.dataset import Frames
 from olivine.runners.on_ray.train import train_on_ray
 from olivine.tracking.tracker import Tracker
 from olivine.training import pretrain as stage
@@ -23,32 +24,35 @@ def pretrain_on_ray(
     tracker: Tracker,
     callbacks: Sequence[UserCallback] = (),
     *,
+    frames: Frames | None = None,
     force: bool = False,
 ) -> stage.PretrainResult:
     """Pretrain on the connected Ray cluster, or return what an earlier run left.
 
-    `force` runs it again if it is finished, from the start.
+    `callbacks` receive every report. `frames` is the opened data set; without it, it is opened
+    here. `force` runs it again if it is finished, from the start.
     """
     if force:
         runtime = run_anew(runtime)
-    frames = config.data.open(runtime.data_path(), runtime.cache_path())
+    frames = frames or stage.open_frames(config, runtime)
     with one_at_a_time(stage.run_key(config, frames), runtime):
-        return _pretrain_or_find(config, runtime, tracker, callbacks)
+        return _pretrain_or_find(config, frames, runtime, tracker, callbacks)
 
 
 def _pretrain_or_find(
     config: PretrainConfig,
+    frames: Frames,
     runtime: Runtime,
     tracker: Tracker,
     callbacks: Sequence[UserCallback],
 ) -> stage.PretrainResult:
-    done = stage.finished(config, runtime, tracker)
+    done = stage.finished(config, frames, runtime, tracker)
     if done is None:
-        stage.start_anew(config, runtime, tracker)
+        stage.start_anew(config, frames, runtime, tracker)
         work = partial(_pretrain, config, runtime)
         code = CarriedCode.of(config)
         train_on_ray(work, "pretrain", runtime, tracker, callbacks, code=code)
-        ended = stage.finished(config, runtime, tracker)
+        ended = stage.finished(config, frames, runtime, tracker)
         assert ended is not None, "a pretraining that ended has left its weights"
         done = replace(ended, reused=None)
     return done

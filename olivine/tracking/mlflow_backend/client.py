@@ -8,6 +8,7 @@ import contextlib
 import functools
 import logging
 import os
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,6 +156,15 @@ def experiment_id(uri: str, name: str, artifacts: str | None) -> str:
             f"`mlflow experiments restore -x {found.experiment_id}` or choose another name."
         )
     return found.experiment_id
+
+
+def read_text(uri: str, run_id: str, name: str) -> str | None:
+    """Return a text file among a run's artifacts, or None if there is none of that name."""
+    client = open_client(uri)
+    with told(uri), tempfile.TemporaryDirectory() as folder:
+        if name not in {found.path for found in client.list_artifacts(run_id)}:
+            return None
+        return Path(client.download_artifacts(run_id, name, folder)).read_text()
 
 
 def _record(run: StoredRun, experiments: Mapping[str, str], query: Query) -> RunRecord:

@@ -20,10 +20,12 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from olivine.core.storage import Store
+from olivine.tracking.tracker import LoggedWeights
 
 CODE = Path(__file__).with_name("logged_backbone.py")
 PACKAGES = ("olivine", "torch", "mlflow")  # that loading it needs
 TYPE = "backbone"
+HASH = "weights.sha256"  # tag of a model
 # MLflow would run the model on one to check the signature, which is known here.
 warnings.filterwarnings("ignore", message=".*input example was not provided.*")
 
@@ -62,6 +64,17 @@ def log_backbone(
     return client.finalize_logged_model(logged.model_id, "READY")
 
 
+def weights_of(client: MlflowClient, run_id: str) -> LoggedWeights | None:
+    """Return where the weights of a run's newest whole model lie, and their hash."""
+    experiment_id = client.get_run(run_id).info.experiment_id
+    logged = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
+    whole = [model for model in logged if model.status == "READY" and HASH in model.tags]
+    if not whole:
+        return None
+    newest = max(whole, key=lambda model: model.creation_timestamp)
+    return LoggedWeights(newest.tags["weights"], newest.tags[HASH])
+
+
 def _begun(
     client: MlflowClient, run_id: str, experiment_id: str, model: dict[str, Any]
 ) -> LoggedModel:
@@ -70,7 +83,7 @@ def _begun(
         [experiment_id], f"name = '{name}' AND source_run_id = '{run_id}'"
     )
     for logged in known:
-        if logged.tags.get("weights.sha256") == sha256:
+        if logged.tags.get(HASH) == sha256:
             return logged
     return client.create_logged_model(
         experiment_id,
@@ -78,7 +91,7 @@ def _begun(
         run_id,
         tags={
             "weights": model["weights"],
-            "weights.sha256": sha256,
+            HASH: sha256,
             "weights.num_bytes": str(model["num_bytes"]),
         },
         params={"num_channels": str(model["num_channels"])},

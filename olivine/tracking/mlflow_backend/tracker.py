@@ -31,6 +31,7 @@ from olivine.tracking.tracker import (
     PARENT,
     STAGE,
     Columns,
+    LoggedWeights,
     Run,
     RunKey,
     RunRecord,
@@ -151,6 +152,20 @@ class MlflowTracker:
         with told(self.uri):
             for path in paths:
                 open_client(self.uri).log_artifact(run_id, str(path), folder or None)
+
+    def read_text(self, run_id: str, name: str) -> str | None:
+        """Return a small text file that is kept with a run, or None if it has no such file."""
+        from olivine.tracking.mlflow_backend.client import read_text
+
+        return read_text(self.uri, run_id, name)
+
+    def logged_weights(self, run_id: str) -> LoggedWeights | None:
+        """Return the weights of the newest model that a run logged, or None without one."""
+        from olivine.tracking.mlflow_backend.client import open_client, told
+        from olivine.tracking.mlflow_backend.model import weights_of
+
+        with told(self.uri):
+            return weights_of(open_client(self.uri), run_id)
 
     def end_stale(self, tags: Mapping[str, str], status: str, reason: str) -> list[str]:
         """End every RUNNING run with these tags, whose process is gone; return their names.

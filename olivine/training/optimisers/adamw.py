@@ -1,7 +1,7 @@
 """AdamW with a linear warm-up and a cosine over steps, as WaffleIron and ScaLR are trained.
 
 Puy et al., "Using a Waffle Iron for Automotive Point Cloud Semantic Segmentation" (ICCV 2023) and
-"Three Pillars Improving Vision Foundation Model Distillation for Lidar" (CVPR 2024); METHOD §5.
+"Three Pillars Improving Vision Foundation Model Distillation for Lidar" (CVPR 2024); method.md §5.
 """
 
 import math
@@ -17,20 +17,30 @@ if TYPE_CHECKING:
 
 
 class AdamW(Optimiser):
-    """Settings of torch's AdamW and of its rates; the defaults are ScaLR's distillation.
+    """AdamW with a linear warm-up and a cosine; the defaults are those of ScaLR's distillation.
 
-    Rates rise in a line over `warmup_steps`, then fall in a cosine to `final_lr`; a group with a
-    rate of its own falls to the same share of it.
+    A parameter group with a learning rate of its own follows the same curve, scaled to that
+    rate.
     """
 
     kind: ClassVar[str] = "adamw"
 
-    lr: float = Field(default=2e-3, gt=0)
-    beta1: float = Field(default=0.9, ge=0, lt=1)
-    beta2: float = Field(default=0.999, ge=0, lt=1)
-    weight_decay: float = Field(default=0.03, ge=0)
-    warmup_steps: int = Field(default=3500, ge=0)
-    final_lr: float = Field(default=1e-5, ge=0)
+    lr: float = Field(default=2e-3, gt=0, description="Learning rate at the end of the warm-up.")
+    beta1: float = Field(
+        default=0.9, ge=0, lt=1, description="Decay of the gradient's moving average."
+    )
+    beta2: float = Field(
+        default=0.999, ge=0, lt=1, description="Decay of the squared gradient's moving average."
+    )
+    weight_decay: float = Field(default=0.03, ge=0, description="Decoupled weight decay.")
+    warmup_steps: int = Field(
+        default=3500,
+        ge=0,
+        description="Steps over which the learning rate rises linearly; 0 has no warm-up.",
+    )
+    final_lr: float = Field(
+        default=1e-5, ge=0, description="Learning rate at the end of the cosine."
+    )
 
     @model_validator(mode="after")
     def _falls(self) -> "AdamW":

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Optimiser(Part):
-    """Builds one of torch's optimisers, and says how its rates go over a training."""
+    """Builds one of torch's optimisers and sets its learning rate over a training."""
 
     family: ClassVar[str] = "optimisers"
     built_in: ClassVar[Mapping[str, str]] = {
@@ -21,7 +21,7 @@ class Optimiser(Part):
         "sgd": "olivine.training.optimisers.sgd:Sgd",
     }
 
-    lr: float = Field(default=0.5, gt=0)
+    lr: float = Field(default=0.5, gt=0, description="Learning rate that the schedule starts from.")
 
     @abstractmethod
     def build(self, groups: list[dict]) -> "torch.optim.Optimizer":

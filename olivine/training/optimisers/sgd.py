@@ -1,4 +1,4 @@
-"""SGD with a cosine over epochs, as SLidR's family of methods is trained (METHOD §5)."""
+"""SGD with a cosine over epochs, as SLidR's family of methods is trained (method.md §5)."""
 
 import math
 from typing import TYPE_CHECKING, ClassVar
@@ -12,14 +12,20 @@ if TYPE_CHECKING:
 
 
 class Sgd(Optimiser):
-    """Settings of torch's SGD; the defaults are SLidR's and OLIVINE's."""
+    """SGD with a cosine over epochs; the defaults are those of SLidR and OLIVINE."""
 
     kind: ClassVar[str] = "sgd"
 
-    lr: float = Field(default=0.5, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    dampening: float = Field(default=0.1, ge=0, le=1)
-    weight_decay: float = Field(default=1e-4, ge=0)
+    lr: float = Field(default=0.5, gt=0, description="Learning rate of the first epoch.")
+    momentum: float = Field(
+        default=0.9, ge=0, lt=1, description="Share of the last step's direction that is kept."
+    )
+    dampening: float = Field(
+        default=0.1, ge=0, le=1, description="Share of the gradient that the momentum leaves out."
+    )
+    weight_decay: float = Field(
+        default=1e-4, ge=0, description="Weight decay, added to the gradient."
+    )
 
     def build(self, groups: list[dict]) -> "torch.optim.Optimizer":
         """Return the optimiser; each group has `params` and may have its own `lr`."""

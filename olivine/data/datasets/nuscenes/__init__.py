@@ -13,22 +13,36 @@ from olivine.core.errors import UserError, nearest
 from olivine.data.dataset import Dataset, Frames
 from olivine.data.datasets.nuscenes.splits import SPLITS, every_kth, scenes_in_split
 from olivine.data.datasets.nuscenes.tables import CAMERAS
+from olivine.data.predictions import PredictionFormat
 
 
 class Nuscenes(Dataset):
-    """Which keyframes and cameras of which version.
+    """Keyframes of nuScenes.
 
-    `scene_step` is SLidR's label fraction: of the split's scenes in the order of scene.json,
-    counted from 1, those whose number is a multiple of it. Of the 700 scenes of train, steps
-    100, 20, 10, 4 and 1 keep 7, 35, 70, 175 and 700.
+    `scene_step` is SLidR's label fraction, over the scenes in the order of scene.json. Of the
+    700 scenes of train, steps 100, 20, 10, 4 and 1 keep 7, 35, 70, 175 and 700.
     """
 
     kind: ClassVar[str] = "nuscenes"
 
-    version: Literal["v1.0-mini", "v1.0-trainval", "v1.0-test"] = "v1.0-trainval"
-    split: str = "train"  # official, SLidR's parametrizing (600) and verifying (100), or all
-    scene_step: int = Field(default=1, ge=1)
-    cameras: tuple[str, ...] = CAMERAS
+    version: Literal["v1.0-mini", "v1.0-trainval", "v1.0-test"] = Field(
+        default="v1.0-trainval",
+        description="Version of nuScenes; its tables lie in a folder of this name.",
+    )
+    split: str = Field(
+        default="train",
+        description="Official split, SLidR's parametrizing (600 scenes) or verifying (100), or "
+        "all.",
+    )
+    scene_step: int = Field(
+        default=1,
+        ge=1,
+        description="Label fraction: keeps every scene whose number, from 1, is a multiple of it.",
+    )
+    cameras: tuple[str, ...] = Field(
+        default=CAMERAS,
+        description="Cameras whose images are read, in this order.",
+    )
 
     @field_validator("split")
     @classmethod
@@ -46,6 +60,12 @@ class Nuscenes(Dataset):
         if not cameras or len(set(cameras)) < len(cameras):
             raise ValueError("name at least one camera and none of them twice")
         return cameras
+
+    def prediction_format(self) -> PredictionFormat:
+        """Return nuScenes-lidarseg's, for this split."""
+        from olivine.data.datasets.nuscenes.predictions import LidarsegPredictions
+
+        return LidarsegPredictions(self.split)
 
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the keyframes; the first time, the tables are indexed below `cache_dir`.

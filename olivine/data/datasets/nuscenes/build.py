@@ -83,6 +83,7 @@ def build_table(folder: Path) -> pa.Table:
     columns = {
         "token": pa.array([sample.token for sample in keyframes.samples], pa.string()),
         "time_ns": np.array([sample.timestamp for sample in keyframes.samples], np.int64) * 1000,
+        "scan_token": pa.array(keyframes.scan_tokens, pa.string()),
         "scan_name": pa.array(keyframes.names[::width], pa.string()),
         "label_name": pa.array(label_names, pa.string()),
         "image_name": pa.FixedSizeListArray.from_arrays(

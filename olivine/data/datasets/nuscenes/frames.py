@@ -48,6 +48,10 @@ class NuscenesFrames:
         """Return the sample token of every keyframe."""
         return self._index.table["token"].take(self._rows).to_pylist()
 
+    def scan_tokens(self) -> Sequence[str]:
+        """Return the sample_data token of every keyframe's scan, by which predictions are named."""
+        return self._index.table["scan_token"].take(self._rows).to_pylist()
+
     def scenes(self) -> Sequence[str]:
         """Return the scene name of every keyframe."""
         return [name for name, first, last in self.ranges for _ in range(first, last)]

@@ -23,11 +23,12 @@ import pyarrow as pa
 from jaxtyping import Float, Int
 
 from olivine.core.errors import UserError
+from olivine.core.hashing import text_hash
 from olivine.core.progress import Progress
 from olivine.data.datasets.nuscenes.build import build_table
 from olivine.data.datasets.nuscenes.sources import BucketTables, LocalTables, Stats, tables_of
 
-_FORMAT = 2  # of the index file; another number is another file
+_FORMAT = 3  # of the index file; another number is another file
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def open_index(root: str | Path, version: str, cache_dir: Path) -> Index:
     """
     tables = tables_of(root, version)
     cache = cache_dir / "nuscenes"
-    place = hashlib.sha256(tables.place.encode()).hexdigest()[:16]
+    place = text_hash(tables.place, 16)
     stats = tables.stats()
     index = _noted(cache, place, stats)
     if index:
@@ -135,7 +136,7 @@ def _fingerprint(folder: Path, names: list[str]) -> str:
         digests = dict(
             zip(names, pool.map(_digest, [folder / name for name in names]), strict=True)
         )
-    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()[:16]
+    return text_hash(json.dumps(digests), 16)
 
 
 def _digest(path: Path) -> str:

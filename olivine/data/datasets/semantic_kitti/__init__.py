@@ -6,7 +6,6 @@
 An evaluation data set: no images and no poses are read. The LiDAR's x points forward, y left.
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -14,28 +13,47 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from olivine.core.errors import UserError
+from olivine.core.hashing import text_hash
 from olivine.core.storage import Store
 from olivine.data.dataset import Dataset, Frames
 from olivine.data.datasets.semantic_kitti.layout import SEQUENCES, Listing, sequences_there
+from olivine.data.predictions import PredictionFormat
 
 
 class SemanticKitti(Dataset):
-    """Which scans: train is sequences 00 to 07, 09 and 10, val is 08, test is 11 to 21.
+    """Scans of SemanticKITTI.
 
-    `frame_step` is SLidR's label fraction, here by scan and not by scene: of the split's scans in
-    the order of their paths, the first and every so-many-th from there. Of the 19,130 of train,
-    steps 100, 20, 10, 5 and 1 keep 192, 957, 1913, 3826 and 19,130. A network sees remission *
-    `intensity_scale` + `intensity_offset`; as in the published codes that is 1 to 2, where nuScenes
-    has 0 to 255 (METHOD 8.4).
+    `frame_step` is SLidR's label fraction, here by scan and not by scene. Of the 19,130 scans
+    of train, steps 100, 20, 10, 5 and 1 keep 192, 957, 1913, 3826 and 19,130. A network sees
+    remission * `intensity_scale` + `intensity_offset`; as in the published codes that is 1 to
+    2, where nuScenes has 0 to 255 (method.md §8.4).
     """
 
     kind: ClassVar[str] = "semantic_kitti"
 
-    split: Literal["train", "val", "test"] = "train"
-    frame_step: int = Field(default=1, ge=1)
-    intensity_scale: float = 1.0
-    intensity_offset: float = 1.0
-    allow_partial: bool = False  # of a part of the data set: take the scans that are there
+    split: Literal["train", "val", "test"] = Field(
+        default="train",
+        description="Split: train is sequences 00 to 07, 09 and 10, val is 08, test is 11 to 21.",
+    )
+    frame_step: int = Field(
+        default=1,
+        ge=1,
+        description="Label fraction: keeps the first scan and every one this many scans further.",
+    )
+    intensity_scale: float = Field(default=1.0, description="Factor of the remission (0 to 1).")
+    intensity_offset: float = Field(
+        default=1.0, description="Number added to the scaled remission."
+    )
+    allow_partial: bool = Field(
+        default=False,
+        description="Whether an incomplete copy is accepted; the scans that are there are taken.",
+    )
+
+    def prediction_format(self) -> PredictionFormat:
+        """Return SemanticKITTI's."""
+        from olivine.data.datasets.semantic_kitti.predictions import SemanticKittiPredictions
+
+        return SemanticKittiPredictions()
 
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the scans; names and sizes of all files of the split are checked, by listings.
@@ -63,7 +81,7 @@ class SemanticKitti(Dataset):
             self.intensity_scale,
             self.intensity_offset,
             self.split != "test",
-            hashlib.sha256(json.dumps(num_points).encode()).hexdigest()[:16],
+            text_hash(json.dumps(num_points), 16),
         )
 
     def _sequences(self, store: Store) -> list[str]:

@@ -19,17 +19,35 @@ from olivine.data.dataset import Dataset, Frames
 from olivine.data.datasets.synthetic.config import WorldConfig
 from olivine.data.datasets.synthetic.export.writing import holds_world
 from olivine.data.datasets.synthetic.rig import CAMERA_NAMES
+from olivine.data.predictions import PredictionFormat
 
 
 class Synthetic(Dataset):
-    """Which keyframes and cameras of which world; the first three settings are `Nuscenes`'s."""
+    """Keyframes of the synthetic world; the first three settings are those of `Nuscenes`."""
 
     kind: ClassVar[str] = "synthetic"
 
-    split: str = "mini_train"
-    scene_step: int = Field(default=1, ge=1)
-    cameras: tuple[str, ...] = CAMERA_NAMES
-    world: WorldConfig = WorldConfig()
+    split: str = Field(
+        default="mini_train", description="Split of v1.0-mini: mini_train, mini_val or all."
+    )
+    scene_step: int = Field(
+        default=1,
+        ge=1,
+        description="Label fraction: keeps every scene whose number, from 1, is a multiple of it.",
+    )
+    cameras: tuple[str, ...] = Field(
+        default=CAMERA_NAMES,
+        description="Cameras whose images are read, in this order.",
+    )
+    world: WorldConfig = Field(
+        default=WorldConfig(), description="The world that the data set must hold."
+    )
+
+    def prediction_format(self) -> PredictionFormat:
+        """Return nuScenes-lidarseg's, for this split: its files are written as nuScenes' are."""
+        from olivine.data.datasets.nuscenes.predictions import LidarsegPredictions
+
+        return LidarsegPredictions(self.split)
 
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the frames; raise UserError if root does not hold this world."""

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 from pydantic import Field
 
+from olivine.core.hashing import text_hash
 from olivine.core.spec import Spec
 
 # The official names of v1.0-mini: only with all ten does nuscenes-devkit's evaluation run. The
@@ -26,13 +27,38 @@ SCENE_NAMES = (
 class WorldConfig(Spec):
     """A world is a function of these values; the defaults are the demo's."""
 
-    seed: int = Field(default=0, ge=0)
-    num_scenes: int = Field(default=10, ge=1, le=len(SCENE_NAMES))  # 10 for the devkit's evaluation
-    keyframes_per_scene: int = Field(default=6, ge=1, le=40)  # two per second
-    image_width_px: int = Field(default=400, ge=64, le=1600, multiple_of=16)  # nuScenes: 1600
-    num_firings: int = Field(default=360, ge=40, le=1088)  # azimuths of a scan; nuScenes: ~1084
-    traffic: float = Field(default=1.0, ge=0.0, le=3.0)  # how busy streets are
-    jpeg_quality: int = Field(default=90, ge=50, le=95)
+    seed: int = Field(default=0, ge=0, description="Seed of the world's random numbers.")
+    num_scenes: int = Field(
+        default=10,
+        ge=1,
+        le=len(SCENE_NAMES),
+        description="Number of scenes; nuscenes-devkit's evaluation needs all 10.",
+    )
+    keyframes_per_scene: int = Field(
+        default=6, ge=1, le=40, description="Number of keyframes per scene, two per second."
+    )
+    image_width_px: int = Field(
+        default=400,
+        ge=64,
+        le=1600,
+        multiple_of=16,
+        description="Width of an image (px); nuScenes has 1600.",
+    )
+    num_firings: int = Field(
+        default=360,
+        ge=40,
+        le=1088,
+        description="Number of azimuths in a scan; nuScenes has about 1084.",
+    )
+    traffic: float = Field(
+        default=1.0,
+        ge=0.0,
+        le=3.0,
+        description="Amount of traffic relative to the demo's; 0 means none.",
+    )
+    jpeg_quality: int = Field(
+        default=90, ge=50, le=95, description="Quality of the JPEG images, as Pillow counts it."
+    )
 
     @property
     def image_height_px(self) -> int:
@@ -58,4 +84,4 @@ def generator(seed: int, *names: object) -> np.random.Generator:
 
 def token(*names: object) -> str:
     """Return 32 hex digits that stand for these names, as nuScenes' tokens look."""
-    return hashlib.sha256("/".join(str(name) for name in names).encode()).hexdigest()[:32]
+    return text_hash("/".join(str(name) for name in names), 32)

@@ -12,7 +12,7 @@ from olivine.labels.labellers.embedded.weights import WEIGHTS, weights_hash
 if TYPE_CHECKING:
     import torch
 
-# The weak vocabulary of SEEM's labels, in its own order (METHOD 2.1 B), which is not nuScenes'.
+# The weak vocabulary of SEEM's labels, in its own order (method.md §2.1 B), which is not nuScenes'.
 CLASS_NAMES = WEAK_B
 
 
@@ -23,7 +23,9 @@ class Embedded(Labeller):
     note: ClassVar[str] = (
         "it was trained on synthetic streets only; on photographs its labels mean little."
     )
-    min_confidence: float = Field(default=0.5, ge=0.0, le=1.0)  # less likely pixels get no class
+    min_confidence: float = Field(
+        default=0.5, ge=0.0, le=1.0, description="Probability below which a pixel gets no class."
+    )
 
     @property
     def identity(self) -> str:

@@ -1,18 +1,18 @@
 """Grounded-SAM: boxes for a list of prompts, a mask for every box, one class per pixel.
 
-Ren et al., "Grounded SAM", 2024; the paper's first labels are of this kind (METHOD 2.2). Two
+Ren et al., "Grounded SAM", 2024; the paper's first labels are of this kind (method.md §2.2). Two
 engines give the same answer to the same rules: `packages` reads the original checkpoints with
 groundingdino-py and segment-anything, `transformers` reads model folders with transformers.
 """
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from olivine.data.dataset import Frames
 from olivine.labels.labeller import ImageLabeller, Labeller
 from olivine.labels.labellers.grounded_sam.detection_rules import DetectionRules
-from olivine.models.weights import identity
+from olivine.models.weights import weights_identity
 
 if TYPE_CHECKING:
     import torch
@@ -23,17 +23,34 @@ BACKGROUND = "background"
 class GroundedSam(DetectionRules, Labeller):
     """Labels photographs with GroundingDINO and SAM.
 
-    `detector`, `segmenter` and `text_encoder` are published weights by name (`olivine weights
-    list`) or a lab's own file or folder. What makes labels of their answers is `DetectionRules`.
+    Which boxes count, and how masks become a map of classes, is set by `DetectionRules`.
     """
 
     kind: ClassVar[str] = "grounded_sam"
     places: ClassVar[frozenset[str]] = frozenset({"detector", "segmenter", "text_encoder"})
-    engine: Literal["packages", "transformers"] = "packages"
-    detector: str = "groundingdino_swint_ogc"
-    segmenter: str = "sam_vit_h"
-    text_encoder: str = "bert-base-uncased"  # the engine `transformers` has it in the detector
-    precision: Literal["float16", "bfloat16", "float32"] = "float16"  # on CPUs always float32
+    engine: Literal["packages", "transformers"] = Field(
+        default="packages",
+        description="Packages that run the networks: the authors' own, or transformers.",
+    )
+    detector: str = Field(
+        default="groundingdino_swint_ogc",
+        description="GroundingDINO's weights: a published name (see `olivine weights list`), a "
+        "file or a folder.",
+    )
+    segmenter: str = Field(
+        default="sam_vit_h",
+        description="SAM's weights: a published name (see `olivine weights list`), a file or a "
+        "folder.",
+    )
+    text_encoder: str = Field(
+        default="bert-base-uncased",
+        description="BERT's weights: a published name, or a folder; the engine transformers has "
+        "them in the detector.",
+    )
+    precision: Literal["float16", "bfloat16", "float32"] = Field(
+        default="float16",
+        description="Number format of products on a GPU; a CPU always computes in float32.",
+    )
 
     @model_validator(mode="after")
     def _has_room(self) -> "GroundedSam":
@@ -48,9 +65,9 @@ class GroundedSam(DetectionRules, Labeller):
         Published weights are known without reading them, so a machine that only trains needs
         none. The text encoder is part of the detector where the engine is `transformers`.
         """
-        weights = [identity(self.detector), identity(self.segmenter)]
+        weights = [weights_identity(self.detector), weights_identity(self.segmenter)]
         if self.engine == "packages":
-            weights.append(identity(self.text_encoder))
+            weights.append(weights_identity(self.text_encoder))
         return self.identity_of(*weights)
 
     @property

@@ -1,6 +1,6 @@
 """Which prompts are asked for, and which class each one means.
 
-The two vocabularies of the authors' labels (METHOD 2.1) are files beside this module; any other
+The two vocabularies of the authors' labels (method.md §2.1) are files beside this module; any other
 comes from a file of the same form:
 
     prompts:
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from olivine.core.errors import UserError, nearest
 from olivine.core.spec import Spec, read_yaml
@@ -28,15 +28,19 @@ FOLDER = Path(__file__).with_name("vocabularies")
 class Prompt(Spec):
     """One phrase and the class that its boxes get."""
 
-    prompt: str
-    means: str
+    prompt: str = Field(description="The phrase that the detector looks for.")
+    means: str = Field(description="Name of the class that a box of this prompt gets.")
 
 
 class Vocabulary(Spec):
     """Prompts in the order in which the model reads them."""
 
-    prompts: tuple[Prompt, ...]
-    classes: tuple[str, ...] = NUSCENES
+    prompts: tuple[Prompt, ...] = Field(
+        description="Phrases with their classes, in the order in which the detector reads them."
+    )
+    classes: tuple[str, ...] = Field(
+        default=NUSCENES, description="Names of the classes that prompts may mean."
+    )
 
     @model_validator(mode="before")
     @classmethod

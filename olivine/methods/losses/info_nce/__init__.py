@@ -11,17 +11,24 @@ if TYPE_CHECKING:
 
 
 class InfoNCE(Loss):
-    """Settings: `temperature` divides cosine similarities.
+    """Compares each query with its own key and with the other keys of its contrast group.
 
     With `gather_keys` a query is compared with the keys of the whole batch, over all contrast
-    groups and all workers, and the group only says which queries are averaged. So the loss stays
-    the same for any number of workers, unlike gathering what each device happens to hold.
+    groups and all workers, and the group only says which queries are averaged. So the loss is
+    the same for any number of workers, unlike gathering the keys that each device happens to
+    hold.
     """
 
     kind: ClassVar[str] = "info_nce"
 
-    temperature: float = Field(default=0.07, gt=0)
-    gather_keys: bool = False
+    temperature: float = Field(
+        default=0.07, gt=0, description="Temperature that divides cosine similarities."
+    )
+    gather_keys: bool = Field(
+        default=False,
+        description="Whether keys of the whole batch, over all contrast groups and workers, are "
+        "candidates.",
+    )
 
     shares_keys: ClassVar[bool] = True
 

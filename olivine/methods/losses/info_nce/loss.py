@@ -19,7 +19,7 @@ def info_nce(
     """Return the mean cross-entropy of picking key own[i] for query i among all keys.
 
     Rows are unit length; without `own`, the key of query i is key i. One direction only: points
-    ask, pixels answer (METHOD §4.1). The logits are single precision whatever the rows are, also
+    ask, pixels answer (method.md §4.1). The logits are single precision whatever the rows are, also
     under autocast; many rows are contrasted tile by tile. No query at all gives zero.
     """
     if len(queries) == 0:

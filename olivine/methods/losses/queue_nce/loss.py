@@ -1,6 +1,6 @@
 """Each query against its own key and the keys of earlier steps (MoCo, He et al. 2020).
 
-DepthContrast's loss (Zhang et al. 2021; METHOD §7.1): keys come from a momentum student, rows
+DepthContrast's loss (Zhang et al. 2021; method.md §7.1): keys come from a momentum student, rows
 are whole scans. The own key may carry a gradient, the queue never does.
 """
 

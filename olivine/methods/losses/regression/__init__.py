@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Regression(Loss):
-    """It has no settings."""
+    """The distance between normalised features; it has no settings."""
 
     kind: ClassVar[str] = "regression"
     shares_keys: ClassVar[bool] = True

@@ -9,7 +9,7 @@ from olivine.methods.matched import Matched
 
 
 def mean_distance(queries: Float[Tensor, "M D"], keys: Float[Tensor, "M D"]) -> Float[Tensor, ""]:
-    """Return the mean Euclidean distance of matched unit rows, sqrt(2 - 2 cos) (METHOD §7.1).
+    """Return the mean Euclidean distance of matched unit rows, sqrt(2 - 2 cos) (method.md §7.1).
 
     The gradient of a pair at distance 0 is 0. No pair at all gives zero.
     """

@@ -11,17 +11,23 @@ if TYPE_CHECKING:
 
 
 class SemanticTolerant(Loss):
-    """Settings: `temperature` divides cosine similarities.
-
-    `min_quantile` is the share of look-alikes that do not push; 0 makes every logit smaller by
-    its similarity instead. `balanced` counts queries with many look-alikes less.
-    """
+    """InfoNCE whose negatives count less the more they resemble the query to the teacher."""
 
     kind: ClassVar[str] = "semantic_tolerant"
 
-    temperature: float = Field(default=0.07, gt=0)
-    min_quantile: float = Field(default=0.01, ge=0, lt=1)
-    balanced: bool = True
+    temperature: float = Field(
+        default=0.07, gt=0, description="Temperature that divides cosine similarities."
+    )
+    min_quantile: float = Field(
+        default=0.01,
+        ge=0,
+        lt=1,
+        description="Share of the most similar keys whose logits count 0; a value of 0 multiplies "
+        "every logit by 1 - similarity instead.",
+    )
+    balanced: bool = Field(
+        default=True, description="Whether queries with many similar samples count less."
+    )
 
     uses_teacher_rows: ClassVar[bool] = True
 

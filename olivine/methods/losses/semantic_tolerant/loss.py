@@ -1,6 +1,6 @@
 """InfoNCE that spares negatives which look alike to the frozen teacher (ST-SLidR).
 
-Mahmoud et al., CVPR 2023; METHOD §7.1. Logits are *multiplied* by a weight, as in the official
+Mahmoud et al., CVPR 2023; method.md §7.1. Logits are *multiplied* by a weight, as in the official
 code, so a negative of weight 0 still adds exp(0) = 1 to the sum.
 """
 

@@ -11,17 +11,27 @@ if TYPE_CHECKING:
 
 
 class SupCon(Loss):
-    """Settings: `temperature` divides cosine similarities; see `sup_con` for the second.
+    """Supervised contrast with weak labels: every key of the query's class is a positive.
 
-    With `gather_keys` the keys of the whole batch are candidates, over all contrast groups and
-    workers; the loss stays the same for any number of workers (see `InfoNCE`).
+    With `gather_keys` the keys of the whole batch are candidates, so the loss is the same for
+    any number of workers (see `InfoNCE`).
     """
 
     kind: ClassVar[str] = "sup_con"
 
-    temperature: float = Field(default=0.07, gt=0)
-    mean_over_positives: bool = False
-    gather_keys: bool = False
+    temperature: float = Field(
+        default=0.07, gt=0, description="Temperature that divides cosine similarities."
+    )
+    mean_over_positives: bool = Field(
+        default=False,
+        description="Whether similarities to positives are averaged, as in the paper; otherwise "
+        "summed, as in the official code.",
+    )
+    gather_keys: bool = Field(
+        default=False,
+        description="Whether keys of the whole batch, over all contrast groups and workers, are "
+        "candidates.",
+    )
 
     uses_classes: ClassVar[bool] = True
 

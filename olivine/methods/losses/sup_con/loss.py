@@ -1,7 +1,7 @@
 """Weakly supervised contrast: every key of the query's class is a positive (OLIVINE, L_sup).
 
 The loss is the log of the *sum* over positives, so each query only needs some pixel of its class
-to be near (METHOD §4.2). All classes distinct: InfoNCE. A single class: zero.
+to be near (method.md §4.2). All classes distinct: InfoNCE. A single class: zero.
 """
 
 import torch

@@ -11,32 +11,54 @@ if TYPE_CHECKING:
 
 
 class VMF(Loss):
-    """Settings; the defaults are the official code's, whose EMA starts at zero.
+    """A von Mises-Fisher density per class, estimated by moving averages of point features.
 
-    `momentum` is the share of the old mean kept per step. For `warmup_steps` the bank learns and
-    the loss is zero; then the loss is on and, with `freeze`, the bank stands still.
-    `bias_correction` divides out the EMA's start at zero, which otherwise makes rare classes less
-    concentrated. `concentration` is kappa, estimated from the bank and then multiplied by
-    `concentration_scale`, or one number for all classes; `max_concentration` caps it. `average`
-    is over classes then points (the code), or over points (the paper's equation).
-
-    `form` "likelihood" is OLIVINE's: minus the log density of the point's own class. "posterior",
-    ours, is minus the log of that class's share of the densities of all classes ever seen, so a
-    point is also pushed from the classes it is not of; a `max_concentration` keeps it from growing
-    sharp.
+    The defaults are the official code's, whose moving average starts at zero. During the
+    warm-up the densities are estimated and the loss is zero; then the loss is on and, with
+    `freeze`, the densities stay as they are. With a `form` of "posterior", which is ours, a
+    point is also pushed from the classes that it does not belong to; `max_concentration` then
+    keeps the densities from growing sharp.
     """
 
     kind: ClassVar[str] = "vmf"
 
-    momentum: float = Field(default=0.9999, gt=0, lt=1)
-    warmup_steps: int = Field(default=10_001, ge=0)  # the code's global_step <= 10000
-    freeze: bool = True
-    bias_correction: bool = False
-    concentration: Literal["estimated"] | Annotated[float, Field(gt=0)] = "estimated"
-    concentration_scale: float = Field(default=1.0, gt=0)
-    max_concentration: float | None = Field(default=None, gt=0)
-    average: Literal["class", "point"] = "class"
-    form: Literal["likelihood", "posterior"] = "likelihood"
+    momentum: float = Field(
+        default=0.9999, gt=0, lt=1, description="Share of the old mean that is kept per step."
+    )
+    warmup_steps: int = Field(
+        default=10_001,
+        ge=0,
+        description="Steps before the loss is on; the official code's global_step <= 10000 is "
+        "10,001.",
+    )
+    freeze: bool = Field(
+        default=True, description="Whether the densities stay fixed after the warm-up."
+    )
+    bias_correction: bool = Field(
+        default=False,
+        description="Whether the average's start at zero is divided out, which otherwise makes "
+        "rare classes less concentrated.",
+    )
+    concentration: Literal["estimated"] | Annotated[float, Field(gt=0)] = Field(
+        default="estimated",
+        description="Concentration kappa: estimated for each class, or one number for all classes.",
+    )
+    concentration_scale: float = Field(
+        default=1.0, gt=0, description="Factor of the estimated concentration."
+    )
+    max_concentration: float | None = Field(
+        default=None, gt=0, description="Upper limit of the concentration; None has no limit."
+    )
+    average: Literal["class", "point"] = Field(
+        default="class",
+        description="What is averaged: classes and then points (the official code), or points "
+        "(the paper).",
+    )
+    form: Literal["likelihood", "posterior"] = Field(
+        default="likelihood",
+        description="Minus the log density of the point's own class, or minus the log of its "
+        "share of all classes' densities.",
+    )
 
     uses_keys: ClassVar[bool] = False
     uses_classes: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Compactness of each class under a von Mises-Fisher distribution (OLIVINE, L_kl; METHOD §4.3).
+"""Compactness of each class under a von Mises-Fisher distribution (OLIVINE, L_kl; method.md §4.3).
 
 A bank keeps one vMF per weak class: the running mean of the class's features gives a direction
 and a concentration. Once the bank is warm, features are pulled towards their class by the

@@ -3,6 +3,8 @@
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
 from olivine.methods.poolings.base import Pooling
 
 if TYPE_CHECKING:
@@ -10,15 +12,15 @@ if TYPE_CHECKING:
 
 
 class Cluster(Pooling):
-    """Averages by superpoint; the key is the mean of the same superpoint in the later scan.
-
-    `queries` are "means" of the superpoints (Seal's temporal term), or the "points" themselves,
-    each of which should find the mean of its own superpoint (its point-to-segment term).
-    """
+    """Averages by superpoint; the key is the mean of the same superpoint in the later scan."""
 
     kind: ClassVar[str] = "cluster"
     match: ClassVar[Literal["pixel", "time"]] = "time"
-    queries: Literal["means", "points"] = "means"
+    queries: Literal["means", "points"] = Field(
+        default="means",
+        description="Queries: means of superpoints (Seal's temporal term), or the points "
+        "themselves (its point-to-segment term).",
+    )
 
     @property
     def shares_keys(self) -> bool:

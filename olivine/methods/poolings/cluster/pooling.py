@@ -1,9 +1,9 @@
 """Superpoints over time: one key per thing that two scans show (Seal).
 
 Liu et al., "Segment Any Point Cloud Sequences by Distilling Vision Foundation Models", NeurIPS
-2023 (METHOD 7.1). Its training code was never released. Ours are: the mean is over a superpoint's
-voxels, of unit-length features, not normalised again (as SLidR pools); queries are of the scan
-that has images, keys of the later one; gradients flow to both.
+2023 (method.md §7.1). Its training code was never released. Ours are: the mean is over a
+superpoint's voxels, of unit-length features, not normalised again (as SLidR pools); queries
+are of the scan that has images, keys of the later one; gradients flow to both.
 """
 
 import torch

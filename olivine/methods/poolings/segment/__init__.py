@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Segment(Pooling):
-    """Averages by the segment of an image; it has no settings."""
+    """Averages over the superpixels of an image; it has no settings."""
 
     kind: ClassVar[str] = "segment"
     uses_segments: ClassVar[bool] = True

@@ -1,7 +1,7 @@
 """Superpixels instead of pixels: one query and one key per segment of an image (SLidR).
 
 Sautier et al., "Image-to-Lidar Self-Supervised Distillation for Autonomous Driving Data",
-CVPR 2022, section 3.2 (METHOD 7.1): the query is the mean of the unit-length features of the
+CVPR 2022, section 3.2 (method.md §7.1): the query is the mean of the unit-length features of the
 points in the segment, the key the mean over all of the segment's pixels that the crop shows;
 neither is normalised again. Segments without points are left out.
 """

@@ -11,19 +11,33 @@ if TYPE_CHECKING:
 
 
 class DensityCategory(Sampler):
-    """Settings: the temperature of each factor.
+    """Samples pairs inversely to the density of points and to the size of their class.
 
-    Pairs without a class are never drawn while the category factor is on. With `scope` "scan"
-    density and class sizes are those of the pair's own scan, and every scan of the group is as
-    likely as any other; the published code takes both over the group.
+    Pairs without a class are never sampled while the category factor is on. With
+    `scope="scan"`, density and class sizes are those of the pair's own scan; the published code
+    takes both over the group.
     """
 
     kind: ClassVar[str] = "density_category"
 
-    density_temperature: float = Field(default=1.0, ge=0)
-    category_temperature: float = Field(default=1.0, ge=0)
-    range_step_m: float = Field(default=0.1, ge=0.001)
-    scope: Literal["group", "scan"] = "group"
+    density_temperature: float = Field(
+        default=1.0, ge=0, description="Exponent of the density factor; 0 switches it off."
+    )
+    category_temperature: float = Field(
+        default=1.0,
+        ge=0,
+        description="Exponent of the class factor; 0 switches it off, and no labels are needed.",
+    )
+    range_step_m: float = Field(
+        default=0.1,
+        ge=0.001,
+        description="Width (m) of the range bins in which density is counted.",
+    )
+    scope: Literal["group", "scan"] = Field(
+        default="group",
+        description="Where sampling is balanced: over the whole contrast group, or within each "
+        "scan, all scans being equally likely.",
+    )
 
     @property
     def uses_classes(self) -> bool:

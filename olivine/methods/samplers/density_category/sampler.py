@@ -1,6 +1,6 @@
 """Far points and rare classes are as likely as near points and common ones (OLIVINE, DCAS).
 
-A pair's chance is 1 / (density of its range x number of pairs of its class), METHOD §4.5. Each
+A pair's chance is 1 / (density of its range x number of pairs of its class), method.md §4.5. Each
 factor has a temperature: 0 leaves it out, 1 is the paper's.
 """
 
@@ -26,7 +26,7 @@ def range_density(
     """Return a Gaussian kernel density estimate of the ranges at the ranges themselves, per bin.
 
     Ranges are counted in bins of `step_m` and the counts convolved with the kernel, so the
-    estimate equals the direct one over all points (METHOD §4.5) without their product, in memory
+    estimate equals the direct one over all points (method.md §4.5) without their product, in memory
     that grows with the number of bins alone. Bandwidth by the normal reference rule,
     1.06 sigma M^(-1/5). With `scans`, each scan has an estimate of its own.
     """

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
 from olivine.models.backbones.base import Backbone
 from olivine.models.backbones.minkunet.shape import UNetShape
 
@@ -10,15 +12,19 @@ if TYPE_CHECKING:
 
 
 class MinkUNet(UNetShape, Backbone):
-    """Settings: the network's shape, see `UNetShape`, and who convolves on this machine.
+    """A sparse U-Net of the shape that `UNetShape` sets.
 
-    Results of the engines are equal up to rounding, so a checkpoint of one goes on with the other.
+    The engines give equal results up to rounding, so one continues from the other's checkpoint.
     """
 
     kind: ClassVar[str] = "minkunet"
     places: ClassVar[frozenset[str]] = Backbone.places | {"engine"}
 
-    engine: Literal["torch", "minkowski"] = "torch"
+    engine: Literal["torch", "minkowski"] = Field(
+        default="torch",
+        description="Library of the sparse convolutions on this machine: this package's own on "
+        "torch, or MinkowskiEngine.",
+    )
 
     @property
     def num_channels(self) -> int:

@@ -9,16 +9,40 @@ class UNetShape(Spec):
     """Channels and residual blocks per stage, encoder first, then decoder.
 
     L levels take 2 L stages: L down, then L up to the input's voxels. The official code passes
-    its batch norms' momentum to all but those inside the residual blocks, which keep torch's 0.1;
-    set both alike to differ.
+    its momentum to all batch norms but those inside the residual blocks, which keep torch's
+    0.1; give both settings one value to differ.
     """
 
-    stem_channels: PositiveInt = 32
-    stem_size: int = Field(default=3, ge=3, le=9, multiple_of=1)
-    planes: tuple[PositiveInt, ...] = (32, 64, 128, 256, 256, 128, 96, 96)
-    blocks: tuple[PositiveInt, ...] = (2, 3, 4, 6, 2, 2, 2, 2)
-    bn_momentum: float = Field(default=0.05, gt=0, le=1)
-    bn_momentum_blocks: float = Field(default=0.1, gt=0, le=1)
+    stem_channels: PositiveInt = Field(
+        default=32, description="Channels behind the first convolution."
+    )
+    stem_size: int = Field(
+        default=3,
+        ge=3,
+        le=9,
+        multiple_of=1,
+        description="Side of the first convolution's kernel (voxels); an odd number.",
+    )
+    planes: tuple[PositiveInt, ...] = Field(
+        default=(32, 64, 128, 256, 256, 128, 96, 96),
+        description="Channels of each stage, the encoder's stages first.",
+    )
+    blocks: tuple[PositiveInt, ...] = Field(
+        default=(2, 3, 4, 6, 2, 2, 2, 2),
+        description="Number of residual blocks of each stage, the encoder's stages first.",
+    )
+    bn_momentum: float = Field(
+        default=0.05,
+        gt=0,
+        le=1,
+        description="Momentum of the batch norms outside the residual blocks.",
+    )
+    bn_momentum_blocks: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Momentum of the batch norms inside the residual blocks.",
+    )
 
     @model_validator(mode="after")
     def _check_stages(self) -> "UNetShape":

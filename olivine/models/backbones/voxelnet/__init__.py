@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class VoxelNet(VoxelGrid, Backbone):
-    """Settings: the part of space that is seen and its voxels; see `VoxelGrid`."""
+    """VoxelNet on the part of space and the voxels that `VoxelGrid` sets."""
 
     kind: ClassVar[str] = "voxelnet"
 

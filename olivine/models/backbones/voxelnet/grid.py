@@ -19,19 +19,30 @@ ROUNDING = 0.01  # of a cell: voxels are cut in float32, on another device perha
 
 
 class VoxelGrid(Spec):
-    """The part of space that is seen and its voxels, both in metres.
+    """The part of space that the network sees and its voxels, both in metres.
 
-    The voxels must be cut alike: `pretrained.voxels` with `coordinates=cartesian`, `size=size_m`
-    and `range_m` within this one. The released codes of SLidR and OLIVINE have the defaults: 1024
-    x 1024 x 40 voxels, a map of 128 x 128 x 1 cells. That cell sees no voxel more than 0.6 m above
-    the sensor, but through lower neighbours. Detectors of OpenPCDet take one more layer of empty
-    voxels on top, `spare_cells_z=1`, which leaves two cells in z, the second for what is higher,
-    and twice the channels; the weights are the same.
+    The data must have the same voxels: `pretrained.voxels` with `coordinates=cartesian`,
+    `size=size_m` and `range_m` within this one. The defaults are those of the released codes of
+    SLidR and OLIVINE: 1024 x 1024 x 40 voxels, a map of 128 x 128 x 1 cells. That cell sees
+    voxels more than 0.6 m above the sensor only through lower neighbours. Detectors of
+    OpenPCDet take one more layer of empty voxels on top, `spare_cells_z=1`, which gives a
+    second cell in z for what is higher, and twice the channels; the weights are the same.
     """
 
-    range_m: tuple[float, float, float, float, float, float] = (-51.2, -51.2, -5.0, 51.2, 51.2, 3.0)
-    size_m: tuple[float, float, float] = (0.1, 0.1, 0.2)
-    spare_cells_z: int = Field(default=0, ge=0, le=1)
+    range_m: tuple[float, float, float, float, float, float] = Field(
+        default=(-51.2, -51.2, -5.0, 51.2, 51.2, 3.0),
+        description="Lower then upper limits of x, y, z (m), each a multiple of the voxel's size.",
+    )
+    size_m: tuple[float, float, float] = Field(
+        default=(0.1, 0.1, 0.2), description="Size of a voxel along x, y and z (m)."
+    )
+    spare_cells_z: int = Field(
+        default=0,
+        ge=0,
+        le=1,
+        description="Layers of empty voxels on top; 1 gives the map a second cell in z, as "
+        "OpenPCDet does.",
+    )
 
     @model_validator(mode="after")
     def _check_grid(self) -> "VoxelGrid":

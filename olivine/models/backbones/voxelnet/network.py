@@ -1,8 +1,8 @@
 """VoxelNet for detection: sparse encoder of SECOND (Yan et al., Sensors 2018) and a map from above.
 
-The encoder is OpenPCDet's VoxelBackBone8x, which SLidR and OLIVINE pretrain for detectors (METHOD
-3.2). Weights carry OpenPCDet's names and spconv 2's layout (outputs, z, y, x, inputs), so its
-checkpoints fit as they are; those of spconv 1 (z, y, x, inputs, outputs) do not.
+The encoder is OpenPCDet's VoxelBackBone8x, which SLidR and OLIVINE pretrain for detectors
+(method.md §3.2). Weights carry OpenPCDet's names and spconv 2's layout (outputs, z, y, x, inputs),
+so its checkpoints fit as they are; those of spconv 1 (z, y, x, inputs, outputs) do not.
 """
 
 import math

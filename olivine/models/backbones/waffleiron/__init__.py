@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class WaffleIron(WaffleShape, Backbone):
-    """Settings: the network's size, the space that it sees and its grids; see `WaffleShape`."""
+    """WaffleIron of the size, space and grids that `WaffleShape` sets."""
 
     kind: ClassVar[str] = "waffleiron"
 

@@ -1,8 +1,9 @@
 """WaffleIron: points mixed on flat grids, then channels mixed in each point, many times over.
 
 Puy, Boulch and Marlet, "Using a Waffle Iron for Automotive Point Cloud Semantic Segmentation"
-(ICCV 2023); ScaLR (CVPR 2024) and OLIVINE's Table 7 pretrain it (METHOD 3.3). Modules and weights
-carry the names and shapes of the released codes, so their checkpoints fit, without `classif`.
+(ICCV 2023); ScaLR (CVPR 2024) and OLIVINE's Table 7 pretrain it (method.md §3.3). Modules and
+weights carry the names and shapes of the released codes, so their checkpoints fit, without
+`classif`.
 """
 
 from collections.abc import Iterator

@@ -11,11 +11,15 @@ if TYPE_CHECKING:
 
 
 class FilterBankTeacher(Teacher):
-    """Settings: `width`, the number of random units."""
+    """A frozen network of fixed and random filters, without weights from a file."""
 
     kind: ClassVar[str] = "filter_bank"
 
-    width: int = Field(default=96, ge=1)
+    width: int = Field(
+        default=96,
+        ge=1,
+        description="Number of random units, which are the channels of its features.",
+    )
 
     @property
     def num_channels(self) -> int:

@@ -1,0 +1,113 @@
+"""Features and predictions of files and of whole splits, written to a folder."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from olivine.core.errors import UserError
+from olivine.core.progress import Report
+from olivine.core.runtime import Runtime
+
+if TYPE_CHECKING:
+    from olivine.data.dataset import Dataset
+    from olivine.inference.networks import EvaluatedNetwork, PretrainedBackbone
+    from olivine.inference.output_folder import Written
+
+
+def embed(
+    network: "str | Path | PretrainedBackbone",
+    folder: str | Path,
+    *,
+    files: Sequence[str | Path] = (),
+    split: str = "",
+    data: "Dataset | Mapping[str, Any] | None" = None,
+    form: str = "npz",
+    dtype: str = "float32",
+    outside: str = "nearest",
+    runtime: Runtime | None = None,
+    overwrite: bool = False,
+    report: Report | None = None,
+) -> "Written":
+    """Write the features of every point of some scans, a file a scan, below `folder`.
+
+    `network` is what `load_backbone` takes, or what it returned. The scans are `files` (nuScenes'
+    .pcd.bin, SemanticKITTI's .bin, .npy, folders of them), or a split of a data set: `split` names
+    one of the data set that the network was made with, `data` another data set or settings that
+    change that one, {"split": "test", "version": "v1.0-test"}. All frames of a split are taken.
+    `runtime` says where data and runs lie and what computes. What is there already is kept. More of
+    the arguments and of the errors: `olivine.inference.scan_outputs.embed`.
+    """
+    from olivine.inference import scan_outputs
+    from olivine.inference.loading import load_backbone
+    from olivine.inference.scan_sources import FileScans, ScanSource, SplitScans, open_split
+
+    runtime = runtime or Runtime()
+    _one_source(files, split, data)
+    if isinstance(network, str | Path):
+        network = load_backbone(network, out=runtime.out, tracking_uri=runtime.tracking_uri)
+    if files:
+        scans: ScanSource = FileScans.of(files)
+    else:
+        dataset = _dataset(network.config.data, split, data)
+        scans = SplitScans(open_split(dataset, runtime))
+    return scan_outputs.embed(
+        network, scans, folder, form=form, dtype=dtype, outside=outside, device=runtime.device,
+        overwrite=overwrite, report=report,
+    )  # fmt: skip
+
+
+def predict(
+    network: "str | Path | EvaluatedNetwork",
+    folder: str | Path,
+    *,
+    files: Sequence[str | Path] = (),
+    split: str = "",
+    data: "Dataset | Mapping[str, Any] | None" = None,
+    form: str = "auto",
+    runtime: Runtime | None = None,
+    overwrite: bool = False,
+    report: Report | None = None,
+) -> "Written":
+    """Write the class of every point of some scans, a file a scan, below `folder`.
+
+    `network` is an evaluation: what `load_segmenter` takes, or what it returned. `split` and `data`
+    are of the data set that the evaluation scored; the other arguments are those of `embed`. The
+    formats and errors: `olivine.inference.scan_outputs.predict_files` and `predict_split`.
+    """
+    from olivine.inference import scan_outputs
+    from olivine.inference.loading import load_segmenter
+    from olivine.inference.scan_sources import FileScans, open_split
+
+    runtime = runtime or Runtime()
+    _one_source(files, split, data)
+    if isinstance(network, str | Path):
+        network = load_segmenter(network, out=runtime.out, tracking_uri=runtime.tracking_uri)
+    if files:
+        return scan_outputs.predict_files(
+            network, FileScans.of(files), folder, form=form, device=runtime.device,
+            overwrite=overwrite, report=report,
+        )  # fmt: skip
+    dataset = _dataset(network.config.val, split, data)
+    return scan_outputs.predict_split(
+        network, dataset, open_split(dataset, runtime), folder, form=form, device=runtime.device,
+        overwrite=overwrite, report=report,
+    )  # fmt: skip
+
+
+def _one_source(files: Sequence[Any], split: str, data: Any) -> None:
+    if isinstance(files, str | Path):
+        raise UserError(f"files takes a list of paths; it was given {str(files)!r}.")
+    if bool(files) == bool(split or data is not None):
+        raise UserError(
+            "Give the scans either as files=[...] or as a split=... or data=... of a data set."
+        )
+
+
+def _dataset(own: "Dataset", split: str, data: "Dataset | Mapping[str, Any] | None") -> "Dataset":
+    """Return the data set that is asked for, without a label fraction."""
+    from olivine.inference.scan_sources import whole_split
+
+    changes = {"split": split} if split else {}
+    if data is None or isinstance(data, Mapping):
+        return whole_split(own, {**(data or {}), **changes})
+    return whole_split(data, changes)

@@ -1,0 +1,128 @@
+"""The stages as functions: label, pretrain, evaluate, sweep."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from olivine.api.settings import (
+    NO_SETTINGS,
+    Experiment,
+    Settings,
+    resolved,
+    resolved_pretraining,
+    split_settings,
+)
+from olivine.core.errors import UserError
+from olivine.core.runtime import Runtime
+from olivine.experiments import recipes
+from olivine.experiments.limits import Limits
+from olivine.experiments.question import choose_sweep, question_about
+from olivine.experiments.sweep import Sweep
+from olivine.labels.config import EVERY_NEW_IMAGE, Selection
+from olivine.runners.launch import (
+    launch_evaluation,
+    launch_labelling,
+    launch_pretraining,
+    launch_sweep,
+)
+from olivine.tracking.run_store import open_run_store
+from olivine.training.config import EvaluateConfig, label_configs
+
+if TYPE_CHECKING:
+    from olivine.labels.job import LabelResult
+    from olivine.runners.on_ray.sweep import SweepOutcome
+    from olivine.training.evaluate import EvaluateResult
+    from olivine.training.pretrain import PretrainResult
+
+NO_LIMITS = Limits()
+
+
+def recipe(name: str, settings: Settings = NO_SETTINGS) -> EvaluateConfig:
+    """Return a whole experiment by the name of its recipe, with some settings changed.
+
+    `settings` are dotted names and values, as `--set` takes them; `olivine show NAME` prints all of
+    them. Raises UserError for a recipe, a setting or a value that there is not.
+    """
+    changes, runtime = split_settings(settings)
+    if runtime:
+        raise UserError(
+            f"A recipe has no setting {next(iter(runtime))!r}: give the runtime to the function "
+            "that runs it, runtime=Runtime(...)."
+        )
+    return recipes.recipe(name).override(changes)
+
+
+def label(
+    experiment: Experiment,
+    settings: Settings = NO_SETTINGS,
+    *,
+    runtime: Runtime | None = None,
+    selection: Selection = EVERY_NEW_IMAGE,
+) -> "tuple[LabelResult, ...]":
+    """Make the weak labels and the segments that a pretraining reads; return a result for each.
+
+    What is labelled already is kept; `selection` takes some of what is left. Arguments and errors
+    are else those of `pretrain`.
+    """
+    pretrained, runtime = resolved_pretraining(experiment, settings, runtime)
+    tracker = open_run_store(runtime)
+    configs = label_configs(pretrained)
+    return tuple(launch_labelling(config, runtime, tracker, selection) for config in configs)
+
+
+def pretrain(
+    experiment: Experiment, settings: Settings = NO_SETTINGS, *, runtime: Runtime | None = None
+) -> "PretrainResult":
+    """Pretrain a backbone, or return what a finished run of the same settings and data left.
+
+    `experiment` is the name of a recipe, an `EvaluateConfig`, whose pretraining is meant, or a
+    `PretrainConfig`. `settings` changes it by dotted names as `--set` has them, whichever it is:
+    {"pretrained.seed": 1}; those that begin with "runtime." change `runtime`. `runtime` says where
+    data and results lie and what computes. The result names the weights below `runtime.out`;
+    `load_backbone(result.key.fingerprint, out=...)` reads them. Raises UserError for what a person
+    can mend.
+    """
+    pretrained, runtime = resolved_pretraining(experiment, settings, runtime)
+    return launch_pretraining(pretrained, runtime, open_run_store(runtime))
+
+
+def evaluate(
+    experiment: str | EvaluateConfig,
+    settings: Settings = NO_SETTINGS,
+    *,
+    runtime: Runtime | None = None,
+) -> "EvaluateResult":
+    """Pretrain, train a head with few labels and score it; what is finished is not done again.
+
+    Arguments and errors are those of `pretrain`. The result holds the scores in percent.
+    """
+    config, runtime = resolved(experiment, settings, runtime)
+    return launch_evaluation(config, runtime, open_run_store(runtime))
+
+
+def run_sweep(
+    sweep: str | Sweep,
+    settings: Settings = NO_SETTINGS,
+    *,
+    experiment: str | EvaluateConfig | None = None,
+    rows: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    as_name: str = "",
+    runtime: Runtime | None = None,
+    limits: Limits = NO_LIMITS,
+    force: bool = False,
+    say: Callable[[str], None] = print,
+) -> "SweepOutcome":
+    """Run the trials of a sweep that are not finished, over Ray Tune; return all of them.
+
+    `sweep` is the name of one (`components`), the path of a file that defines `SWEEP`, or a value.
+    Its points change `experiment`, without one the sweep's own recipe. `rows` and `seeds` choose
+    some; `as_name` keeps another choice of points under a name of its own; `limits` ends it early;
+    `force` runs finished trials again. `say` is told how far it is. A sweep runs over Ray whatever
+    `runtime.launcher` says. Failed trials are in the outcome's `failures` and raise nothing.
+    """
+    rows = [rows] if isinstance(rows, str) else rows
+    chosen = choose_sweep(sweep, rows=rows, seeds=seeds, as_name=as_name)
+    config, runtime = resolved(experiment or chosen.recipe, settings, runtime)
+    question = question_about(chosen, config, runtime)
+    tracker = open_run_store(runtime)
+    return launch_sweep(question, runtime, tracker, limits=limits, force=force, say=say)

@@ -1,0 +1,112 @@
+"""How predicted classes lie in files: each data set's benchmark has a format of its own."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from olivine.core.errors import UserError
+from olivine.data.records import IGNORE
+
+
+@runtime_checkable
+class NamedFrames(Protocol):
+    """What a format asks of a data set's frames: where they lie, and their names."""
+
+    @property
+    def root(self) -> str | Path:
+        """Where the data set lies: a folder, or a bucket's URI."""
+        ...
+
+    def tokens(self) -> Sequence[str]:
+        """Return the identity of every frame."""
+        ...
+
+
+@runtime_checkable
+class PredictionFormat(Protocol):
+    """Writes the class of every point of a scan; a class id is its position in a list of names."""
+
+    kind: str  # the name by which a person chooses it
+    class_names: tuple[str, ...]  # whose ids it writes; empty: those of any vocabulary
+
+    def file_name(self, scan: str) -> str:
+        """Return the name of the file of a scan that belongs to no split."""
+        ...
+
+    def split_names(self, frames: NamedFrames) -> Sequence[str]:
+        """Return where the benchmark expects each frame's file, below one folder."""
+        ...
+
+    def split_files(self, *, uses_images: bool) -> Mapping[str, bytes]:
+        """Return what the benchmark wants beside them: name -> content.
+
+        `uses_images` says whether images took part in training the network.
+        """
+        ...
+
+    def to_bytes(self, class_ids: np.ndarray) -> bytes:
+        """Return the file of a scan, from the uint8 class ids of its points."""
+        ...
+
+    def from_bytes(self, data: bytes, source: str) -> np.ndarray:
+        """Return the uint8 class ids of a file; a point without a class is IGNORE.
+
+        Raises UserError, naming `source`, for what is no such file.
+        """
+        ...
+
+
+class ArrayPredictions:
+    """A NumPy file of uint8 class ids a scan, of any vocabulary."""
+
+    kind = "npy"
+    class_names: tuple[str, ...] = ()
+
+    def file_name(self, scan: str) -> str:
+        """Return the name of a scan's file."""
+        return f"{scan}.npy"
+
+    def split_names(self, frames: NamedFrames) -> Sequence[str]:
+        """Return a file for each frame, named by its token."""
+        return [f"{token}.npy" for token in frames.tokens()]
+
+    def split_files(self, *, uses_images: bool) -> Mapping[str, bytes]:
+        """Return nothing: no benchmark reads it."""
+        return {}
+
+    def to_bytes(self, class_ids: np.ndarray) -> bytes:
+        """Return the array as a file."""
+        stream = io.BytesIO()
+        np.save(stream, class_ids.astype(np.uint8), allow_pickle=False)
+        return stream.getvalue()
+
+    def from_bytes(self, data: bytes, source: str) -> np.ndarray:
+        """Return the array; raise UserError for what is none of uint8 with one axis."""
+        try:
+            class_ids = np.load(io.BytesIO(data), allow_pickle=False)
+        except ValueError as error:
+            raise UserError(f"{source} cannot be read as an array ({error}).") from None
+        if class_ids.dtype != np.uint8 or class_ids.ndim != 1:
+            raise UserError(
+                f"{source} holds {class_ids.dtype} of shape {class_ids.shape}, and predictions are "
+                "uint8 of shape (points,)."
+            )
+        return class_ids
+
+
+def ids_of(lookup: Mapping[int, int], written: np.ndarray, source: str) -> np.ndarray:
+    """Return the class ids of the numbers in a file; raise UserError for an unknown number."""
+    numbers, where = np.unique(written, return_inverse=True)
+    unknown = [int(number) for number in numbers if int(number) not in lookup]
+    if unknown:
+        raise UserError(f"{source} has the class {unknown[0]}, which its format does not.")
+    class_ids = np.array([lookup[int(number)] for number in numbers], np.uint8)
+    return class_ids[where.reshape(-1)] if len(numbers) else np.zeros(0, np.uint8)
+
+
+def require_known(class_ids: np.ndarray, num_classes: int) -> None:
+    """Assert that every id is a class: a network never predicts IGNORE."""
+    assert not len(class_ids) or int(class_ids.max()) < num_classes < IGNORE

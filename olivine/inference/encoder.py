@@ -1,0 +1,135 @@
+"""Features and classes of the points of scans, by a network that a run left."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from olivine.core.devices import Precision, autocast, choose_device
+from olivine.core.errors import UserError
+from olivine.data.geometry.voxelization import voxelize
+from olivine.data.geometry.voxels import Voxelizer
+from olivine.data.scans import Scan, checked_scan
+from olivine.inference.networks import EvaluatedNetwork, PretrainedBackbone
+
+
+class PointEncoder:
+    """Gives the feature of every point of a scan: that of its voxel.
+
+    `device` is "auto", "cpu", "cuda" or "cuda:1". `outside` says what a point outside the voxels'
+    range gets: the feature of the nearest voxel of its scan, as in an evaluation, or NaN. Raises
+    UserError for a GPU that is not there.
+    """
+
+    def __init__(
+        self,
+        backbone: PretrainedBackbone,
+        device: str = "auto",
+        outside: str = "nearest",
+    ):
+        if outside not in ("nearest", "nan"):
+            raise UserError(f"outside takes 'nearest' or 'nan'; it was given {outside!r}.")
+        self.device = choose_device(device)
+        self.num_channels = backbone.num_channels
+        self._network = _on(backbone.network, self.device)
+        self._voxels, self._precision = backbone.config.voxels, backbone.precision
+        self._outside = outside
+
+    def __call__(self, points: Any, intensity: Any = None) -> Float[np.ndarray, "points channels"]:
+        """Return the float32 features of one scan, a row per point in the order given.
+
+        `points` is (points, 3), positions in the LiDAR's frame in metres, with `intensity`
+        (points,) as the sensor gives it (nuScenes: 0 to 255); or, without `intensity`, (points, 4
+        or more) whose fourth column is the intensity. Raises UserError for other shapes, for
+        values that are not finite and for a scan without a point in range.
+        """
+        return self.encode([points], None if intensity is None else [intensity])[0]
+
+    def encode(
+        self, points: Sequence[Any], intensity: Sequence[Any] | None = None
+    ) -> list[Float[np.ndarray, "_ channels"]]:
+        """Return the features of several scans, in one pass through the network.
+
+        They are equal, to the last bit, to what an evaluation computes from the same scans in one
+        batch on the same device; a batch of other scans may round differently.
+        """
+        scans = _checked(points, intensity)
+        rows, voxel_of_point = _per_voxel(
+            self._network, self._voxels, self._precision, self.device, scans,
+            every_point=self._outside == "nearest",
+        )  # fmt: skip
+        features = torch.full((len(voxel_of_point), rows.shape[1]), torch.nan)
+        has_voxel = voxel_of_point >= 0
+        features[has_voxel] = rows.float()[voxel_of_point[has_voxel]]
+        return [part.numpy() for part in features.split([len(scan.xyz_m) for scan in scans])]
+
+
+class PointClassifier:
+    """Gives the class of every point of a scan, as the evaluation that trained the head scores it.
+
+    Every point has one: a point outside the voxels' range takes that of the nearest voxel.
+    `class_names` says what an id means. Raises UserError for a GPU that is not there.
+    """
+
+    def __init__(self, evaluated: EvaluatedNetwork, device: str = "auto"):
+        self.device = choose_device(device)
+        self.class_names = evaluated.class_names
+        self._network = _on(evaluated.network, self.device)
+        self._voxels = evaluated.config.pretrained.voxels
+        self._precision = evaluated.config.precision
+
+    def __call__(self, points: Any, intensity: Any = None) -> UInt8[np.ndarray, " points"]:
+        """Return the class id of every point of one scan; arguments are those of `PointEncoder`."""
+        return self.classify([points], None if intensity is None else [intensity])[0]
+
+    def classify(
+        self, points: Sequence[Any], intensity: Sequence[Any] | None = None
+    ) -> list[UInt8[np.ndarray, " _"]]:
+        """Return the class ids of several scans, in one pass through the network."""
+        scans = _checked(points, intensity)
+        logits, voxel_of_point = _per_voxel(
+            self._network, self._voxels, self._precision, self.device, scans, every_point=True
+        )
+        class_ids = logits.argmax(dim=1)[voxel_of_point].to(torch.uint8)
+        return [part.numpy() for part in class_ids.split([len(scan.xyz_m) for scan in scans])]
+
+
+def _checked(points: Sequence[Any], intensity: Sequence[Any] | None) -> list[Scan]:
+    """Return checked scans; one of several is named by its number, counted from 0."""
+    if not len(points):
+        raise UserError("No scan was given: give one at least.")
+    values = [None] * len(points) if intensity is None else intensity
+    if len(values) != len(points):
+        raise UserError(
+            f"{len(points)} scans came with {len(values)} arrays of intensities: give one for each."
+        )
+    names = ["the scan"] if len(points) == 1 else [f"scan {n}" for n in range(len(points))]
+    return [checked_scan(*given) for given in zip(points, values, names, strict=True)]
+
+
+@torch.no_grad()
+def _per_voxel(
+    network: nn.Module,
+    voxelizer: Voxelizer,
+    precision: Precision,
+    device: torch.device,
+    scans: Sequence[Scan],
+    *,
+    every_point: bool,
+) -> tuple[Tensor, Tensor]:
+    """Return the network's row of every voxel, and the voxel of every point; both on the CPU."""
+    xyz_m, intensity = [scan.xyz_m for scan in scans], [scan.intensity for scan in scans]
+    voxels = voxelize(voxelizer, xyz_m, intensity, every_point=every_point)
+    with autocast(device, precision):
+        rows = network(voxels.to(device))
+    return rows.cpu(), voxels.voxel_of_point
+
+
+def _on(network: nn.Module, device: torch.device) -> nn.Module:
+    """Return the network on a device; a copy if it would have to move, so that others stay."""
+    here = next(network.parameters()).device
+    return network if here.type == device.type == "cpu" else copy.deepcopy(network).to(device)

@@ -1,0 +1,154 @@
+"""A folder of results, one file a scan, that a later start goes on with.
+
+A file is written whole or not at all, so what is there is finished. `olivine.json` in the folder
+says which network and settings made the results, and of which scans they are: results of two
+networks, or of two scans of one name, never mix in silence.
+"""
+
+import contextlib
+import fcntl
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from olivine.core.buckets import is_bucket
+from olivine.core.errors import UserError
+from olivine.core.storage import Store
+
+NOTE = "olivine.json"
+LOCK = ".olivine.lock"
+_HIDDEN = re.compile(r"\..+\.[0-9a-f]{8}")  # how Store calls a file that is not whole yet
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a call left in its folder."""
+
+    folder: str
+    num_written: int  # now
+    num_kept: int  # that were there before
+
+
+class OutputFolder:
+    """Results in a folder or below a bucket's URI; `made_by` says what decides their content."""
+
+    def __init__(self, folder: str | Path, made_by: Mapping[str, Any]):
+        self.folder, self._made_by = str(folder), dict(made_by)
+        self._store = Store(folder)
+
+    @contextlib.contextmanager
+    def opened(
+        self, names: Sequence[str], stamps: Sequence[str], *, overwrite: bool = False
+    ) -> Iterator[list[int]]:
+        """Yield the positions of the results that are missing; one process writes at a time.
+
+        `stamps` tell the scan that each result is of; a file that changed since is missing. With
+        `overwrite` all are, and what other settings left in the folder is removed. Raises UserError
+        if the folder holds results of something else, or another process writes to it.
+        """
+        wanted = dict(zip(names, stamps, strict=True))
+        with self._alone():
+            there = self._store.names()
+            known = self._forget(there, wanted) if overwrite else self._known(there, wanted)
+            done = {name for name in known.keys() & there if known[name] == wanted.get(name)}
+            for name in (wanted.keys() & there) - done:
+                self._store.delete(name)
+            note = {"made_by": self._made_by, "scans": _grouped({**known, **wanted})}
+            self._store.write(NOTE, json.dumps(note, indent=1).encode())
+            yield [place for place, name in enumerate(names) if name not in done]
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write one result, whole or not at all."""
+        self._store.write(name, data)
+
+    def _known(self, there: Set[str], wanted: Mapping[str, str]) -> dict[str, str]:
+        """Return the stamp of every result that the folder's note knows, checked."""
+        if NOTE not in there:
+            strangers = sorted(wanted.keys() & there)
+            if strangers:
+                raise UserError(
+                    f"{self.folder} has a {strangers[0]} already, and no {NOTE} that says what "
+                    "made it: give another folder, or overwrite."
+                )
+            return {}
+        made_by, known = self._read_note()
+        for name, value in self._made_by.items():
+            if made_by.get(name) != value:
+                raise UserError(
+                    f"{self.folder} holds results of other settings: {name} was "
+                    f"{made_by.get(name)!r} and is {value!r} now. Give another folder, or "
+                    "overwrite."
+                )
+        for name, stamp in wanted.items():
+            if name in known and _what(known[name]) != _what(stamp):
+                raise UserError(
+                    f"{self.folder} has a {name} of another scan ({_what(known[name])}): give "
+                    "another folder, or overwrite."
+                )
+        return known
+
+    def _forget(self, there: Set[str], wanted: Mapping[str, str]) -> dict[str, str]:
+        """Return what stays known: results of the same settings that are not made again."""
+        try:
+            made_by, known = self._read_note() if NOTE in there else ({}, {})
+        except UserError:  # a note that cannot be read names nothing
+            return {}
+        if made_by == self._made_by:
+            return {name: stamp for name, stamp in known.items() if name not in wanted}
+        for name in known.keys() & there:
+            self._store.delete(name)
+        return {}
+
+    def _read_note(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return what made the results, and the stamp of each."""
+        try:
+            note = json.loads(self._store.read(NOTE))
+            made_by, scans = dict(note["made_by"]), dict(note["scans"])
+        except (ValueError, KeyError, TypeError):
+            raise UserError(
+                f"{self._store.path(NOTE)} cannot be read: give another folder, or overwrite."
+            ) from None
+        return made_by, {name: stamp for stamp, names in scans.items() for name in names}
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the folder's lock, which ends with this process; a bucket has none.
+
+        What a killed process was writing is removed.
+        """
+        if is_bucket(self.folder):
+            yield
+            return
+        folder = Path(self.folder.removeprefix("file://"))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / LOCK).open("w")
+        except OSError as error:
+            raise UserError(f"Cannot write below {folder}: {error.strerror}.") from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"Another process is writing to {folder}: wait for it, or give another folder."
+                ) from None
+            for path in folder.rglob(".*"):
+                if _HIDDEN.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+            yield
+
+
+def _what(stamp: str) -> str:
+    """Return what a stamp is of: a path without its size and time, or a data set."""
+    return re.sub(r" \d+ \d+$", "", stamp)
+
+
+def _grouped(stamps: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return stamp -> names: all frames of a split have one stamp."""
+    grouped: dict[str, list[str]] = {}
+    for name, stamp in stamps.items():
+        grouped.setdefault(stamp, []).append(name)
+    return grouped

@@ -1,0 +1,51 @@
+"""Reading an image of a labelling job, and writing its map or the reason why there is none."""
+
+import numpy as np
+
+from olivine.core.errors import UserError
+from olivine.data.dataset import Frames
+from olivine.data.records import IGNORE
+from olivine.labels.records import (
+    FailedImage,
+    ImageResult,
+    LabelledImage,
+    ReadImage,
+    Usage,
+    reason_of,
+)
+from olivine.labels.store import LabelStore
+
+
+def read_image(frames: Frames, name: str) -> ReadImage | FailedImage:
+    """Return the image of this name, or why it cannot be read."""
+    try:
+        return ReadImage(name, frames.read_image(name))
+    except Exception as error:  # whatever a broken file raises concerns this image alone
+        return FailedImage(name, reason_of(error))
+
+
+def write_image(
+    store: LabelStore, image: LabelledImage | FailedImage, usage: Usage | None, retries: bool
+) -> ImageResult:
+    """Write an image's map, or record why there is none, and return what was done.
+
+    With `retries` a labelled image loses the record of its earlier failure. A store that cannot be
+    written gives a "fatal" result.
+    """
+    try:
+        match image:
+            case FailedImage(name, reason):
+                store.record_failure(name, reason)
+                return ImageResult(name, "failed", reason, (), usage)
+            case LabelledImage(name, ids):
+                num_classes = len(store.class_names)
+                counts = np.bincount(ids.ravel(), minlength=IGNORE + 1)
+                unnamed = store.makes == "classes" and counts[num_classes:IGNORE].any()
+                assert not unnamed, "the labeller used a class it does not name"
+                store.write(name, ids)
+                if retries:
+                    store.forget_failure(name)
+    except UserError as error:  # nothing can be written any more
+        return ImageResult(image.name, "fatal", str(error))
+    pixels = (*counts[:num_classes].tolist(), int(counts[IGNORE]))
+    return ImageResult(name, "done", "", pixels, usage)

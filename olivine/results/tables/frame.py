@@ -1,0 +1,40 @@
+"""A sweep's table as a pandas frame, for notebooks."""
+
+import pandas as pd
+
+from olivine.core.runtime import Runtime
+from olivine.results.tables.build import ALL, scene_reader, sweeps_called, tabulate
+from olivine.results.tables.csv_format import long_format
+from olivine.results.tables.spec import ROW, SWEEP, Table, TableSpec
+from olivine.tracking.tracker import Tracker
+
+
+def long_frame(name: str, runtime: Runtime, tracker: Tracker, **asked: object) -> pd.DataFrame:
+    """Return a line for each row, column and metric, as the table's CSV has them.
+
+    `asked` are fields of `TableSpec`; an empty one takes what the command `olivine table` does.
+    """
+    return long_format(_table(name, runtime, tracker, asked))
+
+
+def wide_frame(name: str, runtime: Runtime, tracker: Tracker, **asked: object) -> pd.DataFrame:
+    """Return the means: a line for each row, a column for each metric.
+
+    A table with columns has two levels of them, the table's column above the metric.
+    """
+    table = _table(name, runtime, tracker, asked)
+    means = {
+        (column, metric): [table.cell(row, column, metric).mean for row in table.rows]
+        for column in table.columns
+        for metric in table.spec.metrics
+    }
+    frame = pd.DataFrame(means, index=pd.Index(table.rows, name="method"))
+    frame.columns = pd.MultiIndex.from_tuples(list(means), names=["column", "metric"])
+    return frame if table.spec.columns else frame.droplevel("column", axis=1)
+
+
+def _table(name: str, runtime: Runtime, tracker: Tracker, asked: dict[str, object]) -> Table:
+    by = asked.get("by") or ((SWEEP, ROW) if name == ALL else (ROW,))
+    spec = TableSpec.from_dict({**asked, "by": by})
+    plan, _ = sweeps_called(name, tracker, runtime.store_uri())
+    return tabulate(plan, spec, tracker, scene_reader(runtime.out))

@@ -1,0 +1,41 @@
+"""The stages in this process: no Ray, one worker, on the device that the runtime names."""
+
+from olivine.core.devices import choose_device
+from olivine.core.runtime import Runtime
+from olivine.labels import job as labelling
+from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
+from olivine.tracking.tracker import Tracker
+from olivine.training import evaluate as evaluating
+from olivine.training import pretrain as pretraining
+from olivine.training.config import EvaluateConfig, PretrainConfig
+from olivine.training.worker import LocalWorker
+
+
+def label_here(
+    config: LabelConfig,
+    runtime: Runtime,
+    tracker: Tracker,
+    selection: Selection = EVERY_NEW_IMAGE,
+) -> labelling.LabelResult:
+    """Label the images of a data set that are left."""
+    device = choose_device(runtime.device)
+    return labelling.label(config, runtime, tracker, device=device, selection=selection)
+
+
+def pretrain_here(
+    config: PretrainConfig, runtime: Runtime, tracker: Tracker, *, force: bool = False
+) -> pretraining.PretrainResult:
+    """Pretrain, or return what an earlier run left, unless `force` runs it again."""
+    worker = LocalWorker(choose_device(runtime.device))
+    return pretraining.find_or_pretrain(config, runtime, worker, tracker, force=force)
+
+
+def evaluate_here(
+    config: EvaluateConfig, runtime: Runtime, tracker: Tracker, *, force: bool = False
+) -> evaluating.EvaluateResult:
+    """Evaluate after the pretraining that it needs, or return what an earlier run found.
+
+    `force` runs both again.
+    """
+    worker = LocalWorker(choose_device(runtime.device))
+    return evaluating.experiment(config, runtime, worker, tracker, force=force)

@@ -1,0 +1,67 @@
+"""What a finished evaluation says of its network, so that it can predict without the run store.
+
+The weights themselves are in the evaluation's last checkpoint; beside it lie the settings, the
+names of the classes and a hash of the weights.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from olivine.core.errors import UserError
+from olivine.training.config import EvaluateConfig
+
+_KEYS = {"config", "class_names", "weights_sha256"}
+
+
+@dataclass(frozen=True)
+class NetworkNote:
+    """The settings of an evaluation, the classes of its head and the hash of its weights."""
+
+    config: EvaluateConfig
+    class_names: tuple[str, ...]  # a predicted id is a position here
+    weights_sha256: str  # of the network's tensors, see `tensors_hash`; empty: not known
+
+    def to_bytes(self) -> bytes:
+        """Return the note as JSON."""
+        tree = {**asdict(self), "config": self.config.to_dict()}
+        return json.dumps(tree, indent=1).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, source: str) -> "NetworkNote":
+        """Return what `to_bytes` wrote; raise UserError, naming `source`, for anything else."""
+        try:
+            tree = json.loads(data)
+        except ValueError:
+            tree = None
+        if not (isinstance(tree, dict) and tree.keys() == _KEYS):
+            raise UserError(f"{source} is not what an evaluation wrote there: evaluate again.")
+        config = EvaluateConfig.from_dict(tree["config"])
+        return cls(config, tuple(tree["class_names"]), str(tree["weights_sha256"]))
+
+
+def note_name(fingerprint: str) -> str:
+    """Return the name of an experiment's `NetworkNote` below `runtime.out`."""
+    return f"evaluated/{fingerprint}/network.json"
+
+
+def checkpoints_folder(fingerprint: str) -> str:
+    """Return the folder of an experiment's checkpoints below `runtime.out`."""
+    return f"evaluated/{fingerprint}/checkpoints"
+
+
+def tensors_hash(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of named tensors: their names, types, shapes and bytes.
+
+    It does not depend on the device, nor on the file that they lie in.
+    """
+    hashed = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        here = tensor.detach().cpu().contiguous()
+        hashed.update(f"{name} {here.dtype} {tuple(here.shape)}\n".encode())
+        hashed.update(here.reshape(-1).view(torch.uint8).numpy().data)
+    return hashed.hexdigest()

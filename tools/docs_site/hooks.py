@@ -1,0 +1,95 @@
+"""The hook that mkdocs.yml names: generated pages, links to files of the root, equations.
+
+Nothing of the site comes from the network: equations become MathML when the site is built.
+"""
+
+import posixpath
+import re
+import sys
+from functools import cache
+from pathlib import Path
+
+from markdown.extensions.toc import slugify
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))  # mkdocs loads this file by its path
+
+from tools.docs_site import catalogue_pages, commands_page, mathml, settings_page  # noqa: E402
+
+CITATION = re.compile(r"(?<!>)method\.md §(\d+(?:\.\d+)*)")  # not what is a link already
+CELL = re.compile(r"(?<=<td>).*?(?=</td>)", re.DOTALL)
+CODE = re.compile(r"(?<=<code>)[^<]*(?=</code>)")
+# Pages that are files elsewhere in the checkout, where their readers look for them.
+COPIED = {
+    "changelog.md": "CHANGELOG.md",
+    "cluster_aws.md": "cluster/README.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "security.md": "SECURITY.md",
+}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are made from the code and from files of the root."""
+    pages = {
+        "reference/commands.md": commands_page.page(),
+        "reference/settings.md": settings_page.page(),
+        "reference/recipes.md": catalogue_pages.recipes(),
+        "reference/sweeps.md": catalogue_pages.sweeps(),
+        "reference/weights.md": catalogue_pages.weights(),
+        "reference/published.md": catalogue_pages.published(),
+    }
+    pages |= {name: _copied(source) for name, source in COPIED.items()}
+    for name, text in pages.items():
+        files.append(File.generated(config, name, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let links to files of the root, which GitHub follows, lead to their pages."""
+    up = "../" * page.file.src_uri.count("/")
+    for name, source in COPIED.items():
+        markdown = markdown.replace(f"]({up}../{source}", f"]({up}{name}")
+    return markdown
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Write equations as MathML, citations as links, and let names in cells break at joints."""
+    html = CITATION.sub(lambda found: _cited(found, page.file.src_uri), html)
+    return CELL.sub(_with_joints, mathml.replace_equations(html))
+
+
+def _cited(found: re.Match[str], page: str) -> str:
+    """Return a citation of the method's page as a link to its section."""
+    anchor = _anchors().get(found[1])
+    up = "../" * page.count("/")
+    return f'<a href="{up}method.html#{anchor}">{found[0]}</a>' if anchor else found[0]
+
+
+@cache
+def _anchors() -> dict[str, str]:
+    """Return the anchor of every numbered section of the method's page."""
+    text = (ROOT / "docs" / "method.md").read_text()
+    headings = re.findall(r"^#+ ((\d+(?:\.\d+)*)\.? .*)$", text, re.MULTILINE)
+    return {number: slugify(title, "-") for title, number in headings}
+
+
+def _with_joints(cell: re.Match[str]) -> str:
+    return CODE.sub(_readable, cell[0])
+
+
+def _readable(code: re.Match[str]) -> str:
+    """Return a name that may break at its joints, with the bars that GitHub wants escaped."""
+    return re.sub(r"(?<=[./_=])(?=\w)", "<wbr>", code[0].replace(r"\|", "|"))
+
+
+def _copied(source: str) -> str:
+    """Return a file's text with its links seen from docs/."""
+
+    def from_docs(link: re.Match[str]) -> str:
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(source), link[1]))
+        return f"]({posixpath.relpath(path, 'docs')}"
+
+    return re.sub(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", from_docs, (ROOT / source).read_text())

@@ -1,0 +1,28 @@
+"""TeX to MathML when the site is built.
+
+`pymdownx.arithmatex` marks `$…$` and `$$…$$`; MathJax and KaTeX would turn them into pictures of
+symbols in the reader's browser, by scripts and fonts from the network. GitHub reads the same pages.
+"""
+
+import html
+import re
+
+from latex2mathml.converter import convert
+
+MARKED = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+# TeX leaves a thin space between a function's name and what it is of; the converter does not.
+FUNCTION = re.compile(r"(<mi>(?:exp|ln|log)</mi>)(?!<mo[^>]*>&#x00028;)")
+THIN_SPACE = '<mspace width="0.17em" />'
+
+
+def replace_equations(page: str) -> str:
+    """Return a page's HTML with every marked equation as MathML."""
+    return MARKED.sub(_as_mathml, page)
+
+
+def _as_mathml(marked: re.Match[str]) -> str:
+    tag, tex = marked[1], html.unescape(marked[2]).strip()
+    block = tag == "div"
+    equation = convert(tex, display="block" if block else "inline")
+    equation = FUNCTION.sub(r"\1" + THIN_SPACE, equation)
+    return f'<div class="equation">{equation}</div>' if block else equation
