@@ -17,6 +17,7 @@ from olivine.cli import (
     doctor,
     evaluate,
     label,
+    new,
     pretrain,
     report,
     reproduce,
@@ -97,6 +98,7 @@ def build_app() -> typer.Typer:
     app.command("compare", rich_help_panel=results)(compare.compare)
     app.command("list", rich_help_panel=around)(listing.list_what)
     app.command("show", rich_help_panel=around)(show.show)
+    app.command("new", rich_help_panel=around)(new.new)
     app.command("doctor", rich_help_panel=around)(doctor.doctor)
     app.add_typer(_data(), rich_help_panel=around)
     app.add_typer(_weights(), rich_help_panel=around)
