@@ -7,7 +7,7 @@ The pieces here know nothing of where they run. `label` puts them together in on
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -88,7 +88,9 @@ class LabelResult:
     class_pixels: Mapping[str, int]  # of the images labelled by this run; "" is no class
     quality: LabelQuality  # of a sample of all maps that are there
     reads_truth: bool = False
-    reused: tuple[Reused, ...] = ()  # the run that had made maps before
+    reused: tuple[Reused, ...] = field(
+        default=(), compare=False
+    )  # the run that had made maps before
 
     @property
     def num_failed(self) -> int:

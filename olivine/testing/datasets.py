@@ -21,8 +21,9 @@ def check_dataset(dataset: Dataset, root: str | Path, cache_dir: str | Path) -> 
     Its settings are written and read again. Opened twice it has one fingerprint, and a pickle of it
     reads the same. Frames have tokens of their own, a scene, finite points, classes of the
     vocabulary, rigid poses, and one image per camera that can also be read by its name; where there
-    are images some point is seen. Images and classes that are not asked for are left out, and a
-    later frame is of the same scene. A root that is not there is a UserError.
+    are images some point is seen. Images and classes that are not asked for are left out, but for
+    the images' names, and a later frame is of the same scene. A root that is not there is a
+    UserError.
 
     Raises AssertionError for a promise that is broken, and UserError as `open` does.
     """
@@ -110,6 +111,9 @@ def _check_less(dataset: Dataset, frames: Frames, index: int) -> None:
     bare = frames.frame(index, images=False, classes=False)
     require(len(bare.images) == 0, dataset, "images that were not asked for are read")
     require(bare.class_ids is None, dataset, "classes that were not asked for are read")
+    names = frames.frame(index).image_names
+    promise = "without its images a frame no longer names them"
+    require(bare.image_names == names, dataset, promise)
     try:
         later = frames.later(index, 1)
     except UserError:  # a scene that is too short

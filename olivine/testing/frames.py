@@ -104,7 +104,7 @@ class Street:
             xyz_m=xyz_m,
             intensity=np.random.default_rng(index).uniform(0, 255, len(xyz_m)).astype(np.float32),
             images=shown,
-            image_names=names if images else (),
+            image_names=names,
             cam_SE3_lidar=np.stack([FORWARD, BACKWARD]),
             intrinsics_px=np.stack([INTRINSICS_PX] * NUM_CAMERAS),
             image_size_px=np.array([[ROWS_PX, COLUMNS_PX]] * NUM_CAMERAS),

@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -57,7 +57,9 @@ class EvaluateResult:
     key: RunKey
     scores: Mapping[str, float]  # miou, accuracy and iou/<class>, in percent
     predictions: str  # name of the first validation frame's predictions below `runtime.out`
-    reused: tuple[Reused, ...] = ()  # runs that had done the pretraining, or all of it, before
+    reused: tuple[Reused, ...] = field(
+        default=(), compare=False
+    )  # runs that had done the pretraining, or all of it, before
 
 
 class Segmenter(nn.Module):

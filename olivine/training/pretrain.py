@@ -1,7 +1,7 @@
 """The pretraining stage: image-to-LiDAR contrastive distillation."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from pydantic import Field
@@ -46,7 +46,7 @@ class PretrainResult:
     key: RunKey
     weights: str  # name of the file below `runtime.out`
     num_steps: int  # done now; 0 if everything was there
-    reused: Reused | None = None  # the run that had done it before
+    reused: Reused | None = field(default=None, compare=False)  # the run that had done it before
 
 
 @dataclass(frozen=True)

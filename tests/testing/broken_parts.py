@@ -275,6 +275,8 @@ class _Town(Street):
             return replace(frame, class_ids=frame.class_ids + 10)
         if fault == "pose":
             return replace(frame, cam_SE3_lidar=frame.cam_SE3_lidar * 1.1)
+        if fault == "no names" and not images:
+            return replace(frame, image_names=())
         if fault == "scene":
             return replace(frame, scene="another")
         if fault == "unseen":

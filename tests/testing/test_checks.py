@@ -100,6 +100,7 @@ FAULTS: list[tuple[str, type[Part], dict[str, str]]] = [
         "later": "a later frame is of another scene",
         "images": "images that were not asked for",
         "classes": "classes that were not asked for",
+        "no names": "no longer names them",
         "double": "no float32 array",
         "not finite": "intensity is not finite",
         "unknown class": "ids of the vocabulary",
