@@ -113,11 +113,6 @@ class ListedNames(Dataset):
 
     num_images: int
 
-    @property
-    def kind(self) -> str:
-        """It is in no registry."""
-        return "listed_names"
-
     def open_at(self, root: Path, cache_dir: Path) -> Frames:
         """Return the names."""
         return Listed(self.num_images, root)
@@ -125,11 +120,6 @@ class ListedNames(Dataset):
 
 class Dark(Labeller):
     """Calls every pixel dark."""
-
-    @property
-    def kind(self) -> str:
-        """It is in no registry."""
-        return "dark"
 
     @property
     def class_names(self) -> tuple[str, ...]:

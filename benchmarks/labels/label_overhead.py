@@ -62,11 +62,6 @@ class Pictures:
 class PictureFolder(Dataset):
     """Opens them."""
 
-    @property
-    def kind(self) -> str:
-        """It is in no registry."""
-        return "picture_folder"
-
     def open_at(self, root: Path, cache_dir: Path) -> Frames:
         """Return the images."""
         return Pictures(root)
@@ -76,11 +71,6 @@ class Sleeper(Labeller):
     """Takes its time over a batch, whatever is in it."""
 
     seconds: float = 0.5
-
-    @property
-    def kind(self) -> str:
-        """It is in no registry."""
-        return "sleeper"
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -110,6 +100,8 @@ def main() -> None:
 
 
 def _measure(folder: Path, arguments: argparse.Namespace) -> None:
+    from label_overhead import PictureFolder, Sleeper  # the module, as other processes find it
+
     from olivine.runners.on_ray.label import label_on_ray
     from olivine.runners.on_ray.session import ray_session
 

@@ -70,7 +70,11 @@ def label(
 
 
 def pretrain(
-    experiment: Experiment, settings: Settings = NO_SETTINGS, *, runtime: Runtime | None = None
+    experiment: Experiment,
+    settings: Settings = NO_SETTINGS,
+    *,
+    runtime: Runtime | None = None,
+    force: bool = False,
 ) -> "PretrainResult":
     """Pretrain a backbone, or return what a finished run of the same settings and data left.
 
@@ -78,11 +82,11 @@ def pretrain(
     `PretrainConfig`. `settings` changes it by dotted names as `--set` has them, whichever it is:
     {"pretrained.seed": 1}; those that begin with "runtime." change `runtime`. `runtime` says where
     data and results lie and what computes. The result names the weights below `runtime.out`;
-    `load_backbone(result.key.fingerprint, out=...)` reads them. Raises UserError for what a person
-    can mend.
+    `load_backbone(result.key.fingerprint, out=...)` reads them; `reused` says whose run it is, if
+    one was finished before. `force` runs it again. Raises UserError for what a person can mend.
     """
     pretrained, runtime = resolved_pretraining(experiment, settings, runtime)
-    return launch_pretraining(pretrained, runtime, open_run_store(runtime))
+    return launch_pretraining(pretrained, runtime, open_run_store(runtime), force=force)
 
 
 def evaluate(
@@ -90,13 +94,15 @@ def evaluate(
     settings: Settings = NO_SETTINGS,
     *,
     runtime: Runtime | None = None,
+    force: bool = False,
 ) -> "EvaluateResult":
     """Pretrain, train a head with few labels and score it; what is finished is not done again.
 
-    Arguments and errors are those of `pretrain`. The result holds the scores in percent.
+    Arguments and errors are those of `pretrain`; `force` runs the pretraining again, too. The
+    result holds the scores in percent.
     """
     config, runtime = resolved(experiment, settings, runtime)
-    return launch_evaluation(config, runtime, open_run_store(runtime))
+    return launch_evaluation(config, runtime, open_run_store(runtime), force=force)
 
 
 def run_sweep(

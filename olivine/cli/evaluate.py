@@ -1,6 +1,6 @@
 """`olivine evaluate`: what a pretraining is worth with few labels."""
 
-from olivine.cli.options import Changes, Config, Json, Recipe
+from olivine.cli.options import Changes, Config, Force, Json, Recipe
 from olivine.cli.output import scores_table, write, write_json, write_next, write_table
 from olivine.cli.stores import open_tracker
 
@@ -8,7 +8,11 @@ SWEEP = "components"  # what a newcomer asks next
 
 
 def evaluate(
-    recipe: Recipe = "", config: Config = "", changes: Changes = None, as_json: Json = False
+    recipe: Recipe = "",
+    config: Config = "",
+    changes: Changes = None,
+    force: Force = False,
+    as_json: Json = False,
 ) -> int:
     """Pretrain if need be, then probe or fine-tune with few labels."""
     from olivine.experiments.requests import ExperimentRequest
@@ -16,10 +20,14 @@ def evaluate(
 
     request = ExperimentRequest(recipe, config, tuple(changes or ()))
     experiment, runtime = request.resolve()
-    result = launch_evaluation(experiment, runtime, open_tracker(runtime))
+    result = launch_evaluation(experiment, runtime, open_tracker(runtime), force=force)
+    reused = [str(one) for one in result.reused]
     if as_json:
-        write_json({"run": result.key.fingerprint, "scores": dict(result.scores)})
+        scores = dict(result.scores)
+        write_json({"run": result.key.fingerprint, "scores": scores, "reused": reused})
         return 0
+    for sentence in reused:
+        write(sentence)
     write_table(("score", "value"), scores_table(result.scores))
     write(f"Run {result.key.fingerprint} in {runtime.store_uri()}")
     write_next(["sweep", SWEEP, *request.words(recipe_option=True), "--dry-run"])

@@ -8,6 +8,7 @@ import typer
 from olivine.cli.options import Changes, Config, DryRun, Folder, Json, Recipe, at_least, words
 from olivine.cli.output import write, write_json, write_next
 from olivine.cli.stores import existing_tracker, open_tracker
+from olivine.core.errors import UserError
 
 if TYPE_CHECKING:
     from olivine.core.runtime import Runtime
@@ -29,6 +30,9 @@ def label(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Take only the images that failed before.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Remove the maps that are there, and make all again.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Write weak labels for every image, on Ray Data.
@@ -42,9 +46,10 @@ def label(
 
     request = ExperimentRequest(recipe, config, tuple(changes or ()))
     experiment, runtime = request.resolve()
-    selection = Selection(
-        None if limit is None else at_least(limit, 1, "--limit"), retry_failed=retry_failed
-    )
+    if force and (dry_run or retry_failed):
+        raise UserError("--force removes all maps: give it without --dry-run and --retry-failed.")
+    most = None if limit is None else at_least(limit, 1, "--limit")
+    selection = Selection(most, retry_failed=retry_failed, force=force)
     run = _plan if dry_run else _label
     jobs = [run(one, runtime, selection, request) for one in label_configs(experiment.pretrained)]
     if as_json:
@@ -75,10 +80,12 @@ def _label(
         "num_labelled": result.num_labelled,
         "num_failed": result.num_failed,
         "num_postponed": result.num_postponed,
+        "reused": [str(one) for one in result.reused],
         "failed": dict(result.failed),
         **result.quality.metrics(),
     }
-    return str(result), facts, [following, *request.words()]
+    text = "\n".join([*map(str, result.reused), str(result)])
+    return text, facts, [following, *request.words()]
 
 
 def _plan(

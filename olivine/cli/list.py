@@ -1,7 +1,6 @@
 """`olivine list`: what there is, a line each."""
 
 import ast
-import importlib
 import inspect
 from collections.abc import Iterator
 from typing import Annotated
@@ -11,20 +10,8 @@ import typer
 from olivine.cli.options import Json
 from olivine.cli.output import write, write_json, write_table
 from olivine.core.errors import UserError, nearest
+from olivine.core.families import FAMILIES
 
-# Of every family the module of its base class.
-FAMILIES = {
-    "augmentations": "olivine.data.augmentations.base:Augmentation",
-    "backbones": "olivine.models.backbones.base:Backbone",
-    "clusterings": "olivine.data.clusterings.base:Clustering",
-    "datasets": "olivine.data.dataset:Dataset",
-    "labellers": "olivine.labels.labeller:Labeller",
-    "losses": "olivine.methods.losses.base:Loss",
-    "optimisers": "olivine.training.optimisers.base:Optimiser",
-    "poolings": "olivine.methods.poolings.base:Pooling",
-    "samplers": "olivine.methods.samplers.base:Sampler",
-    "teachers": "olivine.models.teachers.base:Teacher",
-}
 OTHERS = ("recipes", "sweeps", "methods", "tables", "weights")
 WHAT = (*OTHERS, *FAMILIES)
 
@@ -70,29 +57,42 @@ def _listed(what: str) -> Iterator[tuple[str, str]]:
 
 
 def _kinds(family: str) -> Iterator[tuple[str, str]]:
-    from olivine.core.parts import kinds, part_class
+    from olivine.core.families import family_named
+    from olivine.core.parts import members, part_class
 
-    module, _, name = FAMILIES[family].partition(":")
-    base = getattr(importlib.import_module(module), name)
-    for kind in kinds(base):
-        part = part_class(base, kind)
-        yield kind, first_line(inspect.getdoc(inspect.getmodule(part)))
+    base = family_named(family)
+    for member in members(base):
+        try:
+            part = part_class(base, member.kind)
+        except UserError as error:  # of a package that cannot be imported
+            yield member.kind, str(error)
+            continue
+        text = first_line(inspect.getdoc(inspect.getmodule(part)) or inspect.getdoc(part))
+        yield member.kind, f"{text} ({member.package})" if member.package else text
 
 
 def _recipes() -> Iterator[tuple[str, str]]:
     from olivine.experiments.recipes import RECIPES
+    from olivine.experiments.recipes_of_others import offered_recipes
 
     for name, function in RECIPES.items():
         yield name, first_line(function.__doc__)
+    for offer, function in offered_recipes(RECIPES):
+        text = function if isinstance(function, str) else first_line(inspect.getdoc(function))
+        yield offer.name, f"{text} ({offer.package})"
 
 
 def _sweeps() -> Iterator[tuple[str, str]]:
     """Yield sweeps and their questions, of files that are read and not run."""
-    from olivine.experiments.sweep_files import sweep_file, sweep_names
+    from olivine.experiments.sweep_files import find_sweep, sweep_file, sweep_names
 
     for name in sweep_names():
         try:
-            text = ast.get_docstring(ast.parse(sweep_file(name).read_text()))
+            path = sweep_file(name)
+            if path is None:  # a package's
+                text = find_sweep(name).question.strip()
+            else:
+                text = ast.get_docstring(ast.parse(path.read_text())) or ""
         except (SyntaxError, UserError) as error:
             text = f"cannot be read: {error}"
         yield name, first_line(text)

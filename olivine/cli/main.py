@@ -18,6 +18,7 @@ from olivine.cli import (
     embed,
     evaluate,
     label,
+    new,
     predict,
     pretrain,
     report,
@@ -102,6 +103,7 @@ def build_app() -> typer.Typer:
     app.command("predict", rich_help_panel=use)(predict.predict)
     app.command("list", rich_help_panel=around)(listing.list_what)
     app.command("show", rich_help_panel=around)(show.show)
+    app.command("new", rich_help_panel=around)(new.new)
     app.command("doctor", rich_help_panel=around)(doctor.doctor)
     app.add_typer(_data(), rich_help_panel=around)
     app.add_typer(_weights(), rich_help_panel=around)

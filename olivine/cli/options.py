@@ -10,9 +10,11 @@ from olivine.core.errors import UserError
 
 def recipe_names(incomplete: str) -> Iterable[str]:
     """Yield the recipes that begin so, for the shell's completion."""
+    from olivine.core.plugins.entry_points import offers
     from olivine.experiments.recipes import RECIPES
+    from olivine.experiments.recipes_of_others import GROUP
 
-    return (name for name in RECIPES if name.startswith(incomplete))
+    return (name for name in [*RECIPES, *offers(GROUP)] if name.startswith(incomplete))
 
 
 def names_of_sweeps(incomplete: str) -> Iterable[str]:

@@ -1,12 +1,16 @@
 """`olivine pretrain`: image-to-LiDAR distillation."""
 
-from olivine.cli.options import Changes, Config, Json, Recipe
+from olivine.cli.options import Changes, Config, Force, Json, Recipe
 from olivine.cli.output import write, write_json, write_next
 from olivine.cli.stores import open_tracker
 
 
 def pretrain(
-    recipe: Recipe = "", config: Config = "", changes: Changes = None, as_json: Json = False
+    recipe: Recipe = "",
+    config: Config = "",
+    changes: Changes = None,
+    force: Force = False,
+    as_json: Json = False,
 ) -> int:
     """Distil images into a LiDAR network, on Ray Train."""
     from olivine.experiments.requests import ExperimentRequest
@@ -14,11 +18,15 @@ def pretrain(
 
     request = ExperimentRequest(recipe, config, tuple(changes or ()))
     experiment, runtime = request.resolve()
-    result = launch_pretraining(experiment.pretrained, runtime, open_tracker(runtime))
+    tracker = open_tracker(runtime)
+    result = launch_pretraining(experiment.pretrained, runtime, tracker, force=force)
+    reused = [str(result.reused)] if result.reused else []
     weights = f"{runtime.out}/{result.weights}"
     if as_json:
-        write_json({"run": result.key.fingerprint, "weights": weights})
+        write_json({"run": result.key.fingerprint, "weights": weights, "reused": reused})
     else:
+        for sentence in reused:
+            write(sentence)
         write(f"Weights: {weights}")
         write_next(["evaluate", *request.words()])
     return 0

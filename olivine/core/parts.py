@@ -1,14 +1,27 @@
-"""Parts: replaceable pieces of a family, chosen by their kind."""
+"""Parts: replaceable pieces of a family, chosen by their kind.
+
+A kind is a name that the family's table lists, a name that an installed package offers by an entry
+point of the group `olivine.<family>`, `package.module:Class`, or `./file.py:Class`. What is written
+down can be read again: a class that neither table nor entry point names has the kind
+`package.module:Class`, one of a file `file.py:Class@<hash>` (docs/extending.md).
+"""
 
 import importlib
-from collections.abc import Mapping
-from inspect import isabstract
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from inspect import isabstract, isclass
 from typing import Any, ClassVar
 
 from pydantic import model_serializer, model_validator
 
 from olivine.core.errors import UserError, nearest
+from olivine.core.plugins.code_hash import code_hash, is_ours
+from olivine.core.plugins.entry_points import load_offer, names_in, offer_of, offers
+from olivine.core.plugins.file_modules import file_of_module
+from olivine.core.plugins.targets import names_a_file, parse_target
 from olivine.core.spec import _WITHOUT_PLACES, Spec
+
+CODE = "@code"  # in a fingerprint: hash of the code of a part that is not ours
 
 
 class Part(Spec):
@@ -18,7 +31,7 @@ class Part(Spec):
     its `kind`. Where a file lies decides nothing. `code_version` is raised by a change of code
     that changes results; version 1 is in no fingerprint. `places` names the settings that say
     where something lies on one machine, or who computes it there: they decide no result, so no
-    fingerprint has them.
+    fingerprint has them. The fingerprint of a part of somebody else also has a hash of its code.
     """
 
     family: ClassVar[str]
@@ -27,13 +40,27 @@ class Part(Spec):
     code_version: ClassVar[int] = 1
     places: ClassVar[frozenset[str]] = frozenset()
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **settings: Any) -> None:
+        """Give a class of somebody else the kind by which it is found again."""
+        super().__pydantic_init_subclass__(**settings)
+        if not is_ours(cls.__module__) and hasattr(cls, "family"):
+            cls.kind = _kind_of(cls)
+
     @model_serializer(mode="wrap")
     def _write_kind(self, write: Any, info: Any) -> dict[str, Any]:
+        if "<locals>" in self.kind or self.kind.startswith("__main__:"):
+            raise UserError(
+                f"{self.kind} is defined where no other process finds it: put the class into a "
+                "file of its own and import it, or name it as ./file.py:Class."
+            )
         settings: dict[str, Any] = {"kind": self.kind, **write(self)}
         if info.context != _WITHOUT_PLACES:
             return settings
         if self.code_version != 1:
             settings["code_version"] = self.code_version
+        if code := part_code(type(self)):
+            settings[CODE] = code
         return {name: value for name, value in settings.items() if name not in self.places}
 
     @model_validator(mode="wrap")
@@ -47,28 +74,148 @@ class Part(Spec):
         return part_class(cls, settings.pop("kind"))(**settings)
 
 
+@dataclass(frozen=True)
+class Member:
+    """One kind of a family: where its class is, and who offers it."""
+
+    kind: str
+    target: str  # "package.module:Class"
+    package: str = ""  # name and version of an installed package; empty: built in
+
+
 def family_of(cls: type[Part]) -> type[Part]:
     """Return the family that a member belongs to; a family's is itself."""
     return next(base for base in cls.__mro__ if "family" in vars(base))
 
 
 def kinds(family: type[Part]) -> list[str]:
-    """Return every kind of a family."""
-    return sorted(family_of(family).built_in)
+    """Return every kind of a family that has a name: built in, or offered by a package.
+
+    Raises UserError if two parts have one name.
+    """
+    return [member.kind for member in members(family)]
+
+
+def members(family: type[Part]) -> list[Member]:
+    """Return every named kind of a family, by name; nothing is imported.
+
+    Raises UserError if two parts have one name.
+    """
+    family = family_of(family)
+    group, ours = _group(family), family.built_in
+    found = [Member(kind, target) for kind, target in ours.items()]
+    for name in names_in(group, ours, _one_of(family)):
+        (offer,) = offers(group)[name]
+        found.append(Member(name, offer.value, offer.package))
+    return sorted(found, key=lambda member: member.kind)
 
 
 def part_class(family: type[Part], kind: str) -> type[Part]:
     """Return the member of a family that has this kind, importing only its module.
 
-    Raises UserError for a kind that the family does not have.
+    Raises UserError for a kind that the family does not have, for code that cannot be imported and
+    for a class of another family.
     """
     family = family_of(family)
-    if kind not in family.built_in:
-        raise UserError(
-            f"No {kind!r} in {family.family}.{nearest(str(kind), kinds(family))} "
-            f"There are: {', '.join(kinds(family))}."
+    if kind in family.built_in:
+        module, _, name = family.built_in[kind].partition(":")
+        part: type[Part] = getattr(importlib.import_module(module), name)
+        assert part.kind == kind, f"{module}:{name} calls itself {part.kind!r}, and is {kind!r}"
+        return part
+    what = _one_of(family)
+    if target := parse_target(str(kind)):
+        return _member(family, target.load(what), repr(kind))
+    if offer := offer_of(_group(family), str(kind), what):
+        part = _member(family, load_offer(offer, f"The part of {family.family}"), str(offer))
+        if part.kind != kind:
+            raise UserError(
+                f"The entry point {kind!r} of {_group(family)} gives {offer}, whose class has "
+                f"the kind {part.kind!r}: give both one name."
+            )
+        return part
+    raise UserError(_unknown(family, str(kind)))
+
+
+def part_code(cls: type[Part]) -> str:
+    """Return 12 hex digits of the code of a part and of the parts it derives from; ours have none.
+
+    Raises UserError for a class whose code cannot be found.
+    """
+    modules = [base.__module__ for base in cls.__mro__ if issubclass(base, Part)]
+    if all(map(is_ours, modules)):
+        return ""
+    return code_hash(modules)
+
+
+def parts_of(value: Any) -> Iterator[Part]:
+    """Yield every part within settings, or within lists and mappings of settings."""
+    if isinstance(value, Part):
+        yield value
+    if isinstance(value, Spec):
+        value = dict(value)
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return
+    for inner in value:
+        yield from parts_of(inner)
+
+
+def _group(family: type[Part]) -> str:
+    return f"olivine.{family.family}"
+
+
+def _one_of(family: type[Part]) -> str:
+    return f"one of {family.family}"
+
+
+def _unknown(family: type[Part], kind: str) -> str:
+    if names_a_file(kind):
+        return f"{kind!r} names a file: name its class too, as {kind}:MyClass."
+    names = sorted({*family.built_in, *offers(_group(family))})
+    return (
+        f"No {kind!r} in {family.family}.{nearest(kind, names)} There are: {', '.join(names)}; "
+        "a class of your own is named as ./file.py:Class or package.module:Class."
+    )
+
+
+def _kind_of(cls: type[Part]) -> str:
+    """Return the kind of a class that is not ours: by an entry point, or by where it is.
+
+    A class that names a `kind` has it if an entry point of its package has that name; one that
+    names none has that of the entry point that names it. What its base is called does not matter.
+    """
+    where = f"{cls.__module__}:{cls.__qualname__}"
+    if found := file_of_module(cls.__module__):
+        code, file = found
+        return f"{file}:{cls.__qualname__}@{code}"
+    own, family = vars(cls).get("kind"), family_of(cls)
+    for name, found_offers in offers(_group(family)).items():
+        if name in family.built_in:
+            continue
+        for offer in found_offers:
+            same_package = _top(offer.value) == _top(where)
+            if (own == name and same_package) or (own is None and offer.value == where):
+                return name
+    return where
+
+
+def _top(name: str) -> str:
+    return name.partition(":")[0].partition(".")[0]
+
+
+def _member(family: type[Part], found: Any, shown: str) -> type[Part]:
+    """Return a class if it is a member of the family; raise UserError otherwise."""
+    wanted = f"a subclass of {family.__module__}.{family.__name__}"
+    if not (isclass(found) and issubclass(found, Part)):
+        what = (
+            f"the class {found.__name__}" if isclass(found) else f"of type {type(found).__name__}"
         )
-    module, _, name = family.built_in[kind].partition(":")
-    part: type[Part] = getattr(importlib.import_module(module), name)
-    assert part.kind == kind, f"{module}:{name} calls itself {part.kind!r}, and is {kind!r}"
-    return part
+        raise UserError(f"{shown} is {what}, and {_one_of(family)} is {wanted}.")
+    if family_of(found) is not family:
+        other = family_of(found).family
+        raise UserError(f"{shown} is one of {other}, and {_one_of(family)} is asked for: {wanted}.")
+    if isabstract(found):
+        lacking = ", ".join(sorted(found.__abstractmethods__))
+        raise UserError(f"{shown} is not complete: it lacks {lacking}.")
+    return found

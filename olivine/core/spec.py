@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from olivine.core.errors import UserError, nearest
 from olivine.core.hashing import value_hash
@@ -27,7 +28,7 @@ class Spec(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values; parts include their kind."""
-        return self.model_dump(mode="json", serialize_as_any=True)
+        return self._written(None)
 
     @classmethod
     def from_dict(cls: type[SpecT], tree: Mapping[str, Any]) -> SpecT:
@@ -35,11 +36,19 @@ class Spec(BaseModel):
         try:
             return cls.model_validate(tree)
         except ValidationError as error:
-            raise UserError(_explain(error, tree)) from None
+            raise UserError(explain(error)) from None
 
     def fingerprint_fields(self) -> dict[str, Any]:
         """Return `to_dict` without the parts' places: equal values give equal results."""
-        return self.model_dump(mode="json", serialize_as_any=True, context=_WITHOUT_PLACES)
+        return self._written(_WITHOUT_PLACES)
+
+    def _written(self, context: str | None) -> dict[str, Any]:
+        try:
+            return self.model_dump(mode="json", serialize_as_any=True, context=context)
+        except PydanticSerializationError as error:
+            if isinstance(error.__cause__, UserError):  # of a part that cannot be written down
+                raise error.__cause__ from None
+            raise
 
     def fingerprint(self) -> str:
         """Return 12 hex digits that change with any setting but a place, and with nothing else."""
@@ -176,7 +185,7 @@ def _replace_part(tree: dict[str, Any], path: list[str], name: str, kind: Any) -
     _assign(tree, ".".join(path), {"kind": kind})
 
 
-def _explain(error: ValidationError, tree: Mapping[str, Any]) -> str:
+def explain(error: ValidationError) -> str:
     """Return the first problem as a sentence: the setting, what was given, what is allowed."""
     problem = error.errors(include_url=False)[0]
     where = ".".join(str(step) for step in problem["loc"]) or "settings"

@@ -2,14 +2,16 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
 from pydantic import Field
 
-from olivine.core.parts import Part
+from olivine.core.hashing import text_hash
+from olivine.core.parts import Part, part_code
 from olivine.core.storage import PathOrUri, absolute
 from olivine.data.predictions import ArrayPredictions, PredictionFormat
 from olivine.data.records import Frame
@@ -59,6 +61,27 @@ class Frames(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class PluginFrames:
+    """Frames read by code of somebody else, whose fingerprint is also that of the code.
+
+    What is made of them and kept (label maps, superpoints, the teacher's maps) is found by the
+    fingerprint, so an edit of the reader never meets what it made before.
+    """
+
+    frames: Frames
+    fingerprint: str
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the frames themselves have."""
+        if name.startswith("__") or name == "frames":  # asked while a copy is being made
+            raise AttributeError(name)
+        return getattr(self.frames, name)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
 class Dataset(Part):
     """Opens a data set.
 
@@ -83,7 +106,12 @@ class Dataset(Part):
         `cache_dir` is the folder for indices. Raises UserError if the root or the split is not
         there.
         """
-        return self.open_at(absolute(self.root or root), Path(cache_dir).absolute())
+        frames = self.open_at(absolute(self.root or root), Path(cache_dir).absolute())
+        code = part_code(type(self))
+        if not code:
+            return frames
+        fingerprint = text_hash(f"{frames.fingerprint}/{code}")
+        return PluginFrames(frames, fingerprint)  # type: ignore[return-value] # it is, by __getattr__
 
     def prediction_format(self) -> PredictionFormat:
         """Return the file format of predictions that the data set's benchmark reads."""

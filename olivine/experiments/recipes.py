@@ -6,7 +6,6 @@ it takes (hardware, hours) and the command. Recipes derive from recipes by chang
 
 from collections.abc import Callable
 
-from olivine.core.errors import UserError, nearest
 from olivine.data.augmentations.crop_images import CropImages
 from olivine.data.augmentations.drop_cuboid import DropCuboid
 from olivine.data.augmentations.rotate_flip import RotateFlip
@@ -14,6 +13,7 @@ from olivine.data.clusterings.hdbscan import Hdbscan
 from olivine.data.datasets.nuscenes import Nuscenes
 from olivine.data.datasets.semantic_kitti import SemanticKitti
 from olivine.experiments.demo_scale import at_demo_scale
+from olivine.experiments.recipes_of_others import offered_names, recipe_of_others
 from olivine.labels.labellers.grounded_sam import GroundedSam
 from olivine.labels.labellers.imported import Imported
 from olivine.labels.labellers.sam_segments import SamSegments
@@ -371,10 +371,18 @@ RECIPES: dict[str, Callable[[], EvaluateConfig]] = {
 }
 
 
+def recipe_names() -> list[str]:
+    """Return the name of every recipe: ours, then those that installed packages offer.
+
+    Raises UserError if two recipes have one name.
+    """
+    return [*RECIPES, *offered_names(RECIPES)]
+
+
 def recipe(name: str) -> EvaluateConfig:
-    """Return the recipe of that name; raise UserError with the nearest one otherwise."""
-    if name not in RECIPES:
-        raise UserError(
-            f"No recipe {name!r}; there are {', '.join(RECIPES)}.{nearest(name, RECIPES)}"
-        )
-    return RECIPES[name]()
+    """Return a recipe by its name, or by where it is: ./my_recipe.py:name or package.module:name.
+
+    Raises UserError, with the nearest name, for one that there is not, and for one that cannot be
+    imported, fails or returns something else.
+    """
+    return RECIPES[name]() if name in RECIPES else recipe_of_others(name, RECIPES)

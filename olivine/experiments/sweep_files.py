@@ -1,98 +1,116 @@
 """Sweeps as files: packaged ones, those in `sweeps/` of the working directory, or any path.
 
-A file is loaded by its path, so that neither folder hides the other. Files of one folder may import
-from each other by `from .other import NAME`.
+An installed package offers its own by an entry point of the group `olivine.sweeps`, which names a
+`Sweep` or a module that defines `SWEEP`. Our files are loaded by their path, so that neither folder
+hides the other; a person's own file is loaded as a part's is (`olivine.core.plugins.file_modules`),
+with what it imports from its folder.
 """
 
 import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from olivine.core.errors import UserError, nearest
-from olivine.core.hashing import text_hash
+from olivine.core.plugins.entry_points import load_offer, offer_of, offers
+from olivine.core.plugins.file_modules import load_file
+from olivine.core.plugins.targets import parse_target
 from olivine.experiments.sweep import Sweep
 
 ATTRIBUTE = "SWEEP"
+GROUP, WHAT = "olivine.sweeps", "a sweep"
+_OURS = "_olivine_sweeps"  # the package that our files are imported as
 
 
 def sweep_names() -> list[str]:
     """Return the name of every sweep that is found without a path."""
-    return sorted({path.stem for folder in _folders() for path in _files(folder)})
+    return sorted({*(path.stem for path in _all_files()), *offers(GROUP)})
 
 
 def find_sweep(name: str) -> Sweep:
-    """Return a sweep by its name, or by the path of its file.
+    """Return a sweep by its name, by the path of its file, or as package.module:NAME.
 
-    Raises UserError for a name that is unknown or that two files have, and for a file that cannot
-    be read as a sweep.
+    Raises UserError for a name that is unknown or that two have, and for a file or a package that
+    cannot be read as a sweep.
     """
-    return _sweep_in(sweep_file(name))
+    target = parse_target(name)
+    found = target.load(WHAT) if target else sweep_module(name)
+    sweep = getattr(found, ATTRIBUTE, None) if isinstance(found, ModuleType) else found
+    place = repr(name) if target else str(sweep_file(name) or f"The sweep {name!r}")
+    if not isinstance(sweep, Sweep):
+        what = (
+            "does not define it"
+            if sweep is None
+            else f"has a value of type {type(sweep).__name__} there"
+        )
+        raise UserError(
+            f"{place} is no sweep: it must define {ATTRIBUTE} = Sweep(...), of "
+            f"olivine.experiments.sweep, and {what}."
+        )
+    wanted = Path(name).stem
+    if sweep.name != wanted and not target:
+        raise UserError(
+            f"{place} calls its sweep {sweep.name!r}: its name is that of its file or entry point, "
+            f"{wanted!r}."
+        )
+    return sweep
 
 
-def sweep_module(name: str) -> ModuleType:
-    """Return the module of a sweep's file, for its other definitions."""
-    return _load(sweep_file(name))
+def sweep_module(name: str) -> Any:
+    """Return the module of a sweep's file, or what a package's entry point names.
+
+    Raises UserError if there is none, or if it cannot be imported.
+    """
+    path = sweep_file(name)
+    if path is None:
+        offer = offer_of(GROUP, name, WHAT)
+        assert offer is not None, "sweep_file raises for a name that nobody has"
+        return load_offer(offer, "The sweep")
+    return _load_ours(path) if path.parent == _our_folder() else load_file(path)
 
 
-def sweep_file(name: str) -> Path:
-    """Return the path of a sweep's file; raise UserError if it is not there."""
+def sweep_file(name: str) -> Path | None:
+    """Return the path of a sweep's file, or None for one that an installed package offers.
+
+    Raises UserError for a name that is unknown or that two have.
+    """
     if name.endswith(".py") or "/" in name:
         path = Path(name).expanduser().absolute()
         if not path.is_file():
             raise UserError(f"There is no sweep's file {name}.")
         return path
-    found = [path for folder in _folders() for path in _files(folder) if path.stem == name]
+    found: list[Any] = [path for path in _all_files() if path.stem == name]
+    found += [offer for offer in [offer_of(GROUP, name, WHAT)] if offer is not None]
     if not found:
         raise UserError(
             f"No sweep {name!r}.{nearest(name, sweep_names())} There are: "
             f"{', '.join(sweep_names())}; a file of your own is given by its path, ./my_sweep.py."
         )
     if len(found) > 1:
-        both = " and ".join(str(path) for path in found)
-        raise UserError(f"Two files are called like the sweep {name!r}, {both}: give a path.")
-    return found[0]
+        both = " and ".join(map(str, found))
+        raise UserError(f"Two sweeps are called {name!r}, {both}: give a file's path.")
+    return found[0] if isinstance(found[0], Path) else None
 
 
-def _folders() -> list[Path]:
-    """Return the packaged folder, and `sweeps/` of the working directory if that is another."""
+def _our_folder() -> Path:
     package = Path(__file__).resolve().parents[1]
     in_wheel = package / "_sweeps"
-    ours = in_wheel if in_wheel.is_dir() else package.parent / "sweeps"
+    return in_wheel if in_wheel.is_dir() else package.parent / "sweeps"
+
+
+def _all_files() -> list[Path]:
+    """Return our files, and those of `sweeps/` where the command runs if that is another folder."""
     here = Path("sweeps").resolve()
-    return [ours, *([here] if here.is_dir() and here != ours else [])]
+    folders = [_our_folder(), *([here] if here.is_dir() and here != _our_folder() else [])]
+    files = [path for folder in folders for path in sorted(folder.glob("*.py"))]
+    return [path for path in files if not path.stem.startswith("_")]
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.py") if not path.stem.startswith("_"))
-
-
-def _sweep_in(path: Path) -> Sweep:
-    sweep = getattr(_load(path), ATTRIBUTE, None)
-    if not isinstance(sweep, Sweep):
-        what = "does not define it" if sweep is None else f"has a {type(sweep).__name__} there"
-        raise UserError(
-            f"{path} is no sweep: it must define {ATTRIBUTE} = Sweep(...), of "
-            f"olivine.experiments.sweep, and {what}."
-        )
-    if sweep.name != path.stem:
-        raise UserError(
-            f"{path} calls its sweep {sweep.name!r}: its name is that of its file, {path.stem!r}."
-        )
-    return sweep
-
-
-def _load(path: Path) -> ModuleType:
-    """Run a file as a module of its folder; raise UserError that names it if it fails."""
-    package = f"_sweeps_of_{text_hash(str(path.parent))}"
-    if package not in sys.modules:
-        module = ModuleType(package)
-        module.__path__ = [str(path.parent)]
-        sys.modules[package] = module
-    try:
-        return importlib.import_module(f"{package}.{path.stem}")
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    except Exception as error:  # whatever a person's file may raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path} cannot be run: {type(error).__name__}: {reason}") from None
+def _load_ours(path: Path) -> ModuleType:
+    """Import one of our files, whose folder need not be importable by its name."""
+    if _OURS not in sys.modules:
+        package = ModuleType(_OURS)
+        package.__path__ = [str(path.parent)]
+        sys.modules[_OURS] = package
+    return importlib.import_module(f"{_OURS}.{path.stem}")

@@ -22,6 +22,7 @@ class Selection:
 
     limit: int | None = None  # the first ones, at most this many
     retry_failed: bool = False  # only those that failed before
+    force: bool = False  # all of them: existing maps are removed first
 
 
 EVERY_NEW_IMAGE = Selection()

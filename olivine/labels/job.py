@@ -6,8 +6,8 @@ The functions here do not depend on where they run. `label` combines them in one
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -24,7 +24,8 @@ from olivine.labels.labeller import Labeller
 from olivine.labels.quality import LabelQuality, survey
 from olivine.labels.records import ImageResult
 from olivine.labels.store import LabelStore, label_name
-from olivine.tracking.tracker import FINGERPRINT, Run, RunKey, Tracker
+from olivine.tracking.reused import Reused
+from olivine.tracking.tracker import FINGERPRINT, Run, RunKey, RunRecord, Tracker
 
 LOG_PERIOD_S = 60.0  # between two logs of rate and cost
 SILENT = (
@@ -87,6 +88,9 @@ class LabelResult:
     class_pixels: Mapping[str, int]  # of the images labelled by this run; "" is no class
     quality: LabelQuality  # of a sample of all stored maps
     reads_truth: bool = False
+    reused: tuple[Reused, ...] = field(
+        default=(), compare=False
+    )  # the run that had made maps before
 
     @property
     def num_failed(self) -> int:
@@ -161,17 +165,23 @@ def run_label_job(
     A run that leaves images without labels ends as FAILED, and the next start opens it again. A
     finished job opens no run.
     """
-    job = open_job(config, runtime).choose(selection)
+    job = open_job(config, runtime)
+    if selection.force:
+        job.store.clear()
+        job = open_job(config, runtime)
+    job = job.choose(selection)
     job.store.begin(job.labeller)
     key = RunKey("label", run_fingerprint(config, job))
+    earlier = tracker.records(key.stage, {FINGERPRINT: key.fingerprint})
+    reused = _reused(job, earlier)
     cost = JobCost(
         len(job.labeller.class_names),
         max_failed_share=1.0 if job.retries else runtime.max_failed_share,
         usd_per_gpu_hour=runtime.usd_per_gpu_hour,
-        gpu_hours_before=_gpu_hours_before(tracker, key),
+        gpu_hours_before=_gpu_hours_before(earlier),
     )
     if not job.left and tracker.finished(key):
-        return _result(job, key, cost)
+        return replace(_result(job, key, cost), reused=reused)
     tags = {"dataset": job.frames.fingerprint, "labels": job.labeller.identity}
     if job.labeller.reads_truth:
         tags["labels.truth"] = "true"
@@ -189,7 +199,7 @@ def run_label_job(
         if result.num_failed or result.num_postponed:
             raise _IncompleteError(str(result).splitlines()[0])
     assert result is not None
-    return result
+    return replace(result, reused=reused)
 
 
 def open_job(config: LabelConfig, runtime: Runtime) -> LabelJob:
@@ -250,12 +260,19 @@ def _step(job: LabelJob, cost: JobCost) -> int:
     return job.num_finished + cost.num_tried
 
 
-def _gpu_hours_before(tracker: Tracker, key: RunKey) -> float:
+def _gpu_hours_before(earlier: Sequence[RunRecord]) -> float:
     """Return the GPU-hours of earlier starts of an unfinished run."""
-    for record in tracker.records(key.stage, {FINGERPRINT: key.fingerprint}):
+    for record in earlier:
         if record.status != "FINISHED":
             return record.metrics.get("gpu_hours", 0.0)
     return 0.0
+
+
+def _reused(job: LabelJob, earlier: Sequence[RunRecord]) -> tuple[Reused, ...]:
+    """Return the newest run that can have made the maps which were there before."""
+    if not job.num_finished:
+        return ()
+    return tuple(Reused(f"{job.num_finished} maps", record) for record in earlier[:1])
 
 
 def _result(job: LabelJob, key: RunKey, cost: JobCost) -> LabelResult:

@@ -113,6 +113,11 @@ class LabelStore:
                 failed.add(name[len(_FAILED) : -len(".txt")])
         return finished, failed
 
+    def clear(self) -> None:
+        """Remove every map, every recorded failure and what was kept of the maps."""
+        for name in self._store.names(self._folder):
+            self._store.delete(name)
+
     def write(self, image_name: str, ids: UInt8[np.ndarray, "rows columns"]) -> None:
         """Write one map; equal maps give equal bytes."""
         stream = io.BytesIO()

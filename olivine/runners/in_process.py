@@ -8,7 +8,6 @@ from olivine.tracking.tracker import Tracker
 from olivine.training import evaluate as evaluating
 from olivine.training import pretrain as pretraining
 from olivine.training.config import EvaluateConfig, PretrainConfig
-from olivine.training.finished_runs import one_at_a_time
 from olivine.training.worker import LocalWorker
 
 
@@ -24,22 +23,19 @@ def label_here(
 
 
 def pretrain_here(
-    config: PretrainConfig, runtime: Runtime, tracker: Tracker
+    config: PretrainConfig, runtime: Runtime, tracker: Tracker, *, force: bool = False
 ) -> pretraining.PretrainResult:
-    """Pretrain, or return the result of a finished run."""
+    """Pretrain, or return the result of a finished run unless `force` is given."""
     worker = LocalWorker(choose_device(runtime.device))
-    frames = pretraining.open_frames(config, runtime)
-    with one_at_a_time(pretraining.run_key(config, frames), runtime):
-        done = pretraining.finished(config, frames, runtime, tracker)
-        if done is None:
-            pretraining.start_anew(config, frames, runtime, tracker)
-            done = pretraining.pretrain(config, runtime, worker, tracker, frames=frames)
-    return done
+    return pretraining.find_or_pretrain(config, runtime, worker, tracker, force=force)
 
 
 def evaluate_here(
-    config: EvaluateConfig, runtime: Runtime, tracker: Tracker
+    config: EvaluateConfig, runtime: Runtime, tracker: Tracker, *, force: bool = False
 ) -> evaluating.EvaluateResult:
-    """Evaluate after the pretraining that it needs, or return the result of a finished run."""
+    """Evaluate after the pretraining that it needs, or return the result of a finished run.
+
+    `force` runs both again.
+    """
     worker = LocalWorker(choose_device(runtime.device))
-    return evaluating.experiment(config, runtime, worker, tracker)
+    return evaluating.experiment(config, runtime, worker, tracker, force=force)

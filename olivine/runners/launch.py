@@ -42,33 +42,39 @@ def launch_labelling(
 
 
 def launch_pretraining(
-    config: PretrainConfig, runtime: Runtime, tracker: Tracker
+    config: PretrainConfig, runtime: Runtime, tracker: Tracker, *, force: bool = False
 ) -> "PretrainResult":
-    """Pretrain, or return the result of a finished run with the same settings and data."""
+    """Pretrain, or return the result of a finished run with the same settings and data.
+
+    `force` runs it again.
+    """
     if runtime.launcher == "process":
         from olivine.runners.in_process import pretrain_here
 
-        return pretrain_here(config, runtime, tracker)
+        return pretrain_here(config, runtime, tracker, force=force)
     from olivine.runners.on_ray.pretrain import pretrain_on_ray
     from olivine.runners.on_ray.session import ray_session
 
     with ray_session(runtime):
-        return pretrain_on_ray(config, runtime, tracker)
+        return pretrain_on_ray(config, runtime, tracker, force=force)
 
 
 def launch_evaluation(
-    config: EvaluateConfig, runtime: Runtime, tracker: Tracker
+    config: EvaluateConfig, runtime: Runtime, tracker: Tracker, *, force: bool = False
 ) -> "EvaluateResult":
-    """Evaluate after the pretraining that it needs, or return the result of a finished run."""
+    """Evaluate after the pretraining that it needs, or return the result of a finished run.
+
+    `force` runs both again.
+    """
     if runtime.launcher == "process":
         from olivine.runners.in_process import evaluate_here
 
-        return evaluate_here(config, runtime, tracker)
+        return evaluate_here(config, runtime, tracker, force=force)
     from olivine.runners.on_ray.evaluate import evaluate_on_ray
     from olivine.runners.on_ray.session import ray_session
 
     with ray_session(runtime):
-        return evaluate_on_ray(config, runtime, tracker)
+        return evaluate_on_ray(config, runtime, tracker, force=force)
 
 
 def launch_sweep(

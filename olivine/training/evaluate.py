@@ -3,7 +3,7 @@
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from olivine.data.samples import Samples, make_cloud, named
 from olivine.data.schedule import Schedule, one_pass
 from olivine.methods.matched import StepPart
 from olivine.models.activation_checkpointing import recompute_activations
+from olivine.tracking.reused import Reused
 from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training import pretrain as pretraining
 from olivine.training.checkpoints import Checkpoints
@@ -36,7 +37,7 @@ from olivine.training.evaluated_network import (
     tensors_hash,
 )
 from olivine.training.experiment_data import ExperimentData
-from olivine.training.finished_runs import OUT, find_finished, one_at_a_time
+from olivine.training.finished_runs import OUT, find_finished, run_anew
 from olivine.training.loop import Trainer, device_hours_of
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.segmentation import (
@@ -56,6 +57,9 @@ class EvaluateResult:
     key: RunKey
     scores: Mapping[str, float]  # miou, accuracy and iou/<class>, in percent
     predictions: str  # name of the first validation frame's predictions below `runtime.out`
+    reused: tuple[Reused, ...] = field(
+        default=(), compare=False
+    )  # runs that had done the pretraining, or all of it, before
 
 
 class Segmenter(nn.Module):
@@ -91,7 +95,8 @@ def finished(
         return None
     names = [name for name in record.metrics if name.startswith(SCORE)]
     scores = {name.removeprefix(SCORE): record.metrics[name] for name in names}
-    return EvaluateResult(key, scores, predictions_name(key.fingerprint))
+    reused = (Reused("the evaluation", record),)
+    return EvaluateResult(key, scores, predictions_name(key.fingerprint), reused)
 
 
 def start_anew(
@@ -372,19 +377,30 @@ def experiment(
     tracker: Tracker,
     *,
     data: ExperimentData | None = None,
+    force: bool = False,
 ) -> EvaluateResult:
     """Return an experiment's scores: pretrain, then evaluate, each only if it is not done yet.
 
-    `data` are the experiment's data sets; without it they are opened here.
+    `data` are the experiment's data sets; without it they are opened here. `force` runs both
+    again, from the start.
     """
+    if force:
+        runtime = run_anew(runtime)
     data = data or ExperimentData.open(config, runtime)
     data.require_labels()  # before a pretraining of hours
-    pretrained, frames = config.pretrained, data.pretrain
-    with one_at_a_time(pretraining.run_key(pretrained, frames), runtime):
-        if pretraining.finished(pretrained, frames, runtime, tracker) is None:
-            pretraining.start_anew(pretrained, frames, runtime, tracker)
-            pretraining.pretrain(pretrained, runtime, worker, tracker, frames=frames)
+    pretrained = pretraining.find_or_pretrain(
+        config.pretrained, runtime, worker, tracker, frames=data.pretrain
+    )
     done = finished(config, data, runtime, tracker)
     if done is None:
         start_anew(config, data, runtime, tracker)
-    return done or evaluate(config, runtime, worker, tracker, data=data)
+        done = evaluate(config, runtime, worker, tracker, data=data)
+    return with_pretraining(done, pretrained)
+
+
+def with_pretraining(
+    result: EvaluateResult, pretrained: pretraining.PretrainResult
+) -> EvaluateResult:
+    """Return a result that also names a pretraining which was reused."""
+    earlier = (pretrained.reused,) if pretrained.reused else ()
+    return replace(result, reused=(*earlier, *result.reused))

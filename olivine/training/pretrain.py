@@ -1,7 +1,7 @@
 """The pretraining stage: image-to-LiDAR contrastive distillation."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from pydantic import Field
@@ -26,10 +26,11 @@ from olivine.models.activation_checkpointing import recompute_activations
 from olivine.models.backbones.published_checkpoints import load_checkpoint
 from olivine.models.teachers.map_cache import TeacherMapCache, require_fixed_images
 from olivine.models.weights import locate
+from olivine.tracking.reused import Reused
 from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training.checkpoints import Checkpoints, load_state, save_state
 from olivine.training.config import PretrainConfig
-from olivine.training.finished_runs import OUT, find_finished
+from olivine.training.finished_runs import OUT, find_finished, one_at_a_time, run_anew
 from olivine.training.loop import LossOf, Trainer, TrainingHooks
 from olivine.training.pretrain_data import PretrainData
 from olivine.training.probe import PROBE_MIOU, PretrainingProbe
@@ -45,6 +46,7 @@ class PretrainResult:
     key: RunKey
     weights: str  # name of the file below `runtime.out`
     num_steps: int  # done now; 0 if everything was there
+    reused: Reused | None = field(default=None, compare=False)  # the run that had done it before
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,10 @@ def finished(
 ) -> PretrainResult | None:
     """Return what a finished run of the same pretraining left, or None."""
     key = run_key(config, frames)
-    if find_finished(key, runtime, tracker, [weights_name(key)]):
-        return PretrainResult(key, weights_name(key), 0)
-    return None
+    record = find_finished(key, runtime, tracker, [weights_name(key)])
+    if record is None:
+        return None
+    return PretrainResult(key, weights_name(key), 0, Reused("the pretraining", record))
 
 
 def start_anew(config: PretrainConfig, frames: Frames, runtime: Runtime, tracker: Tracker) -> None:
@@ -101,6 +104,31 @@ def start_anew(config: PretrainConfig, frames: Frames, runtime: Runtime, tracker
     key = run_key(config, frames)
     if runtime.not_before_s and tracker.finished(key):
         _checkpoints(key, runtime).clear()
+
+
+def find_or_pretrain(
+    config: PretrainConfig,
+    runtime: Runtime,
+    worker: Worker,
+    tracker: Tracker,
+    *,
+    frames: Frames | None = None,
+    force: bool = False,
+) -> PretrainResult:
+    """Return what a finished run left, or pretrain in this process; another process waits for it.
+
+    `frames` is the opened data set; without it, it is opened here. `force` runs the pretraining
+    again if it is finished, from the start. Raises UserError as `pretrain` does.
+    """
+    if force:
+        runtime = run_anew(runtime)
+    frames = frames or open_frames(config, runtime)
+    with one_at_a_time(run_key(config, frames), runtime):
+        done = finished(config, frames, runtime, tracker)
+        if done is None:
+            start_anew(config, frames, runtime, tracker)
+            done = pretrain(config, runtime, worker, tracker, frames=frames)
+    return done
 
 
 def pretrain(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from olivine.core.parts import kinds, part_class
+from olivine.core.parts import part_class
 from olivine.core.spec import Spec
 from olivine.data.augmentations.base import Augmentation
 from olivine.data.clusterings.base import Clustering
@@ -53,7 +53,7 @@ def catalogue() -> Iterator[tuple[str, Spec]]:
 
 def parts() -> Iterator[tuple[str, Spec]]:
     for family in FAMILIES:
-        for kind in kinds(family):
+        for kind in family.built_in:
             name = f"{family.family}/{kind}"
             part = part_class(family, kind)
             yield f"part {name}", part.from_dict(REQUIRED.get(name, {}))

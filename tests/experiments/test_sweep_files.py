@@ -46,7 +46,7 @@ def test_a_path_works_from_anywhere(here: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_two_files_of_one_name_are_told_apart_by_a_path(here: Path) -> None:
     (here / "sweeps" / "components.py").write_text(MINE.replace('"mine"', '"components"'))
-    with pytest.raises(UserError, match="Two files are called like the sweep 'components'"):
+    with pytest.raises(UserError, match="Two sweeps are called 'components', "):
         find_sweep("components")
     assert list(find_sweep("./sweeps/components.py").rows) == ["one", "other"]
 
@@ -55,11 +55,11 @@ def test_two_files_of_one_name_are_told_apart_by_a_path(here: Path) -> None:
     ("text", "words"),
     [
         ("ROWS = {}\n", r"is no sweep: it must define SWEEP = Sweep\(\.\.\.\).*does not define it"),
-        ("SWEEP = {'name': 'mine'}\n", "has a dict there"),
+        ("SWEEP = {'name': 'mine'}\n", "has a value of type dict there"),
         (MINE.replace('name="mine"', 'name="other"'), "calls its sweep 'other': its name is that"),
-        (MINE.replace("rows=", "row="), "No setting 'row'|row"),
+        (MINE.replace("rows=", "row="), r"mine\.py: No setting 'row'"),
         ("import nothing_of_that_name\n", "cannot be run: ModuleNotFoundError: No module named"),
-        ("SWEEP = (\n", "cannot be run: SyntaxError"),
+        ("SWEEP = (\n", "mine.py is not Python: .*line 1"),
         ("1 / 0\n", "cannot be run: ZeroDivisionError: division by zero"),
     ],
     ids=["none", "a dict", "other name", "misspelt", "no module", "torn", "raises"],

@@ -22,10 +22,6 @@ class Watched(Labeller):
     error: str = ""  # of loading
 
     @property
-    def kind(self) -> str:
-        return "watched"
-
-    @property
     def class_names(self) -> tuple[str, ...]:
         return ("red",)
 

@@ -21,10 +21,18 @@ from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
 from olivine.labels.job import LabelResult, label
 from olivine.labels.labellers.embedded import Embedded
 from olivine.labels.store import LabelStore
+from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import NullTracker, Run, RunKey, RunRecord, Tracker
-from tests.support.image_folder import Folder, Threshold, content, files_below, write_images
+from tests.support.image_folder import (
+    FINGERPRINT,
+    Folder,
+    Threshold,
+    content,
+    files_below,
+    write_images,
+)
 
-MAPS = "labels/f01de4-0ddba11"
+MAPS = f"labels/{FINGERPRINT}-0ddba11"
 
 
 class MemoryTracker(NullTracker):
@@ -94,7 +102,7 @@ def damage(tmp_path: Path, *names: str) -> None:
 
 
 def failures(tmp_path: Path) -> set[str]:
-    return set(LabelStore(tmp_path / "out", "f01de4", "0ddba11").failed())
+    return set(LabelStore(tmp_path / "out", FINGERPRINT, "0ddba11").failed())
 
 
 def test_every_image_gets_a_map_and_is_counted(tmp_path: Path) -> None:
@@ -146,7 +154,7 @@ def test_recorded_failures_are_left_out_until_they_are_asked_for(tmp_path: Path)
     damage(tmp_path, *names[2:4])
     run(tmp_path)
     (tmp_path / "out" / MAPS / names[5]).with_suffix(".png").unlink()
-    store = LabelStore(tmp_path / "out", "f01de4", "0ddba11")
+    store = LabelStore(tmp_path / "out", FINGERPRINT, "0ddba11")
     store.record_failure("samples/of-another-split.jpg", "cut off")  # which shares the folder
     tracker = MemoryTracker()
 
@@ -348,3 +356,20 @@ def test_two_jobs_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
     assert {Path(name).name for name in different} <= {
         "labeller.json"
     }  # other settings, same labels
+
+
+def test_force_makes_every_map_again_and_says_whose_were_there(tmp_path: Path) -> None:
+    names = write_images(tmp_path / "data", 4)
+    tracker = MlflowTracker(f"sqlite:///{tmp_path / 'mlflow.db'}", cache=str(tmp_path / "cache"))
+    tracker.ensure_store()
+    first = run(tmp_path, tracker)
+    again = run(tmp_path, tracker)
+    damaged = tmp_path / "out" / MAPS / names[0].replace(".jpg", ".png")
+    damaged.write_bytes(b"of older code")
+    forced = run(tmp_path, tracker, Selection(force=True))
+
+    assert (first.reused, forced.reused) == ((), ())
+    (reused,) = again.reused
+    assert str(reused).startswith("Reused 4 maps of 20")
+    assert (again.num_labelled, forced.num_labelled, forced.num_done_before) == (0, 4, 0)
+    assert damaged.read_bytes() != b"of older code"

@@ -58,7 +58,7 @@ def test_a_map_is_one_grey_png_beside_a_description(store: LabelStore, tmp_path:
     about = json.loads((tmp_path / FOLDER / "labeller.json").read_text())
     assert about["class_names"] == ["dark", "bright"]
     assert about["ignore_id"] == IGNORE
-    assert about["labeller"]["kind"] == "threshold"
+    assert about["labeller"]["kind"] == Threshold.kind
     assert (about["dataset"], about["identity"]) == ("f01de4", "0ddba11")
     assert store.listing()[0] == {"samples/CAM_FRONT/a.b.png"} == {label_name(NAME)}
 

@@ -1,6 +1,7 @@
 """The commands that the pages show are commands, and their settings, recipes and rows exist."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from olivine.core.runtime import Runtime
 from olivine.core.spec import parse_settings
 from olivine.data.datasets.synthetic.config import WorldConfig
 from olivine.experiments.recipes import recipe
+from olivine.experiments.scaffold import write_new
 from olivine.experiments.sweep import expand
 from olivine.experiments.sweep_files import find_sweep, sweep_names
 from olivine.results.paper_tables import TABLES
@@ -16,7 +18,11 @@ from tests.support.commands import Command, commands_of
 from tests.support.tracked_files import tracked
 from tools.docs_site.commands_page import commands
 
-PAGES = sorted(name for name in tracked() if name.endswith(".md") and not name.startswith("tests/"))
+# test_plugin.py runs those of the example of a package, whose recipe and sweep are its own.
+PLUGIN = "examples/plugin/"
+PAGES = sorted(
+    name for name in tracked() if name.endswith(".md") and not name.startswith(("tests/", PLUGIN))
+)
 COMMANDS = [command for name in PAGES for command in commands_of(name, (ROOT / name).read_text())]
 # Every command's options; those that take no value.
 KNOWN = {
@@ -33,6 +39,16 @@ FLAGS = {
 OF_RECIPES = {"label", "label report", "pretrain", "evaluate", "show"}
 RUNTIME = "runtime."
 OWN_SWEEP = "my_question"  # the example of docs/sweeps.md
+
+
+@pytest.fixture
+def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder that has the files of one's own which docs/extending.md names."""
+    monkeypatch.setenv("OLIVINE_USER_CODE", str(tmp_path / "kept"))
+    monkeypatch.chdir(tmp_path)
+    write_new("loss", "my_loss")
+    recipe_file = write_new("recipe", "mine").part
+    recipe_file.rename("my_recipe.py")
 
 
 def settle(name: str, settings: list[str]) -> None:
@@ -59,7 +75,7 @@ def test_every_command_and_option_is_one_of_the_program() -> None:
     [command for command in COMMANDS if command.name in OF_RECIPES],
     ids=lambda command: f"{command.page}: {' '.join(command.words[:3])}",
 )
-def test_recipes_and_settings_exist(command: Command) -> None:
+def test_recipes_and_settings_exist(command: Command, own_files: None) -> None:
     name = next(iter(command.arguments(FLAGS)), "demo")
     settle(name, command.option("--set"))
 

@@ -1,7 +1,6 @@
 """What is shipped: a wheel that holds everything and runs elsewhere, and commands that are true."""
 
 import email
-import os
 import re
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
+from tests.support.installed import run
 from tests.support.tracked_files import tracked
 
 PACKAGES = ("olivine", "ray_jobs")
@@ -38,41 +38,10 @@ SECOND_ENGINE = (
 )
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel with the tools that are here: isolation would download them."""
-    folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder)]
-    answer = subprocess.run(
-        [*command, str(ROOT)], capture_output=True, text=True, check=False, cwd=folder
-    )
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    (built,) = folder.glob("*.whl")
-    return built
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Install the wheel apart and return an environment that finds it there and nowhere else."""
-    target = tmp_path_factory.mktemp("installed")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*pip, "--target", str(target), str(wheel)], check=True)
-    return {**os.environ, "PYTHONPATH": str(target), "INSTALLED": str(target)}
-
-
 def metadata(wheel: Path) -> Message:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         return email.message_from_bytes(archive.read(name))
-
-
-def run(environment: dict[str, str], folder: Path, *command: str) -> str:
-    answer = subprocess.run(
-        command, env=environment, cwd=folder, capture_output=True, text=True, check=False,
-        timeout=300,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    return answer.stdout
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ import pytest
 
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from tests.support import ROOT
+from tests.support.plugins import write_loss
 
 START_S, JOB_S = 60, 150
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -52,10 +53,21 @@ class Head:
     address: str
     environment: dict[str, str]
 
-    def submit(self, job: str, *arguments: str) -> tuple[bool, str]:
-        """Run `python -m ray_jobs.JOB` as a job; return whether it SUCCEEDED, and its logs."""
+    def submit(self, job: str, *arguments: str, folder: Path = ROOT) -> tuple[bool, str]:
+        """Run `python -m ray_jobs.JOB` as a job; return whether it SUCCEEDED, and its logs.
+
+        `folder` is the working folder, which travels with the job.
+        """
         command = [ray_program(), "job", "submit", "--address", self.address]
-        command += ["--working-dir", str(ROOT), "--", "python", "-m", f"ray_jobs.{job}", *arguments]
+        command += [
+            "--working-dir",
+            str(folder),
+            "--",
+            "python",
+            "-m",
+            f"ray_jobs.{job}",
+            *arguments,
+        ]
         answer = subprocess.run(
             command,
             env=self.environment,
@@ -193,6 +205,31 @@ def test_the_five_jobs_one_after_the_other(head: Head, place: dict[str, str]) ->
     # The row "OLIVINE" is the recipe: the sweep takes over its pretraining and its evaluation.
     num_runs = {stage: len(records) for stage, records in runs.items()}
     assert num_runs == {"label": 1, "pretrain": 2, "evaluate": 2, "trial": 2, "sweep": 1}
+
+
+def test_ones_own_files_travel_with_the_job(
+    head: Head, place: dict[str, str], tmp_path: Path
+) -> None:
+    """The job runs on a copy of the folder, and its workers get what it loaded from there."""
+    mine = write_loss(tmp_path / "mine").parent
+    (mine / "my_recipe.py").write_text(
+        "from my_loss import MyLoss\n"
+        "from olivine.experiments.recipes import demo_ppkt\n\n\n"
+        "def mine():\n"
+        "    return demo_ppkt().override({'pretrained.method.terms.pixel.loss': MyLoss()})\n"
+    )
+    out = tmp_path / "out"
+    changes = settings(SMALL, {**place, "runtime.out": str(out)})
+    changes.append("--set=runtime.allow=fewer_pairs")
+    succeeded, logs = head.submit("pretrain", "./my_recipe.py:mine", *changes, folder=mine)
+    assert succeeded, logs
+    (run,) = MlflowTracker(f"sqlite:///{out}/mlflow.db").records("pretrain")
+    kind = run.settings["pretrained.method.terms.pixel.loss.kind"]
+    assert (run.status, kind.partition("@")[0]) == ("FINISHED", "my_loss.py:MyLoss")
+    again = ["demo_ppkt", f"--set=pretrained.method.terms.pixel.loss.kind={kind}", *changes]
+    succeeded, logs = head.submit("pretrain", *again)  # from another folder, by what is written
+    assert succeeded, logs
+    assert "Reused the pretraining of 20" in logs
 
 
 @pytest.mark.parametrize(

@@ -51,12 +51,11 @@ class FolderFrames:
 
 
 class Folder(Dataset):
-    @property
-    def kind(self) -> str:
-        return "folder"
-
     def open_at(self, root: Path, cache_dir: Path) -> Frames:
         return FolderFrames(root)
+
+
+FINGERPRINT = Folder().open("nowhere", Path("nowhere")).fingerprint  # of any folder's frames
 
 
 class Threshold(Labeller):
@@ -70,10 +69,6 @@ class Threshold(Labeller):
     missing: str = ""  # why it cannot be loaded
     diary: str = ""  # a line per image: process, whether it had a map already, name
     maps: str = ""  # where the diary looks for maps
-
-    @property
-    def kind(self) -> str:
-        return "threshold"
 
     @property
     def identity(self) -> str:  # where it logs and how it is disturbed changes no label

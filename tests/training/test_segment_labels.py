@@ -21,7 +21,7 @@ from olivine.labels.labellers.slic import Slic
 from olivine.labels.store import LabelStore
 from olivine.tracking.tracker import NullTracker, Run, RunKey
 from olivine.training.pretrain import check_labels
-from tests.support.image_folder import Folder, write_images
+from tests.support.image_folder import FINGERPRINT, Folder, write_images
 from tests.support.small import SMALL
 
 
@@ -48,7 +48,7 @@ def test_a_job_of_segments_counts_segments_and_coverage(tmp_path: Path) -> None:
 
     result = label(config, runtime, tracker)
 
-    store = LabelStore.open(tmp_path / "out", "f01de4", config.labeller.identity)
+    store = LabelStore.open(tmp_path / "out", FINGERPRINT, config.labeller.identity)
     assert (store.makes, store.class_names) == ("segments", ())
     maps = [store.read(name).ids for name in names]
     assert result.num_labelled == 3

@@ -25,12 +25,14 @@ from ray.util.placement_group import placement_group, remove_placement_group
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from olivine.core.carried_code import NO_CODE, CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.data.batch import Batch
 from olivine.data.loader import BatchSource, load_batches
 from olivine.data.records import Sample
 from olivine.data.schedule import BatchKeys
+from olivine.runners.on_ray.sent import Sent
 
 # Batches that the object store may hold for a trainer, ready or in the making: this many per actor,
 # and two. Ray Data gives an actor about half of them; with fewer, actors wait for each other.
@@ -60,9 +62,9 @@ _BATCHES = pa.schema(
 Collate = Callable[[Sequence[Sample]], Batch]
 
 
-def batch_source_of(runtime: Runtime) -> BatchSource:
-    """Return the batch source that a runtime asks for."""
-    return RayDataSource() if runtime.feed == "ray_data" else load_batches
+def batch_source_of(runtime: Runtime, code: CarriedCode = NO_CODE) -> BatchSource:
+    """Return the batch source that a runtime asks for; `code` is that of other people's parts."""
+    return RayDataSource(code) if runtime.feed == "ray_data" else load_batches
 
 
 def decoding_cpus(runtime: Runtime) -> int:
@@ -113,6 +115,9 @@ def _held_here() -> float:
 class RayDataSource:
     """Streams a trainer's batches; see `olivine.data.loader.BatchSource`."""
 
+    def __init__(self, code: CarriedCode = NO_CODE):
+        self._code = code
+
     def __call__(
         self,
         samples: Dataset[Sample],
@@ -127,13 +132,14 @@ class RayDataSource:
         sample does.
         """
         num_left, left = len(batch_keys) - 1, iter(batch_keys)
-        shared = ray.put((samples, collate)) if num_left > 0 else None
+        sent = Sent.pack((samples, collate), self._code) if num_left > 0 else None
         for first in islice(left, 1):
             batch = collate([samples[key] for key in first])
             num_bytes = sum(len(part) for part in _packed(batch))
             yield batch
             del batch
-        if shared is not None:
+        if sent is not None:
+            shared = ray.put(sent)
             num_actors = min(max(1, num_processes), num_left)
             yield from self._streamed(shared, BatchKeySource(left, num_left), num_actors, num_bytes)
 
@@ -231,7 +237,11 @@ class MakeBatches:
 
     def __init__(self, shared: Any):
         torch.set_num_threads(1)
-        self._samples, self._collate = ray.get(shared)
+        self._broken = ""
+        try:
+            self._samples, self._collate = ray.get(shared).open()
+        except UserError as error:  # raised here, it would reach the user as a dead actor
+            self._broken = str(error)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Return a batch for its sample keys, or the reason why there is none."""
@@ -241,6 +251,8 @@ class MakeBatches:
     def _row(self, number: int, epoch: list[int], frame: list[int]) -> dict[str, Any]:
         batch_keys = zip(epoch, frame, strict=True)
         try:
+            if self._broken:
+                raise UserError(self._broken)
             batch = self._collate([self._samples[key] for key in batch_keys])
         except UserError as error:  # raised here, it would reach the user in a traceback of Ray
             return {"number": number, "reason": str(error), "parts": []}

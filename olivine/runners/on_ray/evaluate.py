@@ -1,11 +1,13 @@
 """The evaluation stage on Ray Train, after the pretraining that it needs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from ray.train import UserCallback
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from olivine.core.carried_code import CarriedCode
 from olivine.core.devices import choose_device
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
@@ -17,6 +19,7 @@ from olivine.tracking.tracker import Tracker
 from olivine.training import evaluate as stage
 from olivine.training.config import EvaluateConfig
 from olivine.training.experiment_data import ExperimentData
+from olivine.training.finished_runs import run_anew
 from olivine.training.worker import Worker
 
 
@@ -27,23 +30,30 @@ def evaluate_on_ray(
     callbacks: Sequence[UserCallback] = (),
     *,
     data: ExperimentData | None = None,
+    force: bool = False,
 ) -> stage.EvaluateResult:
     """Evaluate on the connected Ray cluster, or return the result of a finished run.
 
     `callbacks` receive every report. `data` are the experiment's data sets; without it they are
-    opened here.
+    opened here. `force` runs it and its pretraining again, from the start.
     """
+    if force:
+        runtime = run_anew(runtime)
     data = data or ExperimentData.open(config, runtime)
     data.require_labels()  # before a pretraining of hours
-    pretrain_on_ray(config.pretrained, runtime, tracker, callbacks, frames=data.pretrain)
+    pretrained = pretrain_on_ray(
+        config.pretrained, runtime, tracker, callbacks, frames=data.pretrain
+    )
     done = stage.finished(config, data, runtime, tracker)
     if done is None:
         stage.start_anew(config, data, runtime, tracker)
         work = partial(_evaluate, config, runtime)
-        train_on_ray(work, "evaluate", runtime, tracker, callbacks)
-        done = stage.finished(config, data, runtime, tracker)
-    assert done is not None, "an evaluation that ended has left its scores"
-    return done
+        code = CarriedCode.of(config)
+        train_on_ray(work, "evaluate", runtime, tracker, callbacks, code=code)
+        ended = stage.finished(config, data, runtime, tracker)
+        assert ended is not None, "an evaluation that ended has left its scores"
+        done = replace(ended, reused=())
+    return stage.with_pretraining(done, pretrained)
 
 
 def trial(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Mapping[str, float]:
@@ -57,7 +67,8 @@ def trial(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Mapping
         result = evaluate_on_ray(config, runtime, tracker, [TuneReportCallback()], data=data)
     else:
         require_cpus(runtime, 0)  # its own CPU is reserved
-        worker = TuneWorker(choose_device(runtime.device), batch_source_of(runtime))
+        batches = batch_source_of(runtime, CarriedCode.of(config))
+        worker = TuneWorker(choose_device(runtime.device), batches)
         result = stage.experiment(config, runtime, worker, tracker, data=data)
     return {**result.scores, "hours": stage.device_hours(config, data, tracker)}
 

@@ -19,6 +19,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
+from olivine.core.carried_code import NO_CODE, CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
@@ -27,9 +28,9 @@ from olivine.labels.batches import BatchLabeller, batch_cap, block_sizes
 from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
 from olivine.labels.image_files import read_image, write_image
 from olivine.labels.job import LabelJob, LabelResult, run_label_job
-from olivine.labels.labeller import Labeller
 from olivine.labels.records import FailedImage, ImageResult, LabelledImage, ReadImage, Usage
 from olivine.labels.store import LabelStore
+from olivine.runners.on_ray.sent import Sent, user_error_in
 from olivine.tracking.tracker import Tracker
 
 ImageT = TypeVar("ImageT", ReadImage, LabelledImage)
@@ -86,9 +87,16 @@ def label_on_ray(
     Raises UserError as the stage does. Ray restarts killed processes, and their images are labelled
     again; a job that is killed itself goes on where it stopped.
     """
-    return run_label_job(
-        config, runtime, tracker, lambda job: _stream(job, runtime), report, selection=selection
-    )
+    code = CarriedCode.of(config)
+
+    def stream(job: LabelJob) -> Iterator[ImageResult]:
+        try:
+            yield from _stream(job, runtime, code)
+        except ray.exceptions.RayError as error:
+            mistake = user_error_in(error)  # of a worker that reads images
+            raise mistake or error from None
+
+    return run_label_job(config, runtime, tracker, stream, report, selection=selection)
 
 
 class ImageSource(Datasource):
@@ -98,9 +106,17 @@ class ImageSource(Datasource):
     finished work after a retry.
     """
 
-    def __init__(self, frames: Frames, names: Sequence[str], blocks: Sequence[int], batch: int):
+    def __init__(
+        self,
+        frames: Frames,
+        names: Sequence[str],
+        blocks: Sequence[int],
+        batch: int,
+        code: CarriedCode = NO_CODE,
+    ):
         super().__init__()
-        self._frames, self._names, self._blocks, self._batch = frames, names, blocks, batch
+        self._frames, self._code = frames, code
+        self._names, self._blocks, self._batch = names, blocks, batch
 
     def estimate_inmemory_data_size(self) -> int | None:
         """Return None; the size is unknown before the images are decoded."""
@@ -125,7 +141,8 @@ class ImageSource(Datasource):
 
         An Arrow array is read there without a copy.
         """
-        return ray.put(self._frames), ray.put(pa.array(self._names, pa.string()))
+        sent = Sent.pack(self._frames, self._code)
+        return ray.put(sent), ray.put(pa.array(self._names, pa.string()))
 
 
 class LabelImages:
@@ -137,9 +154,8 @@ class LabelImages:
 
     def __init__(
         self,
-        labeller: Labeller,
+        sent: Sent,
         device: str,
-        frames: Frames,
         *,
         size: int,
         gpu_share: float,
@@ -149,6 +165,7 @@ class LabelImages:
 
         self._broken = ""
         try:
+            labeller, frames = sent.open()
             self._label = BatchLabeller(
                 labeller,
                 torch.device(device),
@@ -182,7 +199,7 @@ def _write_table(table: pa.Table, store: LabelStore, retries: bool) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=_RESULTS)
 
 
-def _stream(job: LabelJob, runtime: Runtime) -> Iterator[ImageResult]:
+def _stream(job: LabelJob, runtime: Runtime, code: CarriedCode) -> Iterator[ImageResult]:
     """Run the job and yield the result of each image, in the order in which they finish."""
     _quiet_ray_data()
     batch, most = batch_cap(runtime), runtime.num_label_actors
@@ -190,16 +207,15 @@ def _stream(job: LabelJob, runtime: Runtime) -> Iterator[ImageResult]:
     blocks = block_sizes(len(job.left), batch, most)
     # With a given number of blocks, Ray does not split them to get 200.
     images = ray.data.read_datasource(
-        ImageSource(job.frames, job.left, blocks, batch),
+        ImageSource(job.frames, job.left, blocks, batch, code),
         override_num_blocks=len(blocks),
         num_cpus=_READ_CPUS,
     )
     results = images.map_batches(
         LabelImages,
         fn_constructor_kwargs={
-            "labeller": job.labeller,
+            "sent": Sent.pack((job.labeller, job.frames), code),
             "device": device,
-            "frames": job.frames,
             "size": runtime.label_batch_size,
             "gpu_share": runtime.gpus_per_label_actor,
             "num_neighbours": most,
@@ -258,7 +274,8 @@ class _Reading:
         self.start, self.size = start, size
 
     def __call__(self) -> Iterable[pa.Table]:
-        frames, names = ray.get([self._frames, self._names])
+        sent, names = ray.get([self._frames, self._names])
+        frames = sent.open()
         mine = names.slice(self.start, self.size).to_pylist()
         for start in range(0, len(mine), self._batch):
             batch = mine[start : start + self._batch]

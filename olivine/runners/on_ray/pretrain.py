@@ -1,10 +1,12 @@
 """The pretraining stage on Ray Train: data-parallel workers that resume after a restart."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from ray.train import UserCallback
 
+from olivine.core.carried_code import CarriedCode
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
 from olivine.data.dataset import Frames
@@ -12,7 +14,7 @@ from olivine.runners.on_ray.train import train_on_ray
 from olivine.tracking.tracker import Tracker
 from olivine.training import pretrain as stage
 from olivine.training.config import PretrainConfig
-from olivine.training.finished_runs import one_at_a_time
+from olivine.training.finished_runs import one_at_a_time, run_anew
 from olivine.training.worker import Worker
 
 
@@ -23,12 +25,15 @@ def pretrain_on_ray(
     callbacks: Sequence[UserCallback] = (),
     *,
     frames: Frames | None = None,
+    force: bool = False,
 ) -> stage.PretrainResult:
     """Pretrain on the connected Ray cluster, or return the result of a finished run.
 
     `callbacks` receive every report. `frames` is the opened data set; without it, it is opened
-    here.
+    here. `force` runs it again if it is finished, from the start.
     """
+    if force:
+        runtime = run_anew(runtime)
     frames = frames or stage.open_frames(config, runtime)
     with one_at_a_time(stage.run_key(config, frames), runtime):
         return _pretrain_or_find(config, frames, runtime, tracker, callbacks)
@@ -45,9 +50,11 @@ def _pretrain_or_find(
     if done is None:
         stage.start_anew(config, frames, runtime, tracker)
         work = partial(_pretrain, config, runtime)
-        train_on_ray(work, "pretrain", runtime, tracker, callbacks)
-        done = stage.finished(config, frames, runtime, tracker)
-    assert done is not None, "a pretraining that ended has left its weights"
+        code = CarriedCode.of(config)
+        train_on_ray(work, "pretrain", runtime, tracker, callbacks, code=code)
+        ended = stage.finished(config, frames, runtime, tracker)
+        assert ended is not None, "a pretraining that ended has left its weights"
+        done = replace(ended, reused=None)
     return done
 
 

@@ -12,7 +12,6 @@ import functools
 import logging
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 from ray import tune
 
 from olivine.core.buckets import is_bucket
+from olivine.core.carried_code import CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.experiments.limits import Limits, Meter
@@ -40,6 +40,7 @@ from olivine.runners.on_ray.session import ray_session
 from olivine.runners.on_ray.trial import LIMIT, TrialFunction, TrialJob, run_trial
 from olivine.runners.on_ray.trial_progress import EPOCH, TrialProgress
 from olivine.runners.on_ray.trial_queue import TrialQueue, TrialSource
+from olivine.tracking.reused import reused_runs
 from olivine.tracking.tracker import (
     FAILURE,
     FINGERPRINT,
@@ -52,6 +53,7 @@ from olivine.tracking.tracker import (
     Tracker,
     best_status_run,
 )
+from olivine.training.finished_runs import run_anew
 
 Log = Callable[[str], None]
 
@@ -111,7 +113,7 @@ def run_sweep(
     key = RunKey("sweep", plan.fingerprint())
     tracker = tracker.within("", {}, experiment=plan.name)
     if force:
-        runtime = runtime.replace(not_before_s=time.time())
+        runtime = run_anew(runtime)
     with _only_driver(runtime, f"{plan.name}-{key.fingerprint}") as folder:
         sweeps = [run for run in tracker.records("sweep") if run.settings.get("name") == plan.name]
         require_same_contents(plan, [SweepPlan.read(run) for run in sweeps])
@@ -122,6 +124,8 @@ def run_sweep(
         else:
             num = f"a search of {sweep.search.num_points} points"
         log(f"Sweep {plan.name}: {num}.")
+        for sentence in reused_runs("trial", before.values()):
+            log(sentence)
         done = None if force else tracker.finished(key)
         if done and not missing:
             plan = plan.with_found(points_of(done.run_id, tracker))
@@ -190,6 +194,7 @@ class _Drive:
             job = TrialJob(
                 function, type(self.question.base), runtime, self.tracker,
                 tuple(dict.fromkeys(metrics)), self.run.run_id,
+                CarriedCode.of(self.question.base, [trial.config for trial in self.missing]),
             )  # fmt: skip
             progress = TrialProgress(
                 self._num_trials(), self.question.sweep, self.log, self._failure_of
@@ -216,10 +221,13 @@ class _Drive:
     def _queue(self, meter: Meter) -> TrialSource:
         question = self.question
         if question.sweep.search is None:
-            none = Columns(settings=(), metrics=(), tags=())
-            pretrained = self.tracker.records("pretrain", columns=none)
-            done = _finished(pretrained, self.runtime).keys()
-            return TrialQueue(self.missing, question.shared_work, meter, done)
+            works = {question.shared_work(trial.config) for trial in self.missing} - {""}
+            tags = Columns(settings=(), metrics=())
+            pretrained = self.tracker.records("pretrain", fingerprints=works, columns=tags)
+            done = _finished(pretrained, self.runtime)
+            for sentence in reused_runs("pretraining", done.values()):
+                self.log(sentence)
+            return TrialQueue(self.missing, question.shared_work, meter, done.keys())
         earlier = points_of(self.run.run_id, self.tracker)
         return SearchQueue(
             question.sweep, question.base, question.identify, earlier, meter, take=self._take

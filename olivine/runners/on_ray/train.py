@@ -15,12 +15,14 @@ import torch
 from torch import nn
 
 from olivine.core.buckets import is_bucket
+from olivine.core.carried_code import NO_CODE, CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.progress import Progress, Report
 from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
 from olivine.data.loader import BatchSource
 from olivine.runners.on_ray.batch_source import batch_source_of, require_cpus
+from olivine.runners.on_ray.sent import Sent
 from olivine.tracking.tracker import NullTracker, Tracker
 from olivine.training.worker import Worker
 
@@ -68,12 +70,15 @@ def train_on_ray(
     runtime: Runtime,
     tracker: Tracker,
     callbacks: Sequence[ray.train.UserCallback] = (),
+    *,
+    code: CarriedCode = NO_CODE,
 ) -> None:
     """Run a stage on `runtime.num_workers` workers and wait for its end.
 
     The first worker gets the tracker, the others a null tracker. Ray's own record of the run is
     deleted: the state is in the stage's checkpoints, from which a restart by Ray or by a person
-    goes on.
+    goes on. `code` is that of other people's parts which
+    the stage uses.
     """
     use_gpu = runtime.device == "cuda" or (
         runtime.device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
@@ -84,17 +89,18 @@ def train_on_ray(
     name = f"olivine-{uuid.uuid4().hex[:8]}"
     notes = Store(f"{runtime.out}/ray")
     mistake, progress = f"{name}.mistake", f"{name}.progress"
+    sent = Sent.pack(stage, code)
 
     def loop(_: Mapping[str, Any]) -> None:
         # Every restart would repeat a user's mistake, so restarted workers return if one is
         # recorded. Raising it ends the other workers, which may wait in an all-reduce.
         if notes.exists(mistake):
             return
-        worker = RayWorker(batch_source_of(runtime))
+        worker = RayWorker(batch_source_of(runtime, code))
         first = worker.rank == 0
         report = _ProgressFile(notes, progress) if first else lambda done, total: None
         try:
-            stage(worker, tracker if first else NullTracker(), report)
+            sent.open()(worker, tracker if first else NullTracker(), report)
         except UserError as error:
             notes.write(mistake, str(error).encode())
             raise

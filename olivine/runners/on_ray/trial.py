@@ -8,6 +8,8 @@ from typing import Any
 import ray
 from ray import tune
 
+from olivine.core.carried_code import NO_CODE, CarriedCode
+from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
 from olivine.experiments.sweep import Trial
@@ -32,6 +34,7 @@ class TrialJob:
     tracker: Tracker  # its runs are the sweep's
     metrics: tuple[str, ...]  # scores that are reported to Tune
     sweep_run: str
+    code: CarriedCode = NO_CODE  # of other people's parts in the trials
 
 
 def tune_config(trial: Trial, point: int = 0) -> dict[str, Any]:
@@ -51,16 +54,21 @@ def run_trial(sent: Mapping[str, Any], job: TrialJob) -> None:
     A trial that is stopped is KILLED; its reason says whether the search stopped it early, or the
     sweep reached a limit, after which it can be continued.
     """
-    config = job.config_type.from_dict(json.loads(sent["config"]))
     key = RunKey("trial", sent["fingerprint"])
     tags = {ROW: sent["row"], SEED: str(sent["seed"]), POINT: str(sent["point"])}
+    name = f"{sent['row']}, seed {sent['seed']}"
+    try:
+        job.code.arrive()
+        config = job.config_type.from_dict(json.loads(sent["config"]))
+    except UserError:
+        with job.tracker.run(key, name, Spec(), tags):  # so that the sweep can say why
+            raise
     # Another sweep may have finished it in the meantime.
     record = find_finished(key, job.runtime, job.tracker, files=())
     if record is not None:
         known = {name: record.metrics.get(name, float("nan")) for name in job.metrics}
         tune.report({**known, TAKEN_OVER: 1.0})
         return
-    name = f"{sent['row']}, seed {sent['seed']}"
     with job.tracker.run(key, name, config, tags) as run:
         try:
             scores = job.function(config, job.runtime, job.tracker.within(run.run_id, {}))

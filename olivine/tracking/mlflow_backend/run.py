@@ -42,10 +42,10 @@ class MlflowRun:
         name = self._spool.keep_file(path)
         self._spool.append({"kind": "file", "name": name, "folder": folder})
 
-    def log_text(self, name: str, text: str) -> None:
+    def log_text(self, name: str, text: str, folder: str = "") -> None:
         """Store a text with the run, as a file of this name."""
         kept = self._spool.keep_text(name, text)
-        self._spool.append({"kind": "file", "name": kept, "folder": ""})
+        self._spool.append({"kind": "file", "name": kept, "folder": folder})
 
     def log_dataset(self, name: str, digest: str, source: str, context: str) -> None:
         """Record a data set that the run reads."""

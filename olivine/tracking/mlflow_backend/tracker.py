@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from olivine.core.carried_code import CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.hashing import text_hash
 from olivine.core.spec import Spec
@@ -103,6 +104,8 @@ class MlflowTracker:
                 for text_name, text in provenance_texts().items():
                     if text_hash(text) not in self.known_texts:
                         run.log_text(text_name, text)
+                if key.stage not in CONTAINERS:
+                    _log_code(config, run)
                 yield run
         except BaseException as error:
             patience_s = self.patience_s if isinstance(error, Exception) else INTERRUPT_PATIENCE_S
@@ -282,6 +285,14 @@ class MlflowTracker:
         from olivine.tracking.mlflow_backend.sender import MlflowSender
 
         return MlflowSender(self.uri, spool, was_left, self.copy_weights)
+
+
+def _log_code(config: Spec, run: MlflowRun) -> None:
+    """Keep with a run the files of people's own parts, as `user_code/<hash>/`."""
+    for code_hash, files in CarriedCode.of(config).trees.items():
+        for path, data in files.items():
+            folder, _, name = f"user_code/{code_hash}/{path}".rpartition("/")
+            run.log_text(name, data.decode(errors="replace"), folder)
 
 
 def _verdict(error: BaseException) -> tuple[str, str]:

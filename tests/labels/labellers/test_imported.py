@@ -13,7 +13,7 @@ from olivine.labels.job import label
 from olivine.labels.labellers.imported import GENERATION_A, GENERATION_B, Imported
 from olivine.labels.store import LabelStore
 from olivine.tracking.tracker import NullTracker
-from tests.support.image_folder import Folder, FolderFrames, write_images
+from tests.support.image_folder import FINGERPRINT, Folder, FolderFrames, write_images
 
 NAME = "samples/CAM_0/image-000.jpg"  # 9 rows, 16 columns
 MAP = "camseg/CAM_0/image-000.png"
@@ -135,7 +135,7 @@ def test_what_is_missing_or_broken_is_recorded_by_the_job_and_the_rest_is_taken(
     assert set(result.failed) == {names[1], names[2]}
     assert "No such file" in result.failed[names[1]]
     assert "not a readable PNG" in result.failed[names[2]]
-    store = LabelStore.open(tmp_path / "out", "f01de4", config.labeller.identity)
+    store = LabelStore.open(tmp_path / "out", FINGERPRINT, config.labeller.identity)
     assert store.read(names[0]).names[4] == "truck"
 
 

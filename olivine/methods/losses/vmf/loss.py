@@ -112,7 +112,7 @@ class VonMisesFisher(nn.Module):
         without a class, or of a class that the bank has no point of, do not count.
         """
         if not self.is_warm:
-            return matched.queries.sum() * 0.0
+            return exact(matched.queries).sum() * 0.0
         direction, kappa, seen = self.classes()
         sums, counts = class_sums(matched.queries, matched.class_ids, len(kappa))
         counts = counts * seen

@@ -30,6 +30,8 @@ def range_density(
     that grows with the number of bins alone. The bandwidth is that of the normal reference rule,
     1.06 sigma M^(-1/5). With `scans`, each scan has an estimate of its own.
     """
+    if not len(range_m):
+        return torch.zeros_like(range_m)
     num_bins = math.ceil(LONGEST_M / step_m)
     bins = (range_m / step_m).floor().long().clamp(0, num_bins - 1)
     ids, num_scans = scans or (torch.zeros_like(bins), 1)

@@ -16,7 +16,7 @@ from olivine.labels.labellers.grounded_sam.labeller import GroundedSamLabeller
 from olivine.labels.store import LabelStore
 from olivine.tracking.tracker import NullTracker
 from tests.support.foundation_models import write_sam
-from tests.support.image_folder import Folder, FolderFrames
+from tests.support.image_folder import FINGERPRINT, Folder, FolderFrames
 
 CPU = torch.device("cpu")
 FRAMES = FolderFrames(Path())
@@ -226,7 +226,7 @@ def test_real_photos_go_through_the_whole_stage(
 
     assert result.num_failed == 0
     assert result.num_labelled == len(list(data.iterdir())) >= 3
-    store = LabelStore.open(tmp_path / "out", "f01de4", settings.identity)
+    store = LabelStore.open(tmp_path / "out", FINGERPRINT, settings.identity)
     assert store.class_names == settings.class_names
     for photo in data.iterdir():
         with Image.open(photo) as image:

@@ -1,0 +1,54 @@
+"""`olivine new`: a part, a recipe or a sweep of one's own, and its test."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from olivine.cli.options import Json
+from olivine.cli.output import write, write_json
+
+
+def whats(incomplete: str) -> Iterable[str]:
+    """Yield what can be written, for the shell's completion."""
+    from olivine.experiments.scaffold import USES
+
+    return (what for what in USES if what.startswith(incomplete))
+
+
+def new(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="loss, backbone, labeller, dataset, sweep, recipe, sampler, …",
+            autocompletion=whats,
+            show_default=False,
+        ),
+    ],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Of the file, such as my_loss; the class is MyLoss then."
+        ),
+    ],
+    folder: Annotated[
+        str, typer.Option("--folder", metavar="FOLDER", help="Where to write.")
+    ] = ".",
+    as_json: Json = False,
+) -> int:
+    """Write a part, a recipe or a sweep of your own, and a test that passes.
+
+    Nothing is overwritten.
+    """
+    from olivine.experiments.scaffold import write_new
+
+    written = write_new(what, name, folder)
+    if as_json:
+        facts = {"part": str(written.part), "test": str(written.test), "use": written.use}
+        write_json(facts)
+        return 0
+    write(f"Wrote {written.part} and {written.test}.")
+    write(f"Test it: python -m pytest {written.test}")
+    write(f"Use it:  {written.use}")
+    return 0

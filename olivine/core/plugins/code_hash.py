@@ -1,0 +1,77 @@
+"""What code a class of somebody else's is: the hash of its package, or of its file.
+
+Of a package all `.py` files of its top-level package count (below a namespace, of the package in
+it), of a file the file and what it imports from its folder. Packages that these import from
+elsewhere do not count, as torch does not. A hash is made once per process, when it is first asked
+for: the process runs that code.
+"""
+
+import sys
+from collections.abc import Iterable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from olivine.core.errors import UserError
+from olivine.core.hashing import text_hash
+from olivine.core.plugins.file_modules import PACKAGE, file_of_module
+from olivine.core.plugins.source_tree import SourceTree, read_folder, read_tree
+
+_INSTALLED = ("site-packages", "dist-packages")
+
+
+def is_ours(module: str) -> bool:
+    """Say whether a module is part of this library."""
+    top = module.partition(".")[0]
+    return top == "olivine" and not module.startswith(f"{PACKAGE}.")
+
+
+def code_hash(modules: Iterable[str]) -> str:
+    """Return 12 hex digits of the code that some modules belong to; ours do not count.
+
+    Raises UserError for a module whose code cannot be found.
+    """
+    hashes = sorted({_hash_of(module) for module in modules if not is_ours(module)})
+    return hashes[0] if len(hashes) == 1 else text_hash("/".join(hashes))
+
+
+def _hash_of(module: str) -> str:
+    kept = file_of_module(module)
+    return kept[0] if kept else _package_hash(_package_of(module))
+
+
+@cache
+def _package_of(module: str) -> str:
+    """Return the outermost package of a module that is not a mere namespace."""
+    steps = module.split(".")
+    for depth in range(1, len(steps) + 1):
+        name = ".".join(steps[:depth])
+        if _origin(name):
+            return name
+    raise UserError(
+        f"The code of {module} cannot be found, so nobody could tell whether it has changed: put "
+        "it into a file or an installed package."
+    )
+
+
+@cache
+def _package_hash(name: str) -> str:
+    file = Path(_origin(name))
+    if file.name == "__init__.py":
+        return read_folder(file.parent).hash
+    installed = any(part in _INSTALLED for part in file.parts)  # its neighbours are not its own
+    if installed or file.suffix != ".py":
+        return SourceTree({file.name: file.read_bytes()}).hash
+    return read_tree(file).hash
+
+
+def _origin(name: str) -> str:
+    """Return the file of a module; nothing for a namespace and where none can be found."""
+    loaded = sys.modules.get(name)
+    if loaded is not None:
+        return str(getattr(loaded, "__file__", None) or "")
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):
+        return ""
+    return str(spec.origin) if spec and spec.has_location else ""

@@ -1,0 +1,152 @@
+"""A Python file and all it imports from its own folder: what is hashed, kept and sent.
+
+A *unit* is a module or a package that lies beside the file: `helper.py`, or `helper/` with an
+`__init__.py`. `import helper`, `from helper import f` and `from .helper import f` all mean the unit
+beside, as they do for a script that Python runs; a name of Python's standard library and `olivine`
+always mean those. A package counts as a whole. Imports are found in the syntax tree, so a module
+that is named only when the code runs (`importlib.import_module(name)`) is not part of the tree.
+"""
+
+import ast
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from olivine.core.errors import UserError
+
+HASH_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class SourceTree:
+    """Python files by their path below one folder, with "/" between folders."""
+
+    files: Mapping[str, bytes]
+
+    @cached_property
+    def hash(self) -> str:
+        """Return 12 hex digits that change with any byte of any file, and with any name."""
+        digest = hashlib.sha256()
+        for name in sorted(self.files):
+            for part in (name.encode(), self.files[name]):
+                digest.update(len(part).to_bytes(8, "big") + part)
+        return digest.hexdigest()[:HASH_DIGITS]
+
+
+def read_tree(path: Path) -> SourceTree:
+    """Return a file and what it imports from its folder, transitively.
+
+    Raises UserError for a file that is not there, is not Python, or imports from above its folder.
+    """
+    if not path.is_file():
+        raise UserError(f"There is no file {path}.")
+    if not path.stem.replace("-", "_").isidentifier():
+        raise UserError(
+            f"{path} cannot be imported: call the file by letters, digits, _ and -, as my_part.py."
+        )
+    return Units(path.parent).tree(path.stem)
+
+
+def read_folder(folder: Path) -> SourceTree:
+    """Return every Python file below a folder."""
+    paths = sorted(path for path in folder.rglob("*.py") if path.is_file())
+    return SourceTree({path.relative_to(folder).as_posix(): path.read_bytes() for path in paths})
+
+
+class Units:
+    """The modules and packages of one folder, read once."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._files: dict[str, dict[str, bytes]] = {}  # of each unit that was asked for
+        self._trees: dict[str, SourceTree] = {}
+
+    def has(self, name: str) -> bool:
+        """Say whether an absolute import of this name means a unit of the folder."""
+        if name in sys.stdlib_module_names or name == "olivine":
+            return False
+        return bool(self.files(name))
+
+    def files(self, name: str) -> dict[str, bytes]:
+        """Return the files of a unit by their path below the folder; none if it is not there."""
+        if name not in self._files:
+            package, module = self.folder / name, self.folder / f"{name}.py"
+            if (package / "__init__.py").is_file():
+                found = read_folder(package).files
+                self._files[name] = {f"{name}/{path}": data for path, data in found.items()}
+            elif module.is_file():
+                self._files[name] = {module.name: module.read_bytes()}
+            else:
+                self._files[name] = {}
+        return self._files[name]
+
+    def tree(self, name: str) -> SourceTree:
+        """Return a unit and the units that it reaches."""
+        if name not in self._trees:
+            reached, left = dict[str, bytes](), [name]
+            seen = set(left)
+            while left:
+                files = self.files(left.pop())
+                reached |= files
+                for path, data in files.items():
+                    found = set(self._imported(path, data)) - seen
+                    seen |= found
+                    left += sorted(found)
+            self._trees[name] = SourceTree(reached)
+        return self._trees[name]
+
+    def _imported(self, path: str, data: bytes) -> Iterator[str]:
+        for node in ast.walk(parse(data, self.folder / path)):
+            if isinstance(node, ast.Import):
+                tops = [alias.name.partition(".")[0] for alias in node.names]
+                yield from filter(self.has, tops)
+                self._refuse_own_package(tops, path)
+            elif isinstance(node, ast.ImportFrom):
+                yield from self._imported_from(node, path)
+
+    def _imported_from(self, node: ast.ImportFrom, path: str) -> Iterator[str]:
+        if node.level == 0:
+            top = str(node.module).partition(".")[0]
+            yield from filter(self.has, [top])
+            self._refuse_own_package([top], path)
+            return
+        if package_of(path, node.level, self.folder):
+            return  # within its own unit, which counts as a whole
+        names = [node.module] if node.module else [alias.name for alias in node.names]
+        tops = [name.partition(".")[0] for name in names]
+        yield from (top for top in tops if self.files(top))
+
+    def _refuse_own_package(self, names: list[str], path: str) -> None:
+        """Raise UserError for an import by the name of the package that the folder itself is."""
+        own = self.folder.name
+        if own in names and not self.has(own) and (self.folder / "__init__.py").is_file():
+            raise UserError(
+                f"{self.folder / path} belongs to the package {own!r} and imports from it by that "
+                "name: install the package and name the part as package.module:Name, or import by "
+                "`from .module import name`."
+            )
+
+
+def package_of(path: str, level: int, folder: Path) -> tuple[str, ...]:
+    """Return the package, below the folder, that a relative import of so many dots starts from.
+
+    Nothing is the folder itself. Raises UserError for one above it.
+    """
+    parts = PurePosixPath(path).parent.parts
+    if level - 1 > len(parts):
+        raise UserError(
+            f"{folder / path} imports from above its folder ({'.' * level}), which is not sent "
+            "with it: make it an installed package, and name the part as package.module:Name."
+        )
+    return parts[: len(parts) - (level - 1)]
+
+
+def parse(data: bytes, path: Path) -> ast.Module:
+    """Return a file's syntax tree; raise UserError for a file that is not Python."""
+    try:
+        return ast.parse(data, str(path))
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"{path} is not Python: {' '.join(str(error).split())}.") from None

@@ -1,0 +1,96 @@
+"""Things named by where they are: `package.module:Name`, `./file.py:Name`, `file.py:Name@<hash>`.
+
+The last form is how a file's part is written down. It means the copy kept under that hash; where
+there is none, the file of that name in the working folder will do if its hash is the same.
+"""
+
+import importlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from olivine.core.errors import UserError, nearest
+from olivine.core.plugins.file_modules import load_file, load_kept, reason_of
+from olivine.core.plugins.kept_code import find_kept, keep
+from olivine.core.plugins.source_tree import HASH_DIGITS, read_tree
+
+_FILE = re.compile(rf"(?P<file>.+\.py):(?P<name>[^:@]+)(@(?P<hash>[0-9a-f]{{{HASH_DIGITS}}}))?")
+_MODULE = re.compile(r"(?P<module>[\w.]+):(?P<name>[^:@]+)")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A thing in a module or a file, not imported yet."""
+
+    text: str  # as it was given
+    name: str  # of the thing in its module
+    module: str = ""
+    file: str = ""
+    code_hash: str = ""  # of a file; empty: as the file is now
+
+    def load_module(self) -> ModuleType:
+        """Import the module; raise UserError, with the reason, if that fails."""
+        if self.module:
+            return _import(self.module, self.text)
+        if not self.code_hash:
+            path = Path(self.file).expanduser().absolute()
+            if not path.is_file():
+                raise UserError(
+                    f"{self.text!r} names the file {path}, which is not there; a path is from the "
+                    "folder where the command runs."
+                )
+            return load_file(path)
+        if find_kept(self.code_hash) is None:
+            self._take_from_here()
+        return load_kept(self.code_hash, self.file)
+
+    def _take_from_here(self) -> None:
+        path = Path(self.file).absolute()
+        tree = read_tree(path) if path.is_file() else None
+        if tree is None or tree.hash != self.code_hash:
+            differs = "" if tree is None else f", and {path} is another version ({tree.hash})"
+            raise UserError(
+                f"The code of {self.text!r} is not on this machine{differs}: put the file as it "
+                "was then into the folder where the command runs (its runs keep a copy below "
+                f"user_code/{self.code_hash})."
+            )
+        keep(tree)
+
+    def load(self, what: str) -> Any:
+        """Return the thing; raise UserError if it cannot be imported or is not there."""
+        found: Any = self.load_module()
+        for step in self.name.split("."):
+            if not hasattr(found, step):
+                names = [name for name in vars(found) if not name.startswith("_")]
+                raise UserError(
+                    f"{self.text!r} names {what}, and {self.file or self.module} has no "
+                    f"{self.name}.{nearest(self.name, names)}"
+                )
+            found = getattr(found, step)
+        return found
+
+
+def parse_target(text: str) -> Target | None:
+    """Return what a text names, or None for a plain name."""
+    if found := _FILE.fullmatch(text):
+        return Target(text, found["name"], file=found["file"], code_hash=found["hash"] or "")
+    if found := _MODULE.fullmatch(text):
+        return Target(text, found["name"], module=found["module"])
+    return None
+
+
+def names_a_file(text: str) -> bool:
+    """Say whether a text without `:Name` looks like the path of a Python file."""
+    return text.endswith(".py") or text.startswith(("./", "../", "~/", "/"))
+
+
+def _import(module: str, text: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except (Exception, SystemExit) as error:  # whatever a module may raise
+        raise UserError(
+            f"{text!r} cannot be imported: {reason_of(error)} Install its package in this "
+            "environment, or name a file by its path, ./file.py:Name."
+        ) from None

@@ -1,0 +1,79 @@
+"""Recipes that are not in this library: of installed packages, modules and files.
+
+A recipe is a function of no arguments that returns an `EvaluateConfig`. A package offers it by an
+entry point of the group `olivine.recipes`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from olivine.core.errors import UserError, nearest
+from olivine.core.plugins.entry_points import Offer, load_offer, names_in, offer_of, offers
+from olivine.core.plugins.file_modules import reason_of
+from olivine.core.plugins.targets import names_a_file, parse_target
+from olivine.core.spec import explain
+from olivine.training.config import EvaluateConfig
+
+GROUP, WHAT = "olivine.recipes", "a recipe"
+
+
+def offered_names(ours: Mapping[str, Any]) -> list[str]:
+    """Return the recipes that installed packages offer; `ours` have their names already.
+
+    Raises UserError if two recipes have one name.
+    """
+    return names_in(GROUP, ours, WHAT)
+
+
+def offered_recipes(ours: Mapping[str, Any]) -> Iterator[tuple[Offer, Any]]:
+    """Yield what packages offer, and the function of each, or the sentence why there is none."""
+    for name in offered_names(ours):
+        (offer,) = offers(GROUP)[name]
+        try:
+            yield offer, load_offer(offer, "The recipe")
+        except UserError as error:
+            yield offer, str(error)
+
+
+def recipe_of_others(name: str, ours: Mapping[str, Any]) -> EvaluateConfig:
+    """Return a recipe by its entry point, or by where it is.
+
+    Raises UserError for one that there is not (`ours` are named too), that cannot be imported, that
+    fails or that returns something else.
+    """
+    if target := parse_target(name):
+        return _run(target.load(WHAT), name)
+    if offer := offer_of(GROUP, name, WHAT):
+        return _run(load_offer(offer, "The recipe"), f"{name!r} ({offer})")
+    if names_a_file(name):
+        raise UserError(f"{name!r} names a file: name its function too, as {name}:my_recipe.")
+    names = [*ours, *offers(GROUP)]
+    raise UserError(
+        f"No recipe {name!r}; there are {', '.join(names)}.{nearest(name, names)} One of your own "
+        "is named as ./my_recipe.py:name."
+    )
+
+
+def _run(function: Any, shown: str) -> EvaluateConfig:
+    """Return what a recipe returns; raise UserError if it fails."""
+    wanted = "a function of no arguments that returns an EvaluateConfig"
+    if not callable(function):
+        raise UserError(
+            f"The recipe {shown} is of type {type(function).__name__}; it must be {wanted}."
+        )
+    try:
+        found = function()
+    except UserError as error:
+        raise UserError(f"The recipe {shown}: {error}") from None
+    except ValidationError as error:
+        raise UserError(f"The recipe {shown}: {explain(error)}") from None
+    except Exception as error:  # whatever a person's function may raise
+        raise UserError(f"The recipe {shown} fails: {reason_of(error)}") from None
+    if not isinstance(found, EvaluateConfig):
+        raise UserError(
+            f"The recipe {shown} returned a value of type {type(found).__name__}; it must be "
+            f"{wanted}."
+        )
+    return found

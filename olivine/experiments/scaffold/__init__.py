@@ -1,0 +1,92 @@
+"""A person's own part, recipe or sweep: its file and its test, written from a template that works.
+
+The templates are text files beside this module, `parts/<what>.py.txt` and `tests/<what>.py.txt`.
+"""
+
+import keyword
+import re
+import string
+import sys
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from olivine.core.errors import UserError, nearest
+
+# What can be written, and how a command names it: $file is its path, $Class its class.
+USES = {
+    "augmentation": "--set pretrained.augmentations.$name.kind=$file:$Class",
+    "backbone": "--set pretrained.backbone.kind=$file:$Class",
+    "clustering": "--set pretrained.clusters.kind=$file:$Class",
+    "dataset": "--set pretrained.data.kind=$file:$Class",
+    "labeller": "--set pretrained.labels.kind=$file:$Class",
+    "loss": "--set pretrained.method.terms.pixel.loss.kind=$file:$Class",
+    "optimiser": "--set pretrained.optimiser.kind=$file:$Class",
+    "pooling": "--set pretrained.method.terms.pixel.pool.kind=$file:$Class",
+    "recipe": "olivine show $file:$name",
+    "sampler": "--set pretrained.method.terms.pixel.sample.kind=$file:$Class",
+    "sweep": "olivine sweep $file --dry-run",
+    "teacher": "--set pretrained.teacher.kind=$file:$Class",
+}
+
+
+@dataclass(frozen=True)
+class Written:
+    """The files of something new, and the words by which a command names it."""
+
+    part: Path
+    test: Path
+    use: str
+
+
+def write_new(what: str, name: str, folder: str | Path = ".") -> Written:
+    """Write a part, a recipe or a sweep and its test into a folder; return what was written.
+
+    `what` is a word such as "loss", `name` that of the file without .py, such as my_loss; the class
+    is called MyLoss then. The folder is made if it is not there. Both files work as they are.
+
+    Raises UserError for something else, for a name that no module can have, and where one of the
+    two files is there already: nothing is overwritten.
+    """
+    _check(what, name)
+    place = Path(folder).expanduser()
+    written = _names(what, name, place)
+    for path in (written.part, written.test):
+        if path.exists():
+            raise UserError(f"{path} is there already: choose another name or folder.")
+    names = {"name": name, "Class": class_name(name), "words": name.replace("_", " ")}
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        for path, kind in ((written.part, "parts"), (written.test, "tests")):
+            template = files(__package__).joinpath(kind, f"{what}.py.txt").read_text()
+            path.write_text(string.Template(template).substitute(names))
+    except OSError as error:
+        raise UserError(f"Cannot write into {place}: {error.strerror}.") from None
+    return written
+
+
+def class_name(name: str) -> str:
+    """Return the class of a file: MyLoss of my_loss."""
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def _names(what: str, name: str, folder: Path) -> Written:
+    part = folder / f"{name}.py"
+    shown = str(part) if part.is_absolute() else f"./{part}"
+    use = string.Template(USES[what]).substitute(name=name, Class=class_name(name), file=shown)
+    return Written(part, folder / f"test_{name}.py", use)
+
+
+def _check(what: str, name: str) -> None:
+    if what not in USES:
+        raise UserError(
+            f"There is nothing new called {what!r}.{nearest(what, USES)} There are "
+            f"{', '.join(USES)}."
+        )
+    plain = re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) is not None
+    taken = keyword.iskeyword(name) or name in sys.stdlib_module_names or name == "olivine"
+    if not plain or taken:
+        why = "is a word of Python's own" if taken else "is no name of a Python file"
+        raise UserError(
+            f"{name!r} {why}: take lower-case letters, digits and single _, such as my_{what}."
+        )

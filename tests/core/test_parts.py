@@ -1,0 +1,320 @@
+"""Parts of somebody else: found by entry point, module or file, read back, told by their code."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from olivine.core.errors import UserError
+from olivine.core.parts import kinds, members, part_class, part_code, parts_of
+from olivine.core.plugins.kept_code import VARIABLE
+from olivine.core.spec import parse_settings
+from olivine.experiments.recipes import demo
+from olivine.methods.losses.base import Loss
+from olivine.methods.losses.info_nce import InfoNCE
+from olivine.models.backbones.base import Backbone
+from olivine.models.backbones.minkunet import MinkUNet
+from olivine.training.config import EvaluateConfig
+from tests.support.plugins import forget, install, write_loss
+
+PLACE = "pretrained.method.terms.pixel.loss"
+BODY = """
+from olivine.methods.losses.base import Loss
+from olivine.methods.losses.info_nce import InfoNCE
+
+
+class Named(InfoNCE):
+    kind = "their_loss"
+
+
+class Nameless(InfoNCE):
+    pass
+
+
+class Unlisted(InfoNCE):
+    kind = "unlisted"
+
+
+class Incomplete(Loss):
+    pass
+"""
+OFFERED = {"olivine.losses": {"their_loss": "their.losses:Named", "alias": "their.losses:Nameless"}}
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "kept"))
+    yield tmp_path / "kept"
+    monkeypatch.undo()
+    forget("their", "other")
+
+
+@pytest.fixture
+def their(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Install a package with losses; return its folder."""
+    files = {"__init__.py": "", "losses.py": BODY, "other.py": "X = 1\n"}
+    install(tmp_path, monkeypatch, "their", files, OFFERED)
+    return tmp_path / "their" / "their"
+
+
+def with_loss(kind: str) -> EvaluateConfig:
+    return demo().override({f"{PLACE}.kind": kind})
+
+
+def loss_of(config: EvaluateConfig) -> Loss:
+    return config.pretrained.method.terms["pixel"].loss
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("their_loss", "their_loss"),
+        ("their.losses:Named", "their_loss"),
+        ("alias", "alias"),
+        ("their.losses:Nameless", "alias"),
+        ("their.losses:Unlisted", "their.losses:Unlisted"),
+        ("olivine.methods.losses.info_nce:InfoNCE", "info_nce"),
+    ],
+)
+def test_an_installed_part_is_found_and_written_so_that_it_is_found_again(
+    given: str, written: str, their: Path
+) -> None:
+    config = with_loss(given)
+    loss = loss_of(config)
+    assert loss.kind == config.to_dict()["pretrained"]["method"]["terms"]["pixel"]["loss"]["kind"]
+    assert loss.kind == written
+    again = EvaluateConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert type(loss_of(again)) is type(loss)
+    assert again.fingerprint() == config.fingerprint()
+    assert config.override(config.flatten()) == config
+
+
+def test_a_file_is_written_by_its_hash_and_read_when_it_is_edited_or_gone(tmp_path: Path) -> None:
+    path = write_loss(tmp_path / "mine")
+    config = with_loss(f"{path}:MyLoss").override({f"{PLACE}.power": 3.0})
+    kind = loss_of(config).kind
+    assert kind == f"my_loss.py:MyLoss@{part_code(type(loss_of(config)))}"
+    write_loss(tmp_path / "mine", scale=100.0)
+    edited = with_loss(f"{path}:MyLoss").override({f"{PLACE}.power": 3.0})
+    shutil.rmtree(tmp_path / "mine")
+    again = EvaluateConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert again == config
+    assert again.fingerprint() == config.fingerprint() != edited.fingerprint()
+    words = [f"{name}={text}" for name, text in config.setting_texts().items() if PLACE in name]
+    assert demo().override(parse_settings(words)) == config
+
+
+def test_paths_are_of_the_working_folder_and_of_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_loss(tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    by = [
+        f"{tmp_path}/mine/my_loss.py",
+        "mine/my_loss.py",
+        "./mine/my_loss.py",
+        "~/mine/my_loss.py",
+    ]
+    assert len({part_class(Loss, f"{path}:MyLoss") for path in by}) == 1
+
+
+def test_a_kept_part_is_also_taken_from_the_same_file_where_the_command_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = part_class(Loss, f"{write_loss(tmp_path / 'mine')}:MyLoss").kind
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "another machine"))
+    monkeypatch.chdir(tmp_path / "mine")
+    assert part_class(Loss, kind).kind == kind
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "a third machine"))
+    write_loss(tmp_path / "mine", scale=2.0)
+    with pytest.raises(UserError, match=r"is not on this machine, and .*my_loss.py is another ver"):
+        part_class(Loss, kind)
+
+
+def test_code_decides_a_fingerprint_and_only_that_of_its_part(their: Path) -> None:
+    def fingerprints() -> tuple[str, str]:
+        forget("their")
+        return with_loss("their_loss").fingerprint(), demo().fingerprint()
+
+    theirs, ours = fingerprints()
+    (their / "losses.py").write_text(BODY.replace("    pass", "    x: int = 1"))
+    edited, ours_again = fingerprints()
+    (their / "other.py").write_text("X = 2\n")  # any file of the package may decide
+    again, _ = fingerprints()
+    assert len({theirs, edited, again}) == 3
+    assert ours == ours_again
+    assert (
+        demo().fingerprint()
+        == with_loss("their_loss").override({f"{PLACE}.kind": "info_nce"}).fingerprint()
+    )
+
+
+class Wider(MinkUNet):
+    """A network with a kind of its own, though it names none."""
+
+
+class Renamed(InfoNCE):
+    """It calls itself as a part of ours is called."""
+
+    kind = "info_nce"
+
+
+def test_a_class_that_names_no_kind_does_not_pass_for_its_base() -> None:
+    assert Wider.kind == Wider().to_dict()["kind"] == "tests.core.test_parts:Wider"
+    assert type(Backbone.from_dict(Wider(stem_channels=8).to_dict())) is Wider
+    assert Wider().fingerprint() != MinkUNet().fingerprint()
+    assert MinkUNet.kind == "minkunet"
+
+
+def test_a_class_that_calls_itself_as_one_of_ours_is_still_told_from_it() -> None:
+    assert Renamed().to_dict()["kind"] == "tests.core.test_parts:Renamed"
+    assert part_class(Loss, Renamed.kind) is Renamed
+
+
+def test_the_base_of_a_part_counts_as_its_code(tmp_path: Path, their: Path) -> None:
+    path = tmp_path / "derived.py"
+    path.write_text("from their.losses import Named\n\n\nclass Derived(Named):\n    pass\n")
+    before = part_class(Loss, f"{path}:Derived")
+    code = part_code(before)
+    (their / "other.py").write_text("X = 3\n")
+    forget("their")
+    after = part_class(Loss, f"{path}:Derived")
+    assert after.kind == before.kind, "its own file is as it was"
+    assert part_code(after) != code
+
+
+def test_code_versions_count_for_parts_of_others_too(tmp_path: Path) -> None:
+    path = tmp_path / "v.py"
+    text = "from olivine.methods.losses.info_nce import InfoNCE\nclass V(InfoNCE):\n    {}\n"
+    path.write_text(text.format("code_version = 2"))
+    assert part_class(Loss, f"{path}:V")().what_decides()["code_version"] == 2
+
+
+def test_what_is_offered_is_listed_beside_ours(their: Path) -> None:
+    assert set(kinds(Loss)) == {*Loss.built_in, "their_loss", "alias"}
+    (their_loss,) = (member for member in members(InfoNCE) if member.kind == "their_loss")
+    assert (their_loss.target, their_loss.package) == ("their.losses:Named", "their 1.0")
+
+
+def test_a_part_that_no_other_process_could_find_is_not_written() -> None:
+    class Local(InfoNCE):
+        pass
+
+    for write in (Local().to_dict, Local().fingerprint):
+        with pytest.raises(UserError, match=r"Local is defined where no other process finds it"):
+            write()
+
+
+def test_every_part_within_settings_is_found() -> None:
+    config = demo()
+    found = {(part.family, part.kind) for part in parts_of([config, {"more": InfoNCE()}])}
+    assert found >= {
+        ("losses", "vmf"), ("backbones", "minkunet"), ("augmentations", "crop_images"),
+        ("datasets", "nuscenes"), ("optimisers", "sgd"), ("losses", "info_nce"),
+    }  # fmt: skip
+
+
+def sentence_of(kind: str) -> str:
+    with pytest.raises(UserError) as caught:
+        with_loss(kind)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        ("their_los", ["No 'their_los' in losses. Did you mean 'their_loss'?", "info_nce"]),
+        ("Their_Loss", ["Did you mean 'their_loss'?"]),
+        ("their.losses:Name", ["has no Name.", "Did you mean 'Named'?"]),
+        ("their.losses:Incomplete", ["is not complete: it lacks build"]),
+        ("their.losses:BODY", ["has no BODY"]),
+        ("their.other:X", ["is of type int, and one of losses is a subclass of"]),
+        (
+            "their.nowhere:X",
+            ["cannot be imported: ModuleNotFoundError: No module named 'their.now"],
+        ),
+        ("nowhere:X", ["cannot be imported: ModuleNotFoundError: No module named 'nowhere'."]),
+        ("pathlib:Path", ["'pathlib:Path' is the class Path, and one of losses is a subclass"]),
+        ("olivine.models.backbones.minkunet:MinkUNet", ["one of backbones", "losses is asked for"]),
+        ("./my_loss.py", ["names a file: name its class too, as ./my_loss.py:MyClass"]),
+        ("./my_loss.py:MyLoss", ["names the file", "which is not there", "where the command runs"]),
+        ("my_loss.py:MyLoss@0123456789ab", ["The code of", "is not on this machine"]),
+        ("3", ["No '3' in losses"]),
+    ],
+)
+def test_a_kind_that_cannot_be_had_is_one_sentence(
+    kind: str, parts: list[str], their: Path
+) -> None:
+    sentence = sentence_of(kind)
+    for part in parts:
+        assert part in sentence
+
+
+def test_a_file_without_the_class_offers_the_nearest(tmp_path: Path) -> None:
+    path = write_loss(tmp_path / "mine")
+    assert "my_loss.py has no MyLos. Did you mean 'MyLoss'?" in sentence_of(f"{path}:MyLos")
+
+
+@pytest.mark.parametrize(
+    ("losses", "reason"),
+    [
+        (
+            "import nothing_of_this_name",
+            "ModuleNotFoundError: No module named 'nothing_of_this_name'",
+        ),
+        ("raise RuntimeError('no licence\\nfound')", "RuntimeError: no licence found"),
+        ("x = 1", "AttributeError: module 'their.losses' has no attribute 'Named'"),
+    ],
+)
+def test_a_plugin_that_fails_to_import_is_named_with_its_reason(
+    losses: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, "their", {"__init__.py": "", "losses.py": losses}, OFFERED)
+    sentence = sentence_of("their_loss")
+    assert f"(their.losses:Named of their 1.0) cannot be imported: {reason}." in sentence
+    assert demo().fingerprint(), "what does not ask for it works"
+    assert "their_loss" in kinds(Loss), "a list imports nothing"
+
+
+def test_an_entry_point_of_another_family_or_name_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = BODY + "\nfrom olivine.models.backbones.minkunet import MinkUNet as Net\n"
+    offered = {"olivine.losses": {"net": "their.losses:Net", "b": "their.losses:Named"}}
+    install(tmp_path, monkeypatch, "their", {"__init__.py": "", "losses.py": text}, offered)
+    assert "is one of backbones, and one of losses is asked for" in sentence_of("net")
+    sentence = sentence_of("b")
+    assert "The entry point 'b' of olivine.losses gives their.losses:Named" in sentence
+    assert "has the kind 'their.losses:Named': give both one name" in sentence
+
+
+def test_two_packages_that_offer_one_name_are_one_sentence(
+    their: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = {"olivine.losses": {"their_loss": "other.losses:Named"}}
+    files = {"__init__.py": "", "losses.py": BODY}
+    install(tmp_path, monkeypatch, "other", files, offered)
+    wanted = (
+        r"Two installed packages offer one of losses called 'their_loss', .*other 1.0.*their 1.0"
+    )
+    with pytest.raises(UserError, match=wanted):
+        with_loss("their_loss")
+    with pytest.raises(UserError, match=wanted):
+        kinds(Loss)
+    assert with_loss("alias"), "another name is not concerned"
+
+
+def test_a_package_cannot_take_a_name_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = {"olivine.losses": {"info_nce": "their.losses:Nameless"}}
+    install(tmp_path, monkeypatch, "their", {"__init__.py": "", "losses.py": BODY}, offered)
+    with pytest.raises(
+        UserError, match=r"their.losses:Nameless of their 1.0 is offered as .*'info"
+    ):
+        kinds(Loss)
+    assert type(loss_of(with_loss("info_nce"))) is InfoNCE
+    assert loss_of(with_loss("their.losses:Nameless")).kind == "their.losses:Nameless"
