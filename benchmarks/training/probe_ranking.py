@@ -5,7 +5,7 @@
 
 Every method of `sweeps/demo_methods.py` is pretrained on the demo's world, or read from FOLDER,
 where a finished sweep may have left it (then `--out` is its `runtime.out` and `--world` its
-`runtime.data_root`). The weights are scored twice: by the probe (`olivine/pretrain_probe.py`) on
+`runtime.data_root`). The weights are scored twice: by the probe (`olivine/training/probe.py`) on
 training scenes, and by the linear probe on the validation scenes. Printed are both, their seconds,
 and their rank correlations over the methods' means and over all runs; and, as what can be hoped
 for, those of the linear probe with itself under another seed. A missing world is written with
