@@ -30,7 +30,8 @@ from olivine.data.collate import Collate
 from olivine.data.geometry.voxels import Voxelizer
 from olivine.data.loader import BatchSource, load_batches
 from olivine.data.samples import Samples
-from olivine.runners.on_ray.batch_source import AHEAD, AHEAD_PER_ACTOR, RayDataSource, _packed
+from olivine.runners.on_ray.batch_source import AHEAD, AHEAD_PER_ACTOR, RayDataSource
+from olivine.runners.on_ray.packed_batch import packed
 
 WARM_STEPS = 3
 
@@ -91,7 +92,7 @@ def main() -> None:
             [(step * given.frames + frame, 0) for frame in range(given.frames)]
             for step in range(given.steps)
         ]
-        batch_mb = sum(map(len, _packed(collate([samples[place] for place in places[0]])))) / 1e6
+        batch_mb = sum(map(len, packed(collate([samples[place] for place in places[0]])))) / 1e6
         feeds: dict[str, BatchSource] = {
             "in-process loader": load_batches,
             "Ray Data": RayDataSource(),

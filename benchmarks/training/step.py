@@ -39,7 +39,8 @@ from olivine.methods.distillation import Distillation
 from olivine.methods.objective import Objective
 from olivine.models.backbones.minkunet import MinkUNet
 from olivine.models.backbones.minkunet.network import SparseUNet
-from olivine.models.foundation.resnet import NUM_CHANNELS, ResNet50
+from olivine.models.foundation.published_sizes import RESNET50_CHANNELS
+from olivine.models.foundation.resnet import ResNet50
 from olivine.models.sparse.minkowski import MinkowskiGrid, minkowski_engine
 from olivine.training.optimisers.sgd import Sgd
 
@@ -90,8 +91,8 @@ class Ours:
             backbone=backbone(),
             num_point_channels=96,
             teacher=Maps(maps),
-            num_pixel_channels=NUM_CHANNELS,
-            objective=Objective(method, 64, NUM_CLASSES, NUM_CHANNELS),
+            num_pixel_channels=RESNET50_CHANNELS,
+            objective=Objective(method, 64, NUM_CLASSES, RESNET50_CHANNELS),
             heads=method.heads,
             num_channels=64,
         ).train()
@@ -116,7 +117,7 @@ class Straightforward:
         self.backbone = backbone()
         self.backbone._open_grid = open_grid
         self.point_heads = nn.ModuleList([nn.Linear(96, 64) for _ in range(2)])
-        self.pixel_heads = nn.ModuleList([nn.Conv2d(NUM_CHANNELS, 64, 1) for _ in range(2)])
+        self.pixel_heads = nn.ModuleList([nn.Conv2d(RESNET50_CHANNELS, 64, 1) for _ in range(2)])
         self.bank = Loop(NUM_CLASSES)
         modules = (self.backbone, self.point_heads, self.pixel_heads)
         self.optimiser = Sgd().build([{"params": [p for m in modules for p in m.parameters()]}])
@@ -192,7 +193,7 @@ def main() -> None:
     batch = batch_of(given.data)
     print(f"{len(batch.voxels.features)} voxels, {len(batch.pairs)} pairs, {given.threads} threads")
     if given.without_teacher:
-        maps = torch.rand(len(batch.images), NUM_CHANNELS, 56, 104)
+        maps = torch.rand(len(batch.images), RESNET50_CHANNELS, 56, 104)
     else:
         maps = teachers(batch.images, given.rounds)
     ours = Ours(batch, maps)

@@ -29,7 +29,7 @@ from olivine.experiments.recipes import recipe
 from olivine.models.activation_checkpointing import recompute_activations
 from olivine.models.foundation.resnet import ResNet50
 from olivine.training.config import PretrainConfig
-from olivine.training.pretrain import build_model, loss_function
+from olivine.training.pretrained_networks import build_model, loss_function
 from olivine.training.worker import LocalWorker
 
 PARTS = ("teacher", "U-Net backward", "U-Net forward", "objective", "loading", "optimiser")
