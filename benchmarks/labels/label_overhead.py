@@ -3,8 +3,8 @@
 A labeller that sleeps stands in for a GPU. The ideal is actors × batch / sleep; the job is
 everything from `label_on_ray` to its last map on disk: listing, planning, starting the actors,
 reading and decoding, labelling, writing, and the look at the labels at the end. Ray's own start is
-told apart. All names stand for one file. It is small by default: two cores cannot decode large ones as
-fast as two stand-ins ask for them.
+told apart. All names stand for one file, which is small by default: two cores cannot decode large
+ones as fast as two stand-ins ask for them.
 
     python benchmarks/labels/label_overhead.py [--batches 520] [--seconds 1] [--size 160x90]
 """
