@@ -55,7 +55,7 @@ _OFFERED = {
 _MODULE_OF = {name: module for module, names in _OFFERED.items() for name in names.split()}
 __all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604 # they are texts
 
-names_of_0_1.install(frozenset(_MODULE_OF))
+names_of_0_1.install_old_names(frozenset(_MODULE_OF))
 
 if not TYPE_CHECKING:  # else a type checker would take any name for one of ours
 

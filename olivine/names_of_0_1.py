@@ -13,7 +13,7 @@ from typing import Any
 MODULES = tuple(f"olivine.{name}" for name in ("config", "errors", "pretrain", "spec", "storage"))
 
 
-class Finder:
+class OldNamesFinder:
     """Makes those modules when somebody imports them."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
@@ -78,12 +78,12 @@ class Package(ModuleType):
             super().__setattr__(name, value)
 
 
-def install(offered: frozenset[str]) -> None:
+def install_old_names(offered: frozenset[str]) -> None:
     """Have Python look here for modules that it finds nowhere else; once is enough.
 
     `offered` are the package's own names, which stay what they are.
     """
     Package.offered = offered
     sys.modules["olivine"].__class__ = Package
-    if not any(isinstance(finder, Finder) for finder in sys.meta_path):
-        sys.meta_path.append(Finder())
+    if not any(isinstance(finder, OldNamesFinder) for finder in sys.meta_path):
+        sys.meta_path.append(OldNamesFinder())

@@ -4,7 +4,7 @@ A process that is sent an object of such a module imports this one first, and so
 See `olivine.core.plugins.file_modules`.
 """
 
-from olivine.core.plugins.file_modules import install
+from olivine.core.plugins.file_modules import install_finder
 
 __path__: list[str] = []  # no folder of this package: the finder knows where each one lies
-install()
+install_finder()

@@ -35,7 +35,7 @@ from olivine.data.pair_labels import PairLabels
 from olivine.data.records import Frame
 from olivine.data.samples import Samples, make_sample
 from olivine.labels.labellers.embedded import Embedded
-from olivine.labels.store import LabelStore, label_name
+from olivine.labels.store import LabelStore, map_name
 
 KEYFRAMES = {"nuscenes_scene0061_keyframe0": "v1.0-mini", "nuscenes_val_fd842039": "v1.0-trainval"}
 AUGMENTATIONS = (RotateFlip(), DropCuboid(), CropImages())
@@ -57,7 +57,7 @@ class Straightforward:
             image = np.array(Image.open(self.root / name)) / 255.0
             images.append(torch.tensor(image, dtype=torch.float32).permute(2, 0, 1))
             rows, columns, seen = self.project(frame, camera)
-            labels = np.array(Image.open(Path(self.labels.path, label_name(name))))
+            labels = np.array(Image.open(Path(self.labels.path, map_name(name))))
             point.append(seen)
             pixel.append(np.stack([np.full(len(seen), camera), rows, columns], axis=1))
             classes.append(labels[rows, columns])

@@ -26,7 +26,7 @@ from olivine.data.dataset import Dataset, Frames
 from olivine.data.records import Frame
 from olivine.labels.config import LabelConfig
 from olivine.labels.labeller import ImageLabeller, Labeller
-from olivine.labels.store import LabelStore, label_name
+from olivine.labels.store import LabelStore, map_name
 
 FEW = 1000
 NUM_LABELLED = 500  # after which the peak is read
@@ -170,7 +170,7 @@ def _write_maps(root: str, num_images: int) -> None:
     store = LabelStore(root, Listed(num_images, Path(root)).fingerprint, labeller.identity)
     store.begin(labeller)
     for index, name in enumerate(names(num_images)):
-        target = Path(store.path) / label_name(name)
+        target = Path(store.path) / map_name(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         if index % MAX_LINKS == 0:
             first = target

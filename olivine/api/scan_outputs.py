@@ -11,7 +11,7 @@ from olivine.core.runtime import Runtime
 if TYPE_CHECKING:
     from olivine.data.dataset import Dataset
     from olivine.inference.networks import EvaluatedNetwork, PretrainedBackbone
-    from olivine.inference.output_folder import Written
+    from olivine.inference.output_folder import WrittenFiles
 
 
 def embed(
@@ -27,7 +27,7 @@ def embed(
     runtime: Runtime | None = None,
     overwrite: bool = False,
     report: Report | None = None,
-) -> "Written":
+) -> "WrittenFiles":
     """Write the features of every point of some scans, a file a scan, below `folder`.
 
     `network` is what `load_backbone` takes, or what it returned. The scans are `files` (nuScenes'
@@ -67,7 +67,7 @@ def predict(
     runtime: Runtime | None = None,
     overwrite: bool = False,
     report: Report | None = None,
-) -> "Written":
+) -> "WrittenFiles":
     """Write the class of every point of some scans, a file a scan, below `folder`.
 
     `network` is an evaluation: what `load_segmenter` takes, or what it returned. `split` and `data`

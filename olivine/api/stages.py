@@ -14,8 +14,8 @@ from olivine.api.settings import (
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.experiments import recipes
+from olivine.experiments.expanded_sweep import choose_sweep, expand_sweep
 from olivine.experiments.limits import Limits
-from olivine.experiments.question import choose_sweep, question_about
 from olivine.experiments.sweep import Sweep
 from olivine.labels.config import EVERY_NEW_IMAGE, Selection
 from olivine.runners.launch import (
@@ -129,6 +129,6 @@ def run_sweep(
     rows = [rows] if isinstance(rows, str) else rows
     chosen = choose_sweep(sweep, rows=rows, seeds=seeds, as_name=as_name)
     config, runtime = resolved(experiment or chosen.recipe, settings, runtime)
-    question = question_about(chosen, config, runtime)
+    expanded = expand_sweep(chosen, config, runtime)
     tracker = open_run_store(runtime)
-    return launch_sweep(question, runtime, tracker, limits=limits, force=force, log=say)
+    return launch_sweep(expanded, runtime, tracker, limits=limits, force=force, log=say)

@@ -23,13 +23,13 @@ def compare(
     from olivine.experiments.requests import ExperimentRequest
     from olivine.results import compare_runs as runs
     from olivine.tracking.mlflow_backend.inputs import inputs_of
-    from olivine.tracking.store_uri import shown
+    from olivine.tracking.store_uri import without_password
     from olivine.tracking.tracker import Columns
 
     runtime = ExperimentRequest("", config, tuple(changes or ())).resolve_runtime()
     tracker = open_tracker(runtime)
     every = tracker.records(columns=Columns(settings=(), metrics=(), tags=()))
-    chosen = runs.find_runs((first, second), every, shown(runtime.store_uri()))
+    chosen = runs.find_runs((first, second), every, without_password(runtime.store_uri()))
     prints = {run.key.fingerprint for run in chosen}
     whole = {run.run_id: run for run in tracker.records(fingerprints=prints)}
     one, two = (whole[run.run_id] for run in chosen)

@@ -111,12 +111,12 @@ def _make_world(root: Path) -> None:
 def _sweep(
     request: "SweepRequest", experiment: "EvaluateConfig", runtime: "Runtime", tracker: "Tracker"
 ) -> int:
-    from olivine.experiments.question import question_of
+    from olivine.experiments.expanded_sweep import expand_request
     from olivine.runners.on_ray.evaluate import trial
     from olivine.runners.on_ray.sweep import run_sweep
 
-    question = question_of(request, experiment, runtime)
-    outcome = run_sweep(question, trial, runtime, tracker, log=log.info)
+    expanded = expand_request(request, experiment, runtime)
+    outcome = run_sweep(expanded, trial, runtime, tracker, log=log.info)
     for name, reason in outcome.failures.items():
         write(f"failed: {name}: {reason}")
     return INCOMPLETE if outcome.failures else 0

@@ -37,6 +37,6 @@ def doctor(
         ]
         write_table(("area", "", "what", "detail"), rows)
         for finding in findings:
-            if finding.mend:
-                write(f"{finding.name}: {finding.mend}")
+            if finding.fix:
+                write(f"{finding.name}: {finding.fix}")
     return MISSING if any(finding.state == "missing" for finding in findings) else 0

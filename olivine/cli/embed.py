@@ -12,8 +12,8 @@ from olivine.cli.scans import (
     Split,
     Target,
     network_argument,
+    print_written,
     what_to_read,
-    write_written,
 )
 
 Network = Annotated[
@@ -70,5 +70,5 @@ def embed(
         runtime=runtime,
         overwrite=overwrite,
     )
-    write_written(written, as_json=as_json)
+    print_written(written, as_json=as_json)
     return 0

@@ -72,8 +72,8 @@ def _kinds(family: str) -> Iterator[tuple[str, str]]:
 
 
 def _recipes() -> Iterator[tuple[str, str]]:
+    from olivine.experiments.plugin_recipes import offered_recipes
     from olivine.experiments.recipes import RECIPES
-    from olivine.experiments.recipes_of_others import offered_recipes
 
     for name, function in RECIPES.items():
         yield name, first_line(function.__doc__)

@@ -8,16 +8,16 @@ import typer
 from olivine.core.errors import UserError
 
 
-def recipe_names(incomplete: str) -> Iterable[str]:
+def complete_recipe(incomplete: str) -> Iterable[str]:
     """Yield the recipes that begin so, for the shell's completion."""
     from olivine.core.plugins.entry_points import offers
+    from olivine.experiments.plugin_recipes import GROUP
     from olivine.experiments.recipes import RECIPES
-    from olivine.experiments.recipes_of_others import GROUP
 
     return (name for name in [*RECIPES, *offers(GROUP)] if name.startswith(incomplete))
 
 
-def names_of_sweeps(incomplete: str) -> Iterable[str]:
+def complete_sweep(incomplete: str) -> Iterable[str]:
     """Yield the sweeps that begin so, for the shell's completion."""
     from olivine.experiments.sweep_files import sweep_names
 
@@ -29,7 +29,7 @@ Recipe = Annotated[
     typer.Argument(
         help="A recipe by name, or FILE.py:NAME (default: demo).",
         metavar="[RECIPE]",
-        autocompletion=recipe_names,
+        autocompletion=complete_recipe,
         show_default=False,
     ),
 ]
@@ -39,7 +39,7 @@ RecipeOption = Annotated[
         "--recipe",
         metavar="RECIPE",
         help="The recipe that the rows change (default: the sweep's).",
-        autocompletion=recipe_names,
+        autocompletion=complete_recipe,
         show_default=False,
     ),
 ]

@@ -35,7 +35,7 @@ def report(
 ) -> int:
     """Write all that a sweep found as one HTML page."""
     from olivine.experiments.requests import ExperimentRequest
-    from olivine.results.sweep_report.page import write_page
+    from olivine.results.sweep_report.page import write_sweep_page
     from olivine.results.sweep_report.read import read_report
 
     request = ExperimentRequest("", config, tuple(changes or ()))
@@ -44,7 +44,7 @@ def report(
     found = read_report(
         name, runtime, tracker, baseline=baseline.strip(), more=runtime_words(runtime)
     )
-    path = write_page(place / f"{name}.html", found)
+    path = write_sweep_page(place / f"{name}.html", found)
     tracker.log_files(found.sweep.run_id, [path], KEPT)
     if as_json:
         counts = {"num_trials": len(found.trials), "num_finished": len(found.finished)}

@@ -8,7 +8,7 @@ from olivine.cli.output import write, write_json
 from olivine.core.errors import UserError
 
 if TYPE_CHECKING:
-    from olivine.inference.output_folder import Written
+    from olivine.inference.output_folder import WrittenFiles
 
 Scans = Annotated[
     list[str] | None,
@@ -64,7 +64,7 @@ def what_to_read(scans: list[str] | None, split: str, data: list[str] | None) ->
     return {"files": scans or (), "split": split, "data": changes or None}
 
 
-def write_written(written: "Written", *, as_json: bool) -> None:
+def print_written(written: "WrittenFiles", *, as_json: bool) -> None:
     """Write what a command left in its folder."""
     if as_json:
         write_json(vars(written))

@@ -1,4 +1,4 @@
-"""`olivine sweep`: every row and seed of a question, or the points of a search."""
+"""`olivine sweep`: every row and seed of a expanded, or the points of a search."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,14 +13,14 @@ from olivine.cli.options import (
     Force,
     Json,
     RecipeOption,
-    names_of_sweeps,
+    complete_sweep,
 )
 from olivine.cli.output import log, write, write_json, write_next
 from olivine.cli.stores import existing_tracker, open_tracker
 
 if TYPE_CHECKING:
     from olivine.core.runtime import Runtime
-    from olivine.experiments.question import Question
+    from olivine.experiments.expanded_sweep import ExpandedSweep
     from olivine.experiments.requests import SweepRequest
     from olivine.results.tables.spec import TableSpec
     from olivine.runners.on_ray.sweep import SweepResult
@@ -66,7 +66,7 @@ def sweep(
         typer.Argument(
             metavar="SWEEP",
             help="A sweep by name (`olivine list sweeps`), or the path of its file.",
-            autocompletion=names_of_sweeps,
+            autocompletion=complete_sweep,
             show_default=False,
         ),
     ],
@@ -116,30 +116,30 @@ def limits_of(trials: int, gpu_hours: float, usd: float, hours: float) -> Any:
 
 def run(request: "SweepRequest", *, dry_run: bool, as_json: bool, of_classes: bool = False) -> int:
     """Run a sweep and write its table, or say what it would run; return the exit status."""
-    from olivine.experiments.question import question_of
+    from olivine.experiments.expanded_sweep import expand_request
     from olivine.experiments.sweep_files import find_sweep
 
     base, runtime = request.experiment.resolve(find_sweep(request.name).recipe)
-    question = question_of(request, base, runtime)
+    expanded = expand_request(request, base, runtime)
     if dry_run:
-        return _preview(question, runtime, as_json)
+        return _preview(expanded, runtime, as_json)
     tracker = open_tracker(runtime)
-    outcome = _ask(request, question, runtime, tracker)
+    outcome = _ask(request, expanded, runtime, tracker)
     if as_json:
         write_json(_facts(outcome))
     else:
-        _write_outcome(question, outcome)
-        _write_table(question, outcome, runtime, tracker, of_classes)
+        _write_outcome(expanded, outcome)
+        _write_table(expanded, outcome, runtime, tracker, of_classes)
         write(f"Runs: {runtime.store_uri()}")
-        following = "report" if question.sweep.search else "table"
-        write_next([following, question.sweep.name, *request.experiment.runtime_words()])
+        following = "report" if expanded.sweep.search else "table"
+        write_next([following, expanded.sweep.name, *request.experiment.runtime_words()])
     return INCOMPLETE if outcome.failures or outcome.limit else 0
 
 
-def _preview(question: "Question", runtime: "Runtime", as_json: bool) -> int:
+def _preview(expanded: "ExpandedSweep", runtime: "Runtime", as_json: bool) -> int:
     from olivine.experiments.preview import preview
 
-    found = preview(question, existing_tracker(runtime))
+    found = preview(expanded, existing_tracker(runtime))
     if as_json:
         write_json(found.to_dict())
     else:
@@ -149,12 +149,12 @@ def _preview(question: "Question", runtime: "Runtime", as_json: bool) -> int:
 
 
 def _ask(
-    request: "SweepRequest", question: "Question", runtime: "Runtime", tracker: "Tracker"
+    request: "SweepRequest", expanded: "ExpandedSweep", runtime: "Runtime", tracker: "Tracker"
 ) -> "SweepResult":
     from olivine.runners.launch import launch_sweep
 
     return launch_sweep(
-        question, runtime, tracker, limits=request.limits, force=request.force, log=log.info
+        expanded, runtime, tracker, limits=request.limits, force=request.force, log=log.info
     )
 
 
@@ -171,10 +171,10 @@ def _facts(outcome: "SweepResult") -> dict[str, Any]:
     }
 
 
-def _write_outcome(question: "Question", outcome: "SweepResult") -> None:
+def _write_outcome(expanded: "ExpandedSweep", outcome: "SweepResult") -> None:
     for name, reason in outcome.failures.items():
         write(f"Failed: {name}: {reason}")
-    gave_up = f", {outcome.gave_up} given up early" if question.sweep.search else ""
+    gave_up = f", {outcome.gave_up} given up early" if expanded.sweep.search else ""
     write(
         f"{len(outcome.finished)} of {len(outcome.plan.trials)} trials are finished, "
         f"{outcome.num_reused} of them before{gave_up}; {outcome.gpu_hours:.3g} hours of devices "
@@ -185,7 +185,7 @@ def _write_outcome(question: "Question", outcome: "SweepResult") -> None:
 
 
 def _write_table(
-    question: "Question",
+    expanded: "ExpandedSweep",
     outcome: "SweepResult",
     runtime: "Runtime",
     tracker: "Tracker",
@@ -194,11 +194,11 @@ def _write_table(
     from olivine.core.buckets import is_bucket
     from olivine.results.tables.spec import TableSpec
 
-    if not outcome.finished or question.sweep.search or is_bucket(runtime.out):
+    if not outcome.finished or expanded.sweep.search or is_bucket(runtime.out):
         return
     metrics = [run.metrics for run in outcome.finished.values()]
     spec = _per_class(metrics) if of_classes else TableSpec()
-    name = question.sweep.name
+    name = expanded.sweep.name
     write_results_of(name, runtime, tracker, spec, f"{name}_classes" if of_classes else name)
 
 

@@ -91,7 +91,7 @@ def connect(uri: str) -> tuple[Any, str]:
     return files, base
 
 
-def explain(error: Exception, uri: str) -> str:
+def explain_bucket_error(error: Exception, uri: str) -> str:
     """Return a cloud's error on one line, with advice where the cause is known."""
     text = " ".join(str(error).split()).rstrip(".")
     scheme = urlsplit(uri).scheme

@@ -36,7 +36,7 @@ class Spec(BaseModel):
         try:
             return cls.model_validate(tree)
         except ValidationError as error:
-            raise UserError(explain(error)) from None
+            raise UserError(explain_invalid(error)) from None
 
     def fingerprint_fields(self) -> dict[str, Any]:
         """Return `to_dict` without the parts' places: equal values give equal results."""
@@ -185,7 +185,7 @@ def _replace_part(tree: dict[str, Any], path: list[str], name: str, kind: Any) -
     _assign(tree, ".".join(path), {"kind": kind})
 
 
-def explain(error: ValidationError) -> str:
+def explain_invalid(error: ValidationError) -> str:
     """Return the first problem as a sentence: the setting, what was given, what is allowed."""
     problem = error.errors(include_url=False)[0]
     where = ".".join(str(step) for step in problem["loc"]) or "settings"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from olivine.experiments.estimate import Estimate, estimate
-from olivine.experiments.question import Question, first_points
+from olivine.experiments.expanded_sweep import ExpandedSweep, first_points
 from olivine.experiments.search_space import Search
 from olivine.tracking.tracker import Columns, Tracker
 
@@ -54,12 +54,12 @@ class Preview:
         }
 
 
-def preview(question: Question, tracker: Tracker) -> Preview:
+def preview(expanded: ExpandedSweep, tracker: Tracker) -> Preview:
     """Return the preview of a sweep, by the contents of the run store."""
-    search = question.sweep.search
+    search = expanded.sweep.search
     if search is not None:
-        question = replace(question, trials=first_points(question))
-    prints = [trial.fingerprint for trial in question.trials]
+        expanded = replace(expanded, trials=first_points(expanded))
+    prints = [trial.fingerprint for trial in expanded.trials]
     found = tracker.records("trial", fingerprints=prints, columns=Columns((), (), ()))
     finished = {run.key.fingerprint for run in found if run.status == "FINISHED"}
     stages = [
@@ -67,16 +67,16 @@ def preview(question: Question, tracker: Tracker) -> Preview:
         for stage in ("pretrain", "evaluate")
     ]
     pretrained = {run.key.fingerprint for run in stages[0]}
-    trials = tuple(_noted(question, finished, pretrained))
-    return Preview(question.sweep.name, trials, estimate(question, finished, *stages), search)
+    trials = tuple(_noted(expanded, finished, pretrained))
+    return Preview(expanded.sweep.name, trials, estimate(expanded, finished, *stages), search)
 
 
 def _noted(
-    question: Question, finished: set[str], pretrained: set[str]
+    expanded: ExpandedSweep, finished: set[str], pretrained: set[str]
 ) -> Iterable[PreviewedTrial]:
     first: dict[str, str] = {}  # shared pretraining -> name of the trial that runs it
-    for trial in question.trials:
-        work = question.shared_work(trial.config)
+    for trial in expanded.trials:
+        work = expanded.shared_work(trial.config)
         note = ""
         if trial.fingerprint in finished:
             note = "finished before"

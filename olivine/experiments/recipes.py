@@ -13,7 +13,7 @@ from olivine.data.clusterings.hdbscan import Hdbscan
 from olivine.data.datasets.nuscenes import Nuscenes
 from olivine.data.datasets.semantic_kitti import SemanticKitti
 from olivine.experiments.demo_scale import at_demo_scale
-from olivine.experiments.recipes_of_others import offered_names, recipe_of_others
+from olivine.experiments.plugin_recipes import offered_names, plugin_recipe
 from olivine.labels.labellers.grounded_sam import GroundedSam
 from olivine.labels.labellers.imported import Imported
 from olivine.labels.labellers.sam_segments import SamSegments
@@ -385,4 +385,4 @@ def recipe(name: str) -> EvaluateConfig:
     Raises UserError, with the nearest name, for one that there is not, and for one that cannot be
     imported, fails or returns something else.
     """
-    return RECIPES[name]() if name in RECIPES else recipe_of_others(name, RECIPES)
+    return RECIPES[name]() if name in RECIPES else plugin_recipe(name, RECIPES)

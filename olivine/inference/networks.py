@@ -16,7 +16,7 @@ from olivine.core.storage import Store
 from olivine.training.checkpoints import Checkpoints, parse_state, save_state
 from olivine.training.config import EvaluateConfig, PretrainConfig
 from olivine.training.evaluate import Segmenter
-from olivine.training.evaluated_network import NetworkNote, tensors_hash
+from olivine.training.evaluated_network import NetworkDescription, tensors_hash
 from olivine.training.pretrain import NUM_INPUT_CHANNELS, fit_weights
 from olivine.training.scene_counts import SceneCounts
 
@@ -148,9 +148,9 @@ def check_hash(data: bytes, sha256: str, source: str) -> None:
         raise UserError(f"{source} is not the file that this model was logged with.")
 
 
-def _note(store: Store, config_yaml: str | None) -> NetworkNote:
+def _note(store: Store, config_yaml: str | None) -> NetworkDescription:
     if store.exists(NOTE_FILE):
-        return NetworkNote.from_bytes(store.read(NOTE_FILE), store.path(NOTE_FILE))
+        return NetworkDescription.from_bytes(store.read(NOTE_FILE), store.path(NOTE_FILE))
     if config_yaml is None or not store.exists(COUNTS_FILE):
         raise UserError(
             f"{store.root} is no folder of a finished evaluation: it has no {NOTE_FILE}. Evaluate "
@@ -158,7 +158,7 @@ def _note(store: Store, config_yaml: str | None) -> NetworkNote:
         )
     config = EvaluateConfig.from_dict(yaml.safe_load(config_yaml))
     class_names = SceneCounts.from_bytes(store.read(COUNTS_FILE)).class_names
-    return NetworkNote(config, class_names, "")
+    return NetworkDescription(config, class_names, "")
 
 
 def _evaluated(state: dict[str, Any], source: str) -> EvaluatedNetwork:

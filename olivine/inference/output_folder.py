@@ -24,7 +24,7 @@ _HIDDEN = re.compile(r"\..+\.[0-9a-f]{8}")  # how Store calls a file that is not
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenFiles:
     """What a call left in its folder."""
 
     folder: str

@@ -10,7 +10,7 @@ from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
 from olivine.inference.networks import BACKBONE_FILE, CHECKPOINTS
 from olivine.tracking.run_store import existing_run_store
-from olivine.tracking.store_uri import shown
+from olivine.tracking.store_uri import without_password
 from olivine.tracking.tracker import FAILURE, Columns, RunRecord, Tracker
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.finished_runs import OUT
@@ -33,7 +33,7 @@ class BackboneFile:
 
     @property
     def path(self) -> str:
-        """Where it lies, to be shown to people."""
+        """Where it lies, to be without_password to people."""
         return self.store.path(self.name)
 
 
@@ -59,7 +59,7 @@ def files_of_run(reference: str, runtime: Runtime) -> BackboneFile | EvaluationF
     gone.
     """
     tracker = existing_run_store(runtime)
-    run = find_run(reference, tracker, shown(runtime.store_uri()))
+    run = find_run(reference, tracker, without_password(runtime.store_uri()))
     folders = [f"{place}/{_folder(run)}" for place in (runtime.out, run.tags.get(OUT, "")) if place]
     if run.key.stage == "pretrain":
         return _backbone_file(run, tracker, folders)

@@ -18,7 +18,7 @@ from olivine.data.predictions import ArrayPredictions, PredictionFormat
 from olivine.data.scans import Scan
 from olivine.inference.encoder import PointClassifier, PointEncoder
 from olivine.inference.networks import EvaluatedNetwork, PretrainedBackbone
-from olivine.inference.output_folder import OutputFolder, Written
+from olivine.inference.output_folder import OutputFolder, WrittenFiles
 from olivine.inference.scan_sources import FileScans, ScanSource, SplitScans
 
 FEATURE_FILES, FEATURE_TYPES = ("npz", "npy"), ("float32", "float16")
@@ -37,7 +37,7 @@ def embed(
     device: str = "auto",
     overwrite: bool = False,
     report: Report | None = None,
-) -> Written:
+) -> WrittenFiles:
     """Write the features of every point of every scan, a file a scan, below a folder or bucket.
 
     A file is `<name>.npz` with the arrays features (points, channels), xyz_m and intensity, or
@@ -73,7 +73,7 @@ def predict_files(
     device: str = "auto",
     overwrite: bool = False,
     report: Report | None = None,
-) -> Written:
+) -> WrittenFiles:
     """Write the class of every point of every file, a file a scan, below a folder or bucket.
 
     `form` is nuscenes (`<name>_lidarseg.bin`, uint8 1 to 16), semantic_kitti (`<name>.label`,
@@ -99,7 +99,7 @@ def predict_split(
     device: str = "auto",
     overwrite: bool = False,
     report: Report | None = None,
-) -> Written:
+) -> WrittenFiles:
     """Write the class of every point of a split, in its benchmark's format and tree of folders.
 
     `frames` are those of `dataset`. With `form` auto the format is the data set's own; nuScenes' is
@@ -159,7 +159,7 @@ def _write_all(
     *,
     overwrite: bool,
     report: Report,
-) -> Written:
+) -> WrittenFiles:
     with output.opened(names, scans.stamps(), overwrite=overwrite) as missing:
         for number, place in enumerate(missing, start=1):
             try:
@@ -171,7 +171,7 @@ def _write_all(
                 raise UserError(f"Scan {name}: {error}") from None
             output.write(names[place], data)
             report(number, len(missing))
-    return Written(output.folder, len(missing), len(names) - len(missing))
+    return WrittenFiles(output.folder, len(missing), len(names) - len(missing))
 
 
 def _format_of(form: str, class_names: tuple[str, ...]) -> PredictionFormat:

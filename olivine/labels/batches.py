@@ -17,7 +17,7 @@ from olivine.core.runtime import Runtime
 from olivine.data.dataset import Frames
 from olivine.labels.labeller import Labeller
 from olivine.labels.memory import _CudaMemory, _HostMemory, out_of_memory
-from olivine.labels.records import FailedImage, LabelledImage, ReadImage, Usage, reason_of
+from olivine.labels.records import FailedImage, LabelledImage, ReadImage, Usage, failure_reason
 
 _Tried = LabelledImage | FailedImage
 
@@ -63,7 +63,7 @@ class BatchLabeller:
                 raise
             raise UserError(
                 f"The labeller {labeller.kind!r} does not fit into the memory of its device "
-                f"({reason_of(error)}); let fewer actors share it by "
+                f"({failure_reason(error)}); let fewer actors share it by "
                 "--set runtime.gpus_per_label_actor=1 or --set runtime.num_label_actors=1."
             ) from None
         self.size = size
@@ -122,7 +122,7 @@ class BatchLabeller:
         try:
             maps = self._label([image.pixels for image in batch], [image.name for image in batch])
         except Exception as error:  # of any kind: it depends on the image and the network
-            reason, too_many = reason_of(error), out_of_memory(error)
+            reason, too_many = failure_reason(error), out_of_memory(error)
         else:
             assert len(maps) == len(batch), "the labeller must return one map per image"
             return [_labelled(*pair) for pair in zip(batch, maps, strict=True)], False

@@ -54,7 +54,7 @@ class ImageResult:
     usage: Usage | None = None  # of the actor that labelled it
 
 
-def reason_of(error: BaseException) -> str:
+def failure_reason(error: BaseException) -> str:
     """Return an error as one line, with its type unless it is a UserError."""
     text = " ".join(str(error).split())
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"

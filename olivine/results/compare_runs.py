@@ -64,7 +64,7 @@ def compare(
     """Return what differs between two runs; `inputs` are the data sets that each read, by use."""
     data, code, environment = (
         [{name: run.tags[name] for name in run.tags if says(name)} for run in (first, second)]
-        for says in (_tells_data, _tells_code, _tells_environment)
+        for says in (_is_data_tag, _is_code_tag, _is_environment_tag)
     )
     settings = _aspect("settings", first.settings, second.settings)
     results = tuple(_results(first, second))
@@ -193,16 +193,16 @@ def _aspect(name: str, first: Mapping[str, str], second: Mapping[str, str]) -> A
     return Aspect(name, differences, bool(first or second))
 
 
-def _tells_code(tag: str) -> bool:
+def _is_code_tag(tag: str) -> bool:
     return tag.startswith(CODE)
 
 
-def _tells_data(tag: str) -> bool:
+def _is_data_tag(tag: str) -> bool:
     return tag in DATA
 
 
-def _tells_environment(tag: str) -> bool:
-    return tag.startswith(ENVIRONMENT) and not _tells_code(tag)
+def _is_environment_tag(tag: str) -> bool:
+    return tag.startswith(ENVIRONMENT) and not _is_code_tag(tag)
 
 
 def _both_nan(one: float | None, two: float | None) -> bool:

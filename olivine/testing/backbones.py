@@ -12,7 +12,7 @@ from olivine.data.batch import Voxels
 from olivine.data.geometry.voxelization import voxelize
 from olivine.data.geometry.voxels import Voxelizer
 from olivine.models.backbones.base import Backbone
-from olivine.testing.frames import scan
+from olivine.testing.frames import street_scan
 from olivine.testing.settings import check_settings, devices, require
 
 CUBES = Voxelizer(coordinates="cartesian", size=(0.3, 0.3, 0.3))
@@ -23,7 +23,7 @@ TOLERANCE = 1e-3  # of the largest feature, where sums are in another order
 
 def example_voxels(voxelizer: Voxelizer, num_points: tuple[int, ...] = (300, 200)) -> Voxels:
     """Return the voxels of some small scans, whose points are within 8 m."""
-    clouds = [scan(num, seed)[0] for seed, num in enumerate(num_points)]
+    clouds = [street_scan(num, seed)[0] for seed, num in enumerate(num_points)]
     intensity = [np.linspace(0, 255, len(cloud), dtype=np.float32) for cloud in clouds]
     return voxelize(voxelizer, clouds, intensity)
 

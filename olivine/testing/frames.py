@@ -20,7 +20,7 @@ BACKWARD = FORWARD @ np.diag([-1.0, -1, 1, 1])
 INTRINSICS_PX = np.array([[40.0, 0, COLUMNS_PX / 2], [0, 40, ROWS_PX / 2], [0, 0, 1]])
 
 
-def scan(num: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def street_scan(num: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return points (num, 3) in metres of ground, boxes and a wall, and the class of each."""
     rng = np.random.default_rng(seed)
     class_ids = rng.integers(0, len(CLASS_NAMES), num).astype(np.uint8)
@@ -47,7 +47,7 @@ def images(num: int = NUM_CAMERAS, seed: int = 0) -> UInt8[np.ndarray, "num rows
 
 
 @dataclass
-class Street:
+class InMemoryFrames:
     """Frames of two scenes, as an opened data set gives them."""
 
     class_names: tuple[str, ...] = CLASS_NAMES
@@ -94,7 +94,7 @@ class Street:
 
     def frame(self, index: int, *, images: bool = True, classes: bool = True) -> Frame:
         """Return one frame."""
-        xyz_m, class_ids = scan(seed=index)
+        xyz_m, class_ids = street_scan(seed=index)
         names = tuple(self.image_names()[index * NUM_CAMERAS : (index + 1) * NUM_CAMERAS])
         shown = tuple(DecodedImage(self.read_image(name)) for name in names) if images else ()
         return Frame(

@@ -10,7 +10,7 @@ import numpy as np
 from olivine.data.dataset import Frames
 from olivine.data.records import IGNORE
 from olivine.labels.labeller import Labeller
-from olivine.testing.frames import Street
+from olivine.testing.frames import InMemoryFrames
 from olivine.testing.settings import check_settings, devices, require
 
 NUM_IMAGES = 4
@@ -34,7 +34,7 @@ def check_labeller(labeller: Labeller, frames: Frames | None = None) -> None:
     else:
         require(0 < len(names) < IGNORE, labeller, f"it has {len(names)} classes, not 1 to 254")
         require(len(set(names)) == len(names), labeller, "two classes have one name")
-    shown: Frames = Street() if frames is None else frames
+    shown: Frames = InMemoryFrames() if frames is None else frames
     chosen = list(shown.image_names())[:NUM_IMAGES]
     images = [shown.read_image(name) for name in chosen]
     before = [image.copy() for image in images]

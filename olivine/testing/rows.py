@@ -14,14 +14,14 @@ NUM_FRAMES = 4
 NUM_SEGMENTS = 7  # of each frame; segment -1 is none
 
 
-def generator(seed: int) -> torch.Generator:
+def cpu_generator(seed: int) -> torch.Generator:
     """Return a generator of the CPU, whose numbers are the same for every device."""
     return torch.Generator().manual_seed(seed)
 
 
 def unit_rows(num: int, num_channels: int, seed: int) -> Float[Tensor, "num channels"]:
     """Return rows of unit length."""
-    return F.normalize(torch.randn(num, num_channels, generator=generator(seed)), dim=1)
+    return F.normalize(torch.randn(num, num_channels, generator=cpu_generator(seed)), dim=1)
 
 
 def matched_rows(
@@ -43,7 +43,7 @@ def matched_rows(
     key_of = None
     if shared and keys is not None:
         keys, key_of = keys[: (num + 1) // 2], torch.arange(num) // 2
-    class_ids = torch.randint(0, num_classes, (num,), generator=generator(seed + 2000))
+    class_ids = torch.randint(0, num_classes, (num,), generator=cpu_generator(seed + 2000))
     class_ids[::5] = IGNORE
     return Matched(
         queries=queries,
@@ -63,13 +63,13 @@ def pair_table(
     With `over_time` a point's partner is its superpoint, otherwise a pixel.
     """
     frame = torch.arange(num) * NUM_FRAMES // max(num, 1)
-    segment = torch.randint(0, NUM_SEGMENTS, (num,), generator=generator(seed))
+    segment = torch.randint(0, NUM_SEGMENTS, (num,), generator=cpu_generator(seed))
     pixel = torch.stack([frame, segment, torch.arange(num)], dim=1)
     return PairTable(
         voxel_index=torch.arange(num),
         pixel_index=None if over_time else pixel,
-        class_ids=torch.randint(0, num_classes, (num,), generator=generator(seed + 1)),
-        range_m=60 * torch.rand(num, generator=generator(seed + 2)).square(),
+        class_ids=torch.randint(0, num_classes, (num,), generator=cpu_generator(seed + 1)),
+        range_m=60 * torch.rand(num, generator=cpu_generator(seed + 2)).square(),
         frame_index=frame,
         cluster_ids=frame * NUM_SEGMENTS + segment if over_time else None,
     )

@@ -2,7 +2,7 @@
 
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
-from olivine.tracking.store_uri import shown, sqlite_path
+from olivine.tracking.store_uri import sqlite_path, without_password
 from olivine.tracking.tracker import Tracker
 
 
@@ -27,7 +27,7 @@ def existing_run_store(runtime: Runtime) -> Tracker:
     path = sqlite_path(uri)
     if path is not None and not path.exists():
         raise UserError(
-            f"There is no run store at {shown(uri)}: name the folder of the runs (runtime.out) or "
-            "their store (runtime.tracking_uri)."
+            f"There is no run store at {without_password(uri)}: name the folder of the runs "
+            "(runtime.out) or their store (runtime.tracking_uri)."
         )
     return open_run_store(runtime)

@@ -35,7 +35,7 @@ Log = Callable[[str], None]
 warn = logging.getLogger("olivine").warning
 
 
-class GoneError(Exception):
+class RunDeletedError(Exception):
     """The store no longer has the run; its one argument is a sentence."""
 
 
@@ -52,7 +52,7 @@ class Sender(Protocol):
         ...
 
     def refuses(self, error: Exception) -> bool:
-        """Return whether an error is final; raise GoneError if the store has no such run."""
+        """Return whether an error is final; raise RunDeletedError if the store has no such run."""
         ...
 
 
@@ -71,7 +71,7 @@ class SpoolWriter:
         self._problem = ""
         self._closing, self._ended = threading.Event(), threading.Event()
         self._is_awaited = True
-        _spare_what_stays()
+        _exclude_imports_from_collection()
         threading.Thread(target=self._work, name="olivine delivery", daemon=True).start()
 
     def close(self, patience_s: float) -> str:
@@ -95,7 +95,7 @@ class SpoolWriter:
             try:
                 is_done = self._send_some(at_end)
                 failures, self._problem = 0, ""
-            except (GoneError, _StuckError) as error:
+            except (RunDeletedError, _StuckError) as error:
                 self._problem = str(error)
                 break
             except Exception as error:  # of any library: the store cannot be reached
@@ -133,7 +133,7 @@ class SpoolWriter:
             try:
                 if self._others[0].send_some(at_end=False):
                     return True
-            except GoneError as error:
+            except RunDeletedError as error:
                 self._log(str(error))
             self._others.pop(0).leave()
         return False
@@ -157,7 +157,7 @@ def send_left_behind(folder: Path, sender_of: SenderOf, patience_s: float, log: 
             while not problem and time.monotonic() < until_s and reader.send_some(True):
                 pass
             num_sent += reader.is_done and not was_done
-        except GoneError as error:
+        except RunDeletedError as error:
             log(str(error))
         except Exception as error:  # the store cannot be reached
             problem = one_line(error)
@@ -203,7 +203,7 @@ class _SpoolReader:
         entries = [one.entry for one in batch]
         try:
             self._send(entries)
-        except GoneError:
+        except RunDeletedError:
             self._keep_all()
             raise
         except Exception as error:
@@ -239,7 +239,7 @@ class _SpoolReader:
 
 
 @functools.cache
-def _spare_what_stays() -> None:
+def _exclude_imports_from_collection() -> None:
     """Exclude what was imported so far from garbage collection, once in a process.
 
     A full collection visits every object of every imported module, which takes 70 ms in which the

@@ -27,7 +27,7 @@ def is_database(uri: str) -> bool:
     return uri.startswith(("sqlite:///", "postgresql", "mysql"))
 
 
-def shown(uri: str) -> str:
+def without_password(uri: str) -> str:
     """Return the URI without its password, to be printed or written to a file."""
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
 
@@ -41,10 +41,10 @@ def spool_folder(uri: str, cache: Path) -> Path:
     path = sqlite_path(uri)
     if path is not None:
         return path.parent / UNDELIVERED / path.name
-    return cache / UNDELIVERED / text_hash(shown(uri))
+    return cache / UNDELIVERED / text_hash(without_password(uri))
 
 
-def ask_server(uri: str) -> None:
+def require_server(uri: str) -> None:
     """Raise UserError at once if no server answers; MLflow itself would try for four minutes.
 
     A server that resets the connection is asked again, since a busy one replaces slow workers.
@@ -60,8 +60,8 @@ def ask_server(uri: str) -> None:
                 time.sleep(HUNG_UP_S)
                 continue
             raise UserError(
-                f"No MLflow server answers at {shown(uri)} ({one_line(error)}); start it with "
-                "`mlflow server`, or leave tracking_uri empty for a SQLite file."
+                f"No MLflow server answers at {without_password(uri)} ({one_line(error)}); "
+                "start it with `mlflow server`, or leave tracking_uri empty for a SQLite file."
             ) from None
 
 
@@ -100,8 +100,8 @@ def artifact_folder(uri: str, experiment: str, root: str = "") -> str | None:
         return None
     if not root:
         raise UserError(
-            f"The run store {shown(uri)} has no folder for files; start `mlflow server` on that "
-            "database and set tracking_uri to the server."
+            f"The run store {without_password(uri)} has no folder for files; start "
+            "`mlflow server` on that database and set tracking_uri to the server."
         )
     return f"{root.rstrip('/')}/{experiment}" if "://" in root else Path(root, experiment).as_uri()
 

@@ -21,7 +21,7 @@ class Checkpoints:
     def save(self, step: int, state: dict[str, Any], score: float | None = None) -> None:
         """Write a checkpoint; delete the oldest beyond `num_kept`, but not the best by score."""
         if score is not None:  # before the state, so that no state is without its score
-            self.note_score(step, score)
+            self.record_score(step, score)
         save_state(self._store, self._name(step), state)
         best = self._ranked()[:1]
         for old in self.steps()[: -self._num_kept]:
@@ -35,7 +35,7 @@ class Checkpoints:
         if self._store.exists(self._scores_name):
             self._store.delete(self._scores_name)
 
-    def note_score(self, step: int, score: float) -> None:
+    def record_score(self, step: int, score: float) -> None:
         """Record the score of the state at a step; higher is better."""
         scores = {**self.scores(), step: score}
         self._store.write(self._scores_name, json.dumps(scores, indent=1).encode())

@@ -19,7 +19,7 @@ _KEYS = {"config", "class_names", "weights_sha256"}
 
 
 @dataclass(frozen=True)
-class NetworkNote:
+class NetworkDescription:
     """The settings of an evaluation, the classes of its head and the hash of its weights."""
 
     config: EvaluateConfig
@@ -32,7 +32,7 @@ class NetworkNote:
         return json.dumps(tree, indent=1).encode()
 
     @classmethod
-    def from_bytes(cls, data: bytes, source: str) -> "NetworkNote":
+    def from_bytes(cls, data: bytes, source: str) -> "NetworkDescription":
         """Return what `to_bytes` wrote; raise UserError that names `source` for anything else."""
         try:
             tree = json.loads(data)
@@ -44,8 +44,8 @@ class NetworkNote:
         return cls(config, tuple(tree["class_names"]), str(tree["weights_sha256"]))
 
 
-def note_name(fingerprint: str) -> str:
-    """Return the name of an experiment's `NetworkNote` below `runtime.out`."""
+def description_name(fingerprint: str) -> str:
+    """Return the name of an experiment's `NetworkDescription` below `runtime.out`."""
     return f"evaluated/{fingerprint}/network.json"
 
 

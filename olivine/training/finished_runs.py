@@ -32,7 +32,7 @@ def find_finished(
     return record
 
 
-def run_anew(runtime: Runtime) -> Runtime:
+def ignoring_finished(runtime: Runtime) -> Runtime:
     """Return a runtime for which no run finished by now counts, so that all run again."""
     return runtime.override({"not_before_s": time.time()})
 

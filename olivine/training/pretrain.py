@@ -30,7 +30,7 @@ from olivine.tracking.reused import Reused
 from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training.checkpoints import Checkpoints, load_state, save_state
 from olivine.training.config import PretrainConfig
-from olivine.training.finished_runs import OUT, find_finished, one_at_a_time, run_anew
+from olivine.training.finished_runs import OUT, find_finished, ignoring_finished, one_at_a_time
 from olivine.training.loop import LossOf, Trainer, TrainingHooks
 from olivine.training.pretrain_data import PretrainData
 from olivine.training.probe import PROBE_MIOU, PretrainingProbe
@@ -66,7 +66,7 @@ class PretrainHooks(TrainingHooks):
 
     def end_epoch(self) -> None:
         """Complete the class counts of the first epoch."""
-        self.objective.census.close()
+        self.objective.class_counts.close()
 
     def measure(self, epoch: int) -> dict[str, float]:
         """Return the probe's score if it is due after this epoch."""
@@ -74,12 +74,12 @@ class PretrainHooks(TrainingHooks):
 
     def before_save(self) -> None:
         """Bring the class counts of all workers to the first one, which saves them."""
-        self.objective.census.gather()
+        self.objective.class_counts.gather()
 
     def check(self) -> None:
         """Raise UserError if a class of the weak labels had no point in the first epoch."""
         if ABSENT_CLASSES not in self.runtime.allow:
-            self.objective.census.require_classes(self.class_names)
+            self.objective.class_counts.require_classes(self.class_names)
 
 
 class PretrainSettings(Spec):
@@ -92,16 +92,18 @@ def finished(
     config: PretrainConfig, frames: Frames, runtime: Runtime, tracker: Tracker
 ) -> PretrainResult | None:
     """Return what a finished run of the same pretraining left, or None."""
-    key = run_key(config, frames)
+    key = pretraining_key(config, frames)
     record = find_finished(key, runtime, tracker, [weights_name(key)])
     if record is None:
         return None
     return PretrainResult(key, weights_name(key), 0, Reused("the pretraining", record))
 
 
-def start_anew(config: PretrainConfig, frames: Frames, runtime: Runtime, tracker: Tracker) -> None:
+def clear_checkpoints(
+    config: PretrainConfig, frames: Frames, runtime: Runtime, tracker: Tracker
+) -> None:
     """Delete the checkpoints of a finished run that is to be run again (`not_before_s`)."""
-    key = run_key(config, frames)
+    key = pretraining_key(config, frames)
     if runtime.not_before_s and tracker.finished(key):
         _checkpoints(key, runtime).clear()
 
@@ -121,12 +123,12 @@ def find_or_pretrain(
     again if it is finished, from the start. Raises UserError as `pretrain` does.
     """
     if force:
-        runtime = run_anew(runtime)
+        runtime = ignoring_finished(runtime)
     frames = frames or open_frames(config, runtime)
-    with one_at_a_time(run_key(config, frames), runtime):
+    with one_at_a_time(pretraining_key(config, frames), runtime):
         done = finished(config, frames, runtime, tracker)
         if done is None:
-            start_anew(config, frames, runtime, tracker)
+            clear_checkpoints(config, frames, runtime, tracker)
             done = pretrain(config, runtime, worker, tracker, frames=frames)
     return done
 
@@ -150,7 +152,7 @@ def pretrain(
     finite.
     """
     frames = frames or open_frames(config, runtime)
-    key = run_key(config, frames)
+    key = pretraining_key(config, frames)
     data = PretrainData.open(config, runtime, frames)
     _caches_maps(config, runtime)
     tags = {OUT: runtime.out, "dataset": frames.fingerprint}
@@ -182,7 +184,7 @@ def _checkpoints(key: RunKey, runtime: Runtime) -> Checkpoints:
     return Checkpoints(Store(runtime.out), f"pretrained/{key.fingerprint}/checkpoints")
 
 
-def run_key(config: PretrainConfig, frames: Frames) -> RunKey:
+def pretraining_key(config: PretrainConfig, frames: Frames) -> RunKey:
     """Return the key of a pretraining's run.
 
     It identifies the settings, the data, and all that was made or trained before: weak labels,

@@ -117,7 +117,7 @@ class PretrainingProbe:
             found = self.measure() if kept is None else {PROBE_MIOU: kept}
             run.log_metrics({f"pretrain/{name}": value for name, value in found.items()}, last_step)
             if self.worker.rank == 0:
-                checkpoints.note_score(last_step, found[PROBE_MIOU])
+                checkpoints.record_score(last_step, found[PROBE_MIOU])
         if self.worker.rank > 0:
             return None
         best = checkpoints.best()

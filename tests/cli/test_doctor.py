@@ -52,4 +52,4 @@ def test_what_an_extra_brings_is_looked_for(monkeypatch):
     )
     teachers = findings(Runtime())["extra teachers"]
     assert teachers.state == "note"
-    assert teachers.mend == "pip install 'olivine[teachers]'"
+    assert teachers.fix == "pip install 'olivine[teachers]'"

@@ -84,8 +84,8 @@ def test_the_version_is_that_of_the_package(capsys):
 
 def test_a_shell_completes_recipes_sweeps_and_lists():
     from olivine.cli.list import completions
-    from olivine.cli.options import names_of_sweeps, recipe_names
+    from olivine.cli.options import complete_recipe, complete_sweep
 
-    assert set(recipe_names("demo")) == {"demo", "demo_ppkt", "demo_random"}
-    assert "components" in set(names_of_sweeps("comp"))
+    assert set(complete_recipe("demo")) == {"demo", "demo_ppkt", "demo_random"}
+    assert "components" in set(complete_sweep("comp"))
     assert list(completions("rec")) == ["recipes"]

@@ -8,7 +8,7 @@ import pytest
 
 from olivine.core.errors import UserError
 from olivine.core.parts import kinds, members, part_class, part_code, parts_of
-from olivine.core.plugins.kept_code import VARIABLE
+from olivine.core.plugins.code_cache import VARIABLE
 from olivine.core.spec import parse_settings
 from olivine.experiments.recipes import demo
 from olivine.methods.losses.base import Loss
@@ -189,7 +189,7 @@ def test_code_versions_count_for_parts_of_others_too(tmp_path: Path) -> None:
     path = tmp_path / "v.py"
     text = "from olivine.methods.losses.info_nce import InfoNCE\nclass V(InfoNCE):\n    {}\n"
     path.write_text(text.format("code_version = 2"))
-    assert part_class(Loss, f"{path}:V")().what_decides()["code_version"] == 2
+    assert part_class(Loss, f"{path}:V")().fingerprint_fields()["code_version"] == 2
 
 
 def test_what_is_offered_is_listed_beside_ours(their: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from olivine.core.errors import UserError
 from olivine.core.families import FAMILIES
-from olivine.core.plugins.kept_code import VARIABLE
+from olivine.core.plugins.code_cache import VARIABLE
 from olivine.core.spec import parse_settings
 from olivine.experiments.recipes import demo_ppkt, recipe
 from olivine.experiments.scaffold import USES, class_name, write_new

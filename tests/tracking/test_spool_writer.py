@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from olivine.tracking.spool import REFUSED, Entry, MetricSpool, left_behind
-from olivine.tracking.spool_writer import GoneError, SpoolWriter, send_left_behind
+from olivine.tracking.spool_writer import RunDeletedError, SpoolWriter, send_left_behind
 
 
 class Store:
@@ -35,7 +35,7 @@ class Store:
         self.taken += entries
 
     def refuses(self, error: Exception) -> bool:
-        if isinstance(error, GoneError):
+        if isinstance(error, RunDeletedError):
             raise error
         return isinstance(error, ValueError)
 
@@ -125,7 +125,7 @@ def test_only_the_values_that_are_refused_are_put_aside(tmp_path_factory, data):
 
 def test_a_run_that_was_deleted_ends_its_writer_and_not_the_work(tmp_path, told):
     store = Store()
-    store.problem = lambda entries: GoneError("The run was deleted.")
+    store.problem = lambda entries: RunDeletedError("The run was deleted.")
     spool, writer = opened(tmp_path, store, told)
     spool.append(number(0))
     until_s = time.monotonic() + 10

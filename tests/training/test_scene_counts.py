@@ -6,7 +6,7 @@ import torch
 
 from olivine.training.evaluate import named_scores
 from olivine.training.scene_counts import SceneCounts
-from tests.support.asked_runs import CLASSES, scene_counts
+from tests.support.table_runs import CLASSES, scene_counts
 
 
 @pytest.mark.parametrize("absent", ["skip", "one"])

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from olivine.core.errors import UserError
-from olivine.core.plugins.file_modules import reason_of
+from olivine.core.plugins.file_modules import error_sentence
 
 
 @dataclass(frozen=True)
@@ -76,5 +76,5 @@ def load_offer(offer: Offer, what: str) -> Any:
         return EntryPoint(offer.name, offer.value, "").load()
     except (Exception, SystemExit) as error:  # whatever a package may raise
         raise UserError(
-            f"{what} {offer.name!r} ({offer}) cannot be imported: {reason_of(error)}"
+            f"{what} {offer.name!r} ({offer}) cannot be imported: {error_sentence(error)}"
         ) from None

@@ -19,9 +19,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from olivine.core.errors import UserError
-from olivine.core.plugins.kept_code import find_kept, keep
+from olivine.core.plugins.code_cache import cached_folder, store_tree
 from olivine.core.plugins.source_tree import Units, package_of, parse, read_tree
-from olivine.core.spec import explain
+from olivine.core.spec import explain_invalid
 
 PACKAGE = "olivine.user_code"
 _PREFIX = f"{PACKAGE}.h_"
@@ -33,16 +33,16 @@ def load_file(path: Path) -> ModuleType:
     Raises UserError for a file that is not there, is not Python or cannot be run.
     """
     tree = read_tree(path)
-    return load_kept(keep(tree), f"{path.stem}.py", shown=str(path))
+    return load_cached(store_tree(tree), f"{path.stem}.py", shown=str(path))
 
 
-def load_kept(code_hash: str, name: str, shown: str = "") -> ModuleType:
+def load_cached(code_hash: str, name: str, shown: str = "") -> ModuleType:
     """Import a file of a kept tree by its path in it; `shown` is what errors call it.
 
     Raises UserError for a tree that is not kept here, and for a file that cannot be run.
     """
     shown = shown or name
-    folder = find_kept(code_hash)
+    folder = cached_folder(code_hash)
     if folder is None or not (folder / name).is_file():
         raise UserError(f"The code of {name} ({code_hash}) is not on this machine.")
     module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
@@ -51,12 +51,12 @@ def load_kept(code_hash: str, name: str, shown: str = "") -> ModuleType:
     except UserError as error:
         raise UserError(f"{shown}: {error}") from None
     except ValidationError as error:
-        raise UserError(f"{shown}: {explain(error)}") from None
+        raise UserError(f"{shown}: {explain_invalid(error)}") from None
     except (Exception, SystemExit) as error:  # whatever a person's file may raise
-        raise UserError(f"{shown} cannot be run: {reason_of(error)}") from None
+        raise UserError(f"{shown} cannot be run: {error_sentence(error)}") from None
 
 
-def reason_of(error: BaseException) -> str:
+def error_sentence(error: BaseException) -> str:
     """Return an error as one line that ends with a full stop."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}{f': {text}' if text else ''}".rstrip(".") + "."
@@ -68,18 +68,18 @@ def file_of_module(module: str) -> tuple[str, str] | None:
         return None
     code_hash, _, name = module.removeprefix(_PREFIX).partition(".")
     path = name.replace(".", "/")
-    folder = find_kept(code_hash)
+    folder = cached_folder(code_hash)
     is_package = folder is not None and (folder / path / "__init__.py").is_file()
     return code_hash, f"{path}/__init__.py" if is_package else f"{path}.py"
 
 
-def install() -> None:
+def install_finder() -> None:
     """Have Python look here for such modules; once is enough."""
-    if not any(isinstance(finder, Finder) for finder in sys.meta_path):
-        sys.meta_path.append(Finder())
+    if not any(isinstance(finder, UserCodeFinder) for finder in sys.meta_path):
+        sys.meta_path.append(UserCodeFinder())
 
 
-class Finder:
+class UserCodeFinder:
     """Finds modules of kept trees."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
@@ -87,7 +87,7 @@ class Finder:
         if not name.startswith(_PREFIX):
             return None
         code_hash, *parts = name.removeprefix(_PREFIX).split(".")
-        folder = find_kept(code_hash)
+        folder = cached_folder(code_hash)
         if folder is None:
             return None
         if not parts:
@@ -155,7 +155,7 @@ class _Redirect(ast.NodeTransformer):
         if not (self._units.files(top) if node.level else self._units.has(top)):
             return node
         return ast.copy_location(
-            ast.ImportFrom(module=self._kept(node.module), names=node.names, level=0), node
+            ast.ImportFrom(module=self._cached_module(node.module), names=node.names, level=0), node
         )
 
     def _imports(self, alias: ast.alias) -> Iterator[ast.stmt]:
@@ -169,15 +169,15 @@ class _Redirect(ast.NodeTransformer):
             parent, _, leaf = alias.name.rpartition(".")
             asname = alias.asname or f"_imported_{leaf}"
             inner = [ast.alias(name=leaf, asname=asname)]
-            yield ast.ImportFrom(module=self._kept(parent), names=inner, level=0)
+            yield ast.ImportFrom(module=self._cached_module(parent), names=inner, level=0)
 
     def _from_parent(self, alias: ast.alias) -> ast.stmt:
         if not self._units.files(alias.name.partition(".")[0]):
             return ast.ImportFrom(module=None, names=[alias], level=1)  # fails as it stands
-        package = self._kept(alias.name).rpartition(".")[0]
+        package = self._cached_module(alias.name).rpartition(".")[0]
         return ast.ImportFrom(module=package, names=[alias], level=0)
 
-    def _kept(self, name: str) -> str:
+    def _cached_module(self, name: str) -> str:
         """Return the full name of a module of the folder; its tree is kept under its own hash."""
         top = name.partition(".")[0]
-        return f"{_PREFIX}{keep(self._units.tree(top))}.{name}"
+        return f"{_PREFIX}{store_tree(self._units.tree(top))}.{name}"

@@ -12,8 +12,8 @@ from types import ModuleType
 from typing import Any
 
 from olivine.core.errors import UserError, nearest
-from olivine.core.plugins.file_modules import load_file, load_kept, reason_of
-from olivine.core.plugins.kept_code import find_kept, keep
+from olivine.core.plugins.code_cache import cached_folder, store_tree
+from olivine.core.plugins.file_modules import error_sentence, load_cached, load_file
 from olivine.core.plugins.source_tree import HASH_DIGITS, read_tree
 
 _FILE = re.compile(rf"(?P<file>.+\.py):(?P<name>[^:@]+)(@(?P<hash>[0-9a-f]{{{HASH_DIGITS}}}))?")
@@ -42,9 +42,9 @@ class Target:
                     "folder where the command runs."
                 )
             return load_file(path)
-        if find_kept(self.code_hash) is None:
+        if cached_folder(self.code_hash) is None:
             self._take_from_here()
-        return load_kept(self.code_hash, self.file)
+        return load_cached(self.code_hash, self.file)
 
     def _take_from_here(self) -> None:
         path = Path(self.file).absolute()
@@ -56,7 +56,7 @@ class Target:
                 "was then into the folder where the command runs (its runs keep a copy below "
                 f"user_code/{self.code_hash})."
             )
-        keep(tree)
+        store_tree(tree)
 
     def load(self, what: str) -> Any:
         """Return the thing; raise UserError if it cannot be imported or is not there."""
@@ -91,6 +91,6 @@ def _import(module: str, text: str) -> ModuleType:
         return importlib.import_module(module)
     except (Exception, SystemExit) as error:  # whatever a module may raise
         raise UserError(
-            f"{text!r} cannot be imported: {reason_of(error)} Install its package in this "
+            f"{text!r} cannot be imported: {error_sentence(error)} Install its package in this "
             "environment, or name a file by its path, ./file.py:Name."
         ) from None

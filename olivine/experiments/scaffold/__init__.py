@@ -31,7 +31,7 @@ USES = {
 
 
 @dataclass(frozen=True)
-class Written:
+class NewFiles:
     """The files of something new, and the words by which a command names it."""
 
     part: Path
@@ -39,7 +39,7 @@ class Written:
     use: str
 
 
-def write_new(what: str, name: str, folder: str | Path = ".") -> Written:
+def write_new(what: str, name: str, folder: str | Path = ".") -> NewFiles:
     """Write a part, a recipe or a sweep and its test into a folder; return what was written.
 
     `what` is a word such as "loss", `name` that of the file without .py, such as my_loss; the class
@@ -70,11 +70,11 @@ def class_name(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("_"))
 
 
-def _names(what: str, name: str, folder: Path) -> Written:
+def _names(what: str, name: str, folder: Path) -> NewFiles:
     part = folder / f"{name}.py"
     shown = str(part) if part.is_absolute() else f"./{part}"
     use = string.Template(USES[what]).substitute(name=name, Class=class_name(name), file=shown)
-    return Written(part, folder / f"test_{name}.py", use)
+    return NewFiles(part, folder / f"test_{name}.py", use)
 
 
 def _check(what: str, name: str) -> None:

@@ -116,13 +116,13 @@ class Page:
         return [*self.warnings(), *lines]
 
 
-def write_page(path: Path, page: Page) -> Path:
+def write_label_page(path: Path, page: Page) -> Path:
     """Write the page with its pictures inside."""
-    Store(path.parent).write(path.name, render(page).encode())
+    Store(path.parent).write(path.name, label_page_html(page).encode())
     return path
 
 
-def render(page: Page) -> str:
+def label_page_html(page: Page) -> str:
     """Return the page as HTML that needs no other file and no script."""
     return html.render(
         "label_report.html.j2",

@@ -25,7 +25,7 @@ from olivine.labels.config import LabelConfig
 from olivine.labels.job import LabelJob, open_job, run_fingerprint
 from olivine.labels.labeller import Labeller
 from olivine.labels.quality import evenly, pixel_truth, read_maps
-from olivine.results.label_report.page import Page, write_page
+from olivine.results.label_report.page import Page, write_label_page
 from olivine.results.label_report.pictures import draw_frames
 from olivine.results.label_report.quality_figures import write_figures
 from olivine.results.label_report.statistics import (
@@ -125,7 +125,7 @@ def label_report(
         command=command,
         provenance=provenance(),
     )
-    files = [write_page(folder / "index.html", page), *files]
+    files = [write_label_page(folder / "index.html", page), *files]
     files += [path for both in figures.values() for path in both]
     files += [path for cameras in drawn.values() for path in cameras.values()]
     result = ReportResult(key, tuple(files), tuple(page.sentences()), _metrics(statistics, tables))

@@ -12,7 +12,7 @@ from typing import Any
 import plotly.graph_objects as go
 from markupsafe import Markup
 
-NUM_TOLD = 12  # lines or settings that a chart's description tells of
+NUM_DESCRIBED = 12  # lines or settings that a chart's description tells of
 _BUTTONS = ("toImage", "zoom2d", "pan2d", "resetScale2d")  # none of them needs the network
 
 
@@ -55,10 +55,10 @@ def base_layout(height_px: int, margin_px: Mapping[str, int]) -> dict[str, Any]:
 
 def axis(title: str) -> dict[str, Any]:
     """Return an axis with a title, which may have several lines."""
-    text = shown(title).replace("\n", "<br>")
+    text = plotly_text(title).replace("\n", "<br>")
     return {"title": {"text": text, "standoff": 8}, "zeroline": False}
 
 
-def shown(text: str) -> str:
+def plotly_text(text: str) -> str:
     """Return text that plotly shows as it is: of HTML it obeys some and drops the rest."""
     return html.escape(text, quote=False)

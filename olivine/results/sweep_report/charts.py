@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from olivine.results.colours import BLUE, ORANGE, POOR, LineStyle
 from olivine.results.importance import Importance, VaryingSetting
-from olivine.results.sweep_report.chart import NUM_TOLD, Chart, axis, base_layout, shown
+from olivine.results.sweep_report.chart import NUM_DESCRIBED, Chart, axis, base_layout, plotly_text
 from olivine.results.sweep_report.curves import Curves
 from olivine.results.sweep_report.trials import ScoreAtCost
 from olivine.results.words import short_name
@@ -33,7 +33,7 @@ def importance_bars(settings: Sequence[VaryingSetting], found: Importance) -> Ch
         orientation="h",
         marker={"color": BLUE},
         error_x={"array": spread, "thickness": 1, "width": 3},
-        customdata=[shown(label) for label in labels],
+        customdata=[plotly_text(label) for label in labels],
         hovertemplate="%{customdata}: %{x:.1f} % ± %{error_x.array:.1f}<extra></extra>",
     )
     # A name stands above its bar: beside it there is no room on a phone.
@@ -42,7 +42,7 @@ def importance_bars(settings: Sequence[VaryingSetting], found: Importance) -> Ch
         x=np.full(len(order), left),
         y=heights + 0.4,
         mode="text",
-        text=[shown(short_name(label, 42)) for label in labels],
+        text=[plotly_text(short_name(label, 42)) for label in labels],
         textposition="middle right",
         cliponaxis=False,
         hoverinfo="skip",
@@ -52,7 +52,9 @@ def importance_bars(settings: Sequence[VaryingSetting], found: Importance) -> Ch
     layout["xaxis"] = axis("error added by shuffling it\n(% of the score's variance)")
     layout["xaxis"] |= {"range": [left, right], "zeroline": True}
     layout["yaxis"] = {"range": [heights[-1] - 0.5, 0.75], "visible": False, "fixedrange": True}
-    told = ", ".join(f"{settings[i].name} {100 * found.shares[i]:.0f} %" for i in order[:NUM_TOLD])
+    told = ", ".join(
+        f"{settings[i].name} {100 * found.shares[i]:.0f} %" for i in order[:NUM_DESCRIBED]
+    )
     text = f"Importance of {len(settings)} settings: {told}."
     return Chart("importance", go.Figure([bars, names], layout), text)
 
@@ -83,12 +85,14 @@ def score_against_cost(
     known = [one.hours for one in points]
     if min(known) > 0 and max(known) / min(known) > 20:
         layout["xaxis"] |= {"type": "log"} | _round_ticks(min(known), max(known))
-    told = "; ".join(f"{one.name}: {one.score:.4g} in {one.hours:.3g}" for one in front[:NUM_TOLD])
+    told = "; ".join(
+        f"{one.name}: {one.score:.4g} in {one.hours:.3g}" for one in front[:NUM_DESCRIBED]
+    )
     text = f"{metric} against {cost} of {len(points)} configurations. On the front: {told}."
     return Chart("cost", go.Figure([line, *traces], layout), text)
 
 
-def learning_curves(curves: Curves, styles: Mapping[str, LineStyle]) -> Chart:
+def learning_curves_chart(curves: Curves, styles: Mapping[str, LineStyle]) -> Chart:
     """Draw the mean over seeds of every method in a band of one standard deviation.
 
     Methods with a style are told apart, by the same style in every chart; the others are grey.
@@ -101,7 +105,9 @@ def learning_curves(curves: Curves, styles: Mapping[str, LineStyle]) -> Chart:
         traces += _line_with_band(name, lines[name], styles[name])
     layout = base_layout(330, {"l": 56, "r": 16, "t": 30, "b": 48})
     layout |= {"xaxis": axis("step"), "yaxis": axis(curves.ylabel)}
-    ends = "; ".join(f"{one} {lines[one]['mean'].iloc[-1]:.3g}" for one in told_apart[:NUM_TOLD])
+    ends = "; ".join(
+        f"{one} {lines[one]['mean'].iloc[-1]:.3g}" for one in told_apart[:NUM_DESCRIBED]
+    )
     text = f"{curves.ylabel} over steps of {len(lines)} lines; last: {ends}."
     return Chart(curves.name, go.Figure(traces, layout), text)
 
@@ -121,15 +127,15 @@ def _points(group: Sequence[ScoreAtCost], styles: Mapping[str, LineStyle], cost:
     return go.Scatter(
         x=[one.hours for one in group],
         y=[one.score for one in group],
-        name=shown(first.name) if styles else "",
+        name=plotly_text(first.name) if styles else "",
         legendgroup=first.name if styles else "",
         mode="markers",
         marker={"color": colour, "size": 11 if styles else 8,
                 "symbol": "diamond" if first.on_front else "circle"},
         error_y={"array": spread, "thickness": 1.2, "width": 4, "visible": bool(spread.any())},
-        customdata=[[shown(one.name), _spread_text(one)] for one in group],
+        customdata=[[plotly_text(one.name), _spread_text(one)] for one in group],
         hovertemplate=f"<b>%{{customdata[0]}}</b><br>%{{y:.4g}}%{{customdata[1]}}<br>"
-        f"{shown(cost)}: %{{x:.3g}}<extra></extra>",
+        f"{plotly_text(cost)}: %{{x:.3g}}<extra></extra>",
     )  # fmt: skip
 
 
@@ -142,7 +148,7 @@ def _spread_text(point: ScoreAtCost) -> str:
 def _line_with_band(name: str, line: pd.DataFrame, style: LineStyle) -> list[go.Scatter]:
     steps, mean = line.index.to_numpy(), line["mean"].to_numpy()
     std = line["std"].fillna(0).to_numpy()
-    shared = {"name": shown(name), "legendgroup": name, "hoverinfo": "skip"}
+    shared = {"name": plotly_text(name), "legendgroup": name, "hoverinfo": "skip"}
     traces = []
     if std.any():
         outline = {

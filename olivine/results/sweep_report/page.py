@@ -20,7 +20,7 @@ from olivine.results.metrics import metric_label
 from olivine.results.sweep_report.charts import (
     MAX_BARS,
     importance_bars,
-    learning_curves,
+    learning_curves_chart,
     score_against_cost,
 )
 from olivine.results.sweep_report.curves import MAX_METHODS
@@ -42,17 +42,17 @@ NUM_SHOWN = 10  # trials or commands before the rest is folded
 LONG = 20  # characters of a text that goes on in the next line
 
 
-def write_page(path: Path, report: SweepReport) -> Path:
+def write_sweep_page(path: Path, report: SweepReport) -> Path:
     """Write the page, whole or not at all."""
-    Store(path.parent).write(path.name, render(report).encode())
+    Store(path.parent).write(path.name, sweep_page_html(report).encode())
     return path
 
 
-def render(report: SweepReport) -> str:
+def sweep_page_html(report: SweepReport) -> str:
     """Return the page as HTML that needs no other file and no network."""
     styles = _styles(report)
     cost, settings = _cost(report, styles), _settings(report)
-    curves = [learning_curves(one, styles) for one in report.curves]
+    curves = [learning_curves_chart(one, styles) for one in report.curves]
     return html.render(
         "sweep_report.html.j2",
         title=f"Sweep {report.name}",

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from olivine.results.colours import ORANGE, POOR
 from olivine.results.importance import VaryingSetting
-from olivine.results.sweep_report.chart import NUM_TOLD, Chart, base_layout, shown
+from olivine.results.sweep_report.chart import NUM_DESCRIBED, Chart, base_layout, plotly_text
 from olivine.results.tables.spec import UNKNOWN
 from olivine.results.words import short, short_name
 
@@ -34,14 +34,16 @@ def parallel_coordinates(
     goodness = _ranks(-scores if lower_is_better else scores)
     order = np.argsort(goodness, kind="stable")  # the best are drawn last, over the others
     dimensions = [_dimension(one, order) for one in settings]
-    dimensions.append(_numeric_dimension(shown(metric), scores[order]))
+    dimensions.append(_numeric_dimension(plotly_text(metric), scores[order]))
     colours = {"color": goodness[order], "colorscale": [[0, POOR], [1, ORANGE]]}
     figure = go.Figure(
         go.Parcoords(dimensions=dimensions, line=colours, labelside="top"),
         base_layout(430, {"l": 96, "r": 64, "t": 84, "b": 28}),
     )
     best = int(order[-1])
-    told = ", ".join(f"{one.name} {short(one.values[best], 24)}" for one in settings[:NUM_TOLD])
+    told = ", ".join(
+        f"{one.name} {short(one.values[best], 24)}" for one in settings[:NUM_DESCRIBED]
+    )
     text = (
         f"Parallel coordinates of {len(scores)} trials over {len(settings)} settings and {metric}; "
         f"the best has {metric} {scores[best]:.4g} with {told}."
@@ -94,7 +96,7 @@ def _numeric_dimension(label: str, numbers: Float[np.ndarray, " T"]) -> dict[str
 def _label(setting: VaryingSetting) -> str:
     """Return the end of a setting's name, as long as there is room above its axis."""
     more = f" +{len(setting.together)}" if setting.together else ""
-    return shown(short_name(setting.name, LABEL_LENGTH - len(more)) + more)
+    return plotly_text(short_name(setting.name, LABEL_LENGTH - len(more)) + more)
 
 
 def _tick(text: str, setting: VaryingSetting) -> str:

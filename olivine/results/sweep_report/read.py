@@ -28,14 +28,14 @@ from olivine.results.sweep_report.trials import (
     TrialFacts,
     environment,
     has_hours,
-    in_order,
+    report_order,
     score_at_cost,
     trial_facts,
 )
 from olivine.results.tables.build import find_sweep_run, plan_of, scene_reader, tabulate
 from olivine.results.tables.spec import TableSpec
 from olivine.results.tables.table import Table
-from olivine.tracking.store_uri import shown
+from olivine.tracking.store_uri import without_password
 from olivine.tracking.tracker import NOTE, RunRecord, Tracker, best_status_run
 from olivine.training.evaluate import PRETRAINED
 from olivine.training.loop import device_hours_of
@@ -116,14 +116,14 @@ def read_report(
     `baseline` is the row with which a table compares the others, `more` are words that every
     command to repeat a trial needs here. Raises UserError if there is no such sweep or row.
     """
-    sweep = find_sweep_run(name, tracker, shown(runtime.store_uri()))
+    sweep = find_sweep_run(name, tracker, without_password(runtime.store_uri()))
     plan = plan_of(sweep, tracker)
     records = tracker.records("trial", fingerprints=list(plan.trials))
     evaluated = tracker.records("evaluate", fingerprints=list(plan.trials))
     pretrained = _pretrained(tracker, sweep, evaluated)
     is_search, lower = bool(plan.searches), TableSpec().prefers_lower(plan.metric)
     trials = trial_facts(plan, records)
-    ordered = in_order(trials, is_search, lower)
+    ordered = report_order(trials, is_search, lower)
     done = [trial for trial in trials if trial.has_score]
     settings = varying_settings([trial.settings for trial in done])
     table = None
@@ -136,7 +136,7 @@ def read_report(
         lower_is_better=lower,
         is_search=is_search,
         sweep=sweep,
-        store=shown(runtime.store_uri()),
+        store=without_password(runtime.store_uri()),
         trials=trials,
         table=table,
         settings=settings,

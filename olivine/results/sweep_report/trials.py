@@ -118,7 +118,7 @@ def environment(trials: Iterable[TrialFacts]) -> dict[str, dict[str, int]]:
     return {name: dict(found[name].most_common()) for name in sorted(found)}
 
 
-def in_order(
+def report_order(
     trials: Sequence[TrialFacts], is_search: bool, lower_is_better: bool
 ) -> tuple[TrialFacts, ...]:
     """Return a search's trials by score, the best in front; an ablation's as they were asked."""

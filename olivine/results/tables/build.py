@@ -15,7 +15,7 @@ from olivine.results.tables.cells import make_table
 from olivine.results.tables.comparisons import ReadScenes
 from olivine.results.tables.formats import csv, html, latex, markdown
 from olivine.results.tables.published import published_tables
-from olivine.results.tables.runs import AskedRuns
+from olivine.results.tables.runs import TableRuns
 from olivine.results.tables.spec import LABELS, TableSpec
 from olivine.results.tables.table import Table
 from olivine.results.tables.text import lay_out
@@ -55,13 +55,13 @@ def tabulate(
             )
     if plan is None:
         trials = tracker.records("trial", columns=Columns(tags=_TAGS))
-        asked, title, notes = AskedRuns.of_store(trials), "All trials", tuple[str, ...]()
+        asked, title, notes = TableRuns.of_store(trials), "All trials", tuple[str, ...]()
         spec = spec.model_copy(update={"metrics": spec.metrics or SCORES})
     else:
         settings = None if set(spec.by + spec.columns) - set(LABELS) else _FOR_PRINT
         columns = Columns(settings=settings, tags=_TAGS)
         trials = tracker.records("trial", fingerprints=plan.trials, columns=columns)
-        asked, title = AskedRuns.of_sweep(trials, plan), f"{_title(plan)} {plan.name}"
+        asked, title = TableRuns.of_sweep(trials, plan), f"{_title(plan)} {plan.name}"
         notes = (SEARCH_NOTE,) if plan.searches else ()
         spec = _of_sweep(spec, plan)
     if set(spec.metrics) - asked.metric_names():
@@ -148,7 +148,7 @@ def _of_sweep(spec: TableSpec, plan: SweepPlan) -> TableSpec:
     return spec.model_copy(update={"metrics": metrics, "published": published})
 
 
-def _metrics_behind(asked: AskedRuns, tracker: Tracker) -> dict[str, dict[str, float]]:
+def _metrics_behind(asked: TableRuns, tracker: Tracker) -> dict[str, dict[str, float]]:
     """Return the metrics of each trial's evaluation and pretraining."""
     columns = Columns(settings=(), tags=(PRETRAINED,))
     prints = {run.fingerprint for run in asked.finished}

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from olivine.results.tables.comparisons import ReadScenes, compare_with_baseline
 from olivine.results.tables.published import PRETRAINING, difference_in_print, in_print
-from olivine.results.tables.runs import AskedRuns
+from olivine.results.tables.runs import TableRuns
 from olivine.results.tables.runs_by_cell import RunsByCell
 from olivine.results.tables.spec import TableSpec
 from olivine.results.tables.table import (
@@ -28,7 +28,7 @@ Key = tuple[str, str, str]  # row, column, metric
 
 
 def make_table(
-    asked: AskedRuns,
+    asked: TableRuns,
     spec: TableSpec,
     title: str,
     read_scenes: ReadScenes = lambda _: None,

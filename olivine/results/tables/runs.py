@@ -23,7 +23,7 @@ Group = tuple[str, ...]  # values of the settings or labels that a row or column
 
 
 @dataclass(frozen=True)
-class AskedRun:
+class TableRun:
     """One configuration with one seed, and the newest run of it that says most."""
 
     fingerprint: str
@@ -48,24 +48,24 @@ class AskedRun:
 
 
 @dataclass(frozen=True)
-class AskedRuns:
+class TableRuns:
     """All runs of a table."""
 
-    runs: tuple[AskedRun, ...]
+    runs: tuple[TableRun, ...]
 
     @classmethod
-    def of_sweep(cls, records: Sequence[RunRecord], plan: SweepPlan) -> "AskedRuns":
+    def of_sweep(cls, records: Sequence[RunRecord], plan: SweepPlan) -> "TableRuns":
         """Return every trial of a plan, in its order, whoever ran it."""
         best = best_status_run(records)
         return cls(
             tuple(
-                _asked(best.get(fingerprint), fingerprint, trial.row, plan.name, trial.seed)
+                _table_run(best.get(fingerprint), fingerprint, trial.row, plan.name, trial.seed)
                 for fingerprint, trial in plan.trials.items()
             )
         )
 
     @classmethod
-    def of_store(cls, records: Sequence[RunRecord]) -> "AskedRuns":
+    def of_store(cls, records: Sequence[RunRecord]) -> "TableRuns":
         """Return every trial of a store, the oldest first, by the tags its first sweep gave it."""
         best = best_status_run(records)
         runs = []
@@ -73,12 +73,12 @@ class AskedRuns:
             row = record.tags.get(sweep_tags.ROW, record.name)
             seed = int(record.tags.get(sweep_tags.SEED, record.settings.get("seed", 0)))
             sweep = record.tags.get(sweep_tags.SWEEP, UNKNOWN)
-            runs.append(_asked(record, fingerprint, row, sweep, seed))
+            runs.append(_table_run(record, fingerprint, row, sweep, seed))
         return cls(tuple(runs))
 
-    def with_metrics(self, more: Mapping[str, Mapping[str, float]]) -> "AskedRuns":
+    def with_metrics(self, more: Mapping[str, Mapping[str, float]]) -> "TableRuns":
         """Add metrics of other runs by fingerprint; a run's own stay."""
-        return AskedRuns(
+        return TableRuns(
             tuple(
                 replace(run, metrics={**more[run.fingerprint], **run.metrics})
                 if run.fingerprint in more
@@ -88,7 +88,7 @@ class AskedRuns:
         )
 
     @functools.cached_property
-    def finished(self) -> tuple[AskedRun, ...]:
+    def finished(self) -> tuple[TableRun, ...]:
         """The runs with a result."""
         return tuple(run for run in self.runs if not run.why)
 
@@ -131,7 +131,7 @@ def name_of(group: Group | None) -> str | None:
     return None if group is None else ", ".join(group)
 
 
-def in_order(groups: Iterable[Group | None]) -> tuple[str, ...]:
+def ordered_names(groups: Iterable[Group | None]) -> tuple[str, ...]:
     """Return the names of known groups once each: numbers by size, then texts as they came."""
     found = list(dict.fromkeys(group for group in groups if group is not None))
     came: dict[tuple[int, str], int] = {}
@@ -154,7 +154,7 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def differing_settings(runs: Sequence[AskedRun], cells: Sequence[str]) -> dict[str, np.ndarray]:
+def differing_settings(runs: Sequence[TableRun], cells: Sequence[str]) -> dict[str, np.ndarray]:
     """Return the settings, but for seeds, that differ between runs of one cell, with their codes.
 
     What decides a cell does not differ within it; what is left is mixed into its mean.
@@ -190,11 +190,13 @@ def variants(differing: Mapping[str, np.ndarray], num_runs: int) -> np.ndarray:
     return np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _asked(record: RunRecord | None, fingerprint: str, row: str, sweep: str, seed: int) -> AskedRun:
+def _table_run(
+    record: RunRecord | None, fingerprint: str, row: str, sweep: str, seed: int
+) -> TableRun:
     if record is None:
-        return AskedRun(fingerprint, row, sweep, seed, "never started", {}, {}, has_started=False)
+        return TableRun(fingerprint, row, sweep, seed, "never started", {}, {}, has_started=False)
     why = ""
     if record.status != FINISHED:
         reason = record.tags.get(FAILURE, "")
         why = f"{record.status.lower()}{f': {reason}' if reason else ''}"
-    return AskedRun(fingerprint, row, sweep, seed, why, record.settings, record.metrics)
+    return TableRun(fingerprint, row, sweep, seed, why, record.settings, record.metrics)

@@ -10,16 +10,16 @@ import pandas as pd
 from olivine.core.errors import UserError, nearest
 from olivine.results.tables.published import protocol_called, protocol_of, share_of
 from olivine.results.tables.runs import (
-    AskedRun,
-    AskedRuns,
+    TableRun,
+    TableRuns,
     differing_settings,
-    in_order,
     name_of,
+    ordered_names,
     variants,
 )
 from olivine.results.tables.spec import EVALUATION, METHOD, ROW, TableSpec
 
-NEVER_ASKED, NEVER_STARTED, NO_METRIC = "never asked", "never started", "no such metric"
+NO_TRIAL, NEVER_STARTED, NO_METRIC = "no such trial", "never started", "no such metric"
 CellKey = tuple[str | None, str | None]  # row and column; None: a setting not known yet
 
 
@@ -28,18 +28,18 @@ class RunsByCell:
     """The runs of a table's rows, each with its row and column."""
 
     spec: TableSpec
-    runs: tuple[AskedRun, ...]
+    runs: tuple[TableRun, ...]
     keys: tuple[CellKey, ...]  # of each run
     rows: tuple[str, ...]
     columns: tuple[str, ...]
 
     @classmethod
-    def of(cls, asked: AskedRuns, spec: TableSpec) -> "RunsByCell":
+    def of(cls, asked: TableRuns, spec: TableSpec) -> "RunsByCell":
         """Find the cell of every run; raise UserError for an unknown setting or row."""
         asked.check_settings((*spec.by, *spec.columns))
         by, across = asked.groups(spec.by), asked.groups(spec.columns)
         keys = list(zip(map(name_of, by), map(name_of, across), strict=True))
-        rows = in_order(by)
+        rows = ordered_names(by)
         for name in (*spec.rows, *([spec.baseline] if spec.baseline else [])):
             shown = spec.rows or rows if name == spec.baseline else rows
             if name not in shown:
@@ -49,16 +49,16 @@ class RunsByCell:
                 )
         rows = tuple(row for row in rows if row in spec.rows) if spec.rows else rows
         kept = [i for i, (row, _) in enumerate(keys) if row is None or row in set(rows)]
-        columns = in_order(across[i] for i in kept)
+        columns = ordered_names(across[i] for i in kept)
         if spec.columns == (EVALUATION,):
             columns = tuple(sorted(columns, key=_evaluation_order))
         runs = tuple(asked.runs[i] for i in kept)
         return cls(spec, runs, tuple(keys[i] for i in kept), rows, columns)
 
     @functools.cached_property
-    def by_key(self) -> dict[CellKey, list[AskedRun]]:
+    def by_key(self) -> dict[CellKey, list[TableRun]]:
         """The runs of every cell."""
-        found: dict[CellKey, list[AskedRun]] = defaultdict(list)
+        found: dict[CellKey, list[TableRun]] = defaultdict(list)
         for key, run in zip(self.keys, self.runs, strict=True):
             found[key].append(run)
         return dict(found)
@@ -105,7 +105,7 @@ class RunsByCell:
             order = ("running", "failed", "killed")
             return min((run.why for run in here), key=lambda why: _position(order, why))
         unknown = ((row, None), (None, column), (None, None))
-        return NEVER_STARTED if any(key in self.by_key for key in unknown) else NEVER_ASKED
+        return NEVER_STARTED if any(key in self.by_key for key in unknown) else NO_TRIAL
 
     def in_print_as(self, row: str, column: str) -> tuple[str, str] | None:
         """Return the method and the protocol by which a cell's number may be in print.

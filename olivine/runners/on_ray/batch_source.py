@@ -25,14 +25,14 @@ from ray.util.placement_group import placement_group, remove_placement_group
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from olivine.core.carried_code import NO_CODE, CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
+from olivine.core.shipped_code import NO_USER_CODE, UserCode
 from olivine.data.batch import Batch
 from olivine.data.loader import BatchSource, load_batches
 from olivine.data.records import Sample
 from olivine.data.schedule import BatchKeys
-from olivine.runners.on_ray.sent import Sent
+from olivine.runners.on_ray.pickled import PickledWithCode
 
 # Batches that the object store may hold for a trainer, ready or in the making: this many per actor,
 # and two. Ray Data gives an actor about half of them; with fewer, actors wait for each other.
@@ -62,7 +62,7 @@ _BATCHES = pa.schema(
 Collate = Callable[[Sequence[Sample]], Batch]
 
 
-def batch_source_of(runtime: Runtime, code: CarriedCode = NO_CODE) -> BatchSource:
+def batch_source_of(runtime: Runtime, code: UserCode = NO_USER_CODE) -> BatchSource:
     """Return the batch source that a runtime asks for; `code` is that of other people's parts."""
     return RayDataSource(code) if runtime.feed == "ray_data" else load_batches
 
@@ -87,7 +87,7 @@ def require_cpus(runtime: Runtime, trainer_cpus: int, max_wait_s: float = MAX_WA
     advice = (
         "lower runtime.num_loader_workers or runtime.num_workers, or use --set runtime.feed=loader."
     )
-    held = trainer_cpus + _held_here()
+    held = trainer_cpus + _reserved_cpus()
     has = ray.cluster_resources().get("CPU", 0)
     grows = bool(runtime.ray_address or os.environ.get("RAY_ADDRESS"))
     if held + num_actors > has and not grows:
@@ -106,7 +106,7 @@ def require_cpus(runtime: Runtime, trainer_cpus: int, max_wait_s: float = MAX_WA
         remove_placement_group(group)
 
 
-def _held_here() -> float:
+def _reserved_cpus() -> float:
     """Return the CPUs that this process holds: a trial of a sweep has some, a driver none."""
     context = ray.get_runtime_context()
     return context.get_assigned_resources().get("CPU", 0.0) if context.get_actor_id() else 0.0
@@ -115,7 +115,7 @@ def _held_here() -> float:
 class RayDataSource:
     """Streams a trainer's batches; see `olivine.data.loader.BatchSource`."""
 
-    def __init__(self, code: CarriedCode = NO_CODE):
+    def __init__(self, code: UserCode = NO_USER_CODE):
         self._code = code
 
     def __call__(
@@ -132,14 +132,14 @@ class RayDataSource:
         sample does.
         """
         num_left, left = len(batch_keys) - 1, iter(batch_keys)
-        sent = Sent.pack((samples, collate), self._code) if num_left > 0 else None
+        pickled = PickledWithCode.pack((samples, collate), self._code) if num_left > 0 else None
         for first in islice(left, 1):
             batch = collate([samples[key] for key in first])
             num_bytes = sum(len(part) for part in _packed(batch))
             yield batch
             del batch
-        if sent is not None:
-            shared = ray.put(sent)
+        if pickled is not None:
+            shared = ray.put(pickled)
             num_actors = min(max(1, num_processes), num_left)
             yield from self._streamed(shared, BatchKeySource(left, num_left), num_actors, num_bytes)
 
@@ -153,7 +153,7 @@ class RayDataSource:
                 num_cpus=0,  # keys alone; the last CPU of a small machine is for an actor
                 concurrency=1,
             ).map_batches(
-                MakeBatches,
+                BatchMaker,
                 fn_constructor_kwargs={"shared": shared},
                 batch_size=1,
                 batch_format="pyarrow",
@@ -232,7 +232,7 @@ def _numbered(batch_keys: Iterable[list[tuple[int, int]]], start: int) -> pa.Tab
     return pa.Table.from_pylist(rows, schema=_KEYS)
 
 
-class MakeBatches:
+class BatchMaker:
     """An actor that reads, augments and collates samples, and caches them within its limit."""
 
     def __init__(self, shared: Any):

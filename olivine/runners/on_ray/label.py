@@ -19,10 +19,10 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
-from olivine.core.carried_code import NO_CODE, CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
+from olivine.core.shipped_code import NO_USER_CODE, UserCode
 from olivine.data.dataset import Frames
 from olivine.labels.batches import BatchLabeller, batch_cap, block_sizes
 from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
@@ -30,7 +30,7 @@ from olivine.labels.image_files import read_image, write_image
 from olivine.labels.job import LabelJob, LabelResult, run_label_job
 from olivine.labels.records import FailedImage, ImageResult, LabelledImage, ReadImage, Usage
 from olivine.labels.store import LabelStore
-from olivine.runners.on_ray.sent import Sent, user_error_in
+from olivine.runners.on_ray.pickled import PickledWithCode, user_error_in
 from olivine.tracking.tracker import Tracker
 
 ImageT = TypeVar("ImageT", ReadImage, LabelledImage)
@@ -87,7 +87,7 @@ def label_on_ray(
     Raises UserError as the stage does. Ray restarts killed processes, and their images are labelled
     again; a job that is killed itself goes on where it stopped.
     """
-    code = CarriedCode.of(config)
+    code = UserCode.of(config)
 
     def stream(job: LabelJob) -> Iterator[ImageResult]:
         try:
@@ -112,7 +112,7 @@ class ImageSource(Datasource):
         names: Sequence[str],
         blocks: Sequence[int],
         batch: int,
-        code: CarriedCode = NO_CODE,
+        code: UserCode = NO_USER_CODE,
     ):
         super().__init__()
         self._frames, self._code = frames, code
@@ -141,8 +141,8 @@ class ImageSource(Datasource):
 
         An Arrow array is read there without a copy.
         """
-        sent = Sent.pack(self._frames, self._code)
-        return ray.put(sent), ray.put(pa.array(self._names, pa.string()))
+        pickled = PickledWithCode.pack(self._frames, self._code)
+        return ray.put(pickled), ray.put(pa.array(self._names, pa.string()))
 
 
 class LabelImages:
@@ -154,7 +154,7 @@ class LabelImages:
 
     def __init__(
         self,
-        sent: Sent,
+        pickled: PickledWithCode,
         device: str,
         *,
         size: int,
@@ -165,7 +165,7 @@ class LabelImages:
 
         self._broken = ""
         try:
-            labeller, frames = sent.open()
+            labeller, frames = pickled.open()
             self._label = BatchLabeller(
                 labeller,
                 torch.device(device),
@@ -199,7 +199,7 @@ def _write_table(table: pa.Table, store: LabelStore, retries: bool) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=_RESULTS)
 
 
-def _stream(job: LabelJob, runtime: Runtime, code: CarriedCode) -> Iterator[ImageResult]:
+def _stream(job: LabelJob, runtime: Runtime, code: UserCode) -> Iterator[ImageResult]:
     """Run the job and yield the result of each image, in the order in which they finish."""
     _quiet_ray_data()
     batch, most = batch_cap(runtime), runtime.num_label_actors
@@ -214,7 +214,7 @@ def _stream(job: LabelJob, runtime: Runtime, code: CarriedCode) -> Iterator[Imag
     results = images.map_batches(
         LabelImages,
         fn_constructor_kwargs={
-            "sent": Sent.pack((job.labeller, job.frames), code),
+            "pickled": PickledWithCode.pack((job.labeller, job.frames), code),
             "device": device,
             "size": runtime.label_batch_size,
             "gpu_share": runtime.gpus_per_label_actor,
@@ -274,8 +274,8 @@ class _Reading:
         self.start, self.size = start, size
 
     def __call__(self) -> Iterable[pa.Table]:
-        sent, names = ray.get([self._frames, self._names])
-        frames = sent.open()
+        pickled, names = ray.get([self._frames, self._names])
+        frames = pickled.open()
         mine = names.slice(self.start, self.size).to_pylist()
         for start in range(0, len(mine), self._batch):
             batch = mine[start : start + self._batch]

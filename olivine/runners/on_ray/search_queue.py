@@ -74,7 +74,7 @@ class SearchQueue(TrialSource):
             return trial
         return Searcher.FINISHED
 
-    def sent(self, trial: Trial) -> dict[str, Any]:
+    def config_of(self, trial: Trial) -> dict[str, Any]:
         """Return the configuration that is sent to the trial's process."""
         return tune_config(trial, self._number[trial.fingerprint])
 

@@ -20,11 +20,11 @@ from typing import Any
 from ray import tune
 
 from olivine.core.buckets import is_bucket
-from olivine.core.carried_code import CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
+from olivine.core.shipped_code import UserCode
+from olivine.experiments.expanded_sweep import ExpandedSweep
 from olivine.experiments.limits import Limits, Meter
-from olivine.experiments.question import Question
 from olivine.experiments.search_points import points_of, taken_tag
 from olivine.experiments.sweep import Trial
 from olivine.experiments.sweep_plan import (
@@ -53,7 +53,7 @@ from olivine.tracking.tracker import (
     Tracker,
     best_status_run,
 )
-from olivine.training.finished_runs import run_anew
+from olivine.training.finished_runs import ignoring_finished
 
 Log = Callable[[str], None]
 
@@ -91,7 +91,7 @@ class _UnfinishedError(UserError):
 
 
 def run_sweep(
-    question: Question,
+    expanded: ExpandedSweep,
     trial_function: TrialFunction,
     runtime: Runtime,
     tracker: Tracker,
@@ -109,18 +109,18 @@ def run_sweep(
     same sweep is already running, if a sweep of the same name has other contents, or if no trial
     could ever be placed.
     """
-    sweep, plan = question.sweep, question.plan
+    sweep, plan = expanded.sweep, expanded.plan
     key = RunKey("sweep", plan.fingerprint())
     tracker = tracker.within("", {}, experiment=plan.name)
     if force:
-        runtime = run_anew(runtime)
+        runtime = ignoring_finished(runtime)
     with _only_driver(runtime, f"{plan.name}-{key.fingerprint}") as folder:
         sweeps = [run for run in tracker.records("sweep") if run.settings.get("name") == plan.name]
         require_same_contents(plan, [SweepPlan.read(run) for run in sweeps])
         before = _finished(_trials(tracker, plan), runtime)
-        missing = [trial for trial in question.trials if trial.fingerprint not in before]
+        missing = [trial for trial in expanded.trials if trial.fingerprint not in before]
         if sweep.search is None:
-            num = f"{len(question.trials)} trials, {len(before)} of them finished before"
+            num = f"{len(expanded.trials)} trials, {len(before)} of them finished before"
         else:
             num = f"a search of {sweep.search.num_points} points"
         log(f"Sweep {plan.name}: {num}.")
@@ -137,7 +137,7 @@ def run_sweep(
             tracker.run(key, plan.name, plan, tags) as run,
         ):
             inside = tracker.within(run.run_id, {SWEEP: plan.name, SWEEP_RUN: run.run_id})
-            drive = _Drive(question, missing, runtime, inside, run, limits, log)
+            drive = _Drive(expanded, missing, runtime, inside, run, limits, log)
             with _no_run_left_running(tracker, {SWEEP_RUN: run.run_id}, log):
                 if missing or sweep.search is not None:
                     drive(trial_function, folder)
@@ -159,7 +159,7 @@ def run_sweep(
 class _Drive:
     """Runs the missing trials of one sweep."""
 
-    question: Question
+    expanded: ExpandedSweep
     missing: Sequence[Trial]
     runtime: Runtime
     tracker: Tracker  # its runs are the sweep's
@@ -179,7 +179,7 @@ class _Drive:
         os.environ.update(TUNE_SETTINGS)
         for logger in QUIET_LOGGERS:
             logging.getLogger(logger).setLevel(logging.CRITICAL)
-        search, runtime = self.question.sweep.search, self.runtime
+        search, runtime = self.expanded.sweep.search, self.runtime
         if search is not None and search.stop_on and not runtime.probe_every_epochs:
             runtime = runtime.replace(probe_every_epochs=1)
         # A trial that itself starts Ray Train needs the State API; without it a stopped one blocks
@@ -190,14 +190,14 @@ class _Drive:
                 require_state_api()
             meter = Meter(self.limits, placement.devices_per_trial, runtime.usd_per_gpu_hour)
             queue = self._queue(meter)
-            metrics = (*(search.goals if search else ()), self.question.sweep.metric)
+            metrics = (*(search.goals if search else ()), self.expanded.sweep.metric)
             job = TrialJob(
-                function, type(self.question.base), runtime, self.tracker,
+                function, type(self.expanded.base), runtime, self.tracker,
                 tuple(dict.fromkeys(metrics)), self.run.run_id,
-                CarriedCode.of(self.question.base, [trial.config for trial in self.missing]),
+                UserCode.of(self.expanded.base, [trial.config for trial in self.missing]),
             )  # fmt: skip
             progress = TrialProgress(
-                self._num_trials(), self.question.sweep, self.log, self._failure_of
+                self._num_trials(), self.expanded.sweep, self.log, self._failure_of
             )
             root, _, name = folder.rpartition("/")
             run_config = tune.RunConfig(
@@ -219,18 +219,18 @@ class _Drive:
                 self.tracker.end_stale({PARENT: run.run_id}, "KILLED", reason)
 
     def _queue(self, meter: Meter) -> TrialSource:
-        question = self.question
-        if question.sweep.search is None:
-            works = {question.shared_work(trial.config) for trial in self.missing} - {""}
+        expanded = self.expanded
+        if expanded.sweep.search is None:
+            works = {expanded.shared_work(trial.config) for trial in self.missing} - {""}
             tags = Columns(settings=(), metrics=())
             pretrained = self.tracker.records("pretrain", fingerprints=works, columns=tags)
             done = _finished(pretrained, self.runtime)
             for sentence in reused_runs("pretraining", done.values()):
                 self.log(sentence)
-            return TrialQueue(self.missing, question.shared_work, meter, done.keys())
+            return TrialQueue(self.missing, expanded.shared_work, meter, done.keys())
         earlier = points_of(self.run.run_id, self.tracker)
         return SearchQueue(
-            question.sweep, question.base, question.identify, earlier, meter, take=self._take
+            expanded.sweep, expanded.base, expanded.identify, earlier, meter, take=self._take
         )
 
     def _take(self, trial: Trial, number: int) -> None:
@@ -240,7 +240,7 @@ class _Drive:
         self.run.set_tags(tag)
 
     def _num_trials(self) -> int:
-        search = self.question.sweep.search
+        search = self.expanded.sweep.search
         return len(self.missing) if search is None else search.num_points
 
     def _cut_short(self, meter: Meter, progress: TrialProgress) -> str:
@@ -269,7 +269,7 @@ class _Drive:
         tune_config = tune.TuneConfig(
             search_alg=queue,
             num_samples=-1,
-            scheduler=_halving(self.question),
+            scheduler=_halving(self.expanded),
             max_concurrent_trials=placement.max_concurrent or None,
             # A reused process would keep the workers of a trial that was stopped.
             reuse_actors=self.runtime.num_workers == 1,
@@ -282,12 +282,12 @@ class _Drive:
         return runs[0].tags.get(FAILURE, "") if runs else ""  # Tune knows it only later
 
 
-def _halving(question: Question) -> Any:
+def _halving(expanded: ExpandedSweep) -> Any:
     """Return asynchronous successive halving over a search's epochs, or None."""
-    search = question.sweep.search
+    search = expanded.sweep.search
     if search is None or not search.stop_on:
         return None
-    num_epochs = int(question.base.flatten().get("pretrained.num_epochs", 1))
+    num_epochs = int(expanded.base.flatten().get("pretrained.num_epochs", 1))
     return tune.schedulers.ASHAScheduler(
         time_attr=EPOCH,
         metric=search.stop_on,

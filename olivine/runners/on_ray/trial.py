@@ -8,9 +8,9 @@ from typing import Any
 import ray
 from ray import tune
 
-from olivine.core.carried_code import NO_CODE, CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
+from olivine.core.shipped_code import NO_USER_CODE, UserCode
 from olivine.core.spec import Spec
 from olivine.experiments.sweep import Trial
 from olivine.experiments.sweep_plan import GAVE_UP, POINT, ROW, SEED
@@ -34,7 +34,7 @@ class TrialJob:
     tracker: Tracker  # its runs are the sweep's
     metrics: tuple[str, ...]  # scores that are reported to Tune
     sweep_run: str
-    code: CarriedCode = NO_CODE  # of other people's parts in the trials
+    code: UserCode = NO_USER_CODE  # of other people's parts in the trials
 
 
 def tune_config(trial: Trial, point: int = 0) -> dict[str, Any]:
@@ -48,18 +48,22 @@ def tune_config(trial: Trial, point: int = 0) -> dict[str, Any]:
     }
 
 
-def run_trial(sent: Mapping[str, Any], job: TrialJob) -> None:
+def run_trial(trial_config: Mapping[str, Any], job: TrialJob) -> None:
     """Run one trial and record its scores in the store.
 
     A trial that is stopped is KILLED; its reason says whether the search stopped it early, or the
     sweep reached a limit, after which it can be continued.
     """
-    key = RunKey("trial", sent["fingerprint"])
-    tags = {ROW: sent["row"], SEED: str(sent["seed"]), POINT: str(sent["point"])}
-    name = f"{sent['row']}, seed {sent['seed']}"
+    key = RunKey("trial", trial_config["fingerprint"])
+    tags = {
+        ROW: trial_config["row"],
+        SEED: str(trial_config["seed"]),
+        POINT: str(trial_config["point"]),
+    }
+    name = f"{trial_config['row']}, seed {trial_config['seed']}"
     try:
-        job.code.arrive()
-        config = job.config_type.from_dict(json.loads(sent["config"]))
+        job.code.install()
+        config = job.config_type.from_dict(json.loads(trial_config["config"]))
     except UserError:
         with job.tracker.run(key, name, Spec(), tags):  # so that the sweep can say why
             raise

@@ -40,13 +40,13 @@ class TrialSource(Searcher, ABC):
             return trial
         self.running[trial_id] = trial
         self._meter.starts(trial_id)
-        return self.sent(trial)
+        return self.config_of(trial)
 
     @abstractmethod
     def next(self) -> Trial | str | None:
         """Return a trial, None for later, or `Searcher.FINISHED`."""
 
-    def sent(self, trial: Trial) -> dict[str, Any]:
+    def config_of(self, trial: Trial) -> dict[str, Any]:
         """Return the configuration that is sent to the trial's process."""
         return tune_config(trial)
 

@@ -27,12 +27,12 @@ from mlflow.exceptions import MlflowException
 from olivine.core.errors import UserError
 from olivine.tracking.sql_reader import Query, last_by_step, readable, record_of
 from olivine.tracking.store_uri import (
-    ask_server,
     is_database,
     is_server,
     one_line,
-    shown,
+    require_server,
     sqlite_lock,
+    without_password,
 )
 from olivine.tracking.tracker import FINGERPRINT, RunRecord
 
@@ -54,11 +54,12 @@ def open_client(uri: str) -> MlflowClient:
     for name, level in QUIET_LOGGERS.items():
         logging.getLogger(name).setLevel(level)
     if is_server(uri):
-        ask_server(uri)
+        require_server(uri)
     elif not (is_database(uri) or uri.startswith("databricks")):
         raise UserError(
-            f"The run store {shown(uri)!r} is neither a file (sqlite:////folder/mlflow.db) nor a "
-            "server (http://host:5000); set tracking_uri to one of them."
+            f"The run store {without_password(uri)!r} is neither a file "
+            "(sqlite:////folder/mlflow.db) nor a server (http://host:5000); set "
+            "tracking_uri to one of them."
         )
     try:
         with sqlite_lock(uri) as path:
@@ -67,7 +68,9 @@ def open_client(uri: str) -> MlflowClient:
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
     except Exception as error:  # of any library below MLflow
-        raise UserError(f"Cannot open the run store {shown(uri)}: {one_line(error)}") from None
+        raise UserError(
+            f"Cannot open the run store {without_password(uri)}: {one_line(error)}"
+        ) from None
     return client
 
 
@@ -77,7 +80,9 @@ def store_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise UserError(f"The run store {shown(uri)} failed: {one_line(error)}") from None
+        raise UserError(
+            f"The run store {without_password(uri)} failed: {one_line(error)}"
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from olivine.core.errors import UserError
 from olivine.core.spec import Spec, setting_text
 from olivine.tracking.spool import MetricSpool
 from olivine.tracking.spool_writer import MAX_TEXTS, SenderOf, SpoolWriter, warn
-from olivine.tracking.store_uri import shown
+from olivine.tracking.store_uri import without_password
 
 MAX_NAME = 250  # characters
 MAX_VALUE = 6000  # characters of a parameter or tag that MLflow takes
@@ -92,9 +92,9 @@ class MlflowRun:
         problem = self._spool_writer.close(patience_s)
         if problem:
             warn(
-                f"Run {self._spool.header['name']!r} is {status}, but {shown(uri)} has not "
-                f"received all of its metrics ({problem}); they are in {self._spool.path.parent} "
-                "and the next start on this machine sends them."
+                f"Run {self._spool.header['name']!r} is {status}, but {without_password(uri)} "
+                f"has not received all of its metrics ({problem}); they are in "
+                f"{self._spool.path.parent} and the next start on this machine sends them."
             )
 
     def _log_texts(self, kind: str, texts: Mapping[str, str]) -> None:

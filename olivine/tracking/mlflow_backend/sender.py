@@ -19,8 +19,8 @@ from olivine.tracking.mlflow_backend.client import CONTEXT, open_client
 from olivine.tracking.mlflow_backend.model import log_backbone
 from olivine.tracking.mlflow_backend.run import MAX_VALUE
 from olivine.tracking.spool import Entry, MetricSpool
-from olivine.tracking.spool_writer import MAX_TEXTS, GoneError
-from olivine.tracking.store_uri import ask_server, is_server, shown
+from olivine.tracking.spool_writer import MAX_TEXTS, RunDeletedError
+from olivine.tracking.store_uri import is_server, require_server, without_password
 from olivine.tracking.tracker import FAILURE
 
 OPENING = "olivine.opening"  # tag of a run: which opening it is in, or was in last
@@ -59,7 +59,7 @@ class MlflowSender:
         """
         if is_server(self._uri):
             try:
-                ask_server(self._uri)
+                require_server(self._uri)
             except UserError:
                 return False
         return True
@@ -75,7 +75,10 @@ class MlflowSender:
             self._log_batch(entries)
 
     def refuses(self, error: Exception) -> bool:
-        """Return whether MLflow's refusal is final; raise GoneError if the run was deleted."""
+        """Return whether MLflow's refusal is final.
+
+        Raises RunDeletedError if the run was deleted.
+        """
         if isinstance(error, ValueError):
             return True
         if not isinstance(error, MlflowException) or error.error_code not in REFUSALS:
@@ -89,9 +92,9 @@ class MlflowSender:
                 raise
             stage = "deleted"
         if stage == "deleted":
-            raise GoneError(
+            raise RunDeletedError(
                 f"Run {self._spool.header['name']!r} ({self._run_id}) was deleted in "
-                f"{shown(self._uri)}; the metrics that were not sent are in "
+                f"{without_password(self._uri)}; the metrics that were not sent are in "
                 f"{self._spool.path.parent}."
             )
         return True

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from olivine.core.carried_code import CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.hashing import text_hash
+from olivine.core.shipped_code import UserCode
 from olivine.core.spec import Spec
 from olivine.tracking.mlflow_backend.run import MAX_VALUE, MlflowRun, texts_of
 from olivine.tracking.provenance import provenance, provenance_texts
@@ -289,7 +289,7 @@ class MlflowTracker:
 
 def _log_code(config: Spec, run: MlflowRun) -> None:
     """Keep with a run the files of people's own parts, as `user_code/<hash>/`."""
-    for code_hash, files in CarriedCode.of(config).trees.items():
+    for code_hash, files in UserCode.of(config).trees.items():
         for path, data in files.items():
             folder, _, name = f"user_code/{code_hash}/{path}".rpartition("/")
             run.log_text(name, data.decode(errors="replace"), folder)

@@ -14,7 +14,7 @@ from olivine.data.geometry.voxels import Voxelizer
 from olivine.models.backbones.minkunet.network import num_parameters
 from olivine.models.backbones.waffleiron import WaffleIron
 from olivine.models.backbones.waffleiron.network import Layers, project_to_grids
-from tests.support.seen_networks import seen_network
+from tests.support.networks import network_with_statistics
 
 RANGE_M = (-6.0, -4.0, -2.0, 6.0, 5.0, 1.0)
 TINY = WaffleIron(
@@ -54,7 +54,7 @@ def take(source, rows):
 
 
 def network(settings=TINY, training=False):
-    return seen_network(settings, training)
+    return network_with_statistics(settings, training)
 
 
 def naive(net, settings, source):

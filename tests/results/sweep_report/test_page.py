@@ -7,7 +7,7 @@ import plotly.offline
 import pytest
 
 from olivine.core.runtime import Runtime
-from olivine.results.sweep_report.page import render, write_page
+from olivine.results.sweep_report.page import sweep_page_html, write_sweep_page
 from olivine.results.sweep_report.read import read_report
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from tests.support.filled_store import write_ablation, write_search
@@ -30,8 +30,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         runtime = Runtime(out=str(folder))
         tracker = MlflowTracker(runtime.store_uri())
         report = read_report("wide" if name == "search" else "small", runtime, tracker)
-        found[name] = write_page(folder / f"{name}.html", report)
-        assert render(report) == found[name].read_text(), "one store, one page"
+        found[name] = write_sweep_page(folder / f"{name}.html", report)
+        assert sweep_page_html(report) == found[name].read_text(), "one store, one page"
     return found
 
 

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from olivine.core.errors import UserError, nearest
 from olivine.core.plugins.entry_points import Offer, load_offer, names_in, offer_of, offers
-from olivine.core.plugins.file_modules import reason_of
+from olivine.core.plugins.file_modules import error_sentence
 from olivine.core.plugins.targets import names_a_file, parse_target
-from olivine.core.spec import explain
+from olivine.core.spec import explain_invalid
 from olivine.training.config import EvaluateConfig
 
 GROUP, WHAT = "olivine.recipes", "a recipe"
@@ -37,7 +37,7 @@ def offered_recipes(ours: Mapping[str, Any]) -> Iterator[tuple[Offer, Any]]:
             yield offer, str(error)
 
 
-def recipe_of_others(name: str, ours: Mapping[str, Any]) -> EvaluateConfig:
+def plugin_recipe(name: str, ours: Mapping[str, Any]) -> EvaluateConfig:
     """Return a recipe by its entry point, or by where it is.
 
     Raises UserError for one that there is not (`ours` are named too), that cannot be imported, that
@@ -68,9 +68,9 @@ def _run(function: Any, shown: str) -> EvaluateConfig:
     except UserError as error:
         raise UserError(f"The recipe {shown}: {error}") from None
     except ValidationError as error:
-        raise UserError(f"The recipe {shown}: {explain(error)}") from None
+        raise UserError(f"The recipe {shown}: {explain_invalid(error)}") from None
     except Exception as error:  # whatever a person's function may raise
-        raise UserError(f"The recipe {shown} fails: {reason_of(error)}") from None
+        raise UserError(f"The recipe {shown} fails: {error_sentence(error)}") from None
     if not isinstance(found, EvaluateConfig):
         raise UserError(
             f"The recipe {shown} returned a value of type {type(found).__name__}; it must be "

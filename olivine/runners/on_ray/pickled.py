@@ -6,35 +6,35 @@ from typing import Any
 
 import ray
 
-from olivine.core.carried_code import CarriedCode
 from olivine.core.errors import UserError
-from olivine.core.plugins.file_modules import reason_of
+from olivine.core.plugins.file_modules import error_sentence
+from olivine.core.shipped_code import UserCode
 
 
 @dataclass(frozen=True)
-class Sent:
+class PickledWithCode:
     """A pickled value and the code of other people's parts in it.
 
     Ray itself would unpickle before anybody could put the code there, or say what lacks.
     """
 
     data: bytes
-    code: CarriedCode
+    code: UserCode
 
     @classmethod
-    def pack(cls, value: Any, code: CarriedCode) -> "Sent":
+    def pack(cls, value: Any, code: UserCode) -> "PickledWithCode":
         """Return a value ready to travel."""
         return cls(ray.cloudpickle.dumps(value), code)
 
     def open(self) -> Any:
         """Return the value; raise UserError if its code is not here, or in another version."""
-        self.code.arrive()
+        self.code.install()
         try:
             return pickle.loads(self.data)
         except (ImportError, AttributeError) as error:
             raise UserError(
-                f"A worker cannot import what the job sent: {reason_of(error)} Every node needs "
-                "the packages of the machine that started the job."
+                f"A worker cannot import what the job sent: {error_sentence(error)} Every node "
+                "needs the packages of the machine that started the job."
             ) from None
 
 

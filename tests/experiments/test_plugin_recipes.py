@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from olivine.core.errors import UserError
-from olivine.core.plugins.kept_code import VARIABLE
+from olivine.core.plugins.code_cache import VARIABLE
 from olivine.experiments.recipes import RECIPES, demo, recipe, recipe_names
 from olivine.experiments.sweep_files import find_sweep, sweep_names
 from tests.support.plugins import forget, install, write_loss

@@ -15,47 +15,47 @@ from olivine.core.errors import UserError
 from olivine.core.plugins.source_tree import SourceTree, read_folder
 
 VARIABLE = "OLIVINE_USER_CODE"
-_known: dict[str, tuple[Path, SourceTree]] = {}  # by hash, what this process has compared
+_verified: dict[str, tuple[Path, SourceTree]] = {}  # by hash, what this process has compared
 
 
-def kept_root() -> Path:
+def cache_root() -> Path:
     """Return the folder of all kept trees."""
     named = os.environ.get(VARIABLE, "")
     return Path(named) if named else Path.home() / ".cache" / "olivine" / "user_code"
 
 
-def keep(tree: SourceTree) -> str:
+def store_tree(tree: SourceTree) -> str:
     """Write a tree under its hash, unless it is there, and return the hash.
 
     Raises UserError for a folder that cannot be written.
     """
-    if find_kept(tree.hash) is None:
+    if cached_folder(tree.hash) is None:
         try:
-            _write(tree, kept_root() / tree.hash)
+            _write(tree, cache_root() / tree.hash)
         except OSError as error:
             raise UserError(
-                f"Cannot keep a copy of {', '.join(sorted(tree.files))} in {kept_root()}: "
+                f"Cannot keep a copy of {', '.join(sorted(tree.files))} in {cache_root()}: "
                 f"{error.strerror}. Set {VARIABLE} to a folder that can be written."
             ) from None
     return tree.hash
 
 
-def find_kept(code_hash: str) -> Path | None:
+def cached_folder(code_hash: str) -> Path | None:
     """Return the folder of a tree whose files have this hash, or None."""
-    folder = kept_root() / code_hash
+    folder = cache_root() / code_hash
     if not folder.is_dir():
         return None
-    if code_hash not in _known or _known[code_hash][0] != folder:
+    if code_hash not in _verified or _verified[code_hash][0] != folder:
         tree = read_folder(folder)
         if tree.hash != code_hash:
             return None
-        _known[code_hash] = folder, tree
+        _verified[code_hash] = folder, tree
     return folder
 
 
-def known_tree(code_hash: str) -> SourceTree:
+def loaded_tree(code_hash: str) -> SourceTree:
     """Return a tree of which this process has imported something, wherever its copy is now."""
-    return _known[code_hash][1]
+    return _verified[code_hash][1]
 
 
 def _write(tree: SourceTree, target: Path) -> None:
@@ -71,5 +71,5 @@ def _write(tree: SourceTree, target: Path) -> None:
         hidden.rename(target)
     except OSError:
         shutil.rmtree(hidden, ignore_errors=True)
-        if find_kept(tree.hash) is None:  # else another process was quicker
+        if cached_folder(tree.hash) is None:  # else another process was quicker
             raise

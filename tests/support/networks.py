@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 
-def seen_network(settings, training=False):
+def network_with_statistics(settings, training=False):
     """Return a backbone with weights, statistics and scales drawn from one seed."""
     torch.manual_seed(0)
     net = settings.build(1).train(training)
