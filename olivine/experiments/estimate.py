@@ -30,11 +30,11 @@ EVALUATED_ALIKE = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is finished of a sweep, what is missing, and what that takes."""
+    """The finished and the missing trials of a sweep, and the hours that the missing ones take."""
 
     num_trials: int
     num_finished: int
-    num_pretrainings: int  # still to run; shared ones count once
+    num_pretrainings: int  # still to run; a shared one counts once
     num_shared: int  # pretrainings that are finished already
     hours: float | None  # None: there is no similar finished run
 
@@ -61,7 +61,7 @@ def estimate(
     pretrained: Sequence[RunRecord],
     evaluated: Sequence[RunRecord],
 ) -> Estimate:
-    """Return an estimate for an ablation.
+    """Return the estimate of an ablation.
 
     `finished` are fingerprints of finished trials; `pretrained` and `evaluated` are all finished
     runs of the two stages.

@@ -17,10 +17,10 @@ from olivine.training.config import EvaluateConfig
 
 @dataclass(frozen=True)
 class ExpandedSweep:
-    """A sweep ready to run: its trials, or what a search starts from.
+    """A sweep ready to run: its trials, or the configuration from which a search starts.
 
-    `identify` returns a configuration's fingerprint, `shared_work` the fingerprint of the part of
-    it that other trials may share, or "" if nothing is shared.
+    `identify` returns the fingerprint of a configuration. `shared_work` returns the fingerprint of
+    the part of it that other trials may share (the pretraining), or "" if nothing is shared.
     """
 
     sweep: Sweep
@@ -36,7 +36,7 @@ class ExpandedSweep:
 
 
 def expand_request(request: SweepRequest, base: EvaluateConfig, runtime: Runtime) -> ExpandedSweep:
-    """Return the question of a request; raise UserError as the two functions below."""
+    """Return the expanded sweep of a request; raise UserError as the two functions below."""
     chosen = choose_sweep(
         request.name, rows=request.rows, seeds=request.seeds, as_name=request.as_name
     )
@@ -77,7 +77,7 @@ def expand_sweep(chosen: Sweep, base: EvaluateConfig, runtime: Runtime) -> Expan
 
 
 def first_points(expanded: ExpandedSweep) -> tuple[Trial, ...]:
-    """Return as many points as a search will try, as they are drawn without any score."""
+    """Return the points that a search would try if it never learnt a score."""
     from olivine.experiments.point_search import PointSearch
 
     sweep, base, identify = expanded.sweep, expanded.base, expanded.identify

@@ -1,4 +1,4 @@
-"""Recipes that are not in this library: of installed packages, modules and files.
+"""Recipes from outside this library: of installed packages, modules and files.
 
 A recipe is a function of no arguments that returns an `EvaluateConfig`. A package offers it by an
 entry point of the group `olivine.recipes`.
@@ -20,7 +20,7 @@ GROUP, WHAT = "olivine.recipes", "a recipe"
 
 
 def offered_names(ours: Mapping[str, Any]) -> list[str]:
-    """Return the recipes that installed packages offer; `ours` have their names already.
+    """Return the names of the recipes that installed packages offer, next to `ours`.
 
     Raises UserError if two recipes have one name.
     """
@@ -28,7 +28,7 @@ def offered_names(ours: Mapping[str, Any]) -> list[str]:
 
 
 def offered_recipes(ours: Mapping[str, Any]) -> Iterator[tuple[Offer, Any]]:
-    """Yield what packages offer, and the function of each, or the sentence why there is none."""
+    """Yield each recipe of a package with its function, or with the reason why it has none."""
     for name in offered_names(ours):
         (offer,) = offers(GROUP)[name]
         try:
@@ -38,10 +38,10 @@ def offered_recipes(ours: Mapping[str, Any]) -> Iterator[tuple[Offer, Any]]:
 
 
 def plugin_recipe(name: str, ours: Mapping[str, Any]) -> EvaluateConfig:
-    """Return a recipe by its entry point, or by where it is.
+    """Return a recipe by its entry point, or by its location.
 
-    Raises UserError for one that there is not (`ours` are named too), that cannot be imported, that
-    fails or that returns something else.
+    Raises UserError for a recipe that does not exist (`ours` are named too), that cannot be
+    imported, that fails or that returns something else.
     """
     if target := parse_target(name):
         return _run(target.load(WHAT), name)
@@ -57,7 +57,7 @@ def plugin_recipe(name: str, ours: Mapping[str, Any]) -> EvaluateConfig:
 
 
 def _run(function: Any, shown: str) -> EvaluateConfig:
-    """Return what a recipe returns; raise UserError if it fails."""
+    """Return the result of a recipe's function; raise UserError if it fails."""
     wanted = "a function of no arguments that returns an EvaluateConfig"
     if not callable(function):
         raise UserError(
@@ -69,7 +69,7 @@ def _run(function: Any, shown: str) -> EvaluateConfig:
         raise UserError(f"The recipe {shown}: {error}") from None
     except ValidationError as error:
         raise UserError(f"The recipe {shown}: {explain_invalid(error)}") from None
-    except Exception as error:  # whatever a person's function may raise
+    except Exception as error:  # a user's function may raise anything
         raise UserError(f"The recipe {shown} fails: {error_sentence(error)}") from None
     if not isinstance(found, EvaluateConfig):
         raise UserError(

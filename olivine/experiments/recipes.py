@@ -160,10 +160,10 @@ def st_slidr() -> EvaluateConfig:
 def seal() -> EvaluateConfig:
     """Seal: a foundation model's segments, and superpoints over time (Liu et al., NeurIPS 2023).
 
-    Its training code was never released: `seal_method` says what is ours. Segments are SAM's
-    automatic masks, from `olivine weights fetch sam_vit_h`; the published row has SEEM's, which
-    `--set pretrained.segments.kind=imported_segments` reads. Superpoints are made when a frame is
-    first read, about a second each, and kept.
+    Its training code was never released: `seal_method` names the parts that are our own. Segments
+    are SAM's automatic masks, from `olivine weights fetch sam_vit_h`; the published row has SEEM's,
+    which `--set pretrained.segments.kind=imported_segments` reads. Superpoints are made when a
+    frame is first read, about a second each, and kept.
 
     Expected: 44.95 mIoU by linear probe, 45.84 fine-tuned with 1 % (published); users of SLidR's
     code with SAM's or SEEM's segments found 41.3 and 41.0 with 1 % (method.md §7.1).
@@ -372,7 +372,7 @@ RECIPES: dict[str, Callable[[], EvaluateConfig]] = {
 
 
 def recipe_names() -> list[str]:
-    """Return the name of every recipe: ours, then those that installed packages offer.
+    """Return the names of all recipes: our own, then those of installed packages.
 
     Raises UserError if two recipes have one name.
     """
@@ -380,9 +380,9 @@ def recipe_names() -> list[str]:
 
 
 def recipe(name: str) -> EvaluateConfig:
-    """Return a recipe by its name, or by where it is: ./my_recipe.py:name or package.module:name.
+    """Return a recipe by its name, or by its location: ./my_recipe.py:name or package.module:name.
 
-    Raises UserError, with the nearest name, for one that there is not, and for one that cannot be
+    Raises UserError for an unknown recipe, with the nearest name, and for one that cannot be
     imported, fails or returns something else.
     """
     return RECIPES[name]() if name in RECIPES else plugin_recipe(name, RECIPES)

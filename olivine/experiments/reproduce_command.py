@@ -1,4 +1,4 @@
-"""The command that reproduces a run: the nearest recipe, and the settings in which the run differs.
+"""The command that reproduces a run: the nearest recipe and the settings that differ from it.
 
 A command is given only if its settings equal the run's exactly. If no command does that, for
 example because a setting was renamed since, there is none.
@@ -16,8 +16,8 @@ from olivine.core.spec import Spec, parse_settings
 from olivine.experiments.recipes import RECIPES, recipe
 from olivine.training.config import EvaluateConfig
 
-SEED = "seed"  # the last part of every setting that takes a seed
-CUT_SHORT = "config.yaml has all)"  # end of a setting that was too long for the store
+SEED = "seed"  # last part of the name of a setting that takes a seed
+CUT_SHORT = "config.yaml has all)"  # end of a value that was too long for the store
 NUM_RECIPES_TRIED = 3  # the nearest ones
 
 
@@ -67,7 +67,7 @@ def shell_command(
 ) -> str:
     """Return shell code that reproduces the runs of one row, in a loop if only their seeds differ.
 
-    `seeds` are the seeds of the runs, `more` further words at the end of every command.
+    `seeds` are the seeds of the runs, `more` are arguments added to every command.
     """
     first = commands[0]
     looped = {
@@ -96,7 +96,7 @@ def _lines(words: Sequence[str], before: str) -> str:
 
 
 def _changes(base: EvaluateConfig, settings: Mapping[str, str]) -> dict[str, str]:
-    """Return what to set in a configuration: kinds of parts, then what differs from their defaults.
+    """Return the settings to change: kinds of parts, then values that differ from their defaults.
 
     A part or a map with other names in it is set as a whole.
     """

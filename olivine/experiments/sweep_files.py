@@ -2,8 +2,8 @@
 
 An installed package offers its own by an entry point of the group `olivine.sweeps`, which names a
 `Sweep` or a module that defines `SWEEP`. Our files are loaded by their path, so that neither folder
-hides the other; a person's own file is loaded as a part's is (`olivine.core.plugins.file_modules`),
-with what it imports from its folder.
+hides the other. A user's file is loaded like that of a part (`olivine.core.plugins.file_modules`),
+with its imports from its folder.
 """
 
 import importlib
@@ -31,8 +31,8 @@ def sweep_names() -> list[str]:
 def find_sweep(name: str) -> Sweep:
     """Return a sweep by its name, by the path of its file, or as package.module:NAME.
 
-    Raises UserError for a name that is unknown or that two have, and for a file or a package that
-    cannot be read as a sweep.
+    Raises UserError for an unknown or ambiguous name, and for a file or a package that cannot be
+    read as a sweep.
     """
     target = parse_target(name)
     found = target.load(WHAT) if target else sweep_module(name)
@@ -58,7 +58,7 @@ def find_sweep(name: str) -> Sweep:
 
 
 def sweep_module(name: str) -> Any:
-    """Return the module of a sweep's file, or what a package's entry point names.
+    """Return the module of a sweep's file, or the object of a package's entry point.
 
     Raises UserError if there is none, or if it cannot be imported.
     """
@@ -100,7 +100,7 @@ def _our_folder() -> Path:
 
 
 def _all_files() -> list[Path]:
-    """Return our files, and those of `sweeps/` where the command runs if that is another folder."""
+    """Return our files, and those of `sweeps/` in the working directory if it is another."""
     here = Path("sweeps").resolve()
     folders = [_our_folder(), *([here] if here.is_dir() and here != _our_folder() else [])]
     files = [path for folder in folders for path in sorted(folder.glob("*.py"))]

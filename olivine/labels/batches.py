@@ -1,6 +1,6 @@
 """Batches of images as large as the memory allows.
 
-Running out of memory is no fault of an image: the batch is halved, the smaller size is remembered,
+When the memory is short, no image is at fault: the batch is halved, the smaller size is remembered,
 and the same images are tried again. Any other error belongs to one image of the batch, which is
 found by trying the images one by one.
 """
@@ -91,7 +91,7 @@ class BatchLabeller:
         return [image if isinstance(image, FailedImage) else next(rest) for image in images]
 
     def _label_first(self, rest: Sequence[ReadImage]) -> list[_Tried]:
-        """Label the first images, as many as fit; return none if fewer must be tried."""
+        """Label as many of the first images as fit; return an empty list if fewer must be tried."""
         if not self.size:
             return [self._label_measured(rest[0])]
         batch = rest[: self.size]

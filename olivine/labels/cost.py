@@ -9,7 +9,7 @@ from olivine.core.errors import UserError
 from olivine.core.progress import cost_text
 from olivine.labels.records import ImageResult, Usage
 
-NUM_TRIED = 100  # images before the share of failures counts
+NUM_TRIED = 100  # number of images before the share of failures is checked
 
 
 class JobCost:

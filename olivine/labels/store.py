@@ -96,7 +96,7 @@ class LabelStore:
                 "labeller": labeller.to_dict(),
             }
             self._write_json(_ABOUT, about)
-        _ = self.class_names  # checked once, and known in every process that gets this store
+        _ = self.class_names  # checked once, for every process that gets this store
 
     def listing(self) -> tuple[set[str], set[str]]:
         """Return the label files and the images with a recorded failure, by one listing.
@@ -114,7 +114,7 @@ class LabelStore:
         return finished, failed
 
     def clear(self) -> None:
-        """Remove every map, every recorded failure and what was kept of the maps."""
+        """Remove every map, every recorded failure and every cache made from the maps."""
         for name in self._store.names(self._folder):
             self._store.delete(name)
 

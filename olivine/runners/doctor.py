@@ -25,7 +25,9 @@ EXTRAS = {
     "superpixels": ("skimage", "SLIC superpixels, of SLidR's methods"),
     "minkowski": ("MinkowskiEngine", "backbone.engine=minkowski"),
 }
-LOW_GB = 10.0  # of free disk; labels of trainval take 4 GB, a checkpoint of MinkUNet-34 0.3
+LOW_GB = (
+    10.0  # free disk space; labels of trainval take 4 GB, a checkpoint of MinkUNet-34 takes 0.3 GB
+)
 ANSWER_S = 3.0
 
 
@@ -41,7 +43,7 @@ class Finding:
 
 
 def examine(runtime: Runtime, *, fast: bool = False) -> list[Finding]:
-    """Return all findings; with `fast` torch is not imported and no server is asked."""
+    """Return all findings; with `fast`, torch is not imported and no server is contacted."""
     findings = [*_versions(), *_extras(), *_weights(), *_data(runtime), *_disk(runtime)]
     if not fast:
         findings += [*_devices(), *_ray(runtime), *_store(runtime)]
@@ -85,7 +87,7 @@ def _weights() -> Iterator[Finding]:
 def _data(runtime: Runtime) -> Iterator[Finding]:
     root = runtime.data_root
     if is_bucket(root):
-        yield Finding("data", root, "note", "a bucket, not looked at")
+        yield Finding("data", root, "note", "a bucket, which is not checked")
         return
     folder = Path(root).expanduser()
     found = sorted(path.name for path in folder.glob("v1.0-*")) if folder.is_dir() else []
@@ -107,7 +109,7 @@ def _disk(runtime: Runtime) -> Iterator[Finding]:
         "/dev/shm": "/dev/shm",
     }.items():
         if is_bucket(place):
-            yield Finding("disk", name, "note", f"{place} is a bucket, not looked at")
+            yield Finding("disk", name, "note", f"{place} is a bucket, which is not checked")
             continue
         path = Path(place).expanduser().absolute()
         there = next(folder for folder in (path, *path.parents) if folder.exists())
@@ -139,11 +141,11 @@ def _devices() -> Iterator[Finding]:
 def _ray(runtime: Runtime) -> Iterator[Finding]:
     address = runtime.ray_address or os.environ.get("RAY_ADDRESS", "")
     if not address or address == "local":
-        yield Finding("Ray", "cluster", "ok", "none is named: a Ray of this machine is started")
+        yield Finding("Ray", "cluster", "ok", "no address is set: a Ray on this machine is started")
         return
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not (colon and port.isdigit()):
-        yield Finding("Ray", address, "note", "is looked up when a job starts")
+        yield Finding("Ray", address, "note", "is contacted when a job starts")
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
@@ -164,7 +166,7 @@ def _store(runtime: Runtime) -> Iterator[Finding]:
         return
     file = uri.removeprefix("sqlite:///")
     if file != uri and not Path(file).exists():
-        yield Finding("store", without_password(uri), "ok", "is made by the first run")
+        yield Finding("store", without_password(uri), "ok", "will be created by the first run")
         return
     from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 

@@ -29,7 +29,7 @@ def launch_labelling(
     tracker: Tracker,
     selection: Selection = EVERY_NEW_IMAGE,
 ) -> "LabelResult":
-    """Label the remaining images of a data set; `selection` says which of them."""
+    """Label the remaining images of a data set, or those of them that `selection` names."""
     if runtime.launcher == "process":
         from olivine.runners.in_process import label_here
 
@@ -86,7 +86,7 @@ def launch_sweep(
     force: bool = False,
     log: Callable[[str], None] = print,
 ) -> "SweepResult":
-    """Run the trials of a sweep that are not finished; with `force` the finished ones too.
+    """Run the unfinished trials of a sweep; with `force`, also the finished ones.
 
     `log` gets one sentence per event.
     """

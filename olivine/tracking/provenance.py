@@ -46,7 +46,7 @@ def _git() -> dict[str, str]:
 
 @functools.lru_cache(maxsize=1)
 def _is_checkout() -> bool:
-    # An environment may lie inside somebody else's checkout: only a tracked file counts.
+    # An environment may lie inside a checkout of another project: only a tracked file counts.
     return _git_output("ls-files", "--error-unmatch", str(THIS_FILE)) is not None
 
 
@@ -57,7 +57,7 @@ def _diff() -> str:
     if not _is_checkout() or index is None:
         return ""
     with tempfile.TemporaryDirectory() as folder:
-        # New files are added to a copy of the index; git's own is not changed.
+        # New files are added to a copy of the index; the original is not changed.
         copy = shutil.copyfile(index.strip(), Path(folder, "index"))
         added = _git_output("add", "--intent-to-add", "--", *CODE, index=copy)
         diff = _git_output(
@@ -105,7 +105,7 @@ def _package_list() -> str:
     found = {
         f"{distribution.metadata['Name']}=={distribution.version}"
         for distribution in importlib.metadata.distributions()
-        if distribution.metadata["Name"]  # the remains of a broken installation have none
+        if distribution.metadata["Name"]  # remains of a broken installation have no name
     }
     return "\n".join(sorted(found, key=str.lower)) + "\n"
 
@@ -127,7 +127,7 @@ def _cpu_model() -> str:
 
 
 def _gpu() -> dict[str, str]:
-    torch = sys.modules.get("torch")  # torch is not loaded just for a tag
+    torch = sys.modules.get("torch")  # torch is not imported for a tag alone
     if torch is None or not torch.cuda.is_available():
         return {}
     memory_gb = torch.cuda.get_device_properties(0).total_memory / 1e9

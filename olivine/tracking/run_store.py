@@ -1,4 +1,4 @@
-"""Opens the store of runs that a runtime names; MLflow is imported only where it is needed."""
+"""Opens the run store of a runtime; MLflow is imported only where it is needed."""
 
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
@@ -7,7 +7,7 @@ from olivine.tracking.tracker import Tracker
 
 
 def open_run_store(runtime: Runtime) -> Tracker:
-    """Return the run store of a runtime, and make it if it is not there.
+    """Return the run store of a runtime, which is created if it is missing.
 
     Raises UserError for a store that cannot be reached.
     """
@@ -21,7 +21,7 @@ def open_run_store(runtime: Runtime) -> Tracker:
 def existing_run_store(runtime: Runtime) -> Tracker:
     """Return the run store of a runtime to read from it.
 
-    Raises UserError if there is none, and makes none: whoever only reads should leave no trace.
+    Raises UserError if there is none; none is created, because reading should leave no trace.
     """
     uri = runtime.store_uri()
     path = sqlite_path(uri)

@@ -59,8 +59,8 @@ class MetricSpool:
     def create(cls, folder: Path, run_id: str, header: Mapping[str, Any]) -> "MetricSpool":
         """Return a new, locked file in a folder, which is made if it is not there.
 
-        `header` holds what a sender has to know of the run. Raises UserError if the folder cannot
-        be written.
+        `header` holds the facts about the run that a sender needs. Raises UserError if the folder
+        cannot be written.
         """
         name = f"{time.time_ns():0{NUM_DIGITS}d}-{run_id}"
         hidden = folder / f"{name}.new"
@@ -95,7 +95,7 @@ class MetricSpool:
         except BlockingIOError:
             os.close(descriptor)
             return None
-        if os.fstat(descriptor).st_nlink == 0:  # another process sent and removed it
+        if os.fstat(descriptor).st_nlink == 0:  # another process has sent and removed it
             os.close(descriptor)
             return None
         return cls(path, descriptor)
@@ -130,7 +130,7 @@ class MetricSpool:
         os.fsync(self._descriptor)
 
     def pending(self) -> list[Pending]:
-        """Return the oldest entries that the store has not received; of many, the first ones."""
+        """Return the oldest entries that the store has not received, or the first ones of many."""
         with self._lock:
             first, waiting = self._taken, self._size - self._taken
         num_bytes, data = READ_BYTES, b""
@@ -173,7 +173,7 @@ class MetricSpool:
         shutil.rmtree(self.file(name).parent, ignore_errors=True)
 
     def put_aside(self, entry: Entry, reason: str) -> Path:
-        """Write an entry that the store refuses to a file beside the spool; return that file."""
+        """Write an entry that the store refuses to a file beside the spool; return its path."""
         path = self.path.with_suffix(REFUSED)
         with path.open("a") as stream:
             stream.write(json.dumps({**entry, "reason": reason}) + "\n")

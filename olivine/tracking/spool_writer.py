@@ -1,9 +1,9 @@
-"""Sends the entries of spools to the run store, from a thread beside the work.
+"""Sends the entries of spools to the run store, from a thread beside the training.
 
-The work itself only appends to a file. The thread sends a few entries at a time, oldest first, and
+The training only appends to a file. The thread sends a few entries at a time, oldest first, and
 tries again while the store is slow or unreachable. Entries that a killed process left behind are
-sent by the next process on the same machine. An entry may reach the store twice, when a process
-dies before it has recorded the answer; senders make that harmless.
+sent by the next process on the same machine. An entry may reach the store twice, if a process dies
+before it has recorded the answer; senders make that harmless.
 """
 
 import functools
@@ -91,14 +91,14 @@ class SpoolWriter:
         failures = 0
         while True:
             started_s = time.thread_time()
-            at_end = self._closing.is_set()  # read first: no entry is added after it is set
+            at_end = self._closing.is_set()  # read first, because no entry is added after it is set
             try:
                 is_done = self._send_some(at_end)
                 failures, self._problem = 0, ""
             except (RunDeletedError, _StuckError) as error:
                 self._problem = str(error)
                 break
-            except Exception as error:  # of any library: the store cannot be reached
+            except Exception as error:  # from any library: the store cannot be reached
                 self._problem = one_line(error)
                 failures += 1
                 self._wait_for_store(failures)
@@ -146,7 +146,7 @@ class SpoolWriter:
 
 
 def send_left_behind(folder: Path, sender_of: SenderOf, patience_s: float, log: Log = warn) -> None:
-    """Send the spools that ended processes left in a folder; what cannot be sent stays on disk.
+    """Send the spools that ended processes left in a folder; unsent entries stay on disk.
 
     It tries for `patience_s` seconds and passes a sentence about the result to `log`.
     """
@@ -216,7 +216,7 @@ class _SpoolReader:
         return True
 
     def leave(self) -> None:
-        """Remove the spool if it was received whole; otherwise leave it to the next start."""
+        """Remove the spool if all of it was received; otherwise leave it to the next start."""
         if self.is_done:
             self.spool.remove()
         self.spool.close()
@@ -240,7 +240,7 @@ class _SpoolReader:
 
 @functools.cache
 def _exclude_imports_from_collection() -> None:
-    """Exclude what was imported so far from garbage collection, once in a process.
+    """Exclude all objects imported so far from garbage collection, once in a process.
 
     A full collection visits every object of every imported module, which takes 70 ms in which the
     work waits; the thread's requests make enough short-lived objects to cause several.

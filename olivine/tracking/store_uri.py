@@ -28,7 +28,7 @@ def is_database(uri: str) -> bool:
 
 
 def without_password(uri: str) -> str:
-    """Return the URI without its password, to be printed or written to a file."""
+    """Return the URI without its password, for messages and files."""
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
 
 
@@ -47,14 +47,14 @@ def spool_folder(uri: str, cache: Path) -> Path:
 def require_server(uri: str) -> None:
     """Raise UserError at once if no server answers; MLflow itself would try for four minutes.
 
-    A server that resets the connection is asked again, since a busy one replaces slow workers.
+    A server that resets the connection is tried again, because a busy one replaces slow workers.
     """
     for tries_left in reversed(range(NUM_TRIES)):
         try:
             with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_TIMEOUT_S):
                 return
         except urllib.error.HTTPError:
-            return  # a server answers; MLflow itself explains better what it wants
+            return  # a server answers; MLflow reports its own errors better
         except (OSError, ValueError) as error:
             if isinstance(error, ConnectionResetError) and tries_left:
                 time.sleep(HUNG_UP_S)

@@ -41,7 +41,7 @@ class Checkpoints:
         self._store.write(self._scores_name, json.dumps(scores, indent=1).encode())
 
     def scores(self) -> dict[int, float]:
-        """Return the score of every step that has one, also if its state was deleted."""
+        """Return the score of every step that has one, even if its state was deleted."""
         if not self._store.exists(self._scores_name):
             return {}
         scores = json.loads(self._store.read(self._scores_name))
@@ -62,7 +62,7 @@ class Checkpoints:
         return None
 
     def best(self, device: torch.device | None = None) -> dict[str, Any] | None:
-        """Return the state with the highest score, of equal ones the first; None without a score.
+        """Return the state with the highest score, the earliest of equal ones, or None.
 
         A state that cannot be read is skipped with a warning.
         """

@@ -59,7 +59,7 @@ class EvaluateResult:
     predictions: str  # name of the first validation frame's predictions below `runtime.out`
     reused: tuple[Reused, ...] = field(
         default=(), compare=False
-    )  # runs that had done the pretraining, or all of it, before
+    )  # earlier runs whose pretraining or evaluation was reused
 
 
 class Segmenter(nn.Module):
@@ -72,7 +72,7 @@ class Segmenter(nn.Module):
         self.frozen = frozen
 
     def train(self, mode: bool = True) -> "Segmenter":
-        """Set the mode of what is trained; a frozen backbone keeps its running statistics."""
+        """Set the mode of the trained layers; a frozen backbone keeps its running statistics."""
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
@@ -363,7 +363,7 @@ def _run_name(config: EvaluateConfig) -> str:
 def device_hours(config: EvaluateConfig, data: ExperimentData, tracker: Tracker) -> float:
     """Return the device-hours of an experiment's evaluation and of its pretraining.
 
-    The pretraining counts in full, also where other experiments share it.
+    The pretraining counts in full, even if other experiments share it.
     """
     keys = (
         pretraining.pretraining_key(config.pretrained, data.pretrain),
@@ -382,7 +382,7 @@ def experiment(
     data: ExperimentData | None = None,
     force: bool = False,
 ) -> EvaluateResult:
-    """Return an experiment's scores: pretrain, then evaluate, each only if it is not done yet.
+    """Pretrain and evaluate, each unless it is finished, and return the experiment's scores.
 
     `data` are the experiment's data sets; without it they are opened here. `force` runs both
     again, from the start.

@@ -45,8 +45,8 @@ class PretrainResult:
 
     key: RunKey
     weights: str  # name of the file below `runtime.out`
-    num_steps: int  # done now; 0 if everything was there
-    reused: Reused | None = field(default=None, compare=False)  # the run that had done it before
+    num_steps: int  # steps done by this call; 0 if the run was finished
+    reused: Reused | None = field(default=None, compare=False)  # the finished run that was reused
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class PretrainSettings(Spec):
 def finished(
     config: PretrainConfig, frames: Frames, runtime: Runtime, tracker: Tracker
 ) -> PretrainResult | None:
-    """Return what a finished run of the same pretraining left, or None."""
+    """Return the result of a finished run of the same pretraining, or None."""
     key = pretraining_key(config, frames)
     record = find_finished(key, runtime, tracker, [weights_name(key)])
     if record is None:
@@ -117,7 +117,7 @@ def find_or_pretrain(
     frames: Frames | None = None,
     force: bool = False,
 ) -> PretrainResult:
-    """Return what a finished run left, or pretrain in this process; another process waits for it.
+    """Return the result of a finished run, or pretrain here while other processes wait.
 
     `frames` is the opened data set; without it, it is opened here. `force` runs the pretraining
     again if it is finished, from the start. Raises UserError as `pretrain` does.
@@ -187,8 +187,8 @@ def _checkpoints(key: RunKey, runtime: Runtime) -> Checkpoints:
 def pretraining_key(config: PretrainConfig, frames: Frames) -> RunKey:
     """Return the key of a pretraining's run.
 
-    It identifies the settings, the data, and all that was made or trained before: weak labels,
-    segments, superpoints, and the weights of teacher and backbone.
+    It identifies the settings, the data, and everything that was made or trained before: weak
+    labels, segments, superpoints, and the weights of teacher and backbone.
     """
     labels = config.labels.identity if config.labels and config.method.uses_classes else ""
     segments = config.segments.identity if config.segments and config.method.uses_segments else ""
@@ -207,7 +207,8 @@ def open_frames(config: PretrainConfig, runtime: Runtime) -> Frames:
 def check_labels(config: PretrainConfig, runtime: Runtime) -> None:
     """Raise UserError if weak labels or segments that this pretraining reads were never made.
 
-    It also raises if the teacher's maps are to be cached and images differ at random.
+    It also raises if the teacher's maps are to be cached although augmentations change images at
+    random.
     """
     PretrainData.open(config, runtime, open_frames(config, runtime))
     _caches_maps(config, runtime)
@@ -261,7 +262,7 @@ def save_weights(
 
 
 def load_weights(store: Store, name: str, backbone: nn.Module, device: torch.device) -> None:
-    """Read a backbone's weights; raise UserError if they are those of another architecture."""
+    """Read a backbone's weights; raise UserError if they belong to another architecture."""
     fit_weights(backbone, load_state(store, name, device)["backbone"], store.path(name))
 
 
@@ -340,7 +341,7 @@ def _trainer(
 
 
 def _caches_maps(config: PretrainConfig, runtime: Runtime) -> bool:
-    """Return whether the teacher's maps are cached; raise UserError if images differ at random."""
+    """Return whether the teacher's maps are cached; raise UserError if images change at random."""
     teaches = config.teacher is not None and config.method.uses_pixels and config.num_epochs > 0
     if not (runtime.keep_teacher_maps and teaches):
         return False
@@ -370,7 +371,7 @@ def _map_cache(
 def _with_enough_pairs(
     loss_of: LossOf, model: Distillation, config: PretrainConfig, runtime: Runtime
 ) -> LossOf:
-    """Return the loss with a check, in a run's first step, that samplers got their pairs.
+    """Return the loss with a check, in a run's first step, of the number of pairs.
 
     Later steps may have fewer, since data vary; the number of pairs of each term is logged.
     """

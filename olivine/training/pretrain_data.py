@@ -54,7 +54,7 @@ class PretrainData:
         return self.labels.class_names if self.labels else ()
 
     def __call__(self, index: int) -> Sample:
-        """Return the sample of one frame, with all that the method's terms use."""
+        """Return the sample of one frame, with everything that the method's terms use."""
         uses_images = self.config.method.uses_images
         frame = self.frames.frame(index, images=uses_images, classes=False)
         sample = self._with_images(frame) if uses_images else make_cloud(frame)

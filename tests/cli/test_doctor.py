@@ -18,7 +18,13 @@ def test_a_machine_that_can_run_is_well(tiny_world, tmp_path, monkeypatch, capsy
     words = [f"--set=runtime.out={tmp_path}", f"--set=runtime.data_root={tiny_world}"]
     assert cli.main(["doctor", *words]) == 0
     said = capsys.readouterr().out
-    for name in ("torch", "ray", "mlflow", "nuScenes, v1.0-mini", "is made by the first run"):
+    for name in (
+        "torch",
+        "ray",
+        "mlflow",
+        "nuScenes, v1.0-mini",
+        "will be created by the first run",
+    ):
         assert name in said
     assert cli.main(["doctor", "--json", *words]) == 0
     assert {one["state"] for one in json.loads(capsys.readouterr().out)} <= {"ok", "note"}

@@ -2,9 +2,8 @@
 
     read and decode on CPUs  ->  label on actors (a GPU each, or a share of one)  ->  write on CPUs
 
-Images on their way are the only large data; the driver gets one small row per image. Which images
-are finished is found before the job starts, by one listing of the store, and not by Ray's own
-checkpoints.
+Only images and maps are large; the driver gets one small row per image. One listing of the store
+finds the finished images before the job starts; Ray's own checkpoints are not used.
 """
 
 import logging
@@ -205,7 +204,7 @@ def _stream(job: LabelJob, runtime: Runtime, code: UserCode) -> Iterator[ImageRe
     batch, most = batch_cap(runtime), runtime.num_label_actors
     device, resources = _actor_resources(runtime)
     blocks = block_sizes(len(job.left), batch, most)
-    # With a given number of blocks, Ray does not split them to get 200.
+    # If the number of blocks is given, Ray does not split them to get 200.
     images = ray.data.read_datasource(
         ImageSource(job.frames, job.left, blocks, batch, code),
         override_num_blocks=len(blocks),
@@ -292,7 +291,7 @@ def _read_task(reading: _Reading) -> ReadTask:
 def _table(
     images: Sequence[ReadImage | LabelledImage | FailedImage], schema: pa.Schema, **more: object
 ) -> pa.Table:
-    """Return images or maps, or the reasons why there are none, as rows."""
+    """Return images, maps, or the reasons of failures, as rows."""
     rows = []
     for image in images:
         match image:
@@ -308,7 +307,7 @@ def _table(
 def _images(
     table: pa.Table, kind: Callable[[str, np.ndarray], ImageT]
 ) -> Iterator[ImageT | FailedImage]:
-    """Yield the records that `_table` was given; their arrays are views that cannot be written."""
+    """Yield the records of a table of `_table`; their arrays are read-only views."""
     columns = (table[name].to_pylist() for name in ("image_name", "reason", "shape"))
     for name, reason, shape, data in zip(*columns, table["data"], strict=True):
         if reason:

@@ -1,4 +1,4 @@
-"""Values that Ray carries to a worker which may not have the code they are made of."""
+"""Pickled values for Ray workers that may lack the user code of their classes."""
 
 import pickle
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ from olivine.core.shipped_code import UserCode
 
 @dataclass(frozen=True)
 class PickledWithCode:
-    """A pickled value and the code of other people's parts in it.
+    """A pickled value with the user code of its parts.
 
-    Ray itself would unpickle before anybody could put the code there, or say what lacks.
+    Ray would unpickle an argument before the code could be installed on the worker, and before a
+    missing package could be reported.
     """
 
     data: bytes
@@ -23,25 +24,25 @@ class PickledWithCode:
 
     @classmethod
     def pack(cls, value: Any, code: UserCode) -> "PickledWithCode":
-        """Return a value ready to travel."""
+        """Return the pickled value with its code."""
         return cls(ray.cloudpickle.dumps(value), code)
 
     def open(self) -> Any:
-        """Return the value; raise UserError if its code is not here, or in another version."""
+        """Install the code and return the value; raise UserError if a package is missing."""
         self.code.install()
         try:
             return pickle.loads(self.data)
         except (ImportError, AttributeError) as error:
             raise UserError(
-                f"A worker cannot import what the job sent: {error_sentence(error)} Every node "
+                f"A worker cannot import the code of the job: {error_sentence(error)} Every node "
                 "needs the packages of the machine that started the job."
             ) from None
 
 
 def user_error_in(error: BaseException) -> UserError | None:
-    """Return the user's mistake that an error of Ray was caused by, if it was by one.
+    """Return the UserError that caused an error of Ray, or None.
 
-    Ray Data adds lines of its own to a mistake's only one.
+    Only its first line is returned, because Ray Data appends lines of its own.
     """
     seen: BaseException | None = error
     while seen is not None:

@@ -65,7 +65,7 @@ TUNE_SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
 }
-# They repeat at length what is logged and in the store: failures, and that no file is kept.
+# They repeat what is logged and stored (failures), or warn that no file is written.
 QUIET_LOGGERS = tuple(
     f"ray.tune.{name}"
     for name in ("tune", "execution.tune_controller", "analysis.experiment_analysis")
@@ -80,10 +80,10 @@ class SweepResult:
     plan: SweepPlan
     finished: Mapping[str, RunRecord]  # fingerprint -> run
     failures: Mapping[str, str]  # name of the trial -> reason
-    num_reused: int  # of `finished`, how many were there before
+    num_reused: int  # how many of `finished` had finished before
     gave_up: int = 0  # trials that a search ended early
-    limit: str = ""  # what ended it before its last trial
-    gpu_hours: float = 0.0  # taken now
+    limit: str = ""  # the limit that ended it before its last trial
+    gpu_hours: float = 0.0  # taken by this call
 
 
 class _UnfinishedError(UserError):
@@ -162,7 +162,7 @@ class _Drive:
     expanded: ExpandedSweep
     missing: Sequence[Trial]
     runtime: Runtime
-    tracker: Tracker  # its runs are the sweep's
+    tracker: Tracker  # opens runs below the sweep's run
     run: Run  # the sweep's
     limits: Limits
     log: Log
@@ -211,7 +211,8 @@ class _Drive:
         self.gpu_hours = meter.gpu_hours()
         self.limit = self.limit or self._cut_short(meter, progress)
         for fingerprint, stop in progress.stopped.items():
-            # Most runs ended with their process; one that was killed too fast left its runs open.
+            # Most runs ended with their process; a process that was killed at once left its runs
+            # open.
             tags = {SWEEP_RUN: self.run.run_id, FINGERPRINT: fingerprint}
             reason = self.limit or f"{GAVE_UP}: {stop}"
             self.tracker.end_stale(tags, "KILLED", reason)
@@ -244,7 +245,7 @@ class _Drive:
         return len(self.missing) if search is None else search.num_points
 
     def _cut_short(self, meter: Meter, progress: TrialProgress) -> str:
-        """Return the limit that kept trials from starting, if any are left."""
+        """Return the limit that kept the remaining trials from starting, or ""."""
         reason = meter.no_more_trials()
         return reason if reason and progress.done < self._num_trials() else ""
 
@@ -279,7 +280,7 @@ class _Drive:
 
     def _failure_of(self, fingerprint: str) -> str:
         runs = self.tracker.records("trial", {FINGERPRINT: fingerprint})
-        return runs[0].tags.get(FAILURE, "") if runs else ""  # Tune knows it only later
+        return runs[0].tags.get(FAILURE, "") if runs else ""  # Tune learns the reason later
 
 
 def _halving(expanded: ExpandedSweep) -> Any:
@@ -352,7 +353,7 @@ def _no_run_left_running(tracker: Tracker, tags: Mapping[str, str], log: Log) ->
     except BaseException:
         tracker.end_stale(tags, "KILLED", "The sweep was interrupted.")
         raise
-    tracker.end_stale(tags, "FAILED", "Its process died, for example for want of memory.")
+    tracker.end_stale(tags, "FAILED", "Its process died, for example because memory ran out.")
 
 
 @contextlib.contextmanager

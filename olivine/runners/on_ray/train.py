@@ -77,8 +77,7 @@ def train_on_ray(
 
     The first worker gets the tracker, the others a null tracker. Ray's own record of the run is
     deleted: the state is in the stage's checkpoints, from which a restart by Ray or by a person
-    goes on. `code` is that of other people's parts which
-    the stage uses.
+    goes on. `code` is the user code that the stage needs.
     """
     use_gpu = runtime.device == "cuda" or (
         runtime.device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
@@ -149,7 +148,7 @@ class _ProgressFile:
 
 @contextlib.contextmanager
 def _shown_progress(store: Store, name: str, progress: Progress) -> Iterator[None]:
-    """Show a run's progress while the block waits for it."""
+    """Show a run's progress while the block runs."""
     ended = threading.Event()
 
     def follow() -> None:

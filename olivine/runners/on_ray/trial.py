@@ -21,20 +21,20 @@ from olivine.training.worker import LocalWorker
 TrialFunction = Callable[[Any, Runtime, Tracker], Mapping[str, float]]
 TAKEN_OVER = "taken_over"  # reported by a trial that was finished before
 TAKEN_AWAY = "its placement group was removed"  # Ray's message when Tune ended a trial
-LIMIT = "olivine.limit"  # tag of a sweep's run: what ended it before its last trial
+LIMIT = "olivine.limit"  # tag of a sweep's run: the limit that ended it before its last trial
 
 
 @dataclass(frozen=True)
 class TrialJob:
-    """What every trial's process gets."""
+    """The values that every trial's process gets."""
 
     function: TrialFunction
     config_type: type[Spec]
     runtime: Runtime
-    tracker: Tracker  # its runs are the sweep's
+    tracker: Tracker  # opens runs below the sweep's run
     metrics: tuple[str, ...]  # scores that are reported to Tune
     sweep_run: str
-    code: UserCode = NO_USER_CODE  # of other people's parts in the trials
+    code: UserCode = NO_USER_CODE  # user code of the trials' parts
 
 
 def tune_config(trial: Trial, point: int = 0) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def run_trial(trial_config: Mapping[str, Any], job: TrialJob) -> None:
         job.code.install()
         config = job.config_type.from_dict(json.loads(trial_config["config"]))
     except UserError:
-        with job.tracker.run(key, name, Spec(), tags):  # so that the sweep can say why
+        with job.tracker.run(key, name, Spec(), tags):  # so that the sweep can report the reason
             raise
     # Another sweep may have finished it in the meantime.
     record = find_finished(key, job.runtime, job.tracker, files=())
@@ -79,11 +79,11 @@ def run_trial(trial_config: Mapping[str, Any], job: TrialJob) -> None:
         except StoppedError as stop:
             raise StoppedError(_limit(job) or f"{GAVE_UP}: {stop}") from None
         except (SystemExit, ray.exceptions.ActorDiedError) as stop:
-            # From Tune, when Ray Train reported: the trial is told, or finds that its resources are
-            # gone, whichever is first.
+            # Tune stops a trial that uses Ray Train: the trial gets this error, or finds that its
+            # resources are gone, whichever is first.
             if not isinstance(stop, SystemExit) and TAKEN_AWAY not in str(stop):
                 raise
-            raise StoppedError(_limit(job) or f"{GAVE_UP}: told to stop") from None
+            raise StoppedError(_limit(job) or f"{GAVE_UP}: stopped by Tune") from None
         run.log_metrics(scores, step=0)
     tune.report({name: scores.get(name, float("nan")) for name in job.metrics})
 
@@ -100,6 +100,6 @@ class TuneWorker(LocalWorker):
         """Report a run's progress to Tune; raise StoppedError if Tune stops the trial."""
         try:
             tune.report({"alive": 1.0, **metrics})
-        except SystemExit:  # by which Tune ends the thread of a trial that it stops
+        except SystemExit:  # Tune ends the thread of a stopped trial by it
             found = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
             raise StoppedError(found) from None

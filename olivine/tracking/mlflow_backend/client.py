@@ -1,4 +1,4 @@
-"""MLflow's client as this project uses it: opened once, read page by page, errors as sentences.
+"""MLflow's client: opened once, read page by page, with errors as sentences.
 
 Only `MlflowClient` is used: the fluent interface keeps the active run in global state, which
 threads of one process would share.
@@ -39,7 +39,7 @@ from olivine.tracking.tracker import FINGERPRINT, RunRecord
 QUIET_LOGGERS = {
     "mlflow": logging.WARNING,  # logs every table that it makes
     "alembic": logging.WARNING,
-    "urllib3.connectionpool": logging.ERROR,  # warns of every attempt of a request
+    "urllib3.connectionpool": logging.ERROR,  # warns at every attempt of a request
 }
 FEW_FINGERPRINTS = 300  # are queried one by one, since a server has no query for several
 
@@ -48,8 +48,8 @@ FEW_FINGERPRINTS = 300  # are queried one by one, since a server has no query fo
 def open_client(uri: str) -> MlflowClient:
     """Return a client of a store that answers.
 
-    A SQLite file that is not there is made, by one process at a time. Raises UserError for a store
-    that cannot be reached and for a URI that names none.
+    A missing SQLite file is created, by one process at a time. Raises UserError for a store that
+    cannot be reached and for a URI that is no store.
     """
     for name, level in QUIET_LOGGERS.items():
         logging.getLogger(name).setLevel(level)
@@ -67,7 +67,7 @@ def open_client(uri: str) -> MlflowClient:
                 _make_database(path)
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
-    except Exception as error:  # of any library below MLflow
+    except Exception as error:  # from any library below MLflow
         raise UserError(
             f"Cannot open the run store {without_password(uri)}: {one_line(error)}"
         ) from None
@@ -142,9 +142,10 @@ class ClientReader:
 
 
 def experiment_id(uri: str, name: str, artifacts: str | None) -> str:
-    """Return the experiment of a name, made if it is not there; its files lie below `artifacts`.
+    """Return the id of an experiment, which is created if it is missing.
 
-    Raises UserError if it was deleted.
+    Files of a new experiment are stored below `artifacts`. Raises UserError if the experiment was
+    deleted.
     """
     client = open_client(uri)
     with store_errors(uri):
@@ -152,7 +153,7 @@ def experiment_id(uri: str, name: str, artifacts: str | None) -> str:
         if found is None:
             try:
                 return client.create_experiment(name, artifact_location=artifacts)
-            except MlflowException:  # another process was quicker
+            except MlflowException:  # another process created it first
                 found = client.get_experiment_by_name(name)
                 if found is None:
                     raise
@@ -165,7 +166,7 @@ def experiment_id(uri: str, name: str, artifacts: str | None) -> str:
 
 
 def read_text(uri: str, run_id: str, name: str) -> str | None:
-    """Return a text file among a run's artifacts, or None if there is none of that name."""
+    """Return a text file of a run's artifacts, or None if there is no such file."""
     client = open_client(uri)
     with store_errors(uri), tempfile.TemporaryDirectory() as folder:
         if name not in {found.path for found in client.list_artifacts(run_id)}:

@@ -1,4 +1,4 @@
-"""An open run: everything it logs goes to its spool, and from there to MLflow."""
+"""An open run: everything that it logs goes to its spool, and from there to MLflow."""
 
 import re
 import time
@@ -60,7 +60,7 @@ class MlflowRun:
         )
 
     def log_model(self, name: str, weights: str, recipe: str, num_channels: int) -> None:
-        """Record a pretrained backbone; its file of weights is read for its hash."""
+        """Record a pretrained backbone; its weights file is read to hash it."""
         from olivine.tracking.mlflow_backend.model import describe_model
 
         model = describe_model(name, weights, recipe, num_channels)
@@ -77,11 +77,11 @@ class MlflowRun:
         self.log_text("config.yaml", config.to_yaml())
 
     def flush(self) -> None:
-        """Return when all that was logged so far survives a loss of power."""
+        """Return when everything logged so far survives a loss of power."""
         self._spool.sync()
 
     def end(self, status: str, reason: str, patience_s: float, uri: str) -> None:
-        """Log how the run ended and wait up to `patience_s` seconds until the store has it all.
+        """Log the end of the run; wait up to `patience_s` seconds until the store has all.
 
         Entries that the store has not received by then stay on disk, and a warning names them.
         """
@@ -119,7 +119,7 @@ def _now_ms() -> int:
 def texts_of(values: Mapping[str, Any]) -> dict[str, str]:
     """Return values as texts that `--set` reads: text as it is, the rest as JSON.
 
-    A text that is longer than MLflow accepts is cut and says so.
+    A text that is longer than MLflow accepts is cut, and its end says that it was.
     """
     texts = {}
     for name, value in values.items():

@@ -37,7 +37,7 @@ REFUSALS = {
 
 
 class MlflowSender:
-    """The sender of one spool; `was_left` says that the process that wrote it has ended."""
+    """The sender of one spool; `was_left` means that the process that wrote it has ended."""
 
     def __init__(self, uri: str, spool: MetricSpool, was_left: bool, copy_weights: bool):
         self._uri, self._spool, self._copy_weights = uri, spool, copy_weights
@@ -84,7 +84,7 @@ class MlflowSender:
         if not isinstance(error, MlflowException) or error.error_code not in REFUSALS:
             return False
         if str(error).startswith("API request"):
-            return False  # the answer of a proxy, not of MLflow
+            return False  # the answer of a proxy instead of MLflow
         try:
             stage = self._client.get_run(self._run_id).info.lifecycle_stage
         except MlflowException as second:
@@ -143,7 +143,7 @@ class MlflowSender:
 
     def _log_file(self, entry: Entry) -> None:
         path = self._spool.file(entry["name"])
-        if not path.exists():  # an earlier process uploaded it and died before it recorded that
+        if not path.exists():  # an earlier process died after the upload, before it recorded it
             return
         self._client.log_artifact(self._run_id, str(path), entry["folder"] or None)
         self._spool.drop_file(entry["name"])
@@ -178,7 +178,7 @@ class MlflowSender:
         if reason:
             client.set_tag(self._run_id, FAILURE, reason[:MAX_VALUE])
         elif is_late and FAILURE in client.get_run(self._run_id).data.tags:
-            client.delete_tag(self._run_id, FAILURE)  # set by a process that took it for stale
+            client.delete_tag(self._run_id, FAILURE)  # set by a process that considered it stale
         client.set_terminated(self._run_id, entry["status"], entry["time_ms"])
 
 
