@@ -1,7 +1,7 @@
-"""The code of other people's parts on its way to another process, maybe on another machine.
+"""User code that a job ships to another process, perhaps on another machine.
 
-Files travel whole and are kept there under their hash; packages do not travel: they must be
-installed there in the same version, which is compared.
+Files are shipped and cached there under their hash. Packages are not shipped: they must be
+installed there, and their code is compared.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ from olivine.core.plugins.source_tree import SourceTree
 
 @dataclass(frozen=True)
 class UserPart:
-    """A part of somebody else that a job uses, and the hash of its code."""
+    """A user's part that a job needs, and the hash of its code."""
 
     family: str
     kind: str
     code: str
 
     def check(self) -> None:
-        """Raise UserError if this process has not that part, or another version of it."""
+        """Raise UserError if this process lacks the part or has another version of it."""
         try:
             found = part_code(part_class(family_named(self.family), self.kind))
         except UserError as error:
@@ -43,7 +43,7 @@ class UserPart:
 
 @dataclass(frozen=True)
 class UserCode:
-    """What a job takes along; picklable, and small."""
+    """The user code of a job: files, and parts to check; picklable and small."""
 
     trees: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)  # hash -> files
     parts: tuple[UserPart, ...] = ()
@@ -59,7 +59,7 @@ class UserCode:
         return cls(trees, tuple(sorted(parts, key=lambda part: (part.family, part.kind))))
 
     def install(self) -> None:
-        """Keep the files here, and compare the packages.
+        """Cache the files here, and compare the packages.
 
         Raises UserError for a package that is not installed here, or in another version.
         """

@@ -51,7 +51,7 @@ class Store:
         return Store, (self.root,)
 
     def path(self, name: str) -> str:
-        """Return the path or URI of a name, to be shown to people."""
+        """Return the path or URI of a name, for messages."""
         return f"{self.root.rstrip('/')}/{name}".rstrip("/")
 
     def write(self, name: str, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A small street as data sets show it, made in memory, for checks that need frames or images."""
+"""Frames of a small street, made in memory, for checks that need frames or images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class InMemoryFrames:
 
     @property
     def root(self) -> str | Path:
-        """A place where nothing is: it lies in memory."""
+        """A name instead of a folder: the frames are in memory."""
         return "memory"
 
     def __len__(self) -> int:
@@ -79,7 +79,7 @@ class InMemoryFrames:
         ]
 
     def read_image(self, name: str) -> UInt8[np.ndarray, "rows columns 3"]:
-        """Return one image; raise UserError for a name that there is not."""
+        """Return one image; raise UserError for an unknown name."""
         names = list(self.image_names())
         if name not in names:
             raise UserError(f"There is no image {name}.")
@@ -87,7 +87,7 @@ class InMemoryFrames:
         return images(seed=index)[camera]
 
     def later(self, index: int, num_keyframes: int) -> int:
-        """Return the frame of the same scene that lies so many ahead, or as many behind."""
+        """Return the frame of the same scene `num_keyframes` ahead, or else as many behind."""
         first = index - index % FRAMES_PER_SCENE
         ahead = index + num_keyframes
         return ahead if ahead < first + FRAMES_PER_SCENE else index - num_keyframes

@@ -57,9 +57,7 @@ class EvaluateResult:
     key: RunKey
     scores: Mapping[str, float]  # miou, accuracy and iou/<class>, in percent
     predictions: str  # name of the first validation frame's predictions below `runtime.out`
-    reused: tuple[Reused, ...] = field(
-        default=(), compare=False
-    )  # earlier runs whose pretraining or evaluation was reused
+    reused: tuple[Reused, ...] = field(default=(), compare=False)  # earlier runs that were reused
 
 
 class Segmenter(nn.Module):

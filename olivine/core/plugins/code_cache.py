@@ -1,9 +1,9 @@
-"""Source trees kept under their hash, so that a run in progress never sees an edit.
+"""A cache of source trees by their hash, so that a run in progress never sees an edit.
 
 <folder>/<hash>/my_loss.py
 
-The folder is `$OLIVINE_USER_CODE`, else `~/.cache/olivine/user_code`. What lies there is compared
-with its hash before it is used.
+The folder is `$OLIVINE_USER_CODE`, else `~/.cache/olivine/user_code`. Its files are compared with
+their hash before they are used.
 """
 
 import os
@@ -15,17 +15,19 @@ from olivine.core.errors import UserError
 from olivine.core.plugins.source_tree import SourceTree, read_folder
 
 VARIABLE = "OLIVINE_USER_CODE"
-_verified: dict[str, tuple[Path, SourceTree]] = {}  # by hash, what this process has compared
+_verified: dict[
+    str, tuple[Path, SourceTree]
+] = {}  # by hash: the trees that this process has compared
 
 
 def cache_root() -> Path:
-    """Return the folder of all kept trees."""
+    """Return the folder of all cached trees."""
     named = os.environ.get(VARIABLE, "")
     return Path(named) if named else Path.home() / ".cache" / "olivine" / "user_code"
 
 
 def store_tree(tree: SourceTree) -> str:
-    """Write a tree under its hash, unless it is there, and return the hash.
+    """Write a tree under its hash unless it is cached, and return the hash.
 
     Raises UserError for a folder that cannot be written.
     """
@@ -54,7 +56,7 @@ def cached_folder(code_hash: str) -> Path | None:
 
 
 def loaded_tree(code_hash: str) -> SourceTree:
-    """Return a tree of which this process has imported something, wherever its copy is now."""
+    """Return a tree from which this process has imported; its copy may be gone."""
     return _verified[code_hash][1]
 
 
@@ -71,5 +73,5 @@ def _write(tree: SourceTree, target: Path) -> None:
         hidden.rename(target)
     except OSError:
         shutil.rmtree(hidden, ignore_errors=True)
-        if cached_folder(tree.hash) is None:  # else another process was quicker
+        if cached_folder(tree.hash) is None:  # otherwise another process has written it
             raise

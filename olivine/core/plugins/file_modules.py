@@ -1,8 +1,9 @@
 """Files as modules: `./my_loss.py` is imported as `olivine.user_code.h_<hash>.my_loss`.
 
-The hash is of the file and of what it imports from its folder, and the code that runs is the copy
-kept under that hash. An import from the folder is that of the imported file's own hash: a class has
-one name, whichever file led to it, and an edit of a recipe is no edit of the loss it imports.
+The hash covers the file and its imports from its folder, and the cached copy under that hash is the
+code that runs. A module that it imports from the folder is loaded under its own hash. So a class
+has one name, whichever file imports it, and an edit of a recipe does not change the loss that it
+imports.
 """
 
 import ast
@@ -28,18 +29,18 @@ _PREFIX = f"{PACKAGE}.h_"
 
 
 def load_file(path: Path) -> ModuleType:
-    """Import a file as it is now, and return its module.
+    """Import the current version of a file, and return its module.
 
-    Raises UserError for a file that is not there, is not Python or cannot be run.
+    Raises UserError for a file that is missing, is not Python or cannot be run.
     """
     tree = read_tree(path)
     return load_cached(store_tree(tree), f"{path.stem}.py", shown=str(path))
 
 
 def load_cached(code_hash: str, name: str, shown: str = "") -> ModuleType:
-    """Import a file of a kept tree by its path in it; `shown` is what errors call it.
+    """Import a file of a cached tree by its path in it; errors name it `shown`.
 
-    Raises UserError for a tree that is not kept here, and for a file that cannot be run.
+    Raises UserError for a tree that is not cached here, and for a file that cannot be run.
     """
     shown = shown or name
     folder = cached_folder(code_hash)
@@ -52,7 +53,7 @@ def load_cached(code_hash: str, name: str, shown: str = "") -> ModuleType:
         raise UserError(f"{shown}: {error}") from None
     except ValidationError as error:
         raise UserError(f"{shown}: {explain_invalid(error)}") from None
-    except (Exception, SystemExit) as error:  # whatever a person's file may raise
+    except (Exception, SystemExit) as error:  # a user's file may raise anything
         raise UserError(f"{shown} cannot be run: {error_sentence(error)}") from None
 
 
@@ -63,7 +64,7 @@ def error_sentence(error: BaseException) -> str:
 
 
 def file_of_module(module: str) -> tuple[str, str] | None:
-    """Return the hash and the file's path of a module that a file became; None for any other."""
+    """Return the hash and the path of a module that was loaded from a file, else None."""
     if not module.startswith(_PREFIX):
         return None
     code_hash, _, name = module.removeprefix(_PREFIX).partition(".")
@@ -74,16 +75,16 @@ def file_of_module(module: str) -> tuple[str, str] | None:
 
 
 def install_finder() -> None:
-    """Have Python look here for such modules; once is enough."""
+    """Register the finder of such modules with Python, once."""
     if not any(isinstance(finder, UserCodeFinder) for finder in sys.meta_path):
         sys.meta_path.append(UserCodeFinder())
 
 
 class UserCodeFinder:
-    """Finds modules of kept trees."""
+    """Finds modules of cached trees."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Return where to load a module of a kept tree, and nothing for any other."""
+        """Return the specification of a module of a cached tree, or None."""
         if not name.startswith(_PREFIX):
             return None
         code_hash, *parts = name.removeprefix(_PREFIX).split(".")
@@ -104,7 +105,7 @@ class UserCodeFinder:
 
 
 class _Loader(SourceFileLoader):
-    """Compiles a file with its imports from the folder turned into those of kept trees."""
+    """Compiles a file after redirecting its imports from the folder to cached trees."""
 
     def __init__(self, name: str, path: str, folder: Path):
         super().__init__(name, path)
@@ -127,11 +128,11 @@ class _Loader(SourceFileLoader):
 
 @cache
 def _units(folder: Path) -> Units:
-    return Units(folder)  # kept trees never change
+    return Units(folder)  # cached trees never change
 
 
 class _Redirect(ast.NodeTransformer):
-    """Writes the full name of the kept module into every import from the folder."""
+    """Replaces the name in every import from the folder by the full name of the cached module."""
 
     def __init__(self, units: Units, place: str):
         self._units, self._place = units, place
@@ -173,11 +174,11 @@ class _Redirect(ast.NodeTransformer):
 
     def _from_parent(self, alias: ast.alias) -> ast.stmt:
         if not self._units.files(alias.name.partition(".")[0]):
-            return ast.ImportFrom(module=None, names=[alias], level=1)  # fails as it stands
+            return ast.ImportFrom(module=None, names=[alias], level=1)  # fails when it runs
         package = self._cached_module(alias.name).rpartition(".")[0]
         return ast.ImportFrom(module=package, names=[alias], level=0)
 
     def _cached_module(self, name: str) -> str:
-        """Return the full name of a module of the folder; its tree is kept under its own hash."""
+        """Return the full name of a module of the folder, whose tree is cached by its own hash."""
         top = name.partition(".")[0]
         return f"{_PREFIX}{store_tree(self._units.tree(top))}.{name}"

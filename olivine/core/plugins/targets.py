@@ -1,7 +1,7 @@
-"""Things named by where they are: `package.module:Name`, `./file.py:Name`, `file.py:Name@<hash>`.
+"""Objects named by location: `package.module:Name`, `./file.py:Name`, `file.py:Name@<hash>`.
 
-The last form is how a file's part is written down. It means the copy kept under that hash; where
-there is none, the file of that name in the working folder will do if its hash is the same.
+Stored settings have the last form. It means the cached copy of that hash; if there is none, the
+file of that name in the working folder is taken if its hash is the same.
 """
 
 import importlib
@@ -22,13 +22,13 @@ _MODULE = re.compile(r"(?P<module>[\w.]+):(?P<name>[^:@]+)")
 
 @dataclass(frozen=True)
 class Target:
-    """A thing in a module or a file, not imported yet."""
+    """An object in a module or a file, not imported yet."""
 
-    text: str  # as it was given
-    name: str  # of the thing in its module
+    text: str  # the text that was given
+    name: str  # of the object in its module
     module: str = ""
     file: str = ""
-    code_hash: str = ""  # of a file; empty: as the file is now
+    code_hash: str = ""  # of a file; empty: its current version
 
     def load_module(self) -> ModuleType:
         """Import the module; raise UserError, with the reason, if that fails."""
@@ -59,7 +59,7 @@ class Target:
         store_tree(tree)
 
     def load(self, what: str) -> Any:
-        """Return the thing; raise UserError if it cannot be imported or is not there."""
+        """Return the object; raise UserError if it cannot be imported or is missing."""
         found: Any = self.load_module()
         for step in self.name.split("."):
             if not hasattr(found, step):
@@ -73,7 +73,7 @@ class Target:
 
 
 def parse_target(text: str) -> Target | None:
-    """Return what a text names, or None for a plain name."""
+    """Return the target of a text, or None for a plain name."""
     if found := _FILE.fullmatch(text):
         return Target(text, found["name"], file=found["file"], code_hash=found["hash"] or "")
     if found := _MODULE.fullmatch(text):
@@ -82,14 +82,14 @@ def parse_target(text: str) -> Target | None:
 
 
 def names_a_file(text: str) -> bool:
-    """Say whether a text without `:Name` looks like the path of a Python file."""
+    """Return whether a text without `:Name` looks like the path of a Python file."""
     return text.endswith(".py") or text.startswith(("./", "../", "~/", "/"))
 
 
 def _import(module: str, text: str) -> ModuleType:
     try:
         return importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # whatever a module may raise
+    except (Exception, SystemExit) as error:  # a module may raise anything
         raise UserError(
             f"{text!r} cannot be imported: {error_sentence(error)} Install its package in this "
             "environment, or name a file by its path, ./file.py:Name."
