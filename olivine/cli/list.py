@@ -1,4 +1,4 @@
-"""`olivine list`: what there is, a line each."""
+"""`olivine list`: recipes, sweeps, methods and parts, one line each."""
 
 import ast
 import inspect
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from olivine.cli.options import Json
-from olivine.cli.output import write, write_json, write_table
+from olivine.cli.output import write_json, write_line, write_rows
 from olivine.core.errors import UserError, nearest
 from olivine.core.families import FAMILIES
 
@@ -17,7 +17,7 @@ WHAT = (*OTHERS, *FAMILIES)
 
 
 def completions(incomplete: str) -> Iterator[str]:
-    """Yield what can be listed, for the shell's completion."""
+    """Yield the things that can be listed, for the shell's completion."""
     return (what for what in WHAT if what.startswith(incomplete))
 
 
@@ -28,7 +28,7 @@ def list_what(
     ] = "",
     as_json: Json = False,
 ) -> int:
-    """List recipes, sweeps, methods, losses and all other parts, a line each."""
+    """List recipes, sweeps, methods, losses and all other parts, one line each."""
     if not what:
         rows = [(name, f"olivine list {name}") for name in WHAT]
     elif what not in WHAT:
@@ -38,9 +38,9 @@ def list_what(
     if as_json:
         write_json(dict(rows))
     elif rows:
-        write_table((what or "what", "what it is"), rows)
+        write_rows((what or "what", "what it is"), rows)
     else:
-        write(f"There are no {what}.")
+        write_line(f"There are no {what}.")
     return 0
 
 
@@ -83,7 +83,7 @@ def _recipes() -> Iterator[tuple[str, str]]:
 
 
 def _sweeps() -> Iterator[tuple[str, str]]:
-    """Yield sweeps and their questions, of files that are read and not run."""
+    """Yield sweeps and their questions; their files are parsed, not run."""
     from olivine.experiments.sweep_files import find_sweep, sweep_file, sweep_names
 
     for name in sweep_names():

@@ -1,4 +1,4 @@
-"""`olivine predict`: the class of every point, a file a scan."""
+"""`olivine predict`: the class of every point, one file per scan."""
 
 from typing import Annotated
 
@@ -18,7 +18,9 @@ from olivine.cli.scans import (
 
 Network = Annotated[
     str,
-    network_argument("An evaluation: how its fingerprint or run id begins, its folder, or a file."),
+    network_argument(
+        "An evaluation: the beginning of its fingerprint or run id, its folder, or a file."
+    ),
 ]
 
 
@@ -33,7 +35,7 @@ def predict(
         typer.Option(
             "--format",
             metavar="auto|nuscenes|semantic_kitti|npy",
-            help="Format; auto is that of the data set whose classes the network has.",
+            help="Format; auto is the format of the data set with the network's classes.",
         ),
     ] = "auto",
     overwrite: Overwrite = False,
@@ -43,7 +45,7 @@ def predict(
 ) -> int:
     """Write the class of every point of files or of a split, in the benchmarks' formats.
 
-    What is in the folder already is kept, so the command continues where it was stopped.
+    Existing files are kept, so the command continues where it was stopped.
     """
     import olivine
     from olivine.experiments.requests import ExperimentRequest

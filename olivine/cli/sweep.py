@@ -1,4 +1,4 @@
-"""`olivine sweep`: every row and seed of a expanded, or the points of a search."""
+"""`olivine sweep`: every row and seed of an ablation, or the points of a search."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from olivine.cli.options import (
     RecipeOption,
     complete_sweep,
 )
-from olivine.cli.output import log, write, write_json, write_next
+from olivine.cli.output import log, write_json, write_line, write_next
 from olivine.cli.stores import existing_tracker, open_tracker
 
 if TYPE_CHECKING:
@@ -33,30 +33,36 @@ Rows = Annotated[
 Seeds = Annotated[
     str,
     typer.Option(
-        "--seeds", metavar="0,1,…", help="These seeds instead of the sweep's.", show_default=False
+        "--seeds", metavar="0,1,…", help="Seeds to use instead of the sweep's.", show_default=False
     ),
 ]
 AsName = Annotated[
     str,
-    typer.Option("--as", metavar="NAME", help="Call it so in the store.", show_default=False),
+    typer.Option(
+        "--as", metavar="NAME", help="Name of the sweep in the store.", show_default=False
+    ),
 ]
 MaxTrials = Annotated[
-    int, typer.Option("--max-trials", metavar="N", help="Start so many at most; 0: all.")
+    int,
+    typer.Option("--max-trials", metavar="N", help="Largest number of trials to start; 0: all."),
 ]
 MaxGpuHours = Annotated[
     float,
     typer.Option(
-        "--max-gpu-hours", metavar="H", help="End after so many hours of devices; 0: none."
+        "--max-gpu-hours", metavar="H", help="Device-hours after which the sweep ends; 0: no limit."
     ),
 ]
 MaxCost = Annotated[
     float,
     typer.Option(
-        "--max-cost", metavar="USD", help="End at this cost, by runtime.usd_per_gpu_hour; 0: none."
+        "--max-cost",
+        metavar="USD",
+        help="Cost at which the sweep ends, by runtime.usd_per_gpu_hour; 0: no limit.",
     ),
 ]
 MaxHours = Annotated[
-    float, typer.Option("--max-hours", metavar="H", help="End after so many hours; 0: none.")
+    float,
+    typer.Option("--max-hours", metavar="H", help="Hours after which the sweep ends; 0: no limit."),
 ]
 
 
@@ -84,7 +90,7 @@ def sweep(
     changes: Changes = None,
     as_json: Json = False,
 ) -> int:
-    """Run what is missing of a sweep on Ray Tune, then write its table."""
+    """Run the missing trials of a sweep on Ray Tune, then write its table."""
     from olivine.experiments.requests import (
         ExperimentRequest,
         SweepRequest,
@@ -115,7 +121,7 @@ def limits_of(trials: int, gpu_hours: float, usd: float, hours: float) -> Any:
 
 
 def run(request: "SweepRequest", *, dry_run: bool, as_json: bool, of_classes: bool = False) -> int:
-    """Run a sweep and write its table, or say what it would run; return the exit status."""
+    """Run a sweep and write its table, or print a preview; return the exit status."""
     from olivine.experiments.expanded_sweep import expand_request
     from olivine.experiments.sweep_files import find_sweep
 
@@ -130,9 +136,9 @@ def run(request: "SweepRequest", *, dry_run: bool, as_json: bool, of_classes: bo
     else:
         _write_outcome(expanded, outcome)
         _write_table(expanded, outcome, runtime, tracker, of_classes)
-        write(f"Runs: {runtime.store_uri()}")
+        write_line(f"Runs: {runtime.store_uri()}")
         following = "report" if expanded.sweep.search else "table"
-        write_next([following, expanded.sweep.name, *request.experiment.runtime_words()])
+        write_next([following, expanded.sweep.name, *request.experiment.runtime_arguments()])
     return INCOMPLETE if outcome.failures or outcome.limit else 0
 
 
@@ -144,7 +150,7 @@ def _preview(expanded: "ExpandedSweep", runtime: "Runtime", as_json: bool) -> in
         write_json(found.to_dict())
     else:
         for line in found.lines(runtime.usd_per_gpu_hour):
-            write(line)
+            write_line(line)
     return 0
 
 
@@ -173,15 +179,17 @@ def _facts(outcome: "SweepResult") -> dict[str, Any]:
 
 def _write_outcome(expanded: "ExpandedSweep", outcome: "SweepResult") -> None:
     for name, reason in outcome.failures.items():
-        write(f"Failed: {name}: {reason}")
+        write_line(f"Failed: {name}: {reason}")
     gave_up = f", {outcome.gave_up} given up early" if expanded.sweep.search else ""
-    write(
+    write_line(
         f"{len(outcome.finished)} of {len(outcome.plan.trials)} trials are finished, "
         f"{outcome.num_reused} of them before{gave_up}; {outcome.gpu_hours:.3g} hours of devices "
         "taken now."
     )
     if outcome.limit:
-        write(f"It ended before its last trial: {outcome.limit}. The same command goes on.")
+        write_line(
+            f"It ended before its last trial: {outcome.limit}. Continue with the same command."
+        )
 
 
 def _write_table(
@@ -218,6 +226,6 @@ def write_results_of(
     from olivine.results.tables.write import write_results
 
     results = write_results(name, runtime, tracker, Path(runtime.out, "tables", folder), spec=spec)
-    write(results.table)
-    write(f"Wrote {', '.join(str(path) for path in results.files)}")
+    write_line(results.table)
+    write_line(f"Wrote {', '.join(str(path) for path in results.files)}")
     results.keep(tracker)

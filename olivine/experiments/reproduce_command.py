@@ -29,12 +29,12 @@ class ReproduceCommand:
     settings: Mapping[str, str]  # dotted name -> value as `--set` reads it
     seeds: Mapping[str, str]  # the same, of the settings that take a seed
 
-    def words(self) -> list[str]:
-        """Return the words of the command."""
-        words = ["olivine", "evaluate", self.recipe]
+    def command_line(self) -> list[str]:
+        """Return the command line as a list."""
+        arguments = ["olivine", "evaluate", self.recipe]
         for name, value in {**self.settings, **self.seeds}.items():
-            words += ["--set", f"{name}={value}"]
-        return words
+            arguments += ["--set", f"{name}={value}"]
+        return arguments
 
 
 def reproduce_command(settings: Mapping[str, str]) -> ReproduceCommand | None:
@@ -50,9 +50,9 @@ def reproduce_command(settings: Mapping[str, str]) -> ReproduceCommand | None:
     for name in nearest:
         base = recipe(name)
         changes = _changes(base, settings)
-        words = [f"{name}={value}" for name, value in changes.items()]
+        arguments = [f"{name}={value}" for name, value in changes.items()]
         try:
-            config = base.override(parse_settings(words))
+            config = base.override(parse_settings(arguments))
         except UserError:
             continue
         if config.setting_texts() == dict(settings):
@@ -80,16 +80,16 @@ def shell_command(
         for one in commands
     ]
     if len(commands) == 1 or not looped or any(one != fixed[0] for one in fixed):
-        return "\n".join(_lines(one.words() + list(more), "") for one in commands)
-    words = ReproduceCommand(*fixed[0]).words() + list(more)
+        return "\n".join(_lines(one.command_line() + list(more), "") for one in commands)
+    arguments = ReproduceCommand(*fixed[0]).command_line() + list(more)
     loop = "".join(f" \\\n    --set {name}=$seed" for name in first.seeds if name in looped)
-    return f"for seed in {' '.join(map(str, seeds))}; do\n{_lines(words, '  ')}{loop}\ndone"
+    return f"for seed in {' '.join(map(str, seeds))}; do\n{_lines(arguments, '  ')}{loop}\ndone"
 
 
-def _lines(words: Sequence[str], before: str) -> str:
+def _lines(arguments: Sequence[str], before: str) -> str:
     """Return a command on several lines, with an option on each."""
     text = before
-    for place, word in enumerate(words):
+    for place, word in enumerate(arguments):
         space = f" \\\n{before}  " if word == "--set" else " " if place else ""
         text += f"{space}{shlex.quote(word)}"
     return text

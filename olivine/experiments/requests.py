@@ -77,28 +77,28 @@ class ExperimentRequest:
         """Return the request with default settings before its own, and overriding ones after."""
         return replace(self, settings=(*first, *self.settings, *last))
 
-    def words(self, *, recipe_option: bool = False) -> list[str]:
+    def arguments(self, *, recipe_option: bool = False) -> list[str]:
         """Return the command-line arguments that name this experiment.
 
         With `recipe_option` the recipe is an option, as in `sweep`, whose argument is the sweep's
         name.
         """
-        words = []
+        arguments = []
         if self.recipe:
-            words += ["--recipe", self.recipe] if recipe_option else [self.recipe]
+            arguments += ["--recipe", self.recipe] if recipe_option else [self.recipe]
         if self.config:
-            words += ["--config", self.config]
+            arguments += ["--config", self.config]
         for setting in self.settings:
-            words += ["--set", setting]
-        return words
+            arguments += ["--set", setting]
+        return arguments
 
-    def runtime_words(self) -> list[str]:
+    def runtime_arguments(self) -> list[str]:
         """Return the command-line arguments that give the same runtime, without the experiment."""
-        words = ["--config", self.config] if self.config else []
+        arguments = ["--config", self.config] if self.config else []
         for setting in self.settings:
             if setting.startswith("runtime."):
-                words += ["--set", setting]
-        return words
+                arguments += ["--set", setting]
+        return arguments
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,9 @@ class SweepRequest:
     limits: Limits = field(default_factory=Limits)
 
 
-def command(*words: str) -> str:
+def command(*arguments: str) -> str:
     """Return a command line quoted for a shell."""
-    return shlex.join(["olivine", *words])
+    return shlex.join(["olivine", *arguments])
 
 
 def split_rows(text: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from olivine.results.sweep_report.trials import ScoreAtCost
 from olivine.results.words import short_name
 
 MAX_BARS = 12  # settings whose importance is drawn
-MAX_STEPS, MAX_STEPS_BEHIND = 80, 16  # of a drawn curve; of one that is grey
+MAX_STEPS, MAX_STEPS_BEHIND = 80, 16  # of a coloured curve; of a grey one
 
 
 def importance_bars(settings: Sequence[VaryingSetting], found: Importance) -> Chart:
@@ -36,7 +36,7 @@ def importance_bars(settings: Sequence[VaryingSetting], found: Importance) -> Ch
         customdata=[plotly_text(label) for label in labels],
         hovertemplate="%{customdata}: %{x:.1f} % ± %{error_x.array:.1f}<extra></extra>",
     )
-    # A name stands above its bar: beside it there is no room on a phone.
+    # Names are above their bars, because there is no room beside them on a phone.
     left = min(0.0, float((percent - spread).min()))
     names = go.Scatter(
         x=np.full(len(order), left),
@@ -62,10 +62,10 @@ def importance_bars(settings: Sequence[VaryingSetting], found: Importance) -> Ch
 def score_against_cost(
     points: Sequence[ScoreAtCost], metric: str, cost: str, styles: Mapping[str, LineStyle]
 ) -> Chart:
-    """Draw score over cost; no other point is as good for less as those on the front.
+    """Draw score over cost; no point is as good as those on the front at lower cost.
 
-    `metric` and `cost` are headers with units. Points with a style have their own colour, those
-    of a search are orange on the front and grey behind it.
+    `metric` and `cost` are headers with units. Points with a style have its colour; those of a
+    search are orange on the front and grey behind it.
     """
     groups = [[one] for one in points] if styles else [
         [one for one in points if one.on_front is on_front] for on_front in (False, True)
@@ -93,9 +93,9 @@ def score_against_cost(
 
 
 def learning_curves_chart(curves: Curves, styles: Mapping[str, LineStyle]) -> Chart:
-    """Draw the mean over seeds of every method in a band of one standard deviation.
+    """Draw the mean over seeds of every method within a band of one standard deviation.
 
-    Methods with a style are told apart, by the same style in every chart; the others are grey.
+    Methods with a style have the same one in every chart; the others are grey.
     """
     lines = {str(name): _band(part) for name, part in curves.lines.groupby("method", sort=False)}
     told_apart = [name for name in curves.named if name in lines]
@@ -113,7 +113,7 @@ def learning_curves_chart(curves: Curves, styles: Mapping[str, LineStyle]) -> Ch
 
 
 def _round_ticks(low: float, high: float) -> dict[str, Any]:
-    """Return round numbers on a logarithmic axis: of each decade 1, 2 and 5, or of many 1 alone."""
+    """Return round ticks of a logarithmic axis: 1, 2 and 5 of each decade, or 1 of many."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if len(decades) < 5 else (1,)
     ticks = [step * 10.0**decade for decade in decades for step in steps]
@@ -170,7 +170,7 @@ def _line_with_band(name: str, line: pd.DataFrame, style: LineStyle) -> list[go.
 
 
 def _lines_behind(lines: Sequence[pd.DataFrame]) -> go.Scatter:
-    """Return lines that are not told apart as one trace, with gaps between them."""
+    """Return the grey lines as one trace, with gaps between them."""
     x: list[float | None] = []
     y: list[float | None] = []
     for line in lines:
@@ -182,14 +182,14 @@ def _lines_behind(lines: Sequence[pd.DataFrame]) -> go.Scatter:
 
 
 def _band(part: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and std per step, of few enough steps; half of the seeds at least have each."""
+    """Return mean and std of a limited number of steps, each with at least half of the seeds."""
     steps = part.groupby("step")["value"].agg(["mean", "std", "count"]).sort_index()
     whole = steps[2 * steps["count"] >= steps["count"].max()]
     return whole.iloc[_thinned(len(whole), MAX_STEPS)]
 
 
 def _thinned(num: int, most: int) -> np.ndarray:
-    """Return the indices of at most so many of `num` things, evenly spaced, with both ends."""
+    """Return at most `most` indices of `num` values, evenly spaced, with both ends."""
     return np.unique(np.linspace(0, num - 1, min(num, most)).round().astype(int))
 
 

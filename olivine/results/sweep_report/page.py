@@ -1,4 +1,4 @@
-"""The page of a sweep's report: what its template shows, computed from a `SweepReport`."""
+"""The page of a sweep's report: the values of its template, from a `SweepReport`."""
 
 import math
 from collections import Counter
@@ -38,12 +38,12 @@ from olivine.results.tables.text import lay_out
 from olivine.results.words import ABSENT
 from olivine.tracking.tracker import FAILURE
 
-NUM_SHOWN = 10  # trials or commands before the rest is folded
-LONG = 20  # characters of a text that goes on in the next line
+NUM_SHOWN = 10  # trials or commands before the rest is collapsed
+LONG = 20  # characters of a text beyond which it is broken into lines
 
 
 def write_sweep_page(path: Path, report: SweepReport) -> Path:
-    """Write the page, whole or not at all."""
+    """Write the page atomically."""
     Store(path.parent).write(path.name, sweep_page_html(report).encode())
     return path
 
@@ -78,7 +78,7 @@ def sweep_page_html(report: SweepReport) -> str:
 
 
 def _styles(report: SweepReport) -> dict[str, LineStyle]:
-    """Return how rows are drawn, or of a search the trials whose curves are told apart."""
+    """Return the styles of rows or, for a search, of the trials with coloured curves."""
     if report.is_search:
         return line_styles(name for curves in report.curves for name in curves.named)
     rows = dict.fromkeys(trial.row for trial in report.trials)
@@ -86,7 +86,7 @@ def _styles(report: SweepReport) -> dict[str, LineStyle]:
 
 
 def _warnings(report: SweepReport) -> Iterator[str]:
-    """Yield what a reader must know before any number."""
+    """Yield the warnings that precede all numbers."""
     unfinished = _unfinished(report)
     if not report.finished:
         yield "No trial has finished yet: there is nothing to compare."
@@ -138,7 +138,7 @@ def _facts(report: SweepReport) -> Iterator[tuple[str, str]]:
 def _result(report: SweepReport) -> dict[str, Any] | Markup | None:
     """Return the parts of the table, or a table of a search's best points."""
     if report.table is not None:
-        layout = replace(lay_out(report.table), missing=())  # they have a section of their own
+        layout = replace(lay_out(report.table), missing=())  # they have their own section
         return html_parts(layout)
     if report.is_search and report.finished:
         return _trial_table(report, report.best_first[:NUM_SHOWN])
@@ -167,7 +167,7 @@ def _cost(report: SweepReport, styles: Mapping[str, LineStyle]) -> dict[str, Any
 
 
 def _settings(report: SweepReport) -> dict[str, Any] | None:
-    """Return how settings lead to the score, and which of them matters."""
+    """Return the charts of the settings: parallel coordinates and importance."""
     drawn, done = report.drawn_settings, report.finished
     if len(done) < 2 or not drawn:
         return None
@@ -239,7 +239,7 @@ def _trial_table(
 
 
 def _environment(report: SweepReport) -> Markup | None:
-    """Return code, versions and hardware; where trials differ, how many had which."""
+    """Return code, versions and hardware, with the number of trials of each if they differ."""
     lines = [
         (
             name,
@@ -256,7 +256,7 @@ def _environment(report: SweepReport) -> Markup | None:
 def _text_table(
     lines: Sequence[Sequence[str]], header: Sequence[str], text_columns: Sequence[int]
 ) -> Markup:
-    """Return a table of texts, of which long ones go on in the next line."""
+    """Return a table of texts; long ones are broken into lines."""
     frame = pd.DataFrame(lines, columns=range(len(header)))
     classes = frame.map(lambda text: "long" if len(text) > LONG else "")
     classes.loc[:, [index for index in classes if index not in text_columns]] = ""

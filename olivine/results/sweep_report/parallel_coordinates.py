@@ -1,4 +1,4 @@
-"""From settings to score: a line per trial, of which a range of any axis can be chosen."""
+"""Parallel coordinates of settings and score: a line per trial, with axes that can be brushed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,10 +14,10 @@ from olivine.results.sweep_report.chart import NUM_DESCRIBED, Chart, base_layout
 from olivine.results.tables.spec import UNKNOWN
 from olivine.results.words import short, short_name
 
-AXIS_WIDTH_PX = 112  # between two axes at least; more is taken if there is
-MAX_FEW = 6  # numbers that stand at equal distances on their axis
+AXIS_WIDTH_PX = 112  # smallest distance of two axes
+MAX_FEW = 6  # largest number of values at equal distances on an axis
 LABEL_LENGTH = 18  # characters above an axis
-CATEGORIES_SHOWN = 16  # values of one axis that have room for their texts
+CATEGORIES_SHOWN = 16  # largest number of values with a text on one axis
 
 
 def parallel_coordinates(
@@ -27,7 +27,7 @@ def parallel_coordinates(
     *,
     lower_is_better: bool,
 ) -> Chart:
-    """Draw a line per trial from setting to setting to the score; a range of any can be chosen.
+    """Draw a line per trial through its settings and score; every axis can be brushed.
 
     `metric` is the score's header. The better a trial, the more orange its line.
     """
@@ -52,7 +52,7 @@ def parallel_coordinates(
 
 
 def _dimension(setting: VaryingSetting, order: Int[np.ndarray, " T"]) -> dict[str, Any]:
-    """Return an axis of parallel coordinates: few values at equal distances, numbers to scale."""
+    """Return an axis: few values are at equal distances, many numbers to scale."""
     label = _label(setting)
     numbers = setting.numbers()[order]
     texts = [setting.values[i] for i in order]
@@ -94,7 +94,7 @@ def _numeric_dimension(label: str, numbers: Float[np.ndarray, " T"]) -> dict[str
 
 
 def _label(setting: VaryingSetting) -> str:
-    """Return the end of a setting's name, as long as there is room above its axis."""
+    """Return the end of a setting's name, cut to the room above its axis."""
     more = f" +{len(setting.together)}" if setting.together else ""
     return plotly_text(short_name(setting.name, LABEL_LENGTH - len(more)) + more)
 

@@ -1,7 +1,7 @@
-"""What a sweep found, in full: read from the store once, for one page.
+"""All results of a sweep, read once from the store for one page.
 
-Works for an ablation (rows over seeds), for a search (many points, no rows) and for a sweep of
-which nothing has finished yet.
+It works for an ablation (rows over seeds), a search (many points, no rows) and a sweep without a
+finished trial.
 """
 
 import statistics
@@ -45,7 +45,7 @@ MAX_SETTINGS = 8  # of a chart or a table
 
 @dataclass(frozen=True)
 class Repeat:
-    """How to run a row or a point again."""
+    """The commands that run a row or a point again."""
 
     name: str
     command: str  # empty: no command gives these settings
@@ -54,7 +54,7 @@ class Repeat:
 
 @dataclass(frozen=True)
 class SweepReport:
-    """Everything that the page says."""
+    """The contents of the page."""
 
     name: str
     question: str
@@ -64,10 +64,10 @@ class SweepReport:
     sweep: RunRecord
     store: str
     trials: tuple[TrialFacts, ...]
-    table: Table | None  # of an ablation of which something has finished
-    settings: tuple[VaryingSetting, ...]  # what varies over the finished trials
+    table: Table | None  # of an ablation with finished trials
+    settings: tuple[VaryingSetting, ...]  # settings that vary over the finished trials
     importance: Importance
-    cost: str  # what `hours` are
+    cost: str  # the meaning of `hours`
     points: tuple[ScoreAtCost, ...]  # rows, or a search's trials
     curves: tuple[Curves, ...]
     device_hours: float  # of all runs, shared ones counted once
@@ -93,7 +93,7 @@ class SweepReport:
 
     @property
     def drawn_settings(self) -> tuple[VaryingSetting, ...]:
-        """As many settings as a chart has room for: the most important, else the commonest."""
+        """The settings that a chart has room for: the most important, else the most common ones."""
         shares = self.importance.shares or [0.0] * len(self.settings)
         commonest = sorted(
             zip(shares, self.settings, strict=True),
@@ -111,10 +111,10 @@ def read_report(
     baseline: str = "",
     more: Sequence[str] = (),
 ) -> SweepReport:
-    """Return what the store holds of the newest sweep of that name.
+    """Return the report of the newest sweep of that name.
 
-    `baseline` is the row with which a table compares the others, `more` are words that every
-    command to repeat a trial needs here. Raises UserError if there is no such sweep or row.
+    `baseline` is the row with which a table compares the others; `more` are arguments of every
+    command that repeats a trial. Raises UserError if there is no such sweep or row.
     """
     sweep = find_sweep_run(name, tracker, without_password(runtime.store_uri()))
     plan = plan_of(sweep, tracker)
@@ -153,7 +153,7 @@ def read_report(
 def _pretrained(
     tracker: Tracker, sweep: RunRecord, evaluated: Sequence[RunRecord]
 ) -> list[RunRecord]:
-    """Return the pretrainings that the sweep's trials made or found, a run once."""
+    """Return the pretrainings that the sweep's trials made or reused, each once."""
     used = {run.tags[PRETRAINED] for run in evaluated if PRETRAINED in run.tags}
     found = [
         *tracker.records("pretrain", {SWEEP_RUN: sweep.run_id}),
@@ -165,7 +165,7 @@ def _pretrained(
 def _importance(
     settings: Sequence[VaryingSetting], trials: Sequence[TrialFacts], is_search: bool
 ) -> Importance:
-    """Return the importance over configurations: an ablation's seeds are averaged first."""
+    """Return the importance over configurations; an ablation's seeds are averaged first."""
     groups: dict[str, list[int]] = {}
     for index, trial in enumerate(trials):
         groups.setdefault(trial.fingerprint if is_search else trial.row, []).append(index)

@@ -1,6 +1,6 @@
-"""The tabulation stage: finished runs become a table with error bars, published numbers beside it.
+"""The tabulation stage: a table of finished runs with error bars, beside published numbers.
 
-What is missing is shown with its reason, never filled in, and a published number is never part of
+A missing result is shown with its reason, never filled in, and a published number is never part of
 a mean.
 """
 
@@ -24,27 +24,27 @@ from olivine.training.evaluate import PRETRAINED, confusions_name
 from olivine.training.scene_counts import SceneCounts
 
 FORMATS = ("md", "tex", "csv", "html")
-ALL = "all"  # instead of a sweep's name: every trial of the store
-SCORES = ("miou", "accuracy")  # shown together where nothing else is asked for
+ALL = "all"  # a name that stands for every trial of the store
+SCORES = ("miou", "accuracy")  # default metrics of a table of scores
 FILE = "ablation"  # name of a table's files, before the format
 
 _TAGS = (FAILURE, ROW, SEED, SWEEP, SWEEP_RUN, PRETRAINED)
 # What published numbers need
 _FOR_PRINT = ("protocol", "train.kind", "train.scene_step", "train.frame_step", "seed")
 SEARCH_NOTE = (
-    "This was a search: later points follow from earlier ones and some were given up early, so the "
-    "best of them is flattered. Compare a few of them by a sweep with rows and seeds."
+    "This was a search: later points depend on earlier ones and some were stopped early, so the "
+    "score of the best one is biased upwards. Compare a few of them by a sweep with rows and seeds."
 )
 
 
 def tabulate(
     plan: SweepPlan | None, spec: TableSpec, tracker: Tracker, read_scenes: ReadScenes
 ) -> Table:
-    """Return the table of a sweep, or without a plan of all trials of the store.
+    """Return the table of a sweep or, without a plan, of all trials of the store.
 
-    Metrics are those of the trials; one that none of them has is looked for in the evaluations
-    and pretrainings behind them. Raises UserError for a row, setting or metric that there is not,
-    or if nothing has finished.
+    Metrics are those of the trials; a metric that none of them has is searched for in their
+    evaluations and pretrainings. Raises UserError for an unknown row, setting or metric, or if
+    nothing has finished.
     """
     for name in filter(None, spec.published.split(",")):
         if name not in published_tables():
@@ -86,7 +86,7 @@ def find_sweep_run(name: str, tracker: Tracker, store_uri: str) -> RunRecord:
 def sweeps_called(
     name: str, tracker: Tracker, store_uri: str
 ) -> tuple[SweepPlan | None, list[RunRecord]]:
-    """Return the plan of the newest sweep of a name, and its run; of `ALL` trials there is none.
+    """Return the plan of the newest sweep of a name, and its run; `ALL` trials have no plan.
 
     Names joined by "," are sweeps in one plan. Raises UserError if there is no such sweep.
     """
@@ -99,7 +99,7 @@ def sweeps_called(
 
 
 def plan_of(sweep: RunRecord, tracker: Tracker) -> SweepPlan:
-    """Return what the sweep of a run asked for, of a search with the points it came to."""
+    """Return the plan of a sweep's run, with the points that a search has run."""
     plan = SweepPlan.read(sweep)
     if not plan.searches:
         return plan
@@ -128,7 +128,7 @@ def write_table(folder: Path, table: Table, formats: Sequence[str] = FORMATS) ->
 
 
 def scene_reader(out: str) -> ReadScenes:
-    """Return what reads the counts per scene that evaluations left below `runtime.out`."""
+    """Return a function that reads an evaluation's counts per scene below `runtime.out`."""
     store = Store(out)
 
     def read(fingerprint: str) -> SceneCounts | None:

@@ -1,4 +1,4 @@
-"""Which cell of a table each run belongs to."""
+"""Assigns runs to the cells of a table."""
 
 import functools
 from collections import defaultdict
@@ -93,11 +93,11 @@ class RunsByCell:
 
     @property
     def has_twins(self) -> bool:
-        """Say whether runs of one cell and seed have equal settings: they read other data."""
+        """Return whether runs of one cell and seed have equal settings, but other data."""
         return bool(self.lines.duplicated(["row", "column", "seed", "variant"]).any())
 
     def why_missing(self, row: str, column: str) -> str:
-        """Return why a cell has no number; what may still come is said first."""
+        """Return why a cell has no number; reasons that may still change come first."""
         here = self.by_key.get((row, column), [])
         if any(not run.why for run in here):
             return NO_METRIC
@@ -108,10 +108,10 @@ class RunsByCell:
         return NEVER_STARTED if any(key in self.by_key for key in unknown) else NO_TRIAL
 
     def in_print_as(self, row: str, column: str) -> tuple[str, str] | None:
-        """Return the method and the protocol by which a cell's number may be in print.
+        """Return the method and the protocol of a cell's published number, or None.
 
-        A row's label tells the share of labels behind its method ("PPKT, 10 %"); its runs tell
-        whether that is so.
+        A row's label has the share of labels after its method ("PPKT, 10 %"), which is compared
+        with the protocol of its runs.
         """
         here = [run for run in self.by_key.get((row, column), []) if run.has_started]
         found = {protocol_of(run.settings) for run in here if "protocol" in run.settings}

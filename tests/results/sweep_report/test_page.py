@@ -88,7 +88,7 @@ def test_the_page_of_an_ablation_says_what_was_found(pages: dict[str, Path]) -> 
     assert ["on the front", "mIoU (%)", "device time (h)"] in page.tables[1]
     assert "for seed in 0 1; do" in page.text
     assert "52a846625b9acfd991737989f6ae99b340c007c5" in page.text
-    assert "too few to tell which of 2 settings matters" in page.text
+    assert "too few to decide which of 2 settings matters" in page.text
     assert text.index("2 of 6 trials have no result") < text.index("<section")
 
 

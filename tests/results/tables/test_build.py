@@ -124,7 +124,7 @@ def test_counts_per_scene_are_read_where_evaluations_left_them(store, plan, tmp_
     assert compared.scenes[0] > 0
     assert compared.verdict == "better"
     lacking = table.cell("OLIVINE, 10 %", "", "miou").compared
-    assert lacking.no_scenes == "2 of 4 runs left no counts per scene"
+    assert lacking.no_scenes == "2 of 4 runs have no counts per scene"
 
 
 def test_files_are_written_in_the_formats_asked_for(store, plan, tmp_path):

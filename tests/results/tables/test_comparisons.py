@@ -96,8 +96,8 @@ def test_the_interval_over_scenes_is_of_the_same_scenes_for_both():
 @pytest.mark.parametrize(
     ("read", "why"),
     [
-        (lambda _: None, "8 of 8 runs left no counts per scene"),
-        (reader({"base": 0.5}), "4 of 8 runs left no counts per scene"),
+        (lambda _: None, "8 of 8 runs have no counts per scene"),
+        (reader({"base": 0.5}), "4 of 8 runs have no counts per scene"),
         (reader({"base": 0.5, "much": 0.6}, num_scenes=MIN_SCENES - 1), "too few scenes (9)"),
         (
             lambda name: scene_counts(0.5, num_scenes=20 if name < "c" else 30),

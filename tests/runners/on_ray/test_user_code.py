@@ -128,7 +128,7 @@ def test_a_sweeps_rows_are_files_that_no_trial_sees(
     question = ask(experiment({}), rows, here)
     hide(files, tmp_path)
     tracker = MlflowTracker(here.store_uri())
-    outcome = run_sweep(question, trial, here, tracker, say=lambda _: None)
+    outcome = run_sweep(question, trial, here, tracker, log=lambda _: None)
     assert outcome.failures == {}
     assert len(outcome.finished) == 2
     kinds = {run.tags["olivine.row"]: run.settings[LOSS] for run in outcome.finished.values()}
@@ -158,7 +158,7 @@ def make_labels(config: EvaluateConfig, runtime: Runtime) -> None:
 def sweep(config: EvaluateConfig, runtime: Runtime) -> None:
     tracker = MlflowTracker(runtime.store_uri())
     question = ask(config, {"theirs": {}}, runtime)
-    outcome = run_sweep(question, trial, runtime, tracker, say=lambda _: None)
+    outcome = run_sweep(question, trial, runtime, tracker, log=lambda _: None)
     (reason,) = outcome.failures.values()
     raise UserError(reason)
 
