@@ -65,7 +65,7 @@ class PretrainingProbe:
         backbone: nn.Module,
         frames: Frames,
     ) -> "PretrainingProbe":
-        """Return the probe that `runtime` asks for.
+        """Return the probe of a runtime.
 
         Raises UserError if the data set has no point labels or fewer than two scenes.
         """

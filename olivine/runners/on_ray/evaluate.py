@@ -59,8 +59,8 @@ def evaluate_on_ray(
 def trial(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Mapping[str, float]:
     """Run an experiment as a trial of a sweep; return its scores and its device-hours.
 
-    It runs in this process, or on several workers if `runtime.num_workers` asks for them; either
-    way the sweep's scheduler receives a report of every epoch.
+    It runs in this process, or on several workers if `runtime.num_workers` is above 1; either way
+    the sweep's scheduler receives a report of every epoch.
     """
     data = ExperimentData.open(config, runtime)
     if runtime.num_workers > 1:

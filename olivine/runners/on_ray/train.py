@@ -76,8 +76,8 @@ def train_on_ray(
     """Run a stage on `runtime.num_workers` workers and wait for its end.
 
     The first worker gets the tracker, the others a null tracker. Ray's own record of the run is
-    deleted: the state is in the stage's checkpoints, from which a restart by Ray or by a person
-    goes on. `code` is the user code that the stage needs.
+    deleted: the state is in the stage's checkpoints, from which a restart by Ray or by a user goes
+    on. `code` is the user code that the stage needs.
     """
     use_gpu = runtime.device == "cuda" or (
         runtime.device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
