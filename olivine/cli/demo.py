@@ -131,7 +131,7 @@ def _tabulate(out: Path, runtime: "Runtime", tracker: "Tracker") -> None:
     write_line(results.table)
     for path in results.files:
         write_line(f"wrote {path}")
-    results.keep(tracker)
+    results.log(tracker)
 
 
 @contextmanager

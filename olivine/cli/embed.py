@@ -13,7 +13,7 @@ from olivine.cli.scans import (
     Target,
     network_argument,
     print_written,
-    what_to_read,
+    scan_arguments,
 )
 
 Network = Annotated[
@@ -65,7 +65,7 @@ def embed(
     written = olivine.embed(
         run,
         folder,
-        **what_to_read(scans, split, data),
+        **scan_arguments(scans, split, data),
         form=form,
         dtype=dtype,
         outside=outside,

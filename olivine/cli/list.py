@@ -13,26 +13,28 @@ from olivine.core.errors import UserError, nearest
 from olivine.core.families import FAMILIES
 
 OTHERS = ("recipes", "sweeps", "methods", "tables", "weights")
-WHAT = (*OTHERS, *FAMILIES)
+NAMES = (*OTHERS, *FAMILIES)
 
 
 def completions(incomplete: str) -> Iterator[str]:
     """Yield the things that can be listed, for the shell's completion."""
-    return (what for what in WHAT if what.startswith(incomplete))
+    return (what for what in NAMES if what.startswith(incomplete))
 
 
-def list_what(
+def list_names(
     what: Annotated[
         str,
-        typer.Argument(metavar="[WHAT]", help=f"Of {', '.join(WHAT)}.", autocompletion=completions),
+        typer.Argument(
+            metavar="[WHAT]", help=f"Of {', '.join(NAMES)}.", autocompletion=completions
+        ),
     ] = "",
     as_json: Json = False,
 ) -> int:
     """List recipes, sweeps, methods, losses and all other parts, one line each."""
     if not what:
-        rows = [(name, f"olivine list {name}") for name in WHAT]
-    elif what not in WHAT:
-        raise UserError(f"No {what!r} to list.{nearest(what, WHAT)} There are {', '.join(WHAT)}.")
+        rows = [(name, f"olivine list {name}") for name in NAMES]
+    elif what not in NAMES:
+        raise UserError(f"No {what!r} to list.{nearest(what, NAMES)} There are {', '.join(NAMES)}.")
     else:
         rows = list(_listed(what))
     if as_json:

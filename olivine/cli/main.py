@@ -101,7 +101,7 @@ def build_app() -> typer.Typer:
     app.command("compare", rich_help_panel=results)(compare.compare)
     app.command("embed", rich_help_panel=use)(embed.embed)
     app.command("predict", rich_help_panel=use)(predict.predict)
-    app.command("list", rich_help_panel=around)(listing.list_what)
+    app.command("list", rich_help_panel=around)(listing.list_names)
     app.command("show", rich_help_panel=around)(show.show)
     app.command("new", rich_help_panel=around)(new.new)
     app.command("doctor", rich_help_panel=around)(doctor.doctor)

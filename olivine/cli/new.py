@@ -9,7 +9,7 @@ from olivine.cli.options import Json
 from olivine.cli.output import write_json, write_line
 
 
-def whats(incomplete: str) -> Iterable[str]:
+def complete_template(incomplete: str) -> Iterable[str]:
     """Yield the names of the templates, for the shell's completion."""
     from olivine.experiments.scaffold import USES
 
@@ -22,7 +22,7 @@ def new(
         typer.Argument(
             metavar="WHAT",
             help="loss, backbone, labeller, dataset, sweep, recipe, sampler, …",
-            autocompletion=whats,
+            autocompletion=complete_template,
             show_default=False,
         ),
     ],

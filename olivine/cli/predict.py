@@ -13,7 +13,7 @@ from olivine.cli.scans import (
     Target,
     network_argument,
     print_written,
-    what_to_read,
+    scan_arguments,
 )
 
 Network = Annotated[
@@ -54,7 +54,7 @@ def predict(
     written = olivine.predict(
         run,
         folder,
-        **what_to_read(scans, split, data),
+        **scan_arguments(scans, split, data),
         form=form,
         runtime=runtime,
         overwrite=overwrite,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from olivine.core.runtime import Runtime
 
 REPORTS = "reports"  # folder below `runtime.out`
-KEPT = "report"  # folder among the artifacts of a sweep's run
+RUN_FOLDER = "report"  # folder among the artifacts of a sweep's run
 
 
 def report(
@@ -43,7 +43,7 @@ def report(
         name, runtime, tracker, baseline=baseline.strip(), more=runtime_arguments(runtime)
     )
     path = write_sweep_page(place / f"{name}.html", found)
-    tracker.log_files(found.sweep.run_id, [path], KEPT)
+    tracker.log_files(found.sweep.run_id, [path], RUN_FOLDER)
     if as_json:
         counts = {"num_trials": len(found.trials), "num_finished": len(found.finished)}
         write_json({"sweep": found.name, "page": path, **counts})

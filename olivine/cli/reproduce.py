@@ -76,7 +76,7 @@ def reproduce(
         force=force,
         limits=limits_of(max_trials, max_gpu_hours, max_cost, max_hours),
     )
-    status, asked = 0, list[str]()
+    status, swept = 0, list[str]()
     for name, chosen in rows_of(table, split_rows(rows)).items():
         request = _request(replace(common, name=name, rows=tuple(chosen)), semantic_kitti)
         if not chosen:
@@ -91,9 +91,9 @@ def reproduce(
         write_line(f"{table}: olivine sweep {name}")
         done = run(request, dry_run=dry_run, as_json=False, of_classes=table in OF_CLASSES)
         status = max(status, done)
-        asked.append(name)
+        swept.append(name)
     if not dry_run:
-        _write_joint(table, asked, experiment)
+        _write_joint(table, swept, experiment)
     return status
 
 

@@ -49,7 +49,7 @@ def network_argument(text: str) -> Any:
     return typer.Argument(metavar="RUN", help=text, show_default=False)
 
 
-def what_to_read(scans: list[str] | None, split: str, data: list[str] | None) -> dict[str, Any]:
+def scan_arguments(scans: list[str] | None, split: str, data: list[str] | None) -> dict[str, Any]:
     """Return the arguments of `olivine.embed` that name the scans.
 
     Without `--split` the data set keeps its split. Raises UserError unless one kind is given.

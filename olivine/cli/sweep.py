@@ -228,4 +228,4 @@ def write_results_of(
     results = write_results(name, runtime, tracker, Path(runtime.out, "tables", folder), spec=spec)
     write_line(results.table)
     write_line(f"Wrote {', '.join(str(path) for path in results.files)}")
-    results.keep(tracker)
+    results.log(tracker)

@@ -91,7 +91,7 @@ def table(
     place, tracker = Path(folder or runtime.out), open_tracker(runtime)
     chosen = items_of(formats) or FORMATS
     results = write_results(name, runtime, tracker, place, spec=spec, formats=chosen)
-    results.keep(tracker)
+    results.log(tracker)
     if as_json:
         write_json({"table": name, "files": results.files, "text": results.table})
         return 0

@@ -98,7 +98,7 @@ def end_bars() -> None:
 class Silence:
     """A context manager that logs `text` as a warning after `longest_s` without a sign of life.
 
-    A separate thread watches. It warns once per silence, and again only after a call of `heard`.
+    A separate thread watches. It warns once per silence, and again only after a call of `reset`.
     """
 
     def __init__(self, text: str, longest_s: float = SILENCE_S):
@@ -107,7 +107,7 @@ class Silence:
         self._ended = False
         self._thread = threading.Thread(target=self._listen, daemon=True)
 
-    def heard(self) -> None:
+    def reset(self) -> None:
         """Record a sign of life; the silence begins anew."""
         self._event.set()
 

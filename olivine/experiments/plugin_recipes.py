@@ -16,7 +16,7 @@ from olivine.core.plugins.targets import names_a_file, parse_target
 from olivine.core.spec import explain_invalid
 from olivine.training.config import EvaluateConfig
 
-GROUP, WHAT = "olivine.recipes", "a recipe"
+GROUP, ONE_RECIPE = "olivine.recipes", "a recipe"
 
 
 def offered_names(ours: Mapping[str, Any]) -> list[str]:
@@ -24,7 +24,7 @@ def offered_names(ours: Mapping[str, Any]) -> list[str]:
 
     Raises UserError if two recipes have one name.
     """
-    return names_in(GROUP, ours, WHAT)
+    return names_in(GROUP, ours, ONE_RECIPE)
 
 
 def offered_recipes(ours: Mapping[str, Any]) -> Iterator[tuple[Offer, Any]]:
@@ -44,8 +44,8 @@ def plugin_recipe(name: str, ours: Mapping[str, Any]) -> EvaluateConfig:
     imported, that fails or that returns something else.
     """
     if target := parse_target(name):
-        return _run(target.load(WHAT), name)
-    if offer := offer_of(GROUP, name, WHAT):
+        return _run(target.load(ONE_RECIPE), name)
+    if offer := offer_of(GROUP, name, ONE_RECIPE):
         return _run(load_offer(offer, "The recipe"), f"{name!r} ({offer})")
     if names_a_file(name):
         raise UserError(f"{name!r} names a file: name its function too, as {name}:my_recipe.")

@@ -19,7 +19,7 @@ from olivine.core.plugins.targets import parse_target
 from olivine.experiments.sweep import Sweep
 
 ATTRIBUTE = "SWEEP"
-GROUP, WHAT = "olivine.sweeps", "a sweep"
+GROUP, ONE_SWEEP = "olivine.sweeps", "a sweep"
 _OURS = "_olivine_sweeps"  # the package that our files are imported as
 
 
@@ -35,7 +35,7 @@ def find_sweep(name: str) -> Sweep:
     read as a sweep.
     """
     target = parse_target(name)
-    found = target.load(WHAT) if target else sweep_module(name)
+    found = target.load(ONE_SWEEP) if target else sweep_module(name)
     sweep = getattr(found, ATTRIBUTE, None) if isinstance(found, ModuleType) else found
     place = repr(name) if target else str(sweep_file(name) or f"The sweep {name!r}")
     if not isinstance(sweep, Sweep):
@@ -64,7 +64,7 @@ def sweep_module(name: str) -> Any:
     """
     path = sweep_file(name)
     if path is None:
-        offer = offer_of(GROUP, name, WHAT)
+        offer = offer_of(GROUP, name, ONE_SWEEP)
         assert offer is not None, "sweep_file raises for a name that nobody has"
         return load_offer(offer, "The sweep")
     return _load_ours(path) if path.parent == _our_folder() else load_file(path)
@@ -81,7 +81,7 @@ def sweep_file(name: str) -> Path | None:
             raise UserError(f"There is no sweep's file {name}.")
         return path
     found: list[Any] = [path for path in _all_files() if path.stem == name]
-    found += [offer for offer in [offer_of(GROUP, name, WHAT)] if offer is not None]
+    found += [offer for offer in [offer_of(GROUP, name, ONE_SWEEP)] if offer is not None]
     if not found:
         raise UserError(
             f"No sweep {name!r}.{nearest(name, sweep_names())} There are: "

@@ -235,7 +235,7 @@ def _consume(
     with _closing(results), Silence(SILENT) as silence:
         for result in results:
             cost.add(result)
-            silence.heard()
+            silence.reset()
             report(cost.num_tried, len(job.left))
             if time.monotonic() - logged_s > LOG_PERIOD_S:
                 logged_s = time.monotonic()

@@ -75,12 +75,12 @@ def require_pairs(sampled: Mapping[str, tuple[int, int]], contrast_frames: int) 
 
     `sampled` holds, by term, the requested number and the smallest number in a contrast group.
     """
-    for term, (asked, least) in sampled.items():
-        if least < asked:
+    for term, (requested, least) in sampled.items():
+        if least < requested:
             setting = f"pretrained.method.terms.{term}.sample.num_pairs"
             raise UserError(
-                f"The term {term!r} asks for {asked} pairs of {contrast_frames} frames, and of the "
-                f"first batch's groups one has {least}: lower {setting}, raise "
+                f"The term {term!r} asks for {requested} pairs of {contrast_frames} frames, and one "
+                f"of the first batch's groups has {least}: lower {setting}, raise "
                 "pretrained.contrast_frames, or take what there is by --set "
                 f"runtime.allow={FEWER_PAIRS}."
             )

@@ -147,7 +147,7 @@ class MetricSpool:
             found.append(Pending(entry, end))
         return found
 
-    def taken(self, end: int) -> None:
+    def mark_received(self, end: int) -> None:
         """Record that the store has received all entries up to the position `end`."""
         with self._lock:
             if end == self._size and end > COMPACT_BYTES:
@@ -156,23 +156,23 @@ class MetricSpool:
             os.pwrite(self._descriptor, f"{end:0{NUM_DIGITS}d}".encode(), 0)
             self._taken = end
 
-    def keep_file(self, path: Path) -> str:
+    def add_file(self, path: Path) -> str:
         """Copy a file that is to be sent; return the name by which `file` finds the copy."""
         return self._keep(path.name, lambda target: shutil.copyfile(path, target))
 
-    def keep_text(self, name: str, text: str) -> str:
+    def add_text(self, name: str, text: str) -> str:
         """Write a text that is to be sent as a file; return its name for `file`."""
         return self._keep(name, lambda target: target.write_text(text))
 
     def file(self, name: str) -> Path:
-        """Return the path of a file that `keep_file` or `keep_text` made."""
+        """Return the path of a file that `add_file` or `add_text` made."""
         return self._folder / name
 
     def drop_file(self, name: str) -> None:
         """Remove a file that was sent."""
         shutil.rmtree(self.file(name).parent, ignore_errors=True)
 
-    def put_aside(self, entry: Entry, reason: str) -> Path:
+    def save_refused(self, entry: Entry, reason: str) -> Path:
         """Write an entry that the store refuses to a file beside the spool; return its path."""
         path = self.path.with_suffix(REFUSED)
         with path.open("a") as stream:

@@ -43,7 +43,7 @@ class RunDeletedError(Exception):
 class Sender(Protocol):
     """Sends the entries of one spool to a store; an entry sent twice must count once."""
 
-    def answers(self) -> bool:
+    def is_reachable(self) -> bool:
         """Return whether the store can be reached now."""
         ...
 
@@ -51,7 +51,7 @@ class Sender(Protocol):
         """Send entries that share a request, or one entry of another kind; raise on failure."""
         ...
 
-    def refuses(self, error: Exception) -> bool:
+    def is_final(self, error: Exception) -> bool:
         """Return whether an error is final; raise RunDeletedError if the store has no such run."""
         ...
 
@@ -197,8 +197,8 @@ class _SpoolReader:
             and all(one.entry.get("tries", 0) >= NUM_TRIES for one in pending)
         ):
             raise _StuckError(pending[0].entry["why"])
-        if not self._sender.answers():
-            raise ConnectionError("nobody answers")
+        if not self._sender.is_reachable():
+            raise ConnectionError("the run store does not answer")
         batch = _batch(pending, VALUES_AFTER if at_end else VALUES_BESIDE)
         entries = [one.entry for one in batch]
         try:
@@ -207,12 +207,12 @@ class _SpoolReader:
             self._keep_all()
             raise
         except Exception as error:
-            if entries[0]["kind"] not in UPLOADS or not self._sender.answers():
+            if entries[0]["kind"] not in UPLOADS or not self._sender.is_reachable():
                 raise
             tries = entries[0].get("tries", 0) + 1
             self.spool.append({**entries[0], "tries": tries, "why": one_line(error)})
             time.sleep(min(FIRST_RETRY_S * 2**tries, LONGEST_RETRY_S))
-        self.spool.taken(batch[-1].end)
+        self.spool.mark_received(batch[-1].end)
         return True
 
     def leave(self) -> None:
@@ -225,13 +225,13 @@ class _SpoolReader:
         try:
             self._sender.send(entries)
         except Exception as error:
-            if not self._sender.refuses(error):
+            if not self._sender.is_final(error):
                 raise
             halves = list(_halves(entries))
             for half in halves:
                 self._send(half)
             if not halves:
-                path = self.spool.put_aside(entries[0], one_line(error))
+                path = self.spool.save_refused(entries[0], one_line(error))
                 self._log(f"The run store refused an entry ({one_line(error)}); it is in {path}.")
 
     def _keep_all(self) -> None:

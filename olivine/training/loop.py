@@ -124,9 +124,9 @@ class Trainer:
             return 0
         report = report or Progress(self.name, "steps")
         with closing(self.batches(start)) as batches:
-            return self._to_the_end(batches, start, checkpoints, run, report) - start
+            return self._train_steps(batches, start, checkpoints, run, report) - start
 
-    def _to_the_end(
+    def _train_steps(
         self,
         batches: Iterator[Batch],
         step: int,

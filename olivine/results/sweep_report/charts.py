@@ -52,10 +52,10 @@ def importance_bars(settings: Sequence[VaryingSetting], found: Importance) -> Ch
     layout["xaxis"] = axis("error added by shuffling it\n(% of the score's variance)")
     layout["xaxis"] |= {"range": [left, right], "zeroline": True}
     layout["yaxis"] = {"range": [heights[-1] - 0.5, 0.75], "visible": False, "fixedrange": True}
-    told = ", ".join(
+    described = ", ".join(
         f"{settings[i].name} {100 * found.shares[i]:.0f} %" for i in order[:NUM_DESCRIBED]
     )
-    text = f"Importance of {len(settings)} settings: {told}."
+    text = f"Importance of {len(settings)} settings: {described}."
     return Chart("importance", go.Figure([bars, names], layout), text)
 
 
@@ -85,10 +85,10 @@ def score_against_cost(
     known = [one.hours for one in points]
     if min(known) > 0 and max(known) / min(known) > 20:
         layout["xaxis"] |= {"type": "log"} | _round_ticks(min(known), max(known))
-    told = "; ".join(
+    described = "; ".join(
         f"{one.name}: {one.score:.4g} in {one.hours:.3g}" for one in front[:NUM_DESCRIBED]
     )
-    text = f"{metric} against {cost} of {len(points)} configurations. On the front: {told}."
+    text = f"{metric} against {cost} of {len(points)} configurations. On the front: {described}."
     return Chart("cost", go.Figure([line, *traces], layout), text)
 
 
@@ -98,16 +98,14 @@ def learning_curves_chart(curves: Curves, styles: Mapping[str, LineStyle]) -> Ch
     Methods with a style have the same one in every chart; the others are grey.
     """
     lines = {str(name): _band(part) for name, part in curves.lines.groupby("method", sort=False)}
-    told_apart = [name for name in curves.named if name in lines]
-    behind = [line for name, line in lines.items() if name not in told_apart]
+    styled = [name for name in curves.named if name in lines]
+    behind = [line for name, line in lines.items() if name not in styled]
     traces = [_lines_behind(behind)] if behind else []
-    for name in told_apart:
+    for name in styled:
         traces += _line_with_band(name, lines[name], styles[name])
     layout = base_layout(330, {"l": 56, "r": 16, "t": 30, "b": 48})
     layout |= {"xaxis": axis("step"), "yaxis": axis(curves.ylabel)}
-    ends = "; ".join(
-        f"{one} {lines[one]['mean'].iloc[-1]:.3g}" for one in told_apart[:NUM_DESCRIBED]
-    )
+    ends = "; ".join(f"{one} {lines[one]['mean'].iloc[-1]:.3g}" for one in styled[:NUM_DESCRIBED])
     text = f"{curves.ylabel} over steps of {len(lines)} lines; last: {ends}."
     return Chart(curves.name, go.Figure(traces, layout), text)
 

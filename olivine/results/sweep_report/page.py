@@ -151,16 +151,16 @@ def _cost(report: SweepReport, styles: Mapping[str, LineStyle]) -> dict[str, Any
     if not points:
         return None
     metric = metric_label(report.metric).header
-    told_apart = styles if styles.keys() >= {point.name for point in points} else {}
+    styled = styles if styles.keys() >= {point.name for point in points} else {}
     front = [
         (point.name, _number(point.score), f"{point.hours:.3g}")
         for point in points
         if point.on_front
     ]
     return {
-        "chart": score_against_cost(points, metric, report.cost, told_apart),
+        "chart": score_against_cost(points, metric, report.cost, styled),
         "num_points": len(points),
-        "has_styles": bool(told_apart),
+        "has_styles": bool(styled),
         "in_full": report.cost == DEVICE_HOURS_TEXT,
         "front": html.html_table(pd.DataFrame(front), ("on the front", metric, report.cost)),
     }
@@ -168,7 +168,7 @@ def _cost(report: SweepReport, styles: Mapping[str, LineStyle]) -> dict[str, Any
 
 def _settings(report: SweepReport) -> dict[str, Any] | None:
     """Return the charts of the settings: parallel coordinates and importance."""
-    drawn, done = report.drawn_settings, report.finished
+    drawn, done = report.shown_settings, report.finished
     if len(done) < 2 or not drawn:
         return None
     chart = parallel_coordinates(
@@ -215,7 +215,7 @@ def _every_trial(report: SweepReport) -> list[TrialFacts]:
 def _trial_table(
     report: SweepReport, trials: Sequence[TrialFacts], *, with_status: bool = False
 ) -> Markup:
-    settings = report.drawn_settings
+    settings = report.shown_settings
     header = ["trial", metric_label(report.metric).header, report.cost]
     header += [setting.name for setting in settings]
     words = [index for index, one in enumerate(settings, start=3) if not one.is_numeric]

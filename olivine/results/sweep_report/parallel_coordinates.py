@@ -41,12 +41,12 @@ def parallel_coordinates(
         base_layout(430, {"l": 96, "r": 64, "t": 84, "b": 28}),
     )
     best = int(order[-1])
-    told = ", ".join(
+    described = ", ".join(
         f"{one.name} {short(one.values[best], 24)}" for one in settings[:NUM_DESCRIBED]
     )
     text = (
         f"Parallel coordinates of {len(scores)} trials over {len(settings)} settings and {metric}; "
-        f"the best has {metric} {scores[best]:.4g} with {told}."
+        f"the best has {metric} {scores[best]:.4g} with {described}."
     )
     return Chart("settings", figure, text, AXIS_WIDTH_PX * len(dimensions) + 60)
 

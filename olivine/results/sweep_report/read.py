@@ -92,7 +92,7 @@ class SweepReport:
         return min(self.points, key=lambda point: sign * point.score, default=None)
 
     @property
-    def drawn_settings(self) -> tuple[VaryingSetting, ...]:
+    def shown_settings(self) -> tuple[VaryingSetting, ...]:
         """The settings that a chart has room for: the most important, else the most common ones."""
         shares = self.importance.shares or [0.0] * len(self.settings)
         commonest = sorted(

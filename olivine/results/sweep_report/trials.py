@@ -62,7 +62,7 @@ def trial_facts(plan: SweepPlan, records: Sequence[RunRecord]) -> tuple[TrialFac
     best = best_status_run(records)
     measured = has_hours(records)
     trials = []
-    for fingerprint, asked in plan.trials.items():
+    for fingerprint, planned in plan.trials.items():
         record = best.get(fingerprint)
         status, reason, score, hours = NEVER_STARTED, "", math.nan, math.nan
         if record is not None:
@@ -76,7 +76,7 @@ def trial_facts(plan: SweepPlan, records: Sequence[RunRecord]) -> tuple[TrialFac
         number = int(record.tags.get(POINT, 0)) if record and plan.searches else 0
         trials.append(
             TrialFacts(
-                fingerprint, asked.row, asked.seed, number, status, reason, score, hours, record
+                fingerprint, planned.row, planned.seed, number, status, reason, score, hours, record
             )
         )
     return tuple(trials)

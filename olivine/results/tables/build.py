@@ -55,18 +55,18 @@ def tabulate(
             )
     if plan is None:
         trials = tracker.records("trial", columns=Columns(tags=_TAGS))
-        asked, title, notes = TableRuns.of_store(trials), "All trials", tuple[str, ...]()
+        table_runs, title, notes = TableRuns.of_store(trials), "All trials", tuple[str, ...]()
         spec = spec.model_copy(update={"metrics": spec.metrics or SCORES})
     else:
         settings = None if set(spec.by + spec.columns) - set(LABELS) else _FOR_PRINT
         columns = Columns(settings=settings, tags=_TAGS)
         trials = tracker.records("trial", fingerprints=plan.trials, columns=columns)
-        asked, title = TableRuns.of_sweep(trials, plan), f"{_title(plan)} {plan.name}"
+        table_runs, title = TableRuns.of_sweep(trials, plan), f"{_title(plan)} {plan.name}"
         notes = (SEARCH_NOTE,) if plan.searches else ()
         spec = _of_sweep(spec, plan)
-    if set(spec.metrics) - asked.metric_names():
-        asked = asked.with_metrics(_metrics_behind(asked, tracker))
-    return make_table(asked, spec, title, read_scenes, notes=notes)
+    if set(spec.metrics) - table_runs.metric_names():
+        table_runs = table_runs.with_metrics(_metrics_behind(table_runs, tracker))
+    return make_table(table_runs, spec, title, read_scenes, notes=notes)
 
 
 def find_sweep_run(name: str, tracker: Tracker, store_uri: str) -> RunRecord:
@@ -148,10 +148,10 @@ def _of_sweep(spec: TableSpec, plan: SweepPlan) -> TableSpec:
     return spec.model_copy(update={"metrics": metrics, "published": published})
 
 
-def _metrics_behind(asked: TableRuns, tracker: Tracker) -> dict[str, dict[str, float]]:
+def _metrics_behind(table_runs: TableRuns, tracker: Tracker) -> dict[str, dict[str, float]]:
     """Return the metrics of each trial's evaluation and pretraining."""
     columns = Columns(settings=(), tags=(PRETRAINED,))
-    prints = {run.fingerprint for run in asked.finished}
+    prints = {run.fingerprint for run in table_runs.finished}
     evaluated = tracker.records("evaluate", fingerprints=prints, columns=columns)
     behind = {run.key.fingerprint: run for run in reversed(evaluated) if run.status == "FINISHED"}
     pretrained = {

@@ -28,7 +28,7 @@ Key = tuple[str, str, str]  # row, column, metric
 
 
 def make_table(
-    asked: TableRuns,
+    table_runs: TableRuns,
     spec: TableSpec,
     title: str,
     read_scenes: ReadScenes = lambda _: None,
@@ -40,8 +40,8 @@ def make_table(
     and a note names their differences. `read_scenes` returns the counts per scene of a run. Raises
     UserError for an unknown row, setting or metric, and if nothing has finished.
     """
-    runs = RunsByCell.of(asked, spec)
-    asked.check_metrics(spec.metrics)
+    runs = RunsByCell.of(table_runs, spec)
+    table_runs.check_metrics(spec.metrics)
     cells = _ranked(_plain_cells(runs), spec)
     compared = compare_with_baseline(runs, read_scenes) if spec.baseline else {}
     cells = {key: _with_print(runs, cell, compared.get(key)) for key, cell in cells.items()}

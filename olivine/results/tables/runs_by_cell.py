@@ -34,10 +34,10 @@ class RunsByCell:
     columns: tuple[str, ...]
 
     @classmethod
-    def of(cls, asked: TableRuns, spec: TableSpec) -> "RunsByCell":
+    def of(cls, table_runs: TableRuns, spec: TableSpec) -> "RunsByCell":
         """Find the cell of every run; raise UserError for an unknown setting or row."""
-        asked.check_settings((*spec.by, *spec.columns))
-        by, across = asked.groups(spec.by), asked.groups(spec.columns)
+        table_runs.check_settings((*spec.by, *spec.columns))
+        by, across = table_runs.groups(spec.by), table_runs.groups(spec.columns)
         keys = list(zip(map(name_of, by), map(name_of, across), strict=True))
         rows = ordered_names(by)
         for name in (*spec.rows, *([spec.baseline] if spec.baseline else [])):
@@ -52,7 +52,7 @@ class RunsByCell:
         columns = ordered_names(across[i] for i in kept)
         if spec.columns == (EVALUATION,):
             columns = tuple(sorted(columns, key=_evaluation_order))
-        runs = tuple(asked.runs[i] for i in kept)
+        runs = tuple(table_runs.runs[i] for i in kept)
         return cls(spec, runs, tuple(keys[i] for i in kept), rows, columns)
 
     @functools.cached_property
@@ -124,9 +124,15 @@ class RunsByCell:
             method, _, share = row.partition(", ")
         if share and not share.endswith(" %"):
             return None
-        told = share.removesuffix(" %")
-        protocol = found.pop() if found else f"finetune_{told}" if told else "linear_probe"
-        return None if told and told != protocol.rpartition("_")[2] else (method, protocol)
+        label_share = share.removesuffix(" %")
+        protocol = (
+            found.pop() if found else f"finetune_{label_share}" if label_share else "linear_probe"
+        )
+        return (
+            None
+            if label_share and label_share != protocol.rpartition("_")[2]
+            else (method, protocol)
+        )
 
     @property
     def _done(self) -> list[int]:

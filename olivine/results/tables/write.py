@@ -30,7 +30,7 @@ from olivine.training.evaluate import PRETRAINED, predictions_name, read_predict
 
 MAX_ROWS_DRAWN = 60  # largest number of rows in a figure
 # Folders among the artifacts of a sweep's run: of its own table, and of one with other sweeps.
-KEPT, KEPT_JOINT = "table", "joint_table"
+RUN_FOLDER, JOINT_FOLDER = "table", "joint_table"
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,12 @@ class Results:
     files: tuple[Path, ...]
     sweep_runs: tuple[str, ...]  # ids of the sweeps' runs; empty for all trials
 
-    def keep(self, tracker: Tracker) -> None:
+    def log(self, tracker: Tracker) -> None:
         """Store copies with the sweeps' runs, where the run store's pages show them."""
         for run_id in self.sweep_runs:
-            tracker.log_files(run_id, self.files, KEPT if len(self.sweep_runs) == 1 else KEPT_JOINT)
+            tracker.log_files(
+                run_id, self.files, RUN_FOLDER if len(self.sweep_runs) == 1 else JOINT_FOLDER
+            )
 
 
 def write_results(

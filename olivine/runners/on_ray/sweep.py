@@ -138,7 +138,7 @@ def run_sweep(
         ):
             inside = tracker.within(run.run_id, {SWEEP: plan.name, SWEEP_RUN: run.run_id})
             drive = _Drive(expanded, missing, runtime, inside, run, limits, log)
-            with _no_run_left_running(tracker, {SWEEP_RUN: run.run_id}, log):
+            with _end_stale_runs(tracker, {SWEEP_RUN: run.run_id}, log):
                 if missing or sweep.search is not None:
                     drive(trial_function, folder)
             plan = plan.with_found(points_of(run.run_id, tracker, drive.taken))
@@ -344,7 +344,7 @@ def _result(
 
 
 @contextlib.contextmanager
-def _no_run_left_running(tracker: Tracker, tags: Mapping[str, str], log: Log) -> Iterator[None]:
+def _end_stale_runs(tracker: Tracker, tags: Mapping[str, str], log: Log) -> Iterator[None]:
     """End the runs whose processes died: of an earlier start, an interrupt or a crash."""
     for name in tracker.end_stale(tags, "KILLED", "The sweep was killed."):
         log(f"Run {name!r} was left RUNNING by a killed sweep; it is KILLED and runs again.")

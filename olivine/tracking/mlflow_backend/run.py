@@ -39,12 +39,12 @@ class MlflowRun:
 
     def log_file(self, path: Path, folder: str = "") -> None:
         """Store a copy of a small file with the run."""
-        name = self._spool.keep_file(path)
+        name = self._spool.add_file(path)
         self._spool.append({"kind": "file", "name": name, "folder": folder})
 
     def log_text(self, name: str, text: str, folder: str = "") -> None:
         """Store a text with the run, as a file of this name."""
-        kept = self._spool.keep_text(name, text)
+        kept = self._spool.add_text(name, text)
         self._spool.append({"kind": "file", "name": kept, "folder": folder})
 
     def log_dataset(self, name: str, digest: str, source: str, context: str) -> None:

@@ -51,7 +51,7 @@ class MlflowSender:
             "end": self._end,
         }
 
-    def answers(self) -> bool:
+    def is_reachable(self) -> bool:
         """Return whether a server answers; a database is only tried by the request itself.
 
         MLflow's client would retry for minutes, with pauses in which it misses that the server is
@@ -74,7 +74,7 @@ class MlflowSender:
         else:
             self._log_batch(entries)
 
-    def refuses(self, error: Exception) -> bool:
+    def is_final(self, error: Exception) -> bool:
         """Return whether MLflow's refusal is final.
 
         Raises RunDeletedError if the run was deleted.
