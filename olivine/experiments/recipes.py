@@ -13,7 +13,7 @@ from olivine.data.clusterings.hdbscan import Hdbscan
 from olivine.data.datasets.nuscenes import Nuscenes
 from olivine.data.datasets.semantic_kitti import SemanticKitti
 from olivine.experiments.demo_scale import at_demo_scale
-from olivine.experiments.plugin_recipes import offered_names, plugin_recipe
+from olivine.experiments.plugin_recipes import plugin_recipe
 from olivine.labels.labellers.grounded_sam import GroundedSam
 from olivine.labels.labellers.imported import Imported
 from olivine.labels.labellers.sam_segments import SamSegments
@@ -369,14 +369,6 @@ RECIPES: dict[str, Callable[[], EvaluateConfig]] = {
         *(demo, demo_ppkt, demo_random),
     )
 }
-
-
-def recipe_names() -> list[str]:
-    """Return the names of all recipes: our own, then those of installed packages.
-
-    Raises UserError if two recipes have one name.
-    """
-    return [*RECIPES, *offered_names(RECIPES)]
 
 
 def recipe(name: str) -> EvaluateConfig:

@@ -23,7 +23,7 @@ from olivine.labels.image_files import read_image, write_image
 from olivine.labels.labeller import Labeller
 from olivine.labels.quality import LabelQuality, survey
 from olivine.labels.records import ImageResult
-from olivine.labels.store import LabelStore, map_name
+from olivine.labels.store import LabelStore, label_map_name
 from olivine.tracking.reused import Reused
 from olivine.tracking.tracker import FINGERPRINT, Run, RunKey, RunRecord, Tracker
 
@@ -210,10 +210,10 @@ def open_job(config: LabelConfig, runtime: Runtime) -> LabelJob:
             "cameras that have some."
         )
     store = LabelStore(runtime.out, frames.fingerprint, config.labeller.identity)
-    if len({map_name(name) for name in names}) < len(names):
+    if len({label_map_name(name) for name in names}) < len(names):
         raise UserError(f"Two images below {frames.root} differ by their suffix alone.")
     finished, failed = store.listing()
-    left = tuple(sorted(name for name in names if map_name(name) not in finished))
+    left = tuple(sorted(name for name in names if label_map_name(name) not in finished))
     return LabelJob(
         frames, config.labeller, store, names, left, frozenset(failed.intersection(left))
     )

@@ -22,7 +22,7 @@ from PIL import Image
 from olivine.core.array_cache import ArrayCache
 from olivine.core.errors import UserError
 from olivine.core.storage import Store, absolute
-from olivine.data.records import IGNORE, LabelMap
+from olivine.data.records import IGNORE
 from olivine.labels.labeller import Labeller
 
 FORMAT = 1  # of labeller.json and of the maps
@@ -101,7 +101,7 @@ class LabelStore:
     def listing(self) -> tuple[set[str], set[str]]:
         """Return the label files and the images with a recorded failure, by one listing.
 
-        `map_name` gives an image's file.
+        `label_map_name` gives an image's file.
         """
         skip = len(self._folder) + 1
         finished, failed = set(), set()
@@ -122,15 +122,18 @@ class LabelStore:
         """Write one map; equal maps give equal bytes."""
         stream = io.BytesIO()
         Image.fromarray(np.ascontiguousarray(ids)).save(stream, format="PNG", compress_level=6)
-        self._store.write(self._name(map_name(image_name)), stream.getvalue())
+        self._store.write(self._name(label_map_name(image_name)), stream.getvalue())
 
-    def read(self, image_name: str, size_px: tuple[int, int] | None = None) -> LabelMap:
-        """Return the labels of one image of (rows, columns); None takes any size.
+    def read(
+        self, image_name: str, size_px: tuple[int, int] | None = None
+    ) -> UInt8[np.ndarray, "rows columns"]:
+        """Return the class or segment of each pixel of one image, or IGNORE.
 
+        `size_px` are the rows and columns that the map must have; None takes any size.
         Raises UserError for a map that is missing, unreadable, of another size, or that has a
         class the vocabulary does not know.
         """
-        name = self._name(map_name(image_name))
+        name = self._name(label_map_name(image_name))
         where = self._store.path(name)
         if not self._store.exists(name):
             raise UserError(
@@ -144,7 +147,7 @@ class LabelStore:
                 f"{size_px[0]} and {size_px[1]}; remove the map and run `olivine label` again."
             )
         self._check_classes(ids, where)
-        return LabelMap(ids, self.class_names, self.labeller_identity)
+        return ids
 
     def pair_label_cache(self) -> ArrayCache:
         """Return the cache of pairs' labels, in the folder, so that both are removed together."""
@@ -152,14 +155,14 @@ class LabelStore:
 
     def num_bytes(self, image_name: str) -> int:
         """Return the size of one map as it is stored."""
-        return len(self._store.read(self._name(map_name(image_name))))
+        return len(self._store.read(self._name(label_map_name(image_name))))
 
     def record_failure(self, image_name: str, reason: str) -> None:
         """Record in a small file of its own why an image could not be labelled.
 
         So no record is lost when a job is killed, and two jobs at once do not overwrite each other.
         """
-        map_name(image_name)  # raises for a name outside
+        label_map_name(image_name)  # raises for a name outside
         self._store.write(self._name(_failure_name(image_name)), (reason + "\n").encode())
 
     def forget_failure(self, image_name: str) -> None:
@@ -206,7 +209,7 @@ class LabelStore:
         return value
 
 
-def map_name(image_name: str) -> str:
+def label_map_name(image_name: str) -> str:
     """Return the name of an image's label map: that of the image, ending in .png."""
     path = PurePosixPath(image_name)
     if path.is_absolute() or ".." in path.parts or not path.name:

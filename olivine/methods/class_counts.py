@@ -79,7 +79,7 @@ def require_pairs(sampled: Mapping[str, tuple[int, int]], contrast_frames: int) 
         if least < requested:
             setting = f"pretrained.method.terms.{term}.sample.num_pairs"
             raise UserError(
-                f"The term {term!r} asks for {requested} pairs of {contrast_frames} frames, and one "
+                f"The term {term!r} asks for {requested} pairs of {contrast_frames} frames; one "
                 f"of the first batch's groups has {least}: lower {setting}, raise "
                 "pretrained.contrast_frames, or take what there is by --set "
                 f"runtime.allow={FEWER_PAIRS}."

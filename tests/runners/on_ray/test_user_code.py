@@ -26,8 +26,8 @@ from olivine.training.config import EvaluateConfig
 from olivine.training.evaluate import evaluation_key
 from olivine.training.experiment_data import ExperimentData
 from tests.support.plugins import FILES, forget, install, write_files
+from tests.support.run_stores.tiny_runs import tiny_runtime
 from tests.support.small import SMALL
-from tests.support.tiny_runs import tiny_runtime
 
 pytestmark = pytest.mark.slow
 
