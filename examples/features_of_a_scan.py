@@ -2,8 +2,9 @@
 
     python examples/features_of_a_scan.py RUN SCAN [OUT]
 
-RUN is a run's id, a fingerprint or how it begins, or a file or folder of weights; SCAN is nuScenes'
-.pcd.bin, SemanticKITTI's .bin or an array of x, y, z and intensity; OUT is the folder of the runs.
+RUN is a run's id or fingerprint or the beginning of one, or a file or folder of weights; SCAN is
+nuScenes' .pcd.bin, SemanticKITTI's .bin or an array of x, y, z and intensity; OUT is the folder of
+the runs.
 """
 
 import sys

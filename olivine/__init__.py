@@ -7,7 +7,7 @@
     encoder = olivine.PointEncoder(olivine.load_backbone(result.key.fingerprint))
     features = encoder(xyz_m, intensity)
 
-`dir(olivine)` lists what is offered; docs/python_api.md explains it. A name's module is imported
+`dir(olivine)` lists all public names; docs/python_api.md explains them. A name's module is imported
 when the name is first used, so `import olivine` costs nothing.
 """
 
@@ -55,9 +55,9 @@ _OFFERED = {
 _MODULE_OF = {name: module for module, names in _OFFERED.items() for name in names.split()}
 __all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604 # they are texts
 
-names_of_0_1.install(frozenset(_MODULE_OF))
+names_of_0_1.install_old_names(frozenset(_MODULE_OF))
 
-if not TYPE_CHECKING:  # else a type checker would take any name for one of ours
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name
 
     def __getattr__(name: str) -> object:
         """Import the module of a name that is used for the first time."""

@@ -1,7 +1,7 @@
-"""Modules of version 0.1 that code logged with its models imports.
+"""The modules of version 0.1 that the code of its logged models imports.
 
-MLflow keeps a copy of that code beside a model and runs it to load one. What it asks for is found
-here, under its names of then; nothing else of 0.1 can be imported.
+MLflow stores a copy of that code beside a model and runs it to load the model. The names that it
+imports are provided here; nothing else of 0.1 can be imported.
 """
 
 import sys
@@ -13,19 +13,19 @@ from typing import Any
 MODULES = tuple(f"olivine.{name}" for name in ("config", "errors", "pretrain", "spec", "storage"))
 
 
-class Finder:
-    """Makes those modules when somebody imports them."""
+class OldNamesFinder:
+    """Creates those modules when they are imported."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Return where to load a module of 0.1, and nothing for any other."""
+        """Return the specification of a module of 0.1, or None for any other."""
         return ModuleSpec(name, self) if name in MODULES else None  # type: ignore[arg-type] # it is one by its methods
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """Leave it to Python."""
+        """Return None, so that Python creates the module."""
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Fill a module with the names that are asked of it."""
+        """Fill a module with its names of version 0.1."""
         vars(module).update(_names(module.__name__))
 
 
@@ -50,11 +50,11 @@ def _names(module: str) -> dict[str, Any]:
 
 
 class PretrainConfig:
-    """What that code does with a configuration: build the backbone, and cut voxels."""
+    """The part of a configuration that that code uses: the backbone and the voxels."""
 
     @staticmethod
     def from_dict(tree: Any) -> Any:
-        """Return the backbone's settings, and a voxelizer that cuts by itself as it did then."""
+        """Return the backbone's settings, and a voxelizer with the method of version 0.1."""
         from olivine.data.geometry.voxelization import voxelize
         from olivine.training.config import PretrainConfig as Config
 
@@ -64,7 +64,7 @@ class PretrainConfig:
 
 
 class Package(ModuleType):
-    """The package's own module, whose names a module of 0.1 never hides.
+    """The package `olivine`, whose public names a module of 0.1 must not hide.
 
     Python sets each imported submodule as an attribute of its package; `olivine.pretrain` is a
     function now and was a module then.
@@ -73,17 +73,17 @@ class Package(ModuleType):
     offered: frozenset[str] = frozenset()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute, but no module in the place of a name that is offered."""
+        """Set an attribute, but do not replace a public name by a module."""
         if not (name in self.offered and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
 
-def install(offered: frozenset[str]) -> None:
-    """Have Python look here for modules that it finds nowhere else; once is enough.
+def install_old_names(offered: frozenset[str]) -> None:
+    """Register the finder of these modules, once; Python calls it after all others.
 
-    `offered` are the package's own names, which stay what they are.
+    `offered` are the package's public names, which are not replaced.
     """
     Package.offered = offered
     sys.modules["olivine"].__class__ = Package
-    if not any(isinstance(finder, Finder) for finder in sys.meta_path):
-        sys.meta_path.append(Finder())
+    if not any(isinstance(finder, OldNamesFinder) for finder in sys.meta_path):
+        sys.meta_path.append(OldNamesFinder())

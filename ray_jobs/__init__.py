@@ -1,1 +1,1 @@
-"""What `ray job submit` runs: one entry point a stage, each with its command's arguments."""
+"""Entry points of `ray job submit`: one per stage, with the arguments of its command."""

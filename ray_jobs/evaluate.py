@@ -1,4 +1,4 @@
-"""An evaluation, after the pretraining it needs, as a Ray job."""
+"""An evaluation, after its pretraining, as a Ray job: `python -m ray_jobs.evaluate RECIPE …`."""
 
 import sys
 

@@ -1,1 +1,1 @@
-"""Questions: one module per sweep."""
+"""Sweeps: one module per question."""

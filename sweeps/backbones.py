@@ -1,11 +1,11 @@
 """Does the pretraining help another 3D network as it helps MinkUNet?
 
 Paper's table 7 (Zhang et al., NeurIPS 2024): WaffleIron from a random start and pretrained by
-OLIVINE, fine-tuned with 1, 10 and 100 % of nuScenes' labels. Its numbers we know of no source for;
-the text says that the gain vanishes as labels become many. OLIVINE's settings of WaffleIron were
-never released: here it is the network its authors released for nuScenes, WI-48-384, under the
-rates of ScaLR (method.md §5) without its decay by layers, with a warm-up of our own when
-fine-tuned. Trained from scratch on all labels by its authors it has 77.6 mIoU.
+OLIVINE, fine-tuned with 1, 10 and 100 % of nuScenes' labels. We know of no source for its numbers;
+the text says that the gain vanishes with many labels. OLIVINE's settings of WaffleIron were never
+released: here it is the network its authors released for nuScenes, WI-48-384, under the rates of
+ScaLR (method.md §5) without its decay by layers, with a warm-up of our own when fine-tuned. Trained
+from scratch on all labels by its authors it has 77.6 mIoU.
 
 MinkUNet's rows are those of `label_fraction`. VoxelNet is a detector's network: a point reads its
 class from a map seen from above, in cells of 0.8 m, so only its gain over its own random row means

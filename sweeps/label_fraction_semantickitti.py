@@ -4,7 +4,7 @@ Paper's table 1, last column, and table 2 (Zhang et al., NeurIPS 2024): networks
 nuScenes, fine-tuned with 1 % of SemanticKITTI's labels; random, SLidR and OLIVINE also with 5, 10,
 20 and 100 %. Published with 1 %: random 39.50, PointContrast 41.10, DepthContrast 41.50, PPKT
 44.00, SLidR 44.60, ST-SLidR 44.72, Seal 46.63, OLIVINE 47.3 with Grounded-SAM labels (its first
-preprint) and 49.38 with SEEM's; the other shares' numbers we know of no source for.
+preprint) and 49.38 with SEEM's; we know of no source for the other shares' numbers.
 
 It reads both data sets: `--set runtime.data_root=...` is nuScenes, `--set train.root=... --set
 val.root=...` SemanticKITTI.
@@ -12,7 +12,7 @@ val.root=...` SemanticKITTI.
 Cost: 23 rows x 3 seeds of fine-tuning. Pretrainings are those of `methods`: 10 x 3 of them, 36.5
 hours each on four RTX 3090 at the paper's size, unless they are in the store.
 
-Expected: the paper's order with 1 %; what pretraining gains shrinks as labels become many.
+Expected: the paper's order with 1 %; the gain of pretraining shrinks with more labels.
 """
 
 from olivine.experiments.sweep import Sweep

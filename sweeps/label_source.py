@@ -1,16 +1,16 @@
-"""How much of OLIVINE is its labels: who should label the images?
+"""How much do the labels matter to OLIVINE: which labeller should be used?
 
 No table of the paper compares labellers, but its two versions do: a linear probe of 47.3 mIoU with
 Grounded-SAM's 13 prompts (first preprint, whose bank was another too) and 50.09 with SEEM's 16;
-46.1 and 50.58 fine-tuned with 1 %. Of the truth as labels, table 6a, only "significant
-improvement" is in print. Users could not make the released SEEM labels again with the released
+46.1 and 50.58 fine-tuned with 1 %. For the truth as labels (table 6a) the paper states only a
+"significant improvement". Users could not make the released SEEM labels again with the released
 generator (method.md §2.4), so they are imported.
 
 "Grounded-SAM 13 prompts" and 16 are the recipe's labeller with the two published lists. The rows
 "as published" have what the released codes did: masks painted as they are drawn, 0 of SEEM's maps
 as barriers, unlabelled pixels as one more class. "embedded" is the demo's labeller, which knows
-synthetic streets only: on photographs it says what bad labels cost. "truth" is an upper bound, no
-method.
+synthetic streets only: on photographs it shows the cost of bad labels. "truth" is an upper bound,
+not a method.
 
 Labels are made before, by `olivine label olivine`, with `--set pretrained.labels.vocabulary=
 prompts16`, or `--set pretrained.labels.kind=lidarseg_truth` or `embedded`; by `olivine label

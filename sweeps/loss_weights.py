@@ -1,9 +1,9 @@
 """How should OLIVINE's three terms be weighed against each other?
 
-No table of the paper asks it: the weights are symbols there, without values. The released code
-averages the two contrasts and adds the vMF term, 0.5, 0.5 and 1.0; the first preprint's had 0.1
-for the last, with a bank that never froze (method.md §4.4). Here one weight at a time leaves the
-recipe's, up, down and to nothing. A larger sum is also a longer step: nothing is rescaled.
+No table of the paper answers it: the weights are symbols there, without values. The released code
+averages the two contrasts and adds the vMF term, 0.5, 0.5 and 1.0; the first preprint's had 0.1 for
+the last, with a bank that never froze (method.md §4.4). Here one weight at a time is raised,
+lowered and set to zero. A larger sum is also a longer step, since nothing is rescaled.
 
 Cost: 11 rows x 3 seeds, each one pretraining and one linear probe. At the paper's size a
 pretraining takes 36.5 hours on four RTX 3090; on the demo's synthetic data a trial takes about a

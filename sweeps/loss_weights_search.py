@@ -1,17 +1,17 @@
 """Which weights of OLIVINE's three terms are best, if all three may move?
 
-No table of the paper asks it. `loss_weights` moves one at a time and is the one to publish; this
-looks for a start elsewhere, each weight between a tenth and ten times the released code's. Points
-are given up by the probe within the pretraining, first after epoch 8: the vMF term joins in
-epoch 6, and before that its weight shows nowhere.
+No table of the paper answers it. `loss_weights` moves one at a time and is the one to publish; this
+searches for other starts, each weight between a tenth and ten times the released code's. Points are
+stopped early by the probe within the pretraining, first after epoch 8, because the vMF term begins
+in epoch 6 and its weight has no effect before.
 
-Cost: 24 points, one seed. In full each is a pretraining, 36.5 hours on four RTX 3090 at the
-paper's size, and a linear probe; of those that reach epoch 8 about a third go on. Weights hardly
-change what a point takes, so the second goal tells little here; with `pretrained.num_epochs` in
-the space it would.
+Cost: 24 points, one seed. In full each is a pretraining, 36.5 hours on four RTX 3090 at the paper's
+size, and a linear probe; of those that reach epoch 8 about a third go on. Weights hardly change the
+cost of a point, so the second goal matters little here; it would with `pretrained.num_epochs` in
+the space.
 
-Expected: nothing is in print. The best of 24 points with one seed is flattered: compare it with
-the recipe by rows and seeds before you believe it.
+Expected: nothing is in print. The score of the best of 24 points with one seed is biased upwards:
+compare it with the recipe over several seeds.
 """
 
 from olivine.experiments.search_space import Real, Search

@@ -1,1 +1,1 @@
-"""Tools for those who work on the project; none is needed to use it."""
+"""Tools for developers of the project; none is needed to use it."""

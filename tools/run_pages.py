@@ -1,4 +1,4 @@
-"""Runs the commands of pages word for word, as somebody who reads them would.
+"""Runs the commands of pages word for word, as a reader would.
 
     python3 tools/run_pages.py docs/getting_started.md README.md
 
@@ -37,7 +37,7 @@ FENCE = re.compile(r"^```bash\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def commands(text: str) -> Iterator[str]:
-    """Yield the commands of a page's bash blocks; one over several lines is one."""
+    """Yield the commands of a page's bash blocks; continued lines are one command."""
     for block in FENCE.findall(text):
         for line in block.replace("\\\n", " ").splitlines():
             if line.strip():
@@ -45,7 +45,7 @@ def commands(text: str) -> Iterator[str]:
 
 
 def replaced(command: str) -> str:
-    """Return a command on the stand-ins' paths."""
+    """Return a command with the paths of the stand-ins."""
     for shown, there in {**READ, **WRITTEN}.items():
         command = command.replace(shown, there)
     return command

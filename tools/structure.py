@@ -1,4 +1,4 @@
-"""Measure how easily people find their way in the code.
+"""Measures of the code's structure: folder sizes, file and function lengths, import cycles.
 
 `python tools/structure.py [CHECKOUT]` prints, for the library (`olivine/`, `ray_jobs/`, `sweeps/`)
 and for tests and benchmarks: files per folder, lines per file, lines per function, files that
@@ -116,7 +116,7 @@ def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
 
 
 def room_graph(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    """Return which rooms of olivine/ import which, a flat module being a room of its own."""
+    """Return the imports between the packages of olivine/; a flat module counts as a package."""
     rooms: dict[str, set[str]] = {}
     for module, others in graph.items():
         for name in (module, *others):

@@ -1,4 +1,4 @@
-"""Make the weights of olivine/labellers/embedded: train it on synthetic worlds of its own.
+"""Trains the weights of olivine/labels/labellers/embedded on synthetic worlds.
 
     python tools/train_embedded_labeller.py --data /tmp/labeller
 
@@ -52,7 +52,7 @@ class Pictures:
 
 
 def main() -> None:
-    """Write worlds, train, save, score."""
+    """Write the worlds, train, save and score the network."""
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
@@ -79,7 +79,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _worlds(data: Path, first_seed: int, num_worlds: int) -> list[Path]:
-    """Write the worlds that are not there yet; one keyframe a scene, as neighbours look alike."""
+    """Write the missing worlds, with one keyframe per scene, because neighbours look alike."""
     roots = []
     for seed in range(first_seed, first_seed + num_worlds):
         root = data / f"world-{seed}"
@@ -123,7 +123,7 @@ def _read(roots: list[Path]) -> Pictures:
 
 
 def _train(network: SmallSegmenter, pictures: Pictures, num_steps: int) -> None:
-    """AdamW with one cycle; half precision makes a step two to three times as fast on a CPU."""
+    """Train by AdamW with one cycle; half precision is two to three times as fast on a CPU."""
     generator = torch.Generator().manual_seed(0)
     network.to(memory_format=torch.channels_last)
     weight = _class_weights(pictures)
@@ -149,7 +149,7 @@ def _train(network: SmallSegmenter, pictures: Pictures, num_steps: int) -> None:
 
 
 def _class_weights(pictures: Pictures) -> Tensor:
-    """Return weights that grow with rarity, but less than it; one in the mean over pixels."""
+    """Return class weights that grow less than rarity does, with a mean of 1 over pixels."""
     counts = torch.bincount(pictures.classes.flatten(), minlength=NUM_OUTPUTS).float()
     weight = (counts.sum() / counts.clamp(min=1)).pow(0.4).clamp(max=25.0)
     return weight / ((weight * counts).sum() / counts.sum())

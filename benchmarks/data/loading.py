@@ -32,7 +32,7 @@ from olivine.data.dataset import Frames
 from olivine.data.geometry.voxels import Voxelizer
 from olivine.data.records import Frame
 from olivine.data.samples import Samples
-from olivine.labels.store import LabelStore, label_name
+from olivine.labels.store import LabelStore, label_map_name
 
 ROWS_PX, COLUMNS_PX = 224, 416
 NUM_FRAMES = 8  # of a round
@@ -53,7 +53,7 @@ class Straightforward:
             image = np.array(Image.open(self.root / name)) / 255.0
             images.append(torch.tensor(image, dtype=torch.float32).permute(2, 0, 1))
             rows, columns, seen = self.project(frame, camera)
-            labels = np.array(Image.open(Path(self.labels.path, label_name(name))))
+            labels = np.array(Image.open(Path(self.labels.path, label_map_name(name))))
             point.append(seen)
             pixel.append(np.stack([np.full(len(seen), camera), rows, columns], axis=1))
             classes.append(labels[rows, columns])

@@ -22,7 +22,7 @@ from olivine.cli.stores import open_tracker
 from olivine.core.runtime import Runtime
 from olivine.data.datasets.synthetic.config import WorldConfig
 from olivine.data.datasets.synthetic.export.writing import holds_world, write_world
-from olivine.experiments.question import Question
+from olivine.experiments.expanded_sweep import ExpandedSweep
 from olivine.experiments.recipes import recipe
 from olivine.experiments.search_space import Real
 from olivine.experiments.sweep_files import sweep_module
@@ -31,7 +31,7 @@ from olivine.runners.on_ray.evaluate import trial
 from olivine.runners.on_ray.sweep import run_sweep
 from olivine.tracking.tracker import NullTracker
 from olivine.training.config import EvaluateConfig, label_configs
-from olivine.training.evaluate import run_key
+from olivine.training.evaluate import evaluation_key
 from olivine.training.experiment_data import ExperimentData
 from olivine.training.loop import device_hours_of
 
@@ -86,9 +86,11 @@ def search(seed: int, way: str, given: argparse.Namespace) -> Outcome:
     tracker = open_tracker(runtime)
 
     def identify(config: EvaluateConfig) -> str:
-        return run_key(config, ExperimentData.open(config, runtime)).fingerprint
+        return evaluation_key(config, ExperimentData.open(config, runtime)).fingerprint
 
-    outcome = run_sweep(Question(asked, (), base, identify), trial, runtime, tracker, log=_quiet)
+    outcome = run_sweep(
+        ExpandedSweep(asked, (), base, identify), trial, runtime, tracker, log=_quiet
+    )
     assert not outcome.failures, outcome.failures
     best = max(outcome.finished.values(), key=lambda run: run.metrics["miou"])
     runs = [*tracker.records("pretrain"), *tracker.records("evaluate")]

@@ -20,7 +20,7 @@ from PIL import Image
 from benchmarks.labels.numbered_images import NumberedImages, Sleeper, write_image
 from olivine.core.runtime import Runtime
 from olivine.labels.config import LabelConfig
-from olivine.labels.store import LabelStore, label_name
+from olivine.labels.store import LabelStore, label_map_name
 
 FEW = 1000
 NUM_LABELLED = 500  # after which the peak is read
@@ -104,7 +104,7 @@ def _write_maps(root: str, num_images: int) -> None:
     store = LabelStore(root, images.fingerprint, wanted.labeller.identity)
     store.begin(wanted.labeller)
     for index, name in enumerate(images.image_names()):
-        target = Path(store.path) / label_name(name)
+        target = Path(store.path) / label_map_name(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         if index % MAX_LINKS == 0:
             first = target

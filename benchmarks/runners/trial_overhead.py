@@ -18,7 +18,7 @@ from pathlib import Path
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
-from olivine.experiments.question import Question
+from olivine.experiments.expanded_sweep import ExpandedSweep
 from olivine.experiments.sweep import Sweep, expand
 from olivine.runners.on_ray.sweep import run_sweep
 from olivine.runners.on_ray.train import train_on_ray
@@ -88,7 +88,7 @@ def as_sweep(folder: Path, num_trials: int, work_s: float, num_workers: int) -> 
     )
     base = Work(work_s=work_s)
     function = work if num_workers == 1 else work_on_workers
-    question = Question(asked, expand(asked, base), base)
+    question = ExpandedSweep(asked, expand(asked, base), base)
     outcome = run_sweep(question, function, runtime, tracker, log=str)
     assert len(outcome.finished) == num_trials, outcome.failures
 

@@ -29,7 +29,7 @@ from olivine.core.errors import UserError
 from olivine.core.spec import Spec
 from olivine.tracking.mlflow_backend.client import open_client
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
-from olivine.tracking.store_uri import ask_server
+from olivine.tracking.store_uri import require_server
 from olivine.tracking.tracker import NullTracker, RunKey, Tracker
 
 BEFORE_S, AFTER_S = 10.0, 20.0  # of training around the outage
@@ -84,7 +84,7 @@ def start_server(folder: Path) -> tuple[subprocess.Popen, str]:
         )  # fmt: skip
     while process.poll() is None:
         try:
-            ask_server(uri)
+            require_server(uri)
             return process, uri
         except UserError:
             time.sleep(0.2)

@@ -92,7 +92,7 @@ def _probe(config: EvaluateConfig, runtime: Runtime, worker: LocalWorker) -> Pre
     pretrained = config.pretrained
     frames = pretrained.data.open(runtime.data_path(), runtime.cache_path())
     backbone = build_model(pretrained, 1).backbone
-    name = weights_name(pretraining.run_key(pretrained, frames))
+    name = weights_name(pretraining.pretraining_key(pretrained, frames))
     load_weights(Store(runtime.out), name, backbone, worker.device)
     return PretrainingProbe.open(pretrained, runtime, worker, backbone, frames)
 

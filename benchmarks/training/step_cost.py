@@ -33,7 +33,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.training.step_parts import PARTS, add_options, parse_size
 from olivine.results.colours import PALETTE
-from olivine.results.figures import plain, write
+from olivine.results.figures import plain, write_figure
 
 STYLES = ("-", "--", ":", "-.")  # of lines, by voxel size
 MIN_SHARE = 1  # per cent of the step, for a part whose growth is worth a word
@@ -192,7 +192,7 @@ def draw(found: Found, clock_name: str, path: Path) -> None:
         axis.minorticks_off()
         axis.grid(color="#e6e6e6", linewidth=0.8)
         plain(axis)
-    write(figure, path)
+    write_figure(figure, path)
 
 
 def draw_memory(axis: Axes, found: Found, styles: dict[Size, str]) -> None:

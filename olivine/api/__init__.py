@@ -1,5 +1,5 @@
-"""What a Python script or a notebook asks of the library: the stages and what comes of them.
+"""The functions for Python scripts and notebooks: the stages and their results.
 
-Each function opens the store of runs, decides where the stage runs (`runtime.launcher`) and returns
-what the stage returns. `import olivine` offers all of them, and docs/python_api.md explains them.
+Each function opens the store of runs, runs the stage where `runtime.launcher` says and returns its
+result. `import olivine` offers all of them, and docs/python_api.md explains them.
 """

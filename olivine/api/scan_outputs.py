@@ -11,7 +11,7 @@ from olivine.core.runtime import Runtime
 if TYPE_CHECKING:
     from olivine.data.dataset import Dataset
     from olivine.inference.networks import EvaluatedNetwork, PretrainedBackbone
-    from olivine.inference.output_folder import Written
+    from olivine.inference.output_folder import WrittenFiles
 
 
 def embed(
@@ -27,15 +27,15 @@ def embed(
     runtime: Runtime | None = None,
     overwrite: bool = False,
     report: Report | None = None,
-) -> "Written":
-    """Write the features of every point of some scans, a file a scan, below `folder`.
+) -> "WrittenFiles":
+    """Write the features of every point of some scans below `folder`, one file per scan.
 
-    `network` is what `load_backbone` takes, or what it returned. The scans are `files` (nuScenes'
-    .pcd.bin, SemanticKITTI's .bin, .npy, folders of them), or a split of a data set: `split` names
-    one of the data set that the network was made with, `data` another data set or settings that
-    change that one, {"split": "test", "version": "v1.0-test"}. All frames of a split are taken.
-    `runtime` says where data and runs lie and what computes. What is there already is kept. More of
-    the arguments and of the errors: `olivine.inference.scan_outputs.embed`.
+    `network` is an argument or a result of `load_backbone`. The scans are `files` (nuScenes'
+    .pcd.bin, SemanticKITTI's .bin, .npy, or folders of them), or all frames of a split: `split`
+    names one of the network's own data set, `data` is another data set or settings that change that
+    one, such as {"split": "test", "version": "v1.0-test"}. `runtime` has the paths of data and
+    runs, and the device. Existing files are kept. `olivine.inference.scan_outputs.write_features`
+    explains the other arguments and the errors.
     """
     from olivine.inference import scan_outputs
     from olivine.inference.loading import load_backbone
@@ -50,7 +50,7 @@ def embed(
     else:
         dataset = _dataset(network.config.data, split, data)
         scans = SplitScans(open_split(dataset, runtime))
-    return scan_outputs.embed(
+    return scan_outputs.write_features(
         network, scans, folder, form=form, dtype=dtype, outside=outside, device=runtime.device,
         overwrite=overwrite, report=report,
     )  # fmt: skip
@@ -67,12 +67,13 @@ def predict(
     runtime: Runtime | None = None,
     overwrite: bool = False,
     report: Report | None = None,
-) -> "Written":
-    """Write the class of every point of some scans, a file a scan, below `folder`.
+) -> "WrittenFiles":
+    """Write the class of every point of some scans below `folder`, one file per scan.
 
-    `network` is an evaluation: what `load_segmenter` takes, or what it returned. `split` and `data`
-    are of the data set that the evaluation scored; the other arguments are those of `embed`. The
-    formats and errors: `olivine.inference.scan_outputs.predict_files` and `predict_split`.
+    `network` is an evaluation: an argument or a result of `load_segmenter`. `split` and `data`
+    refer to the data set that the evaluation scored; the other arguments are those of `embed`.
+    `predict_files` and `predict_split` of `olivine.inference.scan_outputs` explain the formats and
+    errors.
     """
     from olivine.inference import scan_outputs
     from olivine.inference.loading import load_segmenter
@@ -104,7 +105,7 @@ def _one_source(files: Sequence[Any], split: str, data: Any) -> None:
 
 
 def _dataset(own: "Dataset", split: str, data: "Dataset | Mapping[str, Any] | None") -> "Dataset":
-    """Return the data set that is asked for, without a label fraction."""
+    """Return the requested data set, without a label fraction."""
     from olivine.inference.scan_sources import whole_split
 
     changes = {"split": split} if split else {}

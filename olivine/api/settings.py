@@ -1,4 +1,4 @@
-"""What a caller gives for an experiment, and the values that the stages take."""
+"""Converts the arguments of a caller to the experiment and the runtime of a stage."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ _OF_RUNTIME = "runtime."
 def resolved_pretraining(
     experiment: Experiment, settings: Settings, runtime: Runtime | None
 ) -> tuple[PretrainConfig, Runtime]:
-    """Return a pretraining with its settings changed, and where it runs."""
+    """Return a pretraining with changed settings, and its runtime."""
     if isinstance(experiment, PretrainConfig):
         from olivine.training.pretrain import PretrainSettings
 
@@ -32,14 +32,14 @@ def resolved_pretraining(
 def resolved(
     experiment: str | EvaluateConfig, settings: Settings, runtime: Runtime | None
 ) -> tuple[EvaluateConfig, Runtime]:
-    """Return an experiment with its settings changed, and where it runs."""
+    """Return an experiment with changed settings, and its runtime."""
     changes, of_runtime = split_settings(settings)
     config = recipes.recipe(experiment) if isinstance(experiment, str) else experiment
     return config.override(changes), (runtime or Runtime()).override(of_runtime)
 
 
 def split_settings(settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings of the experiment, and those of the runtime without their first word."""
+    """Return the settings of the experiment, and those of the runtime without their prefix."""
     given = settings if isinstance(settings, Mapping) else parse_settings(_texts(settings))
     of_runtime = {
         name.removeprefix(_OF_RUNTIME): value

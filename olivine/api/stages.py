@@ -14,8 +14,8 @@ from olivine.api.settings import (
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.experiments import recipes
+from olivine.experiments.expanded_sweep import choose_sweep, expand_sweep
 from olivine.experiments.limits import Limits
-from olivine.experiments.question import choose_sweep, question_about
 from olivine.experiments.sweep import Sweep
 from olivine.labels.config import EVERY_NEW_IMAGE, Selection
 from olivine.runners.launch import (
@@ -40,7 +40,7 @@ def recipe(name: str, settings: Settings = NO_SETTINGS) -> EvaluateConfig:
     """Return a whole experiment by the name of its recipe, with some settings changed.
 
     `settings` are dotted names and values, as `--set` takes them; `olivine show NAME` prints all of
-    them. Raises UserError for a recipe, a setting or a value that there is not.
+    them. Raises UserError for an unknown recipe or setting and for a wrong value.
     """
     changes, runtime = split_settings(settings)
     if runtime:
@@ -60,8 +60,8 @@ def label(
 ) -> "tuple[LabelResult, ...]":
     """Make the weak labels and the segments that a pretraining reads; return a result for each.
 
-    What is labelled already is kept; `selection` takes some of what is left. Arguments and errors
-    are else those of `pretrain`.
+    Existing labels are kept; `selection` chooses some of the other images. The other arguments and
+    the errors are those of `pretrain`.
     """
     pretrained, runtime = resolved_pretraining(experiment, settings, runtime)
     tracker = open_run_store(runtime)
@@ -76,14 +76,14 @@ def pretrain(
     runtime: Runtime | None = None,
     force: bool = False,
 ) -> "PretrainResult":
-    """Pretrain a backbone, or return what a finished run of the same settings and data left.
+    """Pretrain a backbone, or return the result of a finished run of equal settings and data.
 
-    `experiment` is the name of a recipe, an `EvaluateConfig`, whose pretraining is meant, or a
-    `PretrainConfig`. `settings` changes it by dotted names as `--set` has them, whichever it is:
-    {"pretrained.seed": 1}; those that begin with "runtime." change `runtime`. `runtime` says where
-    data and results lie and what computes. The result names the weights below `runtime.out`;
-    `load_backbone(result.key.fingerprint, out=...)` reads them; `reused` says whose run it is, if
-    one was finished before. `force` runs it again. Raises UserError for what a person can mend.
+    `experiment` is the name of a recipe, a `PretrainConfig`, or an `EvaluateConfig` that contains
+    one. `settings` changes it by the dotted names of `--set`, in all three cases:
+    {"pretrained.seed": 1}; names that begin with "runtime." change `runtime`, which has the paths
+    of data and results, and the device. The result names the weights below `runtime.out`, which
+    `load_backbone(result.key.fingerprint, out=...)` reads; its `reused` describes the finished run,
+    if there was one. `force` runs it again. Raises UserError for a mistake that a user can correct.
     """
     pretrained, runtime = resolved_pretraining(experiment, settings, runtime)
     return launch_pretraining(pretrained, runtime, open_run_store(runtime), force=force)
@@ -96,7 +96,7 @@ def evaluate(
     runtime: Runtime | None = None,
     force: bool = False,
 ) -> "EvaluateResult":
-    """Pretrain, train a head with few labels and score it; what is finished is not done again.
+    """Pretrain, train a head with few labels and score it; finished stages are not run again.
 
     Arguments and errors are those of `pretrain`; `force` runs the pretraining again, too. The
     result holds the scores in percent.
@@ -116,19 +116,20 @@ def run_sweep(
     runtime: Runtime | None = None,
     limits: Limits = NO_LIMITS,
     force: bool = False,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> "SweepResult":
-    """Run the trials of a sweep that are not finished, over Ray Tune; return all of them.
+    """Run the unfinished trials of a sweep on Ray Tune; return all trials.
 
-    `sweep` is the name of one (`components`), the path of a file that defines `SWEEP`, or a value.
-    Its points change `experiment`, without one the sweep's own recipe. `rows` and `seeds` choose
-    some; `as_name` keeps another choice of points under a name of its own; `limits` ends it early;
-    `force` runs finished trials again. `say` is told how far it is. A sweep runs over Ray whatever
-    `runtime.launcher` says. Failed trials are in the outcome's `failures` and raise nothing.
+    `sweep` is a name (`components`), the path of a file that defines `SWEEP`, or a `Sweep`. Its
+    points change `experiment` (default: the sweep's recipe). `rows` and `seeds` choose some;
+    `as_name` is the name under which another choice is stored; `limits` ends the sweep early;
+    `force` runs finished trials again. `log` receives one sentence per event. A sweep always runs
+    on Ray, whatever `runtime.launcher` is. Failed trials are in the result's `failures` and raise
+    nothing.
     """
     rows = [rows] if isinstance(rows, str) else rows
     chosen = choose_sweep(sweep, rows=rows, seeds=seeds, as_name=as_name)
     config, runtime = resolved(experiment or chosen.recipe, settings, runtime)
-    question = question_about(chosen, config, runtime)
+    expanded = expand_sweep(chosen, config, runtime)
     tracker = open_run_store(runtime)
-    return launch_sweep(question, runtime, tracker, limits=limits, force=force, log=say)
+    return launch_sweep(expanded, runtime, tracker, limits=limits, force=force, log=log)

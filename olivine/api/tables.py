@@ -1,4 +1,4 @@
-"""What sweeps found, as a pandas frame."""
+"""The results of sweeps, as a pandas frame."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,13 +26,13 @@ def table(
 ) -> "pd.DataFrame":
     """Return the table of a sweep, of several joined by ",", or of all trials, as a pandas frame.
 
-    `by` and `columns` are what a row and a column stand for, settings by their dotted names or
-    row, method, sweep, seed, evaluation; `rows` keeps some rows; `baseline` is the row that the
-    others are compared with. The layout "long" has a line for each row, column and metric: mean and
-    std over n seeds, the reason where there is no mean, the comparison with the baseline and the
-    number in print, under the names of `olivine table`'s CSV. The layout "wide" has a line for
+    A row is a combination of values of `by`, a column one of `columns`: dotted names of settings,
+    or row, method, sweep, seed, evaluation. `rows` keeps some rows; `baseline` is the row with
+    which the others are compared. The layout "long" has a line for each row, column and metric:
+    mean and std over n seeds, the reason for a missing mean, the comparison with the baseline and
+    the number in print, under the names of `olivine table`'s CSV. The layout "wide" has a line for
     each row and a column for each metric (of each column), which holds the mean. Raises UserError
-    for a sweep, row, setting or metric that there is not, or if nothing has finished.
+    for an unknown sweep, row, setting or metric, or if nothing has finished.
     """
     from olivine.results.tables.frame import long_frame, wide_frame
 

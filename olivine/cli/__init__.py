@@ -1,1 +1,1 @@
-"""The commands: one module each, thin."""
+"""The commands of `olivine`: one small module each."""

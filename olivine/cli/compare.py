@@ -1,17 +1,19 @@
-"""`olivine compare`: what differs between two runs."""
+"""`olivine compare`: the differences between two runs."""
 
 from typing import Annotated
 
 import typer
 
 from olivine.cli.options import Changes, Config, Json
-from olivine.cli.output import write, write_json
+from olivine.cli.output import write_json, write_line
 from olivine.cli.stores import open_tracker
 
 RunId = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="How an MLflow run id or a fingerprint begins.", show_default=False
+        metavar="RUN",
+        help="The beginning of an MLflow run id or of a fingerprint.",
+        show_default=False,
     ),
 ]
 
@@ -19,17 +21,17 @@ RunId = Annotated[
 def compare(
     first: RunId, second: RunId, config: Config = "", changes: Changes = None, as_json: Json = False
 ) -> int:
-    """Print what differs between two runs: settings, data, code, machine, scores."""
+    """Print the differences between two runs: settings, data, code, machine, scores."""
     from olivine.experiments.requests import ExperimentRequest
     from olivine.results import compare_runs as runs
     from olivine.tracking.mlflow_backend.inputs import inputs_of
-    from olivine.tracking.store_uri import shown
+    from olivine.tracking.store_uri import without_password
     from olivine.tracking.tracker import Columns
 
     runtime = ExperimentRequest("", config, tuple(changes or ())).resolve_runtime()
     tracker = open_tracker(runtime)
     every = tracker.records(columns=Columns(settings=(), metrics=(), tags=()))
-    chosen = runs.find_runs((first, second), every, shown(runtime.store_uri()))
+    chosen = runs.find_runs((first, second), every, without_password(runtime.store_uri()))
     prints = {run.key.fingerprint for run in chosen}
     whole = {run.run_id: run for run in tracker.records(fingerprints=prints)}
     one, two = (whole[run.run_id] for run in chosen)
@@ -42,5 +44,5 @@ def compare(
         facts = {"first": one.run_id, "second": two.run_id, "note": comparison.note}
         write_json({**facts, "differences": differences})
     else:
-        write("\n".join(runs.lines(comparison)))
+        write_line("\n".join(runs.lines(comparison)))
     return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from olivine.cli.options import Changes, Json, at_least
-from olivine.cli.output import write, write_json, write_next, write_table
+from olivine.cli.output import write_json, write_line, write_next, write_rows
 from olivine.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 FOUND_PROBLEMS = 1
 WorldFolder = Annotated[
-    str, typer.Argument(metavar="FOLDER", help="Where to write it.", show_default=False)
+    str, typer.Argument(metavar="FOLDER", help="Folder to write to.", show_default=False)
 ]
 DataFolder = Annotated[
     str,
     typer.Argument(
         metavar="FOLDER",
-        help="The one that holds samples/ and v1.0-*/ (nuScenes) or sequences/ (SemanticKITTI).",
+        help="Folder that holds samples/ and v1.0-*/ (nuScenes) or sequences/ (SemanticKITTI).",
         show_default=False,
     ),
 ]
@@ -33,9 +33,7 @@ def synth(
     root: WorldFolder,
     processes: Annotated[
         int,
-        typer.Option(
-            "--processes", metavar="N", help="Processes that share the work; 0: one a core."
-        ),
+        typer.Option("--processes", metavar="N", help="Number of processes; 0: one per core."),
     ] = 0,
     changes: Changes = None,
     as_json: Json = False,
@@ -52,7 +50,9 @@ def synth(
     if as_json:
         write_json({"root": root, "num_scenes": world.num_scenes, "world": world.to_dict()})
         return 0
-    write(f"Data set: {root} ({world.num_scenes} scenes of {world.keyframes_per_scene} keyframes)")
+    write_line(
+        f"Data set: {root} ({world.num_scenes} scenes of {world.keyframes_per_scene} keyframes)"
+    )
     write_next(["label", "--set", f"runtime.data_root={root}"])
     return 0
 
@@ -63,11 +63,13 @@ def check(
         str,
         typer.Option(
             "--version",
-            help="Of nuScenes' tables (default: the only one there).",
+            help="Version of nuScenes' tables (default: the only one there).",
             show_default=False,
         ),
     ] = "",
-    threads: Annotated[int, typer.Option("--threads", metavar="N", help="Files read at once.")] = 8,
+    threads: Annotated[
+        int, typer.Option("--threads", metavar="N", help="Number of files read at once.")
+    ] = 8,
     as_json: Json = False,
 ) -> int:
     """List every missing, broken or inconsistent file of a data set."""
@@ -77,10 +79,10 @@ def check(
         problems = [{**vars(problem), "path": str(problem.path)} for problem in report.problems]
         write_json({"root": root, "num_files": report.num_files, "problems": problems})
     elif report.problems:
-        write_table(("file", "problem", "detail"), _rows(report.problems))
-        write(f"{len(report.problems)} problems in {report.num_files} files below {root}.")
+        write_rows(("file", "problem", "detail"), _rows(report.problems))
+        write_line(f"{len(report.problems)} problems in {report.num_files} files below {root}.")
     else:
-        write(f"{report.num_files} files below {root}: no problem found.")
+        write_line(f"{report.num_files} files below {root}: no problem found.")
     return FOUND_PROBLEMS if report.problems else 0
 
 
@@ -89,7 +91,7 @@ def _rows(problems: "Sequence[Problem]") -> list[tuple[str, str, str]]:
 
 
 def _report(root: Path, version: str, threads: int) -> "Report":
-    """Return the faults of whichever data set lies there."""
+    """Return the faults of the data set in a folder, of either format."""
     from olivine.core.progress import Progress
 
     progress = Progress("check", "files")

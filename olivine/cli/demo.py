@@ -1,7 +1,7 @@
-"""`olivine demo`: the whole chain on one machine, from a world to a table.
+"""`olivine demo`: all stages on one machine, from a synthetic world to a table.
 
-Every step is the stage that a real run takes, at the scale of two cores. With
-`--set runtime.data_root=...` the world is not made and the chain runs on that data set.
+Every step is a stage of a real run, at the scale of two cores. With `--set runtime.data_root=...`
+no world is made and the stages run on that data set.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from olivine.cli.options import Changes, Config
-from olivine.cli.output import log, write
+from olivine.cli.output import log, write_line
 from olivine.cli.stores import open_tracker
 from olivine.cli.sweep import Seeds
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SWEEP = "components"
 ROWS = "random; PPKT; OLIVINE"  # what fits six minutes on two cores
-NUM_WORKERS = 2  # processes that share the pretraining and the evaluation shown first
+NUM_WORKERS = 2  # processes of the first pretraining and its evaluation
 INCOMPLETE = 1
 
 
@@ -39,7 +39,7 @@ def demo(
     config: Config = "",
     changes: Changes = None,
 ) -> int:
-    """Run the whole chain on a synthetic world, in minutes; again, it does what is missing."""
+    """Run all stages on a synthetic world, in minutes; a second call runs only what is missing."""
     from olivine.core.spec import parse_settings
     from olivine.experiments.requests import (
         ExperimentRequest,
@@ -50,7 +50,7 @@ def demo(
     from olivine.runners.on_ray.session import ray_session
 
     own_data = "runtime.data_root" in parse_settings(changes or ())
-    # Of the classes that the embedded labeller knows, it finds hardly a bicycle in this world.
+    # The embedded labeller hardly finds a bicycle in this world.
     first = [f"runtime.out={out}", "runtime.allow=absent_classes"]
     last = [] if own_data else [f"runtime.data_root={Path(out) / 'nuscenes'}"]
     request = ExperimentRequest("", config, tuple(changes or ())).with_settings(*first, last=last)
@@ -67,7 +67,7 @@ def demo(
             status = _sweep(sweep, experiment, runtime, tracker)
     with _step("5. Table and figures, from MLflow"):
         _tabulate(Path(out), runtime, tracker)
-    write(f"\nAll of it took {time.monotonic() - start_s:.0f} s. Next:")
+    write_line(f"\nEverything took {time.monotonic() - start_s:.0f} s. Next:")
     _write_next(request, runtime)
     return status
 
@@ -75,11 +75,11 @@ def demo(
 def _write_next(request: "ExperimentRequest", runtime: "Runtime") -> None:
     from olivine.experiments.requests import command
 
-    all_rows = command("sweep", SWEEP, "--recipe", "demo", *request.words())
+    all_rows = command("sweep", SWEEP, "--recipe", "demo", *request.arguments())
     own = command("label", "olivine", "--set", "runtime.data_root=/data/nuscenes", "--dry-run")
-    write(f"  all rows:         {all_rows}")
-    write(f"  the runs' page:   mlflow server --backend-store-uri {runtime.store_uri()}")
-    write(f"  your nuScenes:    {own}")
+    write_line(f"  all rows:         {all_rows}")
+    write_line(f"  the runs' page:   mlflow server --backend-store-uri {runtime.store_uri()}")
+    write_line(f"  your nuScenes:    {own}")
 
 
 def _label_and_train(experiment: "EvaluateConfig", runtime: "Runtime", tracker: "Tracker") -> None:
@@ -89,13 +89,15 @@ def _label_and_train(experiment: "EvaluateConfig", runtime: "Runtime", tracker: 
     from olivine.training.config import label_config
 
     with _step("2. Weak labels, over Ray Data"):
-        write(str(label_on_ray(label_config(experiment.pretrained), runtime, tracker)))
+        write_line(str(label_on_ray(label_config(experiment.pretrained), runtime, tracker)))
     together = runtime.override({"num_workers": NUM_WORKERS})
     with _step(f"3. OLIVINE pretrained and probed by {NUM_WORKERS} workers of Ray Train"):
         pretrained = pretrain_on_ray(experiment.pretrained, together, tracker)
-        write(f"weights: {runtime.out}/{pretrained.weights}")
+        write_line(f"weights: {runtime.out}/{pretrained.weights}")
         scores = evaluate_on_ray(experiment, together, tracker).scores
-        write(f"linear probe: {scores['miou']:.2f} % mIoU, {scores['accuracy']:.2f} % of points")
+        write_line(
+            f"linear probe: {scores['miou']:.2f} % mIoU, {scores['accuracy']:.2f} % of points"
+        )
 
 
 def _make_world(root: Path) -> None:
@@ -105,20 +107,20 @@ def _make_world(root: Path) -> None:
 
     processes = os.cpu_count() or 1
     write_world(WorldConfig(), root, processes, Progress("world", "keyframes"))
-    write(f"data set: {root}")
+    write_line(f"data set: {root}")
 
 
 def _sweep(
     request: "SweepRequest", experiment: "EvaluateConfig", runtime: "Runtime", tracker: "Tracker"
 ) -> int:
-    from olivine.experiments.question import question_of
+    from olivine.experiments.expanded_sweep import expand_request
     from olivine.runners.on_ray.evaluate import trial
     from olivine.runners.on_ray.sweep import run_sweep
 
-    question = question_of(request, experiment, runtime)
-    outcome = run_sweep(question, trial, runtime, tracker, log=log.info)
+    expanded = expand_request(request, experiment, runtime)
+    outcome = run_sweep(expanded, trial, runtime, tracker, log=log.info)
     for name, reason in outcome.failures.items():
-        write(f"failed: {name}: {reason}")
+        write_line(f"failed: {name}: {reason}")
     return INCOMPLETE if outcome.failures else 0
 
 
@@ -126,15 +128,15 @@ def _tabulate(out: Path, runtime: "Runtime", tracker: "Tracker") -> None:
     from olivine.results.tables.write import write_results
 
     results = write_results(SWEEP, runtime, tracker, out)
-    write(results.table)
+    write_line(results.table)
     for path in results.files:
-        write(f"wrote {path}")
-    results.keep(tracker)
+        write_line(f"wrote {path}")
+    results.log(tracker)
 
 
 @contextmanager
 def _step(title: str) -> Iterator[None]:
-    write(f"\n{title}")
+    write_line(f"\n{title}")
     start_s = time.monotonic()
     yield
-    write(f"   ({time.monotonic() - start_s:.0f} s)")
+    write_line(f"   ({time.monotonic() - start_s:.0f} s)")

@@ -1,11 +1,11 @@
-"""`olivine doctor`: what is here, what is missing, and the command that mends it."""
+"""`olivine doctor`: what is installed, what is missing, and the command that helps."""
 
 from typing import Annotated
 
 import typer
 
 from olivine.cli.options import Changes, Config, Json
-from olivine.cli.output import write, write_json, write_table
+from olivine.cli.output import write_json, write_line, write_rows
 
 MISSING = 1
 SIGNS = {"ok": "ok", "note": "–", "missing": "MISSING"}
@@ -16,10 +16,10 @@ def doctor(
     changes: Changes = None,
     as_json: Json = False,
     fast: Annotated[
-        bool, typer.Option("--fast", help="Leave out what imports torch or asks a server.")
+        bool, typer.Option("--fast", help="Leave out checks that import torch or contact a server.")
     ] = False,
 ) -> int:
-    """Look at versions, devices, extras, weights, data, disk, Ray and the store of runs.
+    """Check versions, devices, extras, weights, data, disk, Ray and the store of runs.
 
     The exit status is 1 if something is missing that the command line needs.
     """
@@ -35,8 +35,8 @@ def doctor(
             (finding.area, SIGNS[finding.state], finding.name, finding.detail)
             for finding in findings
         ]
-        write_table(("area", "", "what", "detail"), rows)
+        write_rows(("area", "", "what", "detail"), rows)
         for finding in findings:
-            if finding.mend:
-                write(f"{finding.name}: {finding.mend}")
+            if finding.fix:
+                write_line(f"{finding.name}: {finding.fix}")
     return MISSING if any(finding.state == "missing" for finding in findings) else 0

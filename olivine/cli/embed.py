@@ -1,4 +1,4 @@
-"""`olivine embed`: features of every point, a file a scan."""
+"""`olivine embed`: features of every point, one file per scan."""
 
 from typing import Annotated
 
@@ -12,15 +12,15 @@ from olivine.cli.options.scans import (
     Split,
     Target,
     network_argument,
-    what_to_read,
-    write_written,
+    print_written,
+    scan_arguments,
 )
 
 Network = Annotated[
     str,
     network_argument(
-        "A pretraining or evaluation: how its fingerprint or run id begins, its folder, or a file "
-        "of weights."
+        "A pretraining or evaluation: the beginning of its fingerprint or run id, its folder, or "
+        "a file of weights."
     ),
 ]
 
@@ -33,7 +33,9 @@ def embed(
     data: Data = None,
     form: Annotated[
         str,
-        typer.Option("--format", metavar="npz|npy", help="npz: with positions; npy: alone."),
+        typer.Option(
+            "--format", metavar="npz|npy", help="npz: with positions; npy: features alone."
+        ),
     ] = "npz",
     dtype: Annotated[
         str, typer.Option("--dtype", metavar="float32|float16", help="Of the features.")
@@ -43,8 +45,8 @@ def embed(
         typer.Option(
             "--outside",
             metavar="nearest|nan",
-            help="What a point outside the network's range gets: the features of the nearest "
-            "voxel, or not-a-number.",
+            help="Features of a point outside the network's range: those of the nearest voxel, "
+            "or not-a-number.",
         ),
     ] = "nearest",
     overwrite: Overwrite = False,
@@ -54,7 +56,7 @@ def embed(
 ) -> int:
     """Write the features of every point of files or of a split.
 
-    What is in the folder already is kept, so the command continues where it was stopped.
+    Existing files are kept, so the command continues where it was stopped.
     """
     import olivine
     from olivine.experiments.requests import ExperimentRequest
@@ -63,12 +65,12 @@ def embed(
     written = olivine.embed(
         run,
         folder,
-        **what_to_read(scans, split, data),
+        **scan_arguments(scans, split, data),
         form=form,
         dtype=dtype,
         outside=outside,
         runtime=runtime,
         overwrite=overwrite,
     )
-    write_written(written, as_json=as_json)
+    print_written(written, as_json=as_json)
     return 0

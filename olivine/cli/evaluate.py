@@ -1,10 +1,10 @@
-"""`olivine evaluate`: what a pretraining is worth with few labels."""
+"""`olivine evaluate`: the score of a pretraining with few labels."""
 
 from olivine.cli.options import Changes, Config, Force, Json, Recipe
-from olivine.cli.output import scores_table, write, write_json, write_next, write_table
+from olivine.cli.output import scores_table, write_json, write_line, write_next, write_rows
 from olivine.cli.stores import open_tracker
 
-SWEEP = "components"  # what a newcomer asks next
+SWEEP = "components"  # the comparison that is suggested next
 
 
 def evaluate(
@@ -14,7 +14,7 @@ def evaluate(
     force: Force = False,
     as_json: Json = False,
 ) -> int:
-    """Pretrain if need be, then probe or fine-tune with few labels."""
+    """Pretrain unless that is done, then probe or fine-tune with few labels."""
     from olivine.experiments.requests import ExperimentRequest
     from olivine.runners.launch import launch_evaluation
 
@@ -27,8 +27,8 @@ def evaluate(
         write_json({"run": result.key.fingerprint, "scores": scores, "reused": reused})
         return 0
     for sentence in reused:
-        write(sentence)
-    write_table(("score", "value"), scores_table(result.scores))
-    write(f"Run {result.key.fingerprint} in {runtime.store_uri()}")
-    write_next(["sweep", SWEEP, *request.words(recipe_option=True), "--dry-run"])
+        write_line(sentence)
+    write_rows(("score", "value"), scores_table(result.scores))
+    write_line(f"Run {result.key.fingerprint} in {runtime.store_uri()}")
+    write_next(["sweep", SWEEP, *request.arguments(recipe_option=True), "--dry-run"])
     return 0

@@ -1,12 +1,12 @@
-"""`olivine label` and `olivine label report`: weak labels, and how far they can be trusted."""
+"""`olivine label` and `olivine label report`: weak labels and their quality."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from olivine.cli.options import Changes, Config, DryRun, Folder, Json, Recipe, at_least, words
-from olivine.cli.output import write, write_json, write_next
+from olivine.cli.options import Changes, Config, DryRun, Folder, Json, Recipe, at_least, items_of
+from olivine.cli.output import write_json, write_line, write_next
 from olivine.cli.stores import existing_tracker, open_tracker
 from olivine.core.errors import UserError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from olivine.experiments.requests import ExperimentRequest
     from olivine.labels.config import LabelConfig, Selection
 
-NUM_MEASURED = 100  # images that say how long one takes
+NUM_MEASURED = 100  # images to measure the time of one
 
 
 def label(
@@ -25,20 +25,22 @@ def label(
     dry_run: DryRun = False,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", metavar="N", help="Label only the first N of the rest."),
+        typer.Option(
+            "--limit", metavar="N", help="Label only the first N of the remaining images."
+        ),
     ] = None,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Take only the images that failed before.")
+        bool, typer.Option("--retry-failed", help="Label only the images that failed before.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Remove the maps that are there, and make all again.")
+        bool, typer.Option("--force", help="Remove the existing maps and make all again.")
     ] = False,
     as_json: Json = False,
 ) -> int:
     """Write weak labels for every image, on Ray Data.
 
     A method that reads weak labels and segments has two jobs, one after the other. The exit status
-    is 1 while there are images that could not be labelled.
+    is 1 if images could not be labelled.
     """
     from olivine.experiments.requests import ExperimentRequest
     from olivine.labels.config import Selection
@@ -56,13 +58,13 @@ def label(
         write_json([facts for _, facts, _ in jobs])
     else:
         for text, _, following in jobs:
-            write(text)
+            write_line(text)
             if following:
                 write_next(following)
     return max(int(facts.get("num_failed", 0) > 0) for _, facts, _ in jobs)
 
 
-Job = tuple[str, dict[str, Any], list[str]]  # what is said, the same as values, what comes next
+Job = tuple[str, dict[str, Any], list[str]]  # the text, the same as values, and the next command
 
 
 def _label(
@@ -85,7 +87,7 @@ def _label(
         **result.quality.metrics(),
     }
     text = "\n".join([*map(str, result.reused), str(result)])
-    return text, facts, [following, *request.words()]
+    return text, facts, [following, *request.arguments()]
 
 
 def _plan(
@@ -95,7 +97,7 @@ def _plan(
     from olivine.labels.job_plan import plan_label_job
 
     plan = plan_label_job(config, runtime, existing_tracker(runtime), selection)
-    measure = command("label", *request.words(), "--limit", str(NUM_MEASURED))
+    measure = command("label", *request.arguments(), "--limit", str(NUM_MEASURED))
     facts = {
         "path": plan.path,
         "num_images": plan.num_images,
@@ -116,23 +118,26 @@ def report(
     frames: Annotated[
         str,
         typer.Option(
-            "--frames", metavar="TOKEN,…", help="Draw these (default: 3).", show_default=False
+            "--frames",
+            metavar="TOKEN,…",
+            help="Frames to draw, by token (default: 3 of them).",
+            show_default=False,
         ),
     ] = "",
     max_frames: Annotated[
-        int, typer.Option("--max-frames", metavar="N", help="Count so many frames; 0: all.")
+        int, typer.Option("--max-frames", metavar="N", help="Number of frames to count; 0: all.")
     ] = 40,
     folder: Folder = "",
     as_json: Json = False,
 ) -> int:
-    """Say, in numbers and pictures, how far the labels can be trusted."""
+    """Report the quality of the labels in numbers and pictures."""
     from olivine.experiments.requests import ExperimentRequest, command
     from olivine.results.label_report.report import ReportConfig, label_report
     from olivine.training.config import label_config
 
     request = ExperimentRequest(recipe, config, tuple(changes or ()))
     experiment, runtime = request.resolve()
-    again = ["label", "report", *request.words(), "--max-frames", str(max_frames)]
+    again = ["label", "report", *request.arguments(), "--max-frames", str(max_frames)]
     again += ["--frames", frames] if frames else []
     again += ["--folder", folder] if folder else []
     result = label_report(
@@ -140,7 +145,7 @@ def report(
             {
                 "labels": label_config(experiment.pretrained).to_dict(),
                 "max_frames": at_least(max_frames, 0, "--max-frames"),
-                "frames": words(frames),
+                "frames": items_of(frames),
             }
         ),
         runtime,
@@ -152,7 +157,7 @@ def report(
     if as_json:
         write_json({"page": page, "files": result.files, "lines": result.lines})
         return 0
-    write("\n".join(result.lines))
-    write(f"Wrote {page} and {len(others)} files beside it.")
-    write_next(["pretrain", *request.words()])
+    write_line("\n".join(result.lines))
+    write_line(f"Wrote {page} and {len(others)} files beside it.")
+    write_next(["pretrain", *request.arguments()])
     return 0

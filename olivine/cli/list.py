@@ -1,4 +1,4 @@
-"""`olivine list`: what there is, a line each."""
+"""`olivine list`: recipes, sweeps, methods and parts, one line each."""
 
 import ast
 import inspect
@@ -8,39 +8,41 @@ from typing import Annotated
 import typer
 
 from olivine.cli.options import Json
-from olivine.cli.output import write, write_json, write_table
+from olivine.cli.output import write_json, write_line, write_rows
 from olivine.core.errors import UserError, nearest
 from olivine.core.families import FAMILIES
 
 OTHERS = ("recipes", "sweeps", "methods", "tables", "weights")
-WHAT = (*OTHERS, *FAMILIES)
+NAMES = (*OTHERS, *FAMILIES)
 
 
 def completions(incomplete: str) -> Iterator[str]:
-    """Yield what can be listed, for the shell's completion."""
-    return (what for what in WHAT if what.startswith(incomplete))
+    """Yield the things that can be listed, for the shell's completion."""
+    return (what for what in NAMES if what.startswith(incomplete))
 
 
-def list_what(
+def list_names(
     what: Annotated[
         str,
-        typer.Argument(metavar="[WHAT]", help=f"Of {', '.join(WHAT)}.", autocompletion=completions),
+        typer.Argument(
+            metavar="[WHAT]", help=f"Of {', '.join(NAMES)}.", autocompletion=completions
+        ),
     ] = "",
     as_json: Json = False,
 ) -> int:
-    """List recipes, sweeps, methods, losses and all other parts, a line each."""
+    """List recipes, sweeps, methods, losses and all other parts, one line each."""
     if not what:
-        rows = [(name, f"olivine list {name}") for name in WHAT]
-    elif what not in WHAT:
-        raise UserError(f"No {what!r} to list.{nearest(what, WHAT)} There are {', '.join(WHAT)}.")
+        rows = [(name, f"olivine list {name}") for name in NAMES]
+    elif what not in NAMES:
+        raise UserError(f"No {what!r} to list.{nearest(what, NAMES)} There are {', '.join(NAMES)}.")
     else:
         rows = list(_listed(what))
     if as_json:
         write_json(dict(rows))
     elif rows:
-        write_table((what or "what", "what it is"), rows)
+        write_rows((what or "what", "what it is"), rows)
     else:
-        write(f"There are no {what}.")
+        write_line(f"There are no {what}.")
     return 0
 
 
@@ -72,8 +74,8 @@ def _kinds(family: str) -> Iterator[tuple[str, str]]:
 
 
 def _recipes() -> Iterator[tuple[str, str]]:
+    from olivine.experiments.plugin_recipes import offered_recipes
     from olivine.experiments.recipes import RECIPES
-    from olivine.experiments.recipes_of_others import offered_recipes
 
     for name, function in RECIPES.items():
         yield name, first_line(function.__doc__)
@@ -83,7 +85,7 @@ def _recipes() -> Iterator[tuple[str, str]]:
 
 
 def _sweeps() -> Iterator[tuple[str, str]]:
-    """Yield sweeps and their questions, of files that are read and not run."""
+    """Yield sweeps and their questions; their files are parsed, not run."""
     from olivine.experiments.sweep_files import find_sweep, sweep_file, sweep_names
 
     for name in sweep_names():

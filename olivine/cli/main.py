@@ -1,6 +1,6 @@
-"""The command line: every command in a module of its own, each of which is thin.
+"""The command line; every command is a small module of its own.
 
-What is heavy is imported by the command that needs it.
+Slow imports are made by the commands that need them.
 """
 
 import sys
@@ -34,7 +34,7 @@ from olivine.core.errors import UserError, nearest
 from olivine.core.streams import steady_streams
 
 USER_ERROR, INTERRUPTED = 2, 130
-# A command of two words: its first is a command as well, whose recipe the second would be.
+# A command of two words; the first is a command too, which would take the second as a recipe.
 LABEL_REPORT = ("label", "report")
 
 EPILOG = (
@@ -45,10 +45,10 @@ EPILOG = (
 
 
 class _Commands(TyperGroup):
-    """Names the nearest command where there is none of a name."""
+    """A group that suggests the nearest command for an unknown one."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command that the first word names; raise UserError if there is none."""
+        """Return the command of the first argument; raise UserError if there is none."""
         names = self.list_commands(ctx)
         if args and not args[0].startswith("-") and args[0] not in names:
             raise UserError(
@@ -71,10 +71,10 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say everything, with times.")
+        bool, typer.Option("--verbose", "-v", help="Print all messages, with times.")
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say warnings alone; no progress.")
+        bool, typer.Option("--quiet", "-q", help="Print only warnings, no progress.")
     ] = False,
 ) -> None:
     """Which pretraining makes a LiDAR network best with the fewest labels, and why."""
@@ -101,7 +101,7 @@ def build_app() -> typer.Typer:
     app.command("compare", rich_help_panel=results)(compare.compare)
     app.command("embed", rich_help_panel=use)(embed.embed)
     app.command("predict", rich_help_panel=use)(predict.predict)
-    app.command("list", rich_help_panel=around)(listing.list_what)
+    app.command("list", rich_help_panel=around)(listing.list_names)
     app.command("show", rich_help_panel=around)(show.show)
     app.command("new", rich_help_panel=around)(new.new)
     app.command("doctor", rich_help_panel=around)(doctor.doctor)
@@ -132,14 +132,14 @@ def _group(name: str, text: str) -> typer.Typer:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     steady_streams()
-    words = _join_words(list(sys.argv[1:] if argv is None else argv))
+    arguments = _joined(list(sys.argv[1:] if argv is None else argv))
     command = typer.main.get_command(build_app())
     try:
-        status = command.main(words, prog_name="olivine", standalone_mode=False)
+        status = command.main(arguments, prog_name="olivine", standalone_mode=False)
         return int(status or 0)
     except UserError as error:
         return _fail(f"olivine: {error}")
-    except typer.TyperException as error:  # a word that no option or argument takes
+    except typer.TyperException as error:  # an argument that no option or parameter takes
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "olivine"
         return _fail(f"{where}: {' '.join(error.format_message().split())}")
@@ -157,16 +157,17 @@ def _fail(text: str) -> int:
     return USER_ERROR
 
 
-def _join_words(words: list[str]) -> list[str]:
-    """Make one word of a command of two, wherever options of olivine itself come before it."""
-    first = next((i for i, word in enumerate(words) if not word.startswith("-")), len(words))
-    if tuple(words[first : first + 2]) == LABEL_REPORT:
-        return [*words[:first], " ".join(LABEL_REPORT), *words[first + 2 :]]
-    return words
+def _joined(arguments: list[str]) -> list[str]:
+    """Join a command of two words into one argument; options of olivine may precede it."""
+    named = [i for i, text in enumerate(arguments) if not text.startswith("-")]
+    first = named[0] if named else len(arguments)
+    if tuple(arguments[first : first + 2]) == LABEL_REPORT:
+        return [*arguments[:first], " ".join(LABEL_REPORT), *arguments[first + 2 :]]
+    return arguments
 
 
 def run() -> None:
-    """Run the command of this process, and leave it."""
+    """Run the command of this process, and exit with its status."""
     sys.exit(main())
 
 

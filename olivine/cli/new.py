@@ -1,4 +1,4 @@
-"""`olivine new`: a part, a recipe or a sweep of one's own, and its test."""
+"""`olivine new`: a user's part, recipe or sweep, and its test."""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from olivine.cli.options import Json
-from olivine.cli.output import write, write_json
+from olivine.cli.output import write_json, write_line
 
 
-def whats(incomplete: str) -> Iterable[str]:
-    """Yield what can be written, for the shell's completion."""
+def complete_template(incomplete: str) -> Iterable[str]:
+    """Yield the names of the templates, for the shell's completion."""
     from olivine.experiments.scaffold import USES
 
     return (what for what in USES if what.startswith(incomplete))
@@ -22,14 +22,14 @@ def new(
         typer.Argument(
             metavar="WHAT",
             help="loss, backbone, labeller, dataset, sweep, recipe, sampler, …",
-            autocompletion=whats,
+            autocompletion=complete_template,
             show_default=False,
         ),
     ],
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="Of the file, such as my_loss; the class is MyLoss then."
+            metavar="NAME", help="Name of the file, such as my_loss; the class is then MyLoss."
         ),
     ],
     folder: Annotated[
@@ -48,7 +48,7 @@ def new(
         facts = {"part": str(written.part), "test": str(written.test), "use": written.use}
         write_json(facts)
         return 0
-    write(f"Wrote {written.part} and {written.test}.")
-    write(f"Test it: python -m pytest {written.test}")
-    write(f"Use it:  {written.use}")
+    write_line(f"Wrote {written.part} and {written.test}.")
+    write_line(f"Test it: python -m pytest {written.test}")
+    write_line(f"Use it:  {written.use}")
     return 0

@@ -1,4 +1,4 @@
-"""What commands write: results on standard output, what happens beside on standard error."""
+"""The output of commands: results on standard output, messages on standard error."""
 
 import json
 import logging
@@ -10,10 +10,10 @@ from typing import Any
 log = logging.getLogger("olivine")
 
 IN_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for a job's entry point
-JOBS = ("label", "pretrain", "evaluate", "sweep", "table")  # commands that are jobs, too
+JOBS = ("label", "pretrain", "evaluate", "sweep", "table")  # commands that can be Ray jobs
 
 
-def write(text: str) -> None:
+def write_line(text: str) -> None:
     """Write a result."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
@@ -21,11 +21,11 @@ def write(text: str) -> None:
 
 def write_json(value: Any) -> None:
     """Write a result as JSON."""
-    write(json.dumps(value, indent=2, default=str))
+    write_line(json.dumps(value, indent=2, default=str))
 
 
-def write_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write rows under their columns: drawn on a terminal, in plain columns elsewhere."""
+def write_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write rows under their columns: by Rich on a terminal, in plain columns elsewhere."""
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
@@ -39,26 +39,27 @@ def write_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        write("  ".join(cells).rstrip())
+        write_line("  ".join(cells).rstrip())
 
 
-def write_next(words: Sequence[str]) -> None:
-    """Write the command that goes on from here, if there is one where this one runs.
+def write_next(arguments: Sequence[str]) -> None:
+    """Write the next command, if there is one where this one runs.
 
-    `words` are those after "olivine". In a job paths are those of the cluster, so the next command
-    is a job as well.
+    `arguments` follow "olivine". In a job, paths are those of the cluster, so the next command is a
+    job as well.
     """
     from olivine.experiments.requests import command
 
     if IN_JOB not in os.environ:
-        write(f"Next: {command(*words)}")
-    elif words[0] in JOBS and words[:2] != ["label", "report"]:
-        job = command(*words[1:]).removeprefix("olivine ")
-        write(f"Next: ray job submit --working-dir . -- python -m ray_jobs.{words[0]} {job}")
+        write_line(f"Next: {command(*arguments)}")
+    elif arguments[0] in JOBS and arguments[:2] != ["label", "report"]:
+        job = command(*arguments[1:]).removeprefix("olivine ")
+        module = f"ray_jobs.{arguments[0]}"
+        write_line(f"Next: ray job submit --working-dir . -- python -m {module} {job}")
 
 
 def set_up_logging(verbosity: int) -> None:
-    """Have the library's messages on standard error; -1 is quiet, 0 usual, 1 says everything."""
+    """Write the library's messages to standard error: -1 only warnings, 0 usual, 1 all."""
     handler = _Handler(sys.stderr)
     text = "%(asctime)s %(name)s: %(message)s" if verbosity > 0 else "%(message)s"
     handler.setFormatter(logging.Formatter(text))
@@ -68,7 +69,7 @@ def set_up_logging(verbosity: int) -> None:
 
 
 class _Handler(logging.StreamHandler):
-    """Writes to standard error as it is now, which tests and progress bars replace."""
+    """Writes to the current standard error, which tests and progress bars replace."""
 
     @property
     def stream(self) -> Any:

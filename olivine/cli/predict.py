@@ -1,4 +1,4 @@
-"""`olivine predict`: the class of every point, a file a scan."""
+"""`olivine predict`: the class of every point, one file per scan."""
 
 from typing import Annotated
 
@@ -12,13 +12,15 @@ from olivine.cli.options.scans import (
     Split,
     Target,
     network_argument,
-    what_to_read,
-    write_written,
+    print_written,
+    scan_arguments,
 )
 
 Network = Annotated[
     str,
-    network_argument("An evaluation: how its fingerprint or run id begins, its folder, or a file."),
+    network_argument(
+        "An evaluation: the beginning of its fingerprint or run id, its folder, or a file."
+    ),
 ]
 
 
@@ -33,7 +35,7 @@ def predict(
         typer.Option(
             "--format",
             metavar="auto|nuscenes|semantic_kitti|npy",
-            help="Format; auto is that of the data set whose classes the network has.",
+            help="Format; auto is the format of the data set with the network's classes.",
         ),
     ] = "auto",
     overwrite: Overwrite = False,
@@ -43,7 +45,7 @@ def predict(
 ) -> int:
     """Write the class of every point of files or of a split, in the benchmarks' formats.
 
-    What is in the folder already is kept, so the command continues where it was stopped.
+    Existing files are kept, so the command continues where it was stopped.
     """
     import olivine
     from olivine.experiments.requests import ExperimentRequest
@@ -52,10 +54,10 @@ def predict(
     written = olivine.predict(
         run,
         folder,
-        **what_to_read(scans, split, data),
+        **scan_arguments(scans, split, data),
         form=form,
         runtime=runtime,
         overwrite=overwrite,
     )
-    write_written(written, as_json=as_json)
+    print_written(written, as_json=as_json)
     return 0

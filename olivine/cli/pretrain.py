@@ -1,7 +1,7 @@
 """`olivine pretrain`: image-to-LiDAR distillation."""
 
 from olivine.cli.options import Changes, Config, Force, Json, Recipe
-from olivine.cli.output import write, write_json, write_next
+from olivine.cli.output import write_json, write_line, write_next
 from olivine.cli.stores import open_tracker
 
 
@@ -26,7 +26,7 @@ def pretrain(
         write_json({"run": result.key.fingerprint, "weights": weights, "reused": reused})
     else:
         for sentence in reused:
-            write(sentence)
-        write(f"Weights: {weights}")
-        write_next(["evaluate", *request.words()])
+            write_line(sentence)
+        write_line(f"Weights: {weights}")
+        write_next(["evaluate", *request.arguments()])
     return 0

@@ -1,4 +1,4 @@
-"""`olivine reproduce`: a table of the paper, made again."""
+"""`olivine reproduce`: runs the sweeps of a table of the paper and writes it."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from olivine.cli.options import Changes, Config, DryRun, Force, RecipeOption
-from olivine.cli.output import write
+from olivine.cli.output import write_line
 from olivine.cli.stores import open_tracker
 from olivine.cli.sweep import (
     INCOMPLETE,
@@ -45,14 +45,14 @@ def reproduce(
         typer.Option(
             "--semantic-kitti",
             metavar="FOLDER",
-            help="Where SemanticKITTI lies, for the tables that it is part of.",
+            help="Folder of SemanticKITTI, for the tables that need it.",
             show_default=False,
         ),
     ] = "",
     config: Config = "",
     changes: Changes = None,
 ) -> int:
-    """Run what is missing of a table of the paper, and write it.
+    """Run the missing trials of a table of the paper, and write it.
 
     The exit status is 1 if a part of the table is missing.
     """
@@ -76,29 +76,29 @@ def reproduce(
         force=force,
         limits=limits_of(max_trials, max_gpu_hours, max_cost, max_hours),
     )
-    status, asked = 0, list[str]()
+    status, swept = 0, list[str]()
     for name, chosen in rows_of(table, split_rows(rows)).items():
         request = _request(replace(common, name=name, rows=tuple(chosen)), semantic_kitti)
         if not chosen:
             continue
         if request is None:
-            write(
+            write_line(
                 f"{table}: left out is {name}, which reads another data set: give "
                 "--semantic-kitti FOLDER"
             )
             status = INCOMPLETE
             continue
-        write(f"{table}: olivine sweep {name}")
+        write_line(f"{table}: olivine sweep {name}")
         done = run(request, dry_run=dry_run, as_json=False, of_classes=table in OF_CLASSES)
         status = max(status, done)
-        asked.append(name)
+        swept.append(name)
     if not dry_run:
-        _write_joint(table, asked, experiment)
+        _write_joint(table, swept, experiment)
     return status
 
 
 def _request(request: "SweepRequest", semantic_kitti: str) -> "SweepRequest | None":
-    """Return a sweep's request with the root of its other data set; None where nobody names it."""
+    """Return a sweep's request with the root of its other data set, or None without one."""
     from olivine.results.paper_tables import SEMANTIC_KITTI
 
     if request.name != SEMANTIC_KITTI:
@@ -112,7 +112,7 @@ def _request(request: "SweepRequest", semantic_kitti: str) -> "SweepRequest | No
 
 
 def _write_joint(table: str, names: list[str], experiment: "ExperimentRequest") -> None:
-    """Write the sweeps that were asked as the one table that they are in print."""
+    """Write several sweeps as one table, as the paper does."""
     from olivine.core.buckets import is_bucket
     from olivine.results.paper_tables import JOINT
 

@@ -1,4 +1,4 @@
-"""The store of runs that a command works with."""
+"""Opens the store of runs for a command."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
 
 def open_tracker(runtime: "Runtime") -> "Tracker":
-    """Return the store of runs, made if it is not there."""
+    """Return the store of runs, which is created if it is missing."""
     from olivine.tracking.run_store import open_run_store
 
     return open_run_store(runtime)
 
 
 def existing_tracker(runtime: "Runtime") -> "Tracker":
-    """Return the store of runs if it is there, without making one; else one that has no runs."""
+    """Return the store of runs if it exists, else an empty one; nothing is created."""
     from olivine.tracking.tracker import NullTracker
 
     file = runtime.store_uri().removeprefix("sqlite:///")

@@ -1,4 +1,4 @@
-"""`olivine sweep`: every row and seed of a question, or the points of a search."""
+"""`olivine sweep`: every row and seed of an ablation, or the points of a search."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,14 +13,14 @@ from olivine.cli.options import (
     Force,
     Json,
     RecipeOption,
-    names_of_sweeps,
+    complete_sweep,
 )
-from olivine.cli.output import log, write, write_json, write_next
+from olivine.cli.output import log, write_json, write_line, write_next
 from olivine.cli.stores import existing_tracker, open_tracker
 
 if TYPE_CHECKING:
     from olivine.core.runtime import Runtime
-    from olivine.experiments.question import Question
+    from olivine.experiments.expanded_sweep import ExpandedSweep
     from olivine.experiments.requests import SweepRequest
     from olivine.results.tables.spec import TableSpec
     from olivine.runners.on_ray.sweep import SweepResult
@@ -33,30 +33,36 @@ Rows = Annotated[
 Seeds = Annotated[
     str,
     typer.Option(
-        "--seeds", metavar="0,1,…", help="These seeds instead of the sweep's.", show_default=False
+        "--seeds", metavar="0,1,…", help="Seeds to use instead of the sweep's.", show_default=False
     ),
 ]
 AsName = Annotated[
     str,
-    typer.Option("--as", metavar="NAME", help="Call it so in the store.", show_default=False),
+    typer.Option(
+        "--as", metavar="NAME", help="Name of the sweep in the store.", show_default=False
+    ),
 ]
 MaxTrials = Annotated[
-    int, typer.Option("--max-trials", metavar="N", help="Start so many at most; 0: all.")
+    int,
+    typer.Option("--max-trials", metavar="N", help="Largest number of trials to start; 0: all."),
 ]
 MaxGpuHours = Annotated[
     float,
     typer.Option(
-        "--max-gpu-hours", metavar="H", help="End after so many hours of devices; 0: none."
+        "--max-gpu-hours", metavar="H", help="Device-hours after which the sweep ends; 0: no limit."
     ),
 ]
 MaxCost = Annotated[
     float,
     typer.Option(
-        "--max-cost", metavar="USD", help="End at this cost, by runtime.usd_per_gpu_hour; 0: none."
+        "--max-cost",
+        metavar="USD",
+        help="Cost at which the sweep ends, by runtime.usd_per_gpu_hour; 0: no limit.",
     ),
 ]
 MaxHours = Annotated[
-    float, typer.Option("--max-hours", metavar="H", help="End after so many hours; 0: none.")
+    float,
+    typer.Option("--max-hours", metavar="H", help="Hours after which the sweep ends; 0: no limit."),
 ]
 
 
@@ -66,7 +72,7 @@ def sweep(
         typer.Argument(
             metavar="SWEEP",
             help="A sweep by name (`olivine list sweeps`), or the path of its file.",
-            autocompletion=names_of_sweeps,
+            autocompletion=complete_sweep,
             show_default=False,
         ),
     ],
@@ -84,7 +90,7 @@ def sweep(
     changes: Changes = None,
     as_json: Json = False,
 ) -> int:
-    """Run what is missing of a sweep on Ray Tune, then write its table."""
+    """Run the missing trials of a sweep on Ray Tune, then write its table."""
     from olivine.experiments.requests import (
         ExperimentRequest,
         SweepRequest,
@@ -115,46 +121,46 @@ def limits_of(trials: int, gpu_hours: float, usd: float, hours: float) -> Any:
 
 
 def run(request: "SweepRequest", *, dry_run: bool, as_json: bool, of_classes: bool = False) -> int:
-    """Run a sweep and write its table, or say what it would run; return the exit status."""
-    from olivine.experiments.question import question_of
+    """Run a sweep and write its table, or print a preview; return the exit status."""
+    from olivine.experiments.expanded_sweep import expand_request
     from olivine.experiments.sweep_files import find_sweep
 
     base, runtime = request.experiment.resolve(find_sweep(request.name).recipe)
-    question = question_of(request, base, runtime)
+    expanded = expand_request(request, base, runtime)
     if dry_run:
-        return _preview(question, runtime, as_json)
+        return _preview(expanded, runtime, as_json)
     tracker = open_tracker(runtime)
-    outcome = _ask(request, question, runtime, tracker)
+    outcome = _ask(request, expanded, runtime, tracker)
     if as_json:
         write_json(_facts(outcome))
     else:
-        _write_outcome(question, outcome)
-        _write_table(question, outcome, runtime, tracker, of_classes)
-        write(f"Runs: {runtime.store_uri()}")
-        following = "report" if question.sweep.search else "table"
-        write_next([following, question.sweep.name, *request.experiment.runtime_words()])
+        _write_outcome(expanded, outcome)
+        _write_table(expanded, outcome, runtime, tracker, of_classes)
+        write_line(f"Runs: {runtime.store_uri()}")
+        following = "report" if expanded.sweep.search else "table"
+        write_next([following, expanded.sweep.name, *request.experiment.runtime_arguments()])
     return INCOMPLETE if outcome.failures or outcome.limit else 0
 
 
-def _preview(question: "Question", runtime: "Runtime", as_json: bool) -> int:
+def _preview(expanded: "ExpandedSweep", runtime: "Runtime", as_json: bool) -> int:
     from olivine.experiments.preview import preview
 
-    found = preview(question, existing_tracker(runtime))
+    found = preview(expanded, existing_tracker(runtime))
     if as_json:
         write_json(found.to_dict())
     else:
         for line in found.lines(runtime.usd_per_gpu_hour):
-            write(line)
+            write_line(line)
     return 0
 
 
 def _ask(
-    request: "SweepRequest", question: "Question", runtime: "Runtime", tracker: "Tracker"
+    request: "SweepRequest", expanded: "ExpandedSweep", runtime: "Runtime", tracker: "Tracker"
 ) -> "SweepResult":
     from olivine.runners.launch import launch_sweep
 
     return launch_sweep(
-        question, runtime, tracker, limits=request.limits, force=request.force, log=log.info
+        expanded, runtime, tracker, limits=request.limits, force=request.force, log=log.info
     )
 
 
@@ -171,21 +177,23 @@ def _facts(outcome: "SweepResult") -> dict[str, Any]:
     }
 
 
-def _write_outcome(question: "Question", outcome: "SweepResult") -> None:
+def _write_outcome(expanded: "ExpandedSweep", outcome: "SweepResult") -> None:
     for name, reason in outcome.failures.items():
-        write(f"Failed: {name}: {reason}")
-    gave_up = f", {outcome.gave_up} given up early" if question.sweep.search else ""
-    write(
+        write_line(f"Failed: {name}: {reason}")
+    gave_up = f", {outcome.gave_up} given up early" if expanded.sweep.search else ""
+    write_line(
         f"{len(outcome.finished)} of {len(outcome.plan.trials)} trials are finished, "
         f"{outcome.num_reused} of them before{gave_up}; {outcome.gpu_hours:.3g} hours of devices "
         "taken now."
     )
     if outcome.limit:
-        write(f"It ended before its last trial: {outcome.limit}. The same command goes on.")
+        write_line(
+            f"It ended before its last trial: {outcome.limit}. Continue with the same command."
+        )
 
 
 def _write_table(
-    question: "Question",
+    expanded: "ExpandedSweep",
     outcome: "SweepResult",
     runtime: "Runtime",
     tracker: "Tracker",
@@ -194,11 +202,11 @@ def _write_table(
     from olivine.core.buckets import is_bucket
     from olivine.results.tables.spec import TableSpec
 
-    if not outcome.finished or question.sweep.search or is_bucket(runtime.out):
+    if not outcome.finished or expanded.sweep.search or is_bucket(runtime.out):
         return
     metrics = [run.metrics for run in outcome.finished.values()]
     spec = _per_class(metrics) if of_classes else TableSpec()
-    name = question.sweep.name
+    name = expanded.sweep.name
     write_results_of(name, runtime, tracker, spec, f"{name}_classes" if of_classes else name)
 
 
@@ -218,6 +226,6 @@ def write_results_of(
     from olivine.results.tables.write import write_results
 
     results = write_results(name, runtime, tracker, Path(runtime.out, "tables", folder), spec=spec)
-    write(results.table)
-    write(f"Wrote {', '.join(str(path) for path in results.files)}")
-    results.keep(tracker)
+    write_line(results.table)
+    write_line(f"Wrote {', '.join(str(path) for path in results.files)}")
+    results.log(tracker)

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from olivine.cli.options import Changes, Config, Folder, Json, words
-from olivine.cli.output import write, write_json
+from olivine.cli.options import Changes, Config, Folder, Json, items_of
+from olivine.cli.output import write_json, write_line
 from olivine.cli.stores import open_tracker
 from olivine.core.errors import UserError
 
@@ -19,7 +19,7 @@ Names = Annotated[
     str,
     typer.Argument(
         metavar="SWEEP",
-        help="A sweep that was run, several joined by ',', or all: every trial of the store.",
+        help="A sweep that was run, several joined by ',', or all (every trial of the store).",
         show_default=False,
     ),
 ]
@@ -33,15 +33,19 @@ By = Annotated[
         "(default: row).",
     ),
 ]
-ColumnsBy = Annotated[str, _list("--columns", "SETTING,…", "Columns are the values of these.")]
-Metrics = Annotated[str, _list("--metrics", "NAME,…", "Metrics (default: the sweep's).")]
-Baseline = Annotated[str, _list("--baseline", "ROW", "Compare with this row.")]
-Test = Annotated[str, typer.Option("--test", help="Over seeds: t or wilcoxon.")]
-Lower = Annotated[str, _list("--lower", "METRIC,…", "Lower is better for these, too.")]
-Published = Annotated[
-    str, _list("--published", "TABLE", "Numbers in print (default: the sweep's).")
+ColumnsBy = Annotated[
+    str, _list("--columns", "SETTING,…", "Columns are the values of these settings or labels.")
 ]
-Formats = Annotated[str, _list("--format", "FORMAT,…", "Of md,tex,csv,html (default: all).")]
+Metrics = Annotated[str, _list("--metrics", "NAME,…", "Metrics (default: the sweep's).")]
+Baseline = Annotated[str, _list("--baseline", "ROW", "Row to compare with.")]
+Test = Annotated[str, typer.Option("--test", help="Test over seeds: t or wilcoxon.")]
+Lower = Annotated[str, _list("--lower", "METRIC,…", "Further metrics of which lower is better.")]
+Published = Annotated[
+    str, _list("--published", "TABLE", "Published table to show beside it (default: the sweep's).")
+]
+Formats = Annotated[
+    str, _list("--format", "FORMAT,…", "Formats, of md,tex,csv,html (default: all).")
+]
 
 
 def table(
@@ -74,25 +78,25 @@ def table(
         )
     spec = TableSpec.from_dict(
         {
-            "by": words(by) or ((SWEEP, ROW) if name == ALL else (ROW,)),
-            "columns": words(columns),
-            "metrics": words(metrics),
-            "rows": words(rows, ";"),
+            "by": items_of(by) or ((SWEEP, ROW) if name == ALL else (ROW,)),
+            "columns": items_of(columns),
+            "metrics": items_of(metrics),
+            "rows": items_of(rows, ";"),
             "baseline": baseline.strip(),
-            "lower_is_better": words(lower),
+            "lower_is_better": items_of(lower),
             "test": test,
             "published": published,
         }
     )
     place, tracker = Path(folder or runtime.out), open_tracker(runtime)
-    chosen = words(formats) or FORMATS
+    chosen = items_of(formats) or FORMATS
     results = write_results(name, runtime, tracker, place, spec=spec, formats=chosen)
-    results.keep(tracker)
+    results.log(tracker)
     if as_json:
         write_json({"table": name, "files": results.files, "text": results.table})
         return 0
-    write(results.table)
+    write_line(results.table)
     for path in results.files:
-        write(f"Wrote {path}")
-    write(f"Next: mlflow server --backend-store-uri {runtime.store_uri()}")
+        write_line(f"Wrote {path}")
+    write_line(f"Next: mlflow server --backend-store-uri {runtime.store_uri()}")
     return 0

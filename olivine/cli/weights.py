@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from olivine.cli.options import Json
-from olivine.cli.output import write, write_json
+from olivine.cli.output import write_json, write_line
 from olivine.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ Place = Annotated[
     str,
     typer.Option(
         "--folder",
-        help="Where they lie (default: $OLIVINE_WEIGHTS, else ~/.cache/olivine/weights).",
+        help="Folder of the weights (default: $OLIVINE_WEIGHTS, else ~/.cache/olivine/weights).",
         show_default=False,
     ),
 ]
 
 
 def list_weights(names: Names = None, folder: Place = "", as_json: Json = False) -> int:
-    """List published weights: size, source, licence, and whether they are here."""
+    """List published weights: size, source, licence, and whether they are downloaded."""
     from olivine.models.weights import problems, weights_folder
 
     place, chosen = weights_folder(folder), _chosen(names)
@@ -35,18 +35,18 @@ def list_weights(names: Names = None, folder: Place = "", as_json: Json = False)
     if as_json:
         write_json({"folder": place, "weights": [_facts(one, here[one.name]) for one in chosen]})
         return 0
-    write(f"Folder: {place}")
+    write_line(f"Folder: {place}")
     for one in chosen:
         where = "here" if here[one.name] else "not here"
-        write(f"\n{one.name}: {one.size_bytes / 1e6:,.0f} MB, {one.licence}, {where}")
+        write_line(f"\n{one.name}: {one.size_bytes / 1e6:,.0f} MB, {one.licence}, {where}")
         for file in one.files:
-            write(f"  {file.name}\n    {file.url}")
-            write(f"    {file.size_bytes} bytes, SHA-256 {file.sha256}")
+            write_line(f"  {file.name}\n    {file.url}")
+            write_line(f"    {file.size_bytes} bytes, SHA-256 {file.sha256}")
     return 0
 
 
 def check_weights(names: Names = None, folder: Place = "", as_json: Json = False) -> int:
-    """Read every file of the weights that are here and compare it with what was published."""
+    """Check every downloaded file of weights against its published size and hash."""
     from olivine.experiments.requests import command
     from olivine.models.weights import problems, weights_folder
 
@@ -58,16 +58,16 @@ def check_weights(names: Names = None, folder: Place = "", as_json: Json = False
     else:
         for name, texts in found.items():
             for text in texts or ["whole"]:
-                write(f"{name}: {text}")
+                write_line(f"{name}: {text}")
     if num_problems and not as_json:
         broken = [name for name, texts in found.items() if texts]
-        mend = command("weights", "fetch", *broken, "--folder", str(place))
-        write(f"Problems: {num_problems}. Mend: {mend}")
+        fix = command("weights", "fetch", *broken, "--folder", str(place))
+        write_line(f"Problems: {num_problems}. Fix: {fix}")
     return FOUND_PROBLEMS if num_problems else 0
 
 
 def fetch_weights(names: Names = None, folder: Place = "", as_json: Json = False) -> int:
-    """Download weights, go on where a download stopped, and check them."""
+    """Download weights, resuming a stopped download, and check them."""
     from olivine.core.progress import Progress
     from olivine.models.weights import fetch, published, weights_folder
 
@@ -81,7 +81,7 @@ def fetch_weights(names: Names = None, folder: Place = "", as_json: Json = False
         fetch(one, place, Progress(one.name, "bytes"))
         paths[one.name] = str(one.path(place))
         if not as_json:
-            write(f"{one.name}: whole, {paths[one.name]}")
+            write_line(f"{one.name}: whole, {paths[one.name]}")
     if as_json:
         write_json(paths)
     return 0

@@ -1,1 +1,1 @@
-"""What every room needs: errors, settings, parts, storage, devices and progress."""
+"""The base of all packages: errors, settings, parts, storage, devices and progress."""

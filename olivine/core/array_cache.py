@@ -27,8 +27,7 @@ class ArrayCache:
         """Return a frame's arrays, and make them if they are not in the cache.
 
         `token` identifies the frame, `lengths` has the expected length of each array, and `make`
-        returns the arrays. A file that is damaged, or holds an array of another length, is made
-        again.
+        returns the arrays. A file that is damaged or has an array of another length is made again.
         """
         name = f"{self.folder}/{token}.npz"
         cached = self._read(name, lengths) if self.store.exists(name) else None

@@ -1,7 +1,7 @@
 """Connections to S3 and Google Cloud Storage, and their errors as sentences.
 
-Credentials are found as each cloud's own tools find them: AWS_ACCESS_KEY_ID, AWS_PROFILE or the
-machine's role; GOOGLE_APPLICATION_CREDENTIALS or the machine's account. AWS_ENDPOINT_URL names
+Credentials come from the sources that each cloud's own tools use: AWS_ACCESS_KEY_ID, AWS_PROFILE or
+the machine's role; GOOGLE_APPLICATION_CREDENTIALS or the machine's account. AWS_ENDPOINT_URL names
 another server that speaks S3 (MinIO, Ceph).
 """
 
@@ -53,7 +53,7 @@ def is_bucket(path: object) -> bool:
 
 
 def check_uri(uri: str) -> None:
-    """Raise UserError for a URI that names no bucket that can be read; no request is made."""
+    """Raise UserError for a URI that is not a readable bucket's; no request is made."""
     parts = urlsplit(uri)
     if parts.scheme not in SCHEMES:
         raise UserError(
@@ -91,8 +91,8 @@ def connect(uri: str) -> tuple[Any, str]:
     return files, base
 
 
-def explain(error: Exception, uri: str) -> str:
-    """Return a cloud's error on one line, with advice where the cause is known."""
+def explain_bucket_error(error: Exception, uri: str) -> str:
+    """Return a cloud's error on one line, with advice if the cause is known."""
     text = " ".join(str(error).split()).rstrip(".")
     scheme = urlsplit(uri).scheme
     endpoint = f" at {_endpoint()}" if scheme == "s3" and _endpoint() else ""

@@ -1,4 +1,4 @@
-"""Sums and rows over all workers of a training; with one worker they are its own."""
+"""Sums and rows over all workers of a training."""
 
 from typing import Any
 

@@ -18,9 +18,9 @@ BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})  # of Intel and AMD, as 
 
 @cache
 def has_bfloat16(cpu_info: Path = CPU_INFO) -> bool:
-    """Return whether the CPU has instructions for bfloat16; without them torch is slower in it.
+    """Return whether the CPU has bfloat16 instructions; without them torch is slower in it.
 
-    A system without `cpu_info`, which is any but Linux, counts as one that has none.
+    A system without the file `cpu_info` (any but Linux) counts as one without them.
     """
     if not cpu_info.exists():
         return False
@@ -28,7 +28,7 @@ def has_bfloat16(cpu_info: Path = CPU_INFO) -> bool:
 
 
 def usable(wanted: "torch.dtype", device: "torch.device") -> "torch.dtype":
-    """Return the number format to compute in: the wanted one, or float32 where it gains nothing.
+    """Return the number format to compute in: `wanted`, or float32 where that would not be faster.
 
     A GPU takes any format. A CPU takes bfloat16 if it has instructions for it, and float16 never.
     """
@@ -49,9 +49,9 @@ def autocast(device: "torch.device", precision: Precision) -> "torch.autocast":
 
 
 def choose_device(wanted: str) -> "torch.device":
-    """Return the device that a word names: auto, cpu, cuda, or cuda:1 for the second GPU.
+    """Return the device of a name: auto, cpu, cuda, or cuda:1 for the second GPU.
 
-    Raises UserError for another word and for a GPU that is not there.
+    Raises UserError for another name and for a missing GPU.
     """
     import torch
 
@@ -63,7 +63,7 @@ def choose_device(wanted: str) -> "torch.device":
     num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device.type == "cuda" and (device.index or 0) >= num_gpus:
         raise UserError(
-            f"device={wanted} was asked for, but torch sees {num_gpus or 'no'} GPU"
+            f"device={wanted} was requested, but torch sees {num_gpus or 'no'} GPU"
             f"{'s' if num_gpus > 1 else ''} here: install a CUDA build of torch, or use the CPU by "
             "device=cpu (on the command line --set runtime.device=cpu)."
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A user's mistake: its text says what was given, what is allowed and what to do.
+    """A user's mistake; its text names the given value, the allowed ones and the remedy.
 
     The command line prints it and exits with status 2. It is raised for anything that a user can
     correct: a setting, a path, a broken file. Invariants of the code are `assert`s. It crosses
@@ -16,7 +16,7 @@ class UserError(Exception):
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the allowed name most similar to `name`, or "".
 
-    Upper and lower case are the same, and so are - and _.
+    The case of letters does not matter, nor does the difference between - and _.
     """
     by_letters = {_letters(one): one for one in sorted(allowed)}
     near = difflib.get_close_matches(_letters(name), by_letters, n=1)

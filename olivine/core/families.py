@@ -1,4 +1,4 @@
-"""The families of parts, by name; the class of each is imported when it is asked for."""
+"""The families of parts, by name; each base class is imported on first use."""
 
 import importlib
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ from olivine.core.errors import UserError, nearest
 if TYPE_CHECKING:
     from olivine.core.parts import Part
 
-# Where the base class of each family is.
+# The location of each family's base class.
 FAMILIES = {
     "augmentations": "olivine.data.augmentations.base:Augmentation",
     "backbones": "olivine.models.backbones.base:Backbone",
@@ -24,7 +24,7 @@ FAMILIES = {
 
 
 def family_named(name: str) -> "type[Part]":
-    """Return the base class of a family; raise UserError for a name that there is not."""
+    """Return the base class of a family; raise UserError for an unknown name."""
     if name not in FAMILIES:
         raise UserError(
             f"No family {name!r} of parts.{nearest(name, FAMILIES)} There are "

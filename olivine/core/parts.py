@@ -1,9 +1,9 @@
 """Parts: replaceable pieces of a family, chosen by their kind.
 
 A kind is a name that the family's table lists, a name that an installed package offers by an entry
-point of the group `olivine.<family>`, `package.module:Class`, or `./file.py:Class`. What is written
-down can be read again: a class that neither table nor entry point names has the kind
-`package.module:Class`, one of a file `file.py:Class@<hash>` (docs/extending.md).
+point of the group `olivine.<family>`, `package.module:Class`, or `./file.py:Class`. The kind in
+stored settings can always be resolved: a class that neither table nor entry point names has the
+kind `package.module:Class`, and a class of a file has `file.py:Class@<hash>` (docs/extending.md).
 """
 
 import importlib
@@ -21,17 +21,17 @@ from olivine.core.plugins.file_modules import file_of_module
 from olivine.core.plugins.targets import names_a_file, parse_target
 from olivine.core.spec import _WITHOUT_PLACES, Spec
 
-CODE = "@code"  # in a fingerprint: hash of the code of a part that is not ours
+CODE = "@code"  # in a fingerprint: hash of the code of a user's part
 
 
 class Part(Spec):
     """Settings that build one replaceable piece: a loss, a sampler, a backbone.
 
     A family is a subclass that names `family` and lists its members in `built_in`; a member names
-    its `kind`. Where a file lies decides nothing. `code_version` is raised by a change of code
-    that changes results; version 1 is in no fingerprint. `places` names the settings that say
-    where something lies on one machine, or who computes it there: they decide no result, so no
-    fingerprint has them. The fingerprint of a part of somebody else also has a hash of its code.
+    its `kind`. The file of a member does not matter. Increase `code_version` when a change of the
+    code changes results; version 1 is in no fingerprint. `places` names the settings that are paths
+    on one machine, or select the software that computes there: they change no result, so no
+    fingerprint contains them. The fingerprint of a user's part also contains a hash of its code.
     """
 
     family: ClassVar[str]
@@ -42,7 +42,7 @@ class Part(Spec):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **settings: Any) -> None:
-        """Give a class of somebody else the kind by which it is found again."""
+        """Give a user's class the kind by which it is found again."""
         super().__pydantic_init_subclass__(**settings)
         if not is_ours(cls.__module__) and hasattr(cls, "family"):
             cls.kind = _kind_of(cls)
@@ -51,7 +51,7 @@ class Part(Spec):
     def _write_kind(self, write: Any, info: Any) -> dict[str, Any]:
         if "<locals>" in self.kind or self.kind.startswith("__main__:"):
             raise UserError(
-                f"{self.kind} is defined where no other process finds it: put the class into a "
+                f"{self.kind} is defined where no other process can find it: put the class into a "
                 "file of its own and import it, or name it as ./file.py:Class."
             )
         settings: dict[str, Any] = {"kind": self.kind, **write(self)}
@@ -76,7 +76,7 @@ class Part(Spec):
 
 @dataclass(frozen=True)
 class Member:
-    """One kind of a family: where its class is, and who offers it."""
+    """One kind of a family: the location of its class, and the package that offers it."""
 
     kind: str
     target: str  # "package.module:Class"
@@ -84,12 +84,12 @@ class Member:
 
 
 def family_of(cls: type[Part]) -> type[Part]:
-    """Return the family that a member belongs to; a family's is itself."""
+    """Return the family of a member; a family is its own family."""
     return next(base for base in cls.__mro__ if "family" in vars(base))
 
 
 def kinds(family: type[Part]) -> list[str]:
-    """Return every kind of a family that has a name: built in, or offered by a package.
+    """Return every named kind of a family: built in, or offered by a package.
 
     Raises UserError if two parts have one name.
     """
@@ -137,7 +137,7 @@ def part_class(family: type[Part], kind: str) -> type[Part]:
 
 
 def part_code(cls: type[Part]) -> str:
-    """Return 12 hex digits of the code of a part and of the parts it derives from; ours have none.
+    """Return 12 hex digits of the code of a user's part and of its bases; "" for our parts.
 
     Raises UserError for a class whose code cannot be found.
     """
@@ -180,10 +180,11 @@ def _unknown(family: type[Part], kind: str) -> str:
 
 
 def _kind_of(cls: type[Part]) -> str:
-    """Return the kind of a class that is not ours: by an entry point, or by where it is.
+    """Return the kind of a user's class: by an entry point, or by its location.
 
-    A class that names a `kind` has it if an entry point of its package has that name; one that
-    names none has that of the entry point that names it. What its base is called does not matter.
+    A class with a `kind` keeps it if an entry point of its package has that name; a class without
+    one has the name of the entry point that points to it. The kind of its base class does not
+    matter.
     """
     where = f"{cls.__module__}:{cls.__qualname__}"
     if found := file_of_module(cls.__module__):
@@ -214,7 +215,7 @@ def _member(family: type[Part], found: Any, shown: str) -> type[Part]:
         raise UserError(f"{shown} is {what}, and {_one_of(family)} is {wanted}.")
     if family_of(found) is not family:
         other = family_of(found).family
-        raise UserError(f"{shown} is one of {other}, and {_one_of(family)} is asked for: {wanted}.")
+        raise UserError(f"{shown} is one of {other}, and {_one_of(family)} is needed: {wanted}.")
     if isabstract(found):
         lacking = ", ".join(sorted(found.__abstractmethods__))
         raise UserError(f"{shown} is not complete: it lacks {lacking}.")

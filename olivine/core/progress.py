@@ -26,7 +26,7 @@ class Progress:
     """Shows the progress of work that takes longer than five seconds.
 
     It draws a bar on a terminal, and writes a line every few seconds into a file or a job's log.
-    `more` returns further text for the line, such as the cost so far. Nothing is shown where the
+    `more` returns further text for the line, such as the cost so far. Nothing is shown if the
     logger "olivine" shows only warnings.
     """
 
@@ -72,7 +72,7 @@ class Progress:
 
 @functools.cache
 def _bars() -> "rich.progress.Progress":
-    """Return the display that holds the bars of all work in this process."""
+    """Return the display of all progress bars in this process."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bars
@@ -98,7 +98,7 @@ def end_bars() -> None:
 class Silence:
     """A context manager that logs `text` as a warning after `longest_s` without a sign of life.
 
-    A thread of its own watches. It warns once per silence: again only after `heard` was called.
+    A separate thread watches. It warns once per silence, and again only after a call of `reset`.
     """
 
     def __init__(self, text: str, longest_s: float = SILENCE_S):
@@ -107,7 +107,7 @@ class Silence:
         self._ended = False
         self._thread = threading.Thread(target=self._listen, daemon=True)
 
-    def heard(self) -> None:
+    def reset(self) -> None:
         """Record a sign of life; the silence begins anew."""
         self._event.set()
 

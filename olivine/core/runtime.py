@@ -1,4 +1,4 @@
-"""Where and how a run is executed: paths, workers, hardware. No result depends on it."""
+"""Settings of where and how a run is executed; no result depends on them."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -177,7 +177,7 @@ class Runtime(Spec):
         return Path(self.out, *parts)
 
     def store_uri(self) -> str:
-        """Return the URI of the run store; raise UserError if `out` is a bucket and names none."""
+        """Return the URI of the run store; raise UserError if a bucket needs one."""
         if is_bucket(self.out) and not self.tracking_uri:
             raise UserError(
                 f"runtime.out={self.out} is a bucket, where no run store can lie: name one by "

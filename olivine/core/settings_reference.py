@@ -1,4 +1,4 @@
-"""Every setting of a value by its dotted name, with what it is."""
+"""Every setting of a value by its dotted name, with its description."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple

@@ -32,26 +32,26 @@ class Spec(BaseModel):
 
     @classmethod
     def from_dict(cls: type[SpecT], tree: Mapping[str, Any]) -> SpecT:
-        """Return the value that `to_dict` wrote; raise UserError that names the wrong setting."""
+        """Return the value of a mapping; raise UserError that names the wrong setting."""
         try:
             return cls.model_validate(tree)
         except ValidationError as error:
-            raise UserError(explain(error)) from None
+            raise UserError(explain_invalid(error)) from None
 
     def fingerprint_fields(self) -> dict[str, Any]:
-        """Return `to_dict` without the parts' places: equal values give equal results."""
+        """Return `to_dict` without the parts' `places`; equal values give equal results."""
         return self._written(_WITHOUT_PLACES)
 
     def _written(self, context: str | None) -> dict[str, Any]:
         try:
             return self.model_dump(mode="json", serialize_as_any=True, context=context)
         except PydanticSerializationError as error:
-            if isinstance(error.__cause__, UserError):  # of a part that cannot be written down
+            if isinstance(error.__cause__, UserError):  # of a part that cannot be stored
                 raise error.__cause__ from None
             raise
 
     def fingerprint(self) -> str:
-        """Return 12 hex digits that change with any setting but a place, and with nothing else."""
+        """Return 12 hex digits that depend on every setting except `places`."""
         return value_hash(self.fingerprint_fields())
 
     def flatten(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class Spec(BaseModel):
         return dict(_leaves(self.to_dict(), ""))
 
     def setting_texts(self) -> dict[str, str]:
-        """Return every setting as a text that `--set` reads, as a run's record holds it."""
+        """Return every setting as a text that `--set` reads, in the form that runs store."""
         return {name: setting_text(value) for name, value in self.flatten().items()}
 
     def override(self: SpecT, settings: Mapping[str, Any]) -> SpecT:
@@ -176,7 +176,7 @@ def _replace_part(tree: dict[str, Any], path: list[str], name: str, kind: Any) -
     for key in path:
         parent, node = node, node.get(key) if isinstance(node, dict) else None
     if isinstance(parent, dict) and set(parent) == {"kind"}:
-        parent[path[-1]] = {"kind": kind}  # a part in another part whose kind was just set
+        parent[path[-1]] = {"kind": kind}  # a part of a part whose kind was just set
         return
     if isinstance(node, dict) and node.get("kind") == kind:
         return
@@ -185,8 +185,8 @@ def _replace_part(tree: dict[str, Any], path: list[str], name: str, kind: Any) -
     _assign(tree, ".".join(path), {"kind": kind})
 
 
-def explain(error: ValidationError) -> str:
-    """Return the first problem as a sentence: the setting, what was given, what is allowed."""
+def explain_invalid(error: ValidationError) -> str:
+    """Return the first problem as a sentence with the setting, its value and the allowed values."""
     problem = error.errors(include_url=False)[0]
     where = ".".join(str(step) for step in problem["loc"]) or "settings"
     if problem["type"] == "extra_forbidden":

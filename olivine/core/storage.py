@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from olivine.core.buckets import check_uri, connect, explain, is_bucket
+from olivine.core.buckets import check_uri, connect, explain_bucket_error, is_bucket
 from olivine.core.errors import UserError
 
 _PIECE_BYTES = 8 << 20
@@ -51,7 +51,7 @@ class Store:
         return Store, (self.root,)
 
     def path(self, name: str) -> str:
-        """Return the path or URI of a name, to be shown to people."""
+        """Return the path or URI of a name, for messages."""
         return f"{self.root.rstrip('/')}/{name}".rstrip("/")
 
     def write(self, name: str, data: bytes) -> None:
@@ -156,7 +156,7 @@ class Store:
             if isinstance(error, FileNotFoundError):
                 reason = "No such file or directory"
             elif self._local is None:
-                reason = explain(error, self.root)
+                reason = explain_bucket_error(error, self.root)
             else:
                 reason = error.strerror or " ".join(str(error).split())
             raise UserError(f"Cannot {action} {self.path(name)}: {reason}.") from None

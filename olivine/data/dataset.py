@@ -63,7 +63,7 @@ class Frames(Protocol):
 
 @dataclass(frozen=True)
 class PluginFrames:
-    """Frames read by code of somebody else, whose fingerprint is also that of the code.
+    """Frames read by user code, whose fingerprint also covers that code.
 
     What is made of them and kept (label maps, superpoints, the teacher's maps) is found by the
     fingerprint, so an edit of the reader never meets what it made before.
@@ -73,8 +73,8 @@ class PluginFrames:
     fingerprint: str
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the frames themselves have."""
-        if name.startswith("__") or name == "frames":  # asked while a copy is being made
+        """Return an attribute of the frames."""
+        if name.startswith("__") or name == "frames":  # requested while a copy is being made
             raise AttributeError(name)
         return getattr(self.frames, name)
 

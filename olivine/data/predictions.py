@@ -29,7 +29,7 @@ class NamedFrames(Protocol):
 class PredictionFormat(Protocol):
     """Writes the class of every point of a scan; a class id is a position in a list of names."""
 
-    kind: str  # name by which a person chooses the format
+    kind: str  # name by which a user chooses the format
     class_names: tuple[str, ...]  # classes of the ids that it writes; empty: any vocabulary
 
     def file_name(self, scan: str) -> str:

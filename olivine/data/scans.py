@@ -1,4 +1,4 @@
-"""Scans that a person gives as arrays or files, checked before a network gets them."""
+"""Scans that a user gives as arrays or files, checked before a network reads them."""
 
 import io
 from pathlib import Path
@@ -23,7 +23,7 @@ class Scan(NamedTuple):
 
 
 def checked_scan(points: Any, intensity: Any = None, name: str = "the scan") -> Scan:
-    """Return a scan from arrays that a person gave.
+    """Return a scan from a user's arrays.
 
     `points` is (points, 3) in metres beside `intensity` (points,), or alone (points, 4 or more),
     with the intensity in the fourth column; further columns are not used. Raises UserError that

@@ -11,7 +11,7 @@ from statistics import median
 
 from olivine.core.progress import cost_text
 from olivine.core.spec import Spec
-from olivine.experiments.question import Question
+from olivine.experiments.expanded_sweep import ExpandedSweep
 from olivine.tracking.tracker import RunRecord
 from olivine.training.loop import device_hours_of
 
@@ -30,11 +30,11 @@ EVALUATED_ALIKE = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is finished of a sweep, what is missing, and what that takes."""
+    """The finished and the missing trials of a sweep, and the hours that the missing ones take."""
 
     num_trials: int
     num_finished: int
-    num_pretrainings: int  # still to run; shared ones count once
+    num_pretrainings: int  # still to run; a shared one counts once
     num_shared: int  # pretrainings that are finished already
     hours: float | None  # None: there is no similar finished run
 
@@ -56,19 +56,19 @@ class Estimate:
 
 
 def estimate(
-    question: Question,
+    expanded: ExpandedSweep,
     finished: Iterable[str],
     pretrained: Sequence[RunRecord],
     evaluated: Sequence[RunRecord],
 ) -> Estimate:
-    """Return an estimate for an ablation.
+    """Return the estimate of an ablation.
 
     `finished` are fingerprints of finished trials; `pretrained` and `evaluated` are all finished
     runs of the two stages.
     """
     done = set(finished)
-    missing = [trial for trial in question.trials if trial.fingerprint not in done]
-    works = {question.shared_work(trial.config): trial.config for trial in missing}
+    missing = [trial for trial in expanded.trials if trial.fingerprint not in done]
+    works = {expanded.shared_work(trial.config): trial.config for trial in missing}
     works.pop("", None)
     there = {record.key.fingerprint for record in pretrained}
     todo = {work: config for work, config in works.items() if work not in there}
@@ -79,8 +79,8 @@ def estimate(
     ]  # fmt: skip
     known = [hour for hour in hours if hour is not None]
     return Estimate(
-        num_trials=len(question.trials),
-        num_finished=len(question.trials) - len(missing),
+        num_trials=len(expanded.trials),
+        num_finished=len(expanded.trials) - len(missing),
         num_pretrainings=len(todo),
         num_shared=len(works) - len(todo),
         hours=sum(known) if len(known) == len(hours) else None,

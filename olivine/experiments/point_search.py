@@ -59,7 +59,7 @@ class PointSearch:
         self.num_points += 1
 
     def best(self) -> Sequence[Mapping[str, Any]]:
-        """Return the settings of the points that no other point beats in every goal."""
+        """Return the settings of the points that no other point beats in all goals."""
         return [trial.params for trial in self._study.best_trials]
 
     def _values(self, scores: Mapping[str, float]) -> list[float] | None:

@@ -1,22 +1,22 @@
-"""A preview of a sweep: its trials, what of them is finished, and what the rest takes."""
+"""A preview of a sweep: its trials, the finished ones among them, and the cost of the others."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from olivine.experiments.estimate import Estimate, estimate
-from olivine.experiments.question import Question, first_points
+from olivine.experiments.expanded_sweep import ExpandedSweep, first_points
 from olivine.experiments.search_space import Search
 from olivine.tracking.tracker import Columns, Tracker
 
 
 @dataclass(frozen=True)
 class PreviewedTrial:
-    """One trial; `note` says what of it is finished, or which trial shares its pretraining."""
+    """One trial; `status` is a text such as "finished before", or empty."""
 
     fingerprint: str
     name: str
-    note: str = ""
+    status: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,17 @@ class Preview:
             yield f"A search of {search.num_points} points, {' and '.join(search.goals)} as goals:"
             for name, values in search.space.items():
                 yield f"  {name}: {values.to_dict()}"
-            num_drawn = min(search.num_random, search.num_points)
-            yield f"It begins with the first {num_drawn} of these; scores decide what follows:"
+            num_random = min(search.num_random, search.num_points)
+            yield f"It begins with the first {num_random} of these; later points depend on scores:"
         for trial in self.trials:
-            note = f"  ({trial.note})" if trial.note else ""
-            yield f"{trial.fingerprint}  {trial.name}{note}"
+            status = f"  ({trial.status})" if trial.status else ""
+            yield f"{trial.fingerprint}  {trial.name}{status}"
         yield from self.estimate.lines(usd_per_gpu_hour)
         if search is not None and search.stop_on:
-            yield "That is if every point comes to its end; those that are given up take less."
+            yield (
+                "This is the cost if every point runs to its end; points that are stopped early "
+                "take less."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the preview as plain JSON values."""
@@ -54,12 +57,12 @@ class Preview:
         }
 
 
-def preview(question: Question, tracker: Tracker) -> Preview:
+def preview(expanded: ExpandedSweep, tracker: Tracker) -> Preview:
     """Return the preview of a sweep, by the contents of the run store."""
-    search = question.sweep.search
+    search = expanded.sweep.search
     if search is not None:
-        question = replace(question, trials=first_points(question))
-    prints = [trial.fingerprint for trial in question.trials]
+        expanded = replace(expanded, trials=first_points(expanded))
+    prints = [trial.fingerprint for trial in expanded.trials]
     found = tracker.records("trial", fingerprints=prints, columns=Columns((), (), ()))
     finished = {run.key.fingerprint for run in found if run.status == "FINISHED"}
     stages = [
@@ -67,23 +70,23 @@ def preview(question: Question, tracker: Tracker) -> Preview:
         for stage in ("pretrain", "evaluate")
     ]
     pretrained = {run.key.fingerprint for run in stages[0]}
-    trials = tuple(_noted(question, finished, pretrained))
-    return Preview(question.sweep.name, trials, estimate(question, finished, *stages), search)
+    trials = tuple(_previewed(expanded, finished, pretrained))
+    return Preview(expanded.sweep.name, trials, estimate(expanded, finished, *stages), search)
 
 
-def _noted(
-    question: Question, finished: set[str], pretrained: set[str]
+def _previewed(
+    expanded: ExpandedSweep, finished: set[str], pretrained: set[str]
 ) -> Iterable[PreviewedTrial]:
     first: dict[str, str] = {}  # shared pretraining -> name of the trial that runs it
-    for trial in question.trials:
-        work = question.shared_work(trial.config)
-        note = ""
+    for trial in expanded.trials:
+        work = expanded.shared_work(trial.config)
+        status = ""
         if trial.fingerprint in finished:
-            note = "finished before"
+            status = "finished before"
         elif work in pretrained:
-            note = "its pretraining is finished"
+            status = "its pretraining is finished"
         elif work in first:
-            note = f"shares the pretraining of {first[work]}"
+            status = f"shares the pretraining of {first[work]}"
         elif work:
             first[work] = trial.name
-        yield PreviewedTrial(trial.fingerprint, trial.name, note)
+        yield PreviewedTrial(trial.fingerprint, trial.name, status)

@@ -13,7 +13,7 @@ from olivine.data.clusterings.hdbscan import Hdbscan
 from olivine.data.datasets.nuscenes import Nuscenes
 from olivine.data.datasets.semantic_kitti import SemanticKitti
 from olivine.experiments.demo_scale import at_demo_scale
-from olivine.experiments.recipes_of_others import recipe_of_others
+from olivine.experiments.plugin_recipes import plugin_recipe
 from olivine.labels.labellers.grounded_sam import GroundedSam
 from olivine.labels.labellers.imported import Imported
 from olivine.labels.labellers.sam_segments import SamSegments
@@ -160,10 +160,10 @@ def st_slidr() -> EvaluateConfig:
 def seal() -> EvaluateConfig:
     """Seal: a foundation model's segments, and superpoints over time (Liu et al., NeurIPS 2023).
 
-    Its training code was never released: `seal_method` says what is ours. Segments are SAM's
-    automatic masks, from `olivine weights fetch sam_vit_h`; the published row has SEEM's, which
-    `--set pretrained.segments.kind=imported_segments` reads. Superpoints are made when a frame is
-    first read, about a second each, and kept.
+    Its training code was never released: `seal_method` names the parts that are our own. Segments
+    are SAM's automatic masks, from `olivine weights fetch sam_vit_h`; the published row has SEEM's,
+    which `--set pretrained.segments.kind=imported_segments` reads. Superpoints are made when a
+    frame is first read, about a second each, and kept.
 
     Expected: 44.95 mIoU by linear probe, 45.84 fine-tuned with 1 % (published); users of SLidR's
     code with SAM's or SEEM's segments found 41.3 and 41.0 with 1 % (method.md §7.1).
@@ -372,9 +372,9 @@ RECIPES: dict[str, Callable[[], EvaluateConfig]] = {
 
 
 def recipe(name: str) -> EvaluateConfig:
-    """Return a recipe by its name, or by where it is: ./my_recipe.py:name or package.module:name.
+    """Return a recipe by its name, or by its location: ./my_recipe.py:name or package.module:name.
 
-    Raises UserError, with the nearest name, for one that there is not, and for one that cannot be
+    Raises UserError for an unknown recipe, with the nearest name, and for one that cannot be
     imported, fails or returns something else.
     """
-    return RECIPES[name]() if name in RECIPES else recipe_of_others(name, RECIPES)
+    return RECIPES[name]() if name in RECIPES else plugin_recipe(name, RECIPES)

@@ -1,4 +1,4 @@
-"""The command that reproduces a run: the nearest recipe, and the settings in which the run differs.
+"""The command that reproduces a run: the nearest recipe and the settings that differ from it.
 
 A command is given only if its settings equal the run's exactly. If no command does that, for
 example because a setting was renamed since, there is none.
@@ -16,8 +16,8 @@ from olivine.core.spec import Spec, parse_settings
 from olivine.experiments.recipes import RECIPES, recipe
 from olivine.training.config import EvaluateConfig
 
-SEED = "seed"  # the last part of every setting that takes a seed
-CUT_SHORT = "config.yaml has all)"  # end of a setting that was too long for the store
+SEED = "seed"  # last part of the name of a setting that takes a seed
+CUT_SHORT = "config.yaml has all)"  # end of a value that was too long for the store
 NUM_RECIPES_TRIED = 3  # the nearest ones
 
 
@@ -29,12 +29,12 @@ class ReproduceCommand:
     settings: Mapping[str, str]  # dotted name -> value as `--set` reads it
     seeds: Mapping[str, str]  # the same, of the settings that take a seed
 
-    def words(self) -> list[str]:
-        """Return the words of the command."""
-        words = ["olivine", "evaluate", self.recipe]
+    def command_line(self) -> list[str]:
+        """Return the command line as a list."""
+        arguments = ["olivine", "evaluate", self.recipe]
         for name, value in {**self.settings, **self.seeds}.items():
-            words += ["--set", f"{name}={value}"]
-        return words
+            arguments += ["--set", f"{name}={value}"]
+        return arguments
 
 
 def reproduce_command(settings: Mapping[str, str]) -> ReproduceCommand | None:
@@ -50,9 +50,9 @@ def reproduce_command(settings: Mapping[str, str]) -> ReproduceCommand | None:
     for name in nearest:
         base = recipe(name)
         changes = _changes(base, settings)
-        words = [f"{name}={value}" for name, value in changes.items()]
+        arguments = [f"{name}={value}" for name, value in changes.items()]
         try:
-            config = base.override(parse_settings(words))
+            config = base.override(parse_settings(arguments))
         except UserError:
             continue
         if config.setting_texts() == dict(settings):
@@ -67,7 +67,7 @@ def shell_command(
 ) -> str:
     """Return shell code that reproduces the runs of one row, in a loop if only their seeds differ.
 
-    `seeds` are the seeds of the runs, `more` further words at the end of every command.
+    `seeds` are the seeds of the runs, `more` are arguments added to every command.
     """
     first = commands[0]
     looped = {
@@ -80,23 +80,23 @@ def shell_command(
         for one in commands
     ]
     if len(commands) == 1 or not looped or any(one != fixed[0] for one in fixed):
-        return "\n".join(_lines(one.words() + list(more), "") for one in commands)
-    words = ReproduceCommand(*fixed[0]).words() + list(more)
+        return "\n".join(_lines(one.command_line() + list(more), "") for one in commands)
+    arguments = ReproduceCommand(*fixed[0]).command_line() + list(more)
     loop = "".join(f" \\\n    --set {name}=$seed" for name in first.seeds if name in looped)
-    return f"for seed in {' '.join(map(str, seeds))}; do\n{_lines(words, '  ')}{loop}\ndone"
+    return f"for seed in {' '.join(map(str, seeds))}; do\n{_lines(arguments, '  ')}{loop}\ndone"
 
 
-def _lines(words: Sequence[str], before: str) -> str:
+def _lines(arguments: Sequence[str], before: str) -> str:
     """Return a command on several lines, with an option on each."""
     text = before
-    for place, word in enumerate(words):
+    for place, word in enumerate(arguments):
         space = f" \\\n{before}  " if word == "--set" else " " if place else ""
         text += f"{space}{shlex.quote(word)}"
     return text
 
 
 def _changes(base: EvaluateConfig, settings: Mapping[str, str]) -> dict[str, str]:
-    """Return what to set in a configuration: kinds of parts, then what differs from their defaults.
+    """Return the settings to change: kinds of parts, then values that differ from their defaults.
 
     A part or a map with other names in it is set as a whole.
     """

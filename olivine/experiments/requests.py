@@ -1,4 +1,4 @@
-"""What a person asks for, as frozen values: on a command line, in a notebook, or in a job."""
+"""Requests as frozen values, whether from a command line, a notebook or a job."""
 
 import shlex
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ DEFAULT_RECIPE = "demo"
 
 
 class Settings(EvaluateConfig):
-    """All that a person can set: an experiment, and where it runs."""
+    """All settings that a user can change: those of an experiment and of its runtime."""
 
     runtime: Runtime = Field(
         default=Runtime(), description="Where and how the run happens; it changes no result."
@@ -33,7 +33,7 @@ class ExperimentRequest:
     `settings` are texts as `--set` takes them, such as "pretrained.seed=1".
     """
 
-    recipe: str = ""  # empty: the demo, or what the command asks about
+    recipe: str = ""  # empty: the demo, or the default of the command
     config: str = ""  # path of a YAML file, as `olivine show` prints it
     settings: tuple[str, ...] = ()
 
@@ -61,7 +61,7 @@ class ExperimentRequest:
         return EvaluateConfig.from_dict(resolved), settings.runtime
 
     def resolve_runtime(self) -> Runtime:
-        """Return where it runs, for a command that is about no experiment.
+        """Return the runtime, for a command that concerns no experiment.
 
         Raises UserError as `resolve`, and for a setting that is not of the runtime.
         """
@@ -77,28 +77,28 @@ class ExperimentRequest:
         """Return the request with default settings before its own, and overriding ones after."""
         return replace(self, settings=(*first, *self.settings, *last))
 
-    def words(self, *, recipe_option: bool = False) -> list[str]:
-        """Return the words of a command line that ask for this experiment.
+    def arguments(self, *, recipe_option: bool = False) -> list[str]:
+        """Return the command-line arguments that name this experiment.
 
         With `recipe_option` the recipe is an option, as in `sweep`, whose argument is the sweep's
         name.
         """
-        words = []
+        arguments = []
         if self.recipe:
-            words += ["--recipe", self.recipe] if recipe_option else [self.recipe]
+            arguments += ["--recipe", self.recipe] if recipe_option else [self.recipe]
         if self.config:
-            words += ["--config", self.config]
+            arguments += ["--config", self.config]
         for setting in self.settings:
-            words += ["--set", setting]
-        return words
+            arguments += ["--set", setting]
+        return arguments
 
-    def runtime_words(self) -> list[str]:
-        """Return the words of a command line that give the same runtime, without the experiment."""
-        words = ["--config", self.config] if self.config else []
+    def runtime_arguments(self) -> list[str]:
+        """Return the command-line arguments that give the same runtime, without the experiment."""
+        arguments = ["--config", self.config] if self.config else []
         for setting in self.settings:
             if setting.startswith("runtime."):
-                words += ["--set", setting]
-        return words
+                arguments += ["--set", setting]
+        return arguments
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,9 @@ class SweepRequest:
     limits: Limits = field(default_factory=Limits)
 
 
-def command(*words: str) -> str:
-    """Return a command as a text that a shell reads."""
-    return shlex.join(["olivine", *words])
+def command(*arguments: str) -> str:
+    """Return a command line quoted for a shell."""
+    return shlex.join(["olivine", *arguments])
 
 
 def split_rows(text: str) -> tuple[str, ...]:

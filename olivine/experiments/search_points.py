@@ -1,4 +1,4 @@
-"""The points of a search: its own trials, and trials that another sweep had finished.
+"""The points of a search: its own trials, and trials that another sweep has finished.
 
 A trial that is finished anywhere in the store is not run again, so it has no run below this search.
 A tag of the search's run records that the search used it.
@@ -12,7 +12,7 @@ from olivine.experiments.sweep import Trial
 from olivine.experiments.sweep_plan import POINT, ROW, SEED, SWEEP_RUN
 from olivine.tracking.tracker import RunRecord, Tracker, best_status_run
 
-TAKEN = "olivine.taken."  # followed by a fingerprint: tag of a search's run
+TAKEN = "olivine.taken."  # start of a tag of a search's run; a fingerprint follows
 
 
 def taken_tag(trial: Trial, number: int) -> dict[str, str]:
@@ -26,7 +26,7 @@ def points_of(
 ) -> list[RunRecord]:
     """Return the trials of a sweep's run; those of other sweeps get its number, row and seed.
 
-    `also` are such tags that may not have reached the store yet.
+    `also` are further such tags, which may not have reached the store yet.
     """
     own = tracker.records("trial", {SWEEP_RUN: sweep_run})
     tags = next((run.tags for run in tracker.records("sweep") if run.run_id == sweep_run), {})

@@ -1,4 +1,4 @@
-"""A question as a value: which configurations, over which seeds, compared by which metric.
+"""A sweep as a value: its configurations, its seeds and the metric that compares them.
 
 Every point is expanded and checked here, before anything is started. A sweep is the constant
 `SWEEP` of `sweeps/<name>.py`. There are two kinds, which are never mixed: an ablation, in which
@@ -76,7 +76,7 @@ class Trial:
 def expand(
     sweep: Sweep, base: Spec, identify: Callable[[Any], str] = Spec.fingerprint
 ) -> tuple[Trial, ...]:
-    """Return every trial, with its configuration checked; the rows of one seed are together.
+    """Return every trial with its checked configuration; the rows of one seed are together.
 
     `identify` returns a trial's fingerprint. If it also covers the data and labels of a
     configuration, the same settings on other data are other trials. Raises UserError that names the
@@ -96,8 +96,8 @@ def expand(
         twin = trials.setdefault(trial.fingerprint, trial)
         if twin is not trial:
             raise UserError(
-                f"Sweep {sweep.name!r} asks the same twice: {twin.name!r} and {trial.name!r} "
-                "have equal settings; remove one."
+                f"Sweep {sweep.name!r} has one configuration twice: {twin.name!r} and "
+                f"{trial.name!r} have equal settings; remove one."
             )
     return tuple(trials.values())
 

@@ -2,8 +2,8 @@
 
 An installed package offers its own by an entry point of the group `olivine.sweeps`, which names a
 `Sweep` or a module that defines `SWEEP`. Our files are loaded by their path, so that neither folder
-hides the other; a person's own file is loaded as a part's is (`olivine.core.plugins.file_modules`),
-with what it imports from its folder.
+hides the other. A user's file is loaded like that of a part (`olivine.core.plugins.file_modules`),
+with its imports from its folder.
 """
 
 import importlib
@@ -19,7 +19,7 @@ from olivine.core.plugins.targets import parse_target
 from olivine.experiments.sweep import Sweep
 
 ATTRIBUTE = "SWEEP"
-GROUP, WHAT = "olivine.sweeps", "a sweep"
+GROUP, ONE_SWEEP = "olivine.sweeps", "a sweep"
 _OURS = "_olivine_sweeps"  # the package that our files are imported as
 
 
@@ -31,11 +31,11 @@ def sweep_names() -> list[str]:
 def find_sweep(name: str) -> Sweep:
     """Return a sweep by its name, by the path of its file, or as package.module:NAME.
 
-    Raises UserError for a name that is unknown or that two have, and for a file or a package that
-    cannot be read as a sweep.
+    Raises UserError for an unknown or ambiguous name, and for a file or a package that cannot be
+    read as a sweep.
     """
     target = parse_target(name)
-    found = target.load(WHAT) if target else sweep_module(name)
+    found = target.load(ONE_SWEEP) if target else sweep_module(name)
     sweep = getattr(found, ATTRIBUTE, None) if isinstance(found, ModuleType) else found
     place = repr(name) if target else str(sweep_file(name) or f"The sweep {name!r}")
     if not isinstance(sweep, Sweep):
@@ -58,13 +58,13 @@ def find_sweep(name: str) -> Sweep:
 
 
 def sweep_module(name: str) -> Any:
-    """Return the module of a sweep's file, or what a package's entry point names.
+    """Return the module of a sweep's file, or the object of a package's entry point.
 
     Raises UserError if there is none, or if it cannot be imported.
     """
     path = sweep_file(name)
     if path is None:
-        offer = offer_of(GROUP, name, WHAT)
+        offer = offer_of(GROUP, name, ONE_SWEEP)
         assert offer is not None, "sweep_file raises for a name that nobody has"
         return load_offer(offer, "The sweep")
     return _load_ours(path) if path.parent == _our_folder() else load_file(path)
@@ -81,7 +81,7 @@ def sweep_file(name: str) -> Path | None:
             raise UserError(f"There is no sweep's file {name}.")
         return path
     found: list[Any] = [path for path in _all_files() if path.stem == name]
-    found += [offer for offer in [offer_of(GROUP, name, WHAT)] if offer is not None]
+    found += [offer for offer in [offer_of(GROUP, name, ONE_SWEEP)] if offer is not None]
     if not found:
         raise UserError(
             f"No sweep {name!r}.{nearest(name, sweep_names())} There are: "
@@ -100,7 +100,7 @@ def _our_folder() -> Path:
 
 
 def _all_files() -> list[Path]:
-    """Return our files, and those of `sweeps/` where the command runs if that is another folder."""
+    """Return our files, and those of `sweeps/` in the working directory if it is another."""
     here = Path("sweeps").resolve()
     folders = [_our_folder(), *([here] if here.is_dir() and here != _our_folder() else [])]
     files = [path for folder in folders for path in sorted(folder.glob("*.py"))]

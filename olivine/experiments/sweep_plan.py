@@ -16,7 +16,7 @@ SWEEP, SWEEP_RUN = "olivine.sweep", "olivine.sweep_run"
 ROW, SEED, POINT = "olivine.row", "olivine.seed", "olivine.point"
 
 
-GAVE_UP = "The search gave it up"  # start of the reason of a trial that is not run again
+GAVE_UP = "The search gave it up"  # start of the reason of a trial that a search stopped
 
 
 class PlannedTrial(Spec):
@@ -29,8 +29,8 @@ class PlannedTrial(Spec):
 class SweepPlan(Spec):
     """The trials of a sweep, as the run of the sweep records them; a table is made from them alone.
 
-    The trials of a search are not known before it runs: its plan holds what it searches and
-    from which configuration, and `with_found` adds the trials that were run.
+    The trials of a search are not known before it runs: its plan identifies the space and the base
+    configuration, and `with_found` adds the trials that were run.
     """
 
     name: str = Field(description="Name of the sweep.")
@@ -113,7 +113,7 @@ def require_same_contents(plan: SweepPlan, earlier: Iterable[SweepPlan]) -> None
     for other in earlier:
         if other.name != plan.name or other == plan:
             continue
-        what = "it searches something else or from other settings"
+        what = "its space or its base configuration was another"
         differs = bool(plan.searches or other.searches)
         for fingerprint, trial in other.trials.items():
             if mine.get((trial.row, trial.seed), fingerprint) != fingerprint:

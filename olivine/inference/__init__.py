@@ -1,4 +1,4 @@
-"""The use of a run's weights: the feature or the class of every point of a scan.
+"""The use of trained networks: the feature or the class of every point of a scan.
 
     encoder = PointEncoder(load_backbone("0123456789ab"))   # a run, a file or a folder
     features = encoder(xyz_m, intensity)                    # float32 (points, channels)

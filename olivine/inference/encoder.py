@@ -1,4 +1,4 @@
-"""Features and classes of the points of scans, by a network that a run left."""
+"""Features and classes of the points of scans, by a trained network."""
 
 import copy
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from olivine.inference.networks import EvaluatedNetwork, PretrainedBackbone
 
 
 class PointEncoder:
-    """Gives the feature of every point of a scan: that of its voxel.
+    """Computes the feature of every point of a scan, which is that of its voxel.
 
-    `device` is "auto", "cpu", "cuda" or "cuda:1". `outside` says what a point outside the voxels'
-    range gets: the feature of the nearest voxel of its scan, as in an evaluation, or NaN. Raises
-    UserError for a GPU that is not there.
+    `device` is "auto", "cpu", "cuda" or "cuda:1". A point outside the voxels' range gets the
+    feature of the nearest voxel of its scan, as in an evaluation (`outside="nearest"`), or NaN
+    ("nan"). Raises UserError for a GPU that is not there.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class PointEncoder:
         self._outside = outside
 
     def __call__(self, points: Any, intensity: Any = None) -> Float[np.ndarray, "points channels"]:
-        """Return the float32 features of one scan, a row per point in the order given.
+        """Return the float32 features of one scan, one row per point, in the points' order.
 
         `points` is (points, 3), positions in the LiDAR's frame in metres, with `intensity`
         (points,) as the sensor gives it (nuScenes: 0 to 255); or, without `intensity`, (points, 4
@@ -54,8 +54,8 @@ class PointEncoder:
     ) -> list[Float[np.ndarray, "_ channels"]]:
         """Return the features of several scans, in one pass through the network.
 
-        They are equal, to the last bit, to what an evaluation computes from the same scans in one
-        batch on the same device; a batch of other scans may round differently.
+        They equal, to the last bit, those of an evaluation of the same scans in one batch on the
+        same device; another batch may round differently.
         """
         scans = _checked(points, intensity)
         rows, voxel_of_point = _per_voxel(
@@ -69,10 +69,10 @@ class PointEncoder:
 
 
 class PointClassifier:
-    """Gives the class of every point of a scan, as the evaluation that trained the head scores it.
+    """Predicts the class of every point of a scan, as the evaluation that trained the head did.
 
-    Every point has one: a point outside the voxels' range takes that of the nearest voxel.
-    `class_names` says what an id means. Raises UserError for a GPU that is not there.
+    A point outside the voxels' range gets the class of the nearest voxel. An id is a position in
+    `class_names`. Raises UserError for a GPU that is not there.
     """
 
     def __init__(self, evaluated: EvaluatedNetwork, device: str = "auto"):
@@ -99,13 +99,14 @@ class PointClassifier:
 
 
 def _checked(points: Sequence[Any], intensity: Sequence[Any] | None) -> list[Scan]:
-    """Return checked scans; one of several is named by its number, counted from 0."""
+    """Return checked scans; errors name one of several by its number, counted from 0."""
     if not len(points):
-        raise UserError("No scan was given: give one at least.")
+        raise UserError("No scan was given: give at least one.")
     values = [None] * len(points) if intensity is None else intensity
     if len(values) != len(points):
         raise UserError(
-            f"{len(points)} scans came with {len(values)} arrays of intensities: give one for each."
+            f"{len(points)} scans and {len(values)} arrays of intensities were given: give one "
+            "for each."
         )
     names = ["the scan"] if len(points) == 1 else [f"scan {n}" for n in range(len(points))]
     return [checked_scan(*given) for given in zip(points, values, names, strict=True)]
@@ -130,6 +131,6 @@ def _per_voxel(
 
 
 def _on(network: nn.Module, device: torch.device) -> nn.Module:
-    """Return the network on a device; a copy if it would have to move, so that others stay."""
+    """Return the network on a device: itself, or a copy if it is on another device."""
     here = next(network.parameters()).device
     return network if here.type == device.type == "cpu" else copy.deepcopy(network).to(device)

@@ -23,13 +23,13 @@ def load_backbone(
 ) -> PretrainedBackbone:
     """Return a 3D backbone with the weights of a pretraining or of an evaluation.
 
-    `source` is a file (`backbone.pt`, or what `EvaluatedNetwork.save` wrote), the folder of a run
+    `source` is a file (`backbone.pt`, or one of `EvaluatedNetwork.save`), the folder of a run
     (`<out>/pretrained/<fingerprint>`, `<out>/evaluated/<fingerprint>`), either of them in a bucket,
-    or a run: its id in MLflow, `runs:/ID`, a fingerprint, or how one of these begins. `out` is the
-    folder or bucket of the runs, as `runtime.out`; `tracking_uri` names their store if it is not
-    the one in `out`. The backbone of an evaluation is the one that it scored. Raises UserError for
-    a run that there is not, that is ambiguous or unfinished, for weights that are gone or changed
-    since they were logged, and for files that are something else.
+    or a run: its id in MLflow, `runs:/ID`, a fingerprint, or the beginning of one of these. `out`
+    is the folder or bucket of the runs, as `runtime.out`; `tracking_uri` is the URI of their store,
+    if that is not the one in `out`. The backbone of an evaluation is the one that it scored. Raises
+    UserError for an unknown, ambiguous or unfinished run, for weights that are gone or were changed
+    after they were logged, and for other kinds of files.
     """
     found = _located(str(source), isinstance(source, Path), str(out), tracking_uri)
     if isinstance(found, EvaluationFolder):
@@ -45,7 +45,8 @@ def load_segmenter(
 ) -> EvaluatedNetwork:
     """Return an evaluation's network, whose head predicts classes.
 
-    Arguments and errors are those of `load_backbone`; a pretraining has no head and is a UserError.
+    Arguments and errors are those of `load_backbone`; a pretraining also raises UserError, because
+    it has no head.
     """
     found = _located(str(source), isinstance(source, Path), str(out), tracking_uri)
     if isinstance(found, EvaluationFolder):
@@ -54,9 +55,9 @@ def load_segmenter(
 
 
 def read_logged_backbone(source: str, sha256: str) -> PretrainedBackbone:
-    """Return the backbone of a model in MLflow, which knows its file's name and hash.
+    """Return the backbone of a model in MLflow, which stores its file's name and hash.
 
-    Raises UserError if the file is another one now.
+    Raises UserError if the file has changed since.
     """
     file = _file(source)
     data = file.store.read(file.name)
@@ -76,7 +77,7 @@ def _located(
     if not (is_path or is_bucket(source) or "/" in source or Path(source).exists()):
         raise UserError(
             f"{source!r} is neither a file nor a run: give a path, a run's id, a fingerprint (12 "
-            "digits 0 to 9 and a to f), or how one begins."
+            "digits 0 to 9 and a to f), or the beginning of one."
         )
     return _file(source)
 

@@ -1,4 +1,4 @@
-"""Networks with the weights that a run left, and how their files are read."""
+"""Networks with the weights of a run, and the reading of their files."""
 
 import copy
 import hashlib
@@ -15,7 +15,7 @@ from olivine.core.errors import UserError
 from olivine.core.storage import Store
 from olivine.training.checkpoints import Checkpoints, parse_state, save_state
 from olivine.training.config import EvaluateConfig, PretrainConfig
-from olivine.training.evaluated_network import NetworkNote, tensors_hash
+from olivine.training.evaluated_network import NetworkDescription, tensors_hash
 from olivine.training.pretrained_networks import NUM_INPUT_CHANNELS
 from olivine.training.pretrained_weights import fit_weights
 from olivine.training.scene_counts import SceneCounts
@@ -46,7 +46,7 @@ class PretrainedBackbone:
 
 @dataclass(frozen=True)
 class EvaluatedNetwork:
-    """A backbone and its head as an evaluation left them: voxels to the scores of classes."""
+    """A backbone and its head after an evaluation: voxels to the scores of classes."""
 
     network: Segmenter  # in evaluation mode, on the CPU
     config: EvaluateConfig
@@ -54,13 +54,13 @@ class EvaluatedNetwork:
 
     @property
     def backbone(self) -> PretrainedBackbone:
-        """The backbone alone: of a linear probe the pretrained one, else the fine-tuned one."""
+        """The backbone alone: the pretrained one for a linear probe, else the fine-tuned one."""
         backbone = copy.deepcopy(self.network.backbone)
         return PretrainedBackbone(backbone, self.config.pretrained, self.config.precision)
 
     @property
     def uses_images(self) -> bool:
-        """Say whether images took part in training it."""
+        """Return whether images took part in training it."""
         pretrained = self.config.pretrained
         return pretrained.num_epochs > 0 and pretrained.method.uses_images
 
@@ -69,7 +69,7 @@ class EvaluatedNetwork:
         return tensors_hash(self.network.state_dict())
 
     def save(self, path: str | Path) -> None:
-        """Write the network to one file, without what only its training needs.
+        """Write the network to one file, without the state that only training needs.
 
         `load_segmenter` and `load_backbone` read it on any machine; `path` may be a bucket's URI.
         """
@@ -85,15 +85,14 @@ class EvaluatedNetwork:
 def read_backbone(data: bytes, source: str) -> PretrainedBackbone:
     """Return the backbone of a file's content; `source` is the file's name, for errors.
 
-    The file is a pretraining's or what `EvaluatedNetwork.save` wrote. Raises UserError for any
-    other.
+    The file is a pretraining's or one of `EvaluatedNetwork.save`. Raises UserError for any other.
     """
     state = parse_state(data, source)
     if isinstance(state, dict) and state.keys() >= _EVALUATED:
         return _evaluated(state, source).backbone
     if not (isinstance(state, dict) and state.keys() >= _PRETRAINED):
         raise UserError(
-            f"{source} is not what a pretraining left, a backbone.pt below <out>/pretrained/. A "
+            f"{source} is not the file of a pretraining, a backbone.pt below <out>/pretrained/. A "
             "checkpoint of another program is "
             "evaluated by --set pretrained.backbone.weights=FILE."
         )
@@ -104,9 +103,9 @@ def read_backbone(data: bytes, source: str) -> PretrainedBackbone:
 
 
 def read_segmenter(data: bytes, source: str) -> EvaluatedNetwork:
-    """Return the network of a file that `EvaluatedNetwork.save` wrote.
+    """Return the network of a file of `EvaluatedNetwork.save`.
 
-    Raises UserError, naming `source`, for any other file; a pretraining's has no head.
+    Raises UserError that names `source` for any other file; a pretraining's has no head.
     """
     state = parse_state(data, source)
     if isinstance(state, dict) and state.keys() >= _EVALUATED:
@@ -125,8 +124,8 @@ def read_segmenter(data: bytes, source: str) -> EvaluatedNetwork:
 def read_evaluation(store: Store, config_yaml: str | None = None) -> EvaluatedNetwork:
     """Return the network of an evaluation's folder, `<out>/evaluated/<fingerprint>`.
 
-    `config_yaml` has the settings where the folder does not: version 0.1 kept them with the run
-    alone. Raises UserError if the weights are gone, damaged or not those that were evaluated.
+    `config_yaml` has the settings if the folder lacks them: version 0.1 stored them only with the
+    run. Raises UserError if the weights are gone, damaged or not those that were evaluated.
     """
     note = _note(store, config_yaml)
     state = Checkpoints(store, CHECKPOINTS).latest()
@@ -149,9 +148,9 @@ def check_hash(data: bytes, sha256: str, source: str) -> None:
         raise UserError(f"{source} is not the file that this model was logged with.")
 
 
-def _note(store: Store, config_yaml: str | None) -> NetworkNote:
+def _note(store: Store, config_yaml: str | None) -> NetworkDescription:
     if store.exists(NOTE_FILE):
-        return NetworkNote.from_bytes(store.read(NOTE_FILE), store.path(NOTE_FILE))
+        return NetworkDescription.from_bytes(store.read(NOTE_FILE), store.path(NOTE_FILE))
     if config_yaml is None or not store.exists(COUNTS_FILE):
         raise UserError(
             f"{store.root} is no folder of a finished evaluation: it has no {NOTE_FILE}. Evaluate "
@@ -159,7 +158,7 @@ def _note(store: Store, config_yaml: str | None) -> NetworkNote:
         )
     config = EvaluateConfig.from_dict(yaml.safe_load(config_yaml))
     class_names = SceneCounts.from_bytes(store.read(COUNTS_FILE)).class_names
-    return NetworkNote(config, class_names, "")
+    return NetworkDescription(config, class_names, "")
 
 
 def _evaluated(state: dict[str, Any], source: str) -> EvaluatedNetwork:

@@ -1,8 +1,8 @@
-"""A folder of results, one file a scan, that a later start goes on with.
+"""A folder of results, one file per scan, which a later call can continue.
 
-A file is written whole or not at all, so what is there is finished. `olivine.json` in the folder
-says which network and settings made the results, and of which scans they are: results of two
-networks, or of two scans of one name, never mix in silence.
+A file is written completely or not at all, so every file in it is finished. `olivine.json` in the
+folder records the network, the settings and the scans of the results, so that results of two
+networks, or of two scans of one name, are never mixed unnoticed.
 """
 
 import contextlib
@@ -20,20 +20,20 @@ from olivine.core.storage import Store
 
 NOTE = "olivine.json"
 LOCK = ".olivine.lock"
-_HIDDEN = re.compile(r"\..+\.[0-9a-f]{8}")  # how Store calls a file that is not whole yet
+_HIDDEN = re.compile(r"\..+\.[0-9a-f]{8}")  # of an incomplete file of a Store
 
 
 @dataclass(frozen=True)
-class Written:
-    """What a call left in its folder."""
+class WrittenFiles:
+    """The files that a call wrote to its folder."""
 
     folder: str
     num_written: int  # now
-    num_kept: int  # that were there before
+    num_kept: int  # existing ones
 
 
 class OutputFolder:
-    """Results in a folder or below a bucket's URI; `made_by` says what decides their content."""
+    """Results in a folder or below a bucket's URI; `made_by` decides their content."""
 
     def __init__(self, folder: str | Path, made_by: Mapping[str, Any]):
         self.folder, self._made_by = str(folder), dict(made_by)
@@ -45,9 +45,9 @@ class OutputFolder:
     ) -> Iterator[list[int]]:
         """Yield the positions of the results that are missing; one process writes at a time.
 
-        `stamps` tell the scan that each result is of; a file that changed since is missing. With
-        `overwrite` all are, and what other settings left in the folder is removed. Raises UserError
-        if the folder holds results of something else, or another process writes to it.
+        `stamps` identify the scan of each result; the result of a file that changed since counts as
+        missing. With `overwrite` all count as missing, and results of other settings are removed.
+        Raises UserError if the folder holds other results, or another process writes to it.
         """
         wanted = dict(zip(names, stamps, strict=True))
         with self._alone():
@@ -61,11 +61,11 @@ class OutputFolder:
             yield [place for place, name in enumerate(names) if name not in done]
 
     def write(self, name: str, data: bytes) -> None:
-        """Write one result, whole or not at all."""
+        """Write one result, completely or not at all."""
         self._store.write(name, data)
 
     def _known(self, there: Set[str], wanted: Mapping[str, str]) -> dict[str, str]:
-        """Return the stamp of every result that the folder's note knows, checked."""
+        """Return the checked stamp of every result that the folder's record contains."""
         if NOTE not in there:
             strangers = sorted(wanted.keys() & there)
             if strangers:
@@ -91,10 +91,10 @@ class OutputFolder:
         return known
 
     def _forget(self, there: Set[str], wanted: Mapping[str, str]) -> dict[str, str]:
-        """Return what stays known: results of the same settings that are not made again."""
+        """Return the stamps of the results of the same settings that are not made again."""
         try:
             made_by, known = self._read_note() if NOTE in there else ({}, {})
-        except UserError:  # a note that cannot be read names nothing
+        except UserError:  # a record that cannot be read is ignored
             return {}
         if made_by == self._made_by:
             return {name: stamp for name, stamp in known.items() if name not in wanted}
@@ -103,7 +103,7 @@ class OutputFolder:
         return {}
 
     def _read_note(self) -> tuple[dict[str, Any], dict[str, str]]:
-        """Return what made the results, and the stamp of each."""
+        """Return the origin of the results, and the stamp of each."""
         try:
             note = json.loads(self._store.read(NOTE))
             made_by, scans = dict(note["made_by"]), dict(note["scans"])
@@ -117,7 +117,7 @@ class OutputFolder:
     def _alone(self) -> Iterator[None]:
         """Hold the folder's lock, which ends with this process; a bucket has none.
 
-        What a killed process was writing is removed.
+        Incomplete files of a killed process are removed.
         """
         if is_bucket(self.folder):
             yield
@@ -142,12 +142,12 @@ class OutputFolder:
 
 
 def _what(stamp: str) -> str:
-    """Return what a stamp is of: a path without its size and time, or a data set."""
+    """Return the source in a stamp: a path without its size and time, or a data set."""
     return re.sub(r" \d+ \d+$", "", stamp)
 
 
 def _grouped(stamps: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return stamp -> names: all frames of a split have one stamp."""
+    """Return stamp -> names, because all frames of a split have one stamp."""
     grouped: dict[str, list[str]] = {}
     for name, stamp in stamps.items():
         grouped.setdefault(stamp, []).append(name)

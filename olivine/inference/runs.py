@@ -1,4 +1,4 @@
-"""From what a person calls a run to the files that it left."""
+"""Finds the files of a run from a reference that a user types."""
 
 import contextlib
 import re
@@ -10,13 +10,13 @@ from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
 from olivine.inference.networks import BACKBONE_FILE, CHECKPOINTS
 from olivine.tracking.run_store import existing_run_store
-from olivine.tracking.store_uri import shown
+from olivine.tracking.store_uri import without_password
 from olivine.tracking.tracker import FAILURE, Columns, RunRecord, Tracker
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.finished_runs import OUT
 
 FINISHED = "FINISHED"
-CONFIG_FILE = "config.yaml"  # among the files that the store keeps with a run
+CONFIG_FILE = "config.yaml"  # one of the files that are stored with a run
 _AS_URI = re.compile(r"runs:/([0-9a-f]+)(/backbone)?")
 _COLUMNS = Columns(settings=(), metrics=(), tags=(OUT, FAILURE))
 _NUM_DIGITS = 12  # of a fingerprint
@@ -29,11 +29,11 @@ class BackboneFile:
 
     store: Store  # its folder
     name: str
-    sha256: str = ""  # of the file as it was logged; empty: not known
+    sha256: str = ""  # of the logged file; empty: not known
 
     @property
     def path(self) -> str:
-        """Where it lies, to be shown to people."""
+        """Its path or URI, for messages."""
         return self.store.path(self.name)
 
 
@@ -42,24 +42,23 @@ class EvaluationFolder:
     """The folder of an evaluation."""
 
     store: Store
-    config_yaml: str | None = None  # the settings as the run store has them
+    config_yaml: str | None = None  # the settings in the run store
 
 
 def looks_like_run(source: str) -> bool:
-    """Say whether a text that is no path may be a run's id, its fingerprint or their beginning."""
+    """Return whether a text that is no path may be the beginning of an id or fingerprint."""
     return bool(_AS_URI.fullmatch(source) or re.fullmatch(r"[0-9a-f]{1,32}", source))
 
 
 def files_of_run(reference: str, runtime: Runtime) -> BackboneFile | EvaluationFolder:
     """Return the files of a finished pretraining, evaluation or trial.
 
-    `reference` is a run's id, a fingerprint, how one of them begins, or `runs:/ID`. The files are
-    looked for below `runtime.out`, then where the run left them. Raises UserError for a run that
-    there is not, that several are, that has not finished, that has no weights, or whose files are
-    gone.
+    `reference` is a run's id, a fingerprint, the beginning of one of them, or `runs:/ID`. The files
+    are searched for below `runtime.out`, then in the run's own folder. Raises UserError for an
+    unknown, ambiguous or unfinished run, and for one without weights or whose files are gone.
     """
     tracker = existing_run_store(runtime)
-    run = find_run(reference, tracker, shown(runtime.store_uri()))
+    run = find_run(reference, tracker, without_password(runtime.store_uri()))
     folders = [f"{place}/{_folder(run)}" for place in (runtime.out, run.tags.get(OUT, "")) if place]
     if run.key.stage == "pretrain":
         return _backbone_file(run, tracker, folders)
@@ -70,7 +69,7 @@ def files_of_run(reference: str, runtime: Runtime) -> BackboneFile | EvaluationF
 
 
 def find_run(reference: str, tracker: Tracker, store_name: str) -> RunRecord:
-    """Return the finished run that a person means; raise UserError if there is not just one."""
+    """Return the finished run of a reference; raise UserError unless there is exactly one."""
     match = _AS_URI.fullmatch(reference)
     wanted = match.group(1) if match else reference
     runs, found = _called(wanted, tracker)
@@ -102,8 +101,8 @@ def find_run(reference: str, tracker: Tracker, store_name: str) -> RunRecord:
 
 
 def _called(wanted: str, tracker: Tracker) -> tuple[list[RunRecord], list[RunRecord]]:
-    """Return the runs that were read, newest first, and those of them that are meant."""
-    if len(wanted) == _NUM_DIGITS:  # a store with many runs need not give all of them
+    """Return the runs that were read, newest first, and those of them that match."""
+    if len(wanted) == _NUM_DIGITS:  # so that not all runs of a large store are read
         runs = tracker.records(fingerprints=[wanted], columns=_COLUMNS)
         if runs:
             return runs, [run for run in runs if run.key.fingerprint == wanted]
@@ -114,14 +113,12 @@ def _called(wanted: str, tracker: Tracker) -> tuple[list[RunRecord], list[RunRec
 
 
 def _finished(runs: list[RunRecord], reference: str) -> RunRecord:
-    """Return the newest that has finished."""
+    """Return the newest run that has finished."""
     for run in runs:
         if run.status == FINISHED:
             return run
-    if not runs:  # of a trial that came to no evaluation
-        raise UserError(
-            f"Run {reference!r} is a trial without an evaluation: it has left no weights."
-        )
+    if not runs:  # of a trial that ended before its evaluation
+        raise UserError(f"Run {reference!r} is a trial without an evaluation: it has no weights.")
     newest, reason = runs[0], runs[0].tags.get(FAILURE, "")
     raise UserError(
         f"Run {reference!r} ({newest.name}) is {newest.status}{f' ({reason})' if reason else ''}: "
@@ -134,7 +131,7 @@ def _begins(run: RunRecord, wanted: str) -> bool:
 
 
 def _stage(run: RunRecord) -> str:
-    """Return the stage that left the weights: a trial's are those of its evaluation."""
+    """Return the stage that made the weights, which is "evaluate" for a trial."""
     return "evaluate" if run.key.stage == "trial" else run.key.stage
 
 
@@ -154,14 +151,14 @@ def _backbone_file(run: RunRecord, tracker: Tracker, folders: list[str]) -> Back
 
 
 def _has(store: Store, name: str) -> bool:
-    """Say whether a file is there; a place out of reach has none."""
+    """Return whether a file exists; an unreachable location has none."""
     with contextlib.suppress(UserError):
         return store.exists(name)
     return False
 
 
 def _has_checkpoints(store: Store) -> bool:
-    """Say whether weights are there: a reused evaluation's folder has its predictions alone."""
+    """Return whether weights exist; the folder of a reused evaluation has only its predictions."""
     with contextlib.suppress(UserError):
         return bool(Checkpoints(store, CHECKPOINTS).steps())
     return False

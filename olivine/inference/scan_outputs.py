@@ -1,6 +1,6 @@
-"""Features and predictions of many scans, each written to a file as soon as it is made.
+"""Features and predictions of many scans, each written to a file as soon as it is computed.
 
-One scan is in memory at a time. A start that was cut off goes on with the scans that are left.
+One scan is in memory at a time. A call after an interruption continues with the remaining scans.
 """
 
 import io
@@ -18,7 +18,7 @@ from olivine.data.predictions import ArrayPredictions, PredictionFormat
 from olivine.data.scans import Scan
 from olivine.inference.encoder import PointClassifier, PointEncoder
 from olivine.inference.networks import EvaluatedNetwork, PretrainedBackbone
-from olivine.inference.output_folder import OutputFolder, Written
+from olivine.inference.output_folder import OutputFolder, WrittenFiles
 from olivine.inference.scan_sources import FileScans, ScanSource, SplitScans
 
 FEATURE_FILES, FEATURE_TYPES = ("npz", "npy"), ("float32", "float16")
@@ -26,7 +26,7 @@ AUTO = "auto"
 FORMATS = (LidarsegPredictions, SemanticKittiPredictions, ArrayPredictions)
 
 
-def embed(
+def write_features(
     backbone: PretrainedBackbone,
     scans: ScanSource,
     folder: str | Path,
@@ -37,14 +37,14 @@ def embed(
     device: str = "auto",
     overwrite: bool = False,
     report: Report | None = None,
-) -> Written:
-    """Write the features of every point of every scan, a file a scan, below a folder or bucket.
+) -> WrittenFiles:
+    """Write the features of every point of every scan below a folder or bucket.
 
-    A file is `<name>.npz` with the arrays features (points, channels), xyz_m and intensity, or
-    `<name>.npy` with the features alone; row i is point i of the scan. The name is a file's without
-    its suffix, or a frame's token. `outside` is that of `PointEncoder`. Raises UserError for a scan
-    that cannot be used, for features that float16 cannot hold, and for a folder that holds results
-    of another network or of other settings, unless `overwrite`.
+    A scan's file is `<name>.npz` with the arrays features (points, channels), xyz_m and intensity,
+    or `<name>.npy` with the features alone; row i is point i of the scan. The name is a file's
+    without its suffix, or a frame's token. `outside` is that of `PointEncoder`. Raises UserError
+    for a scan that cannot be used, for features that float16 cannot hold, and for a folder that
+    holds results of another network or of other settings, unless `overwrite`.
     """
     _one_of("form", form, FEATURE_FILES)
     _one_of("dtype", dtype, FEATURE_TYPES)
@@ -60,7 +60,7 @@ def embed(
 
     names = [f"{name}.{form}" for name in scans.names()]
     output = OutputFolder(folder, made_by)
-    report = report or Progress("embed", "scans")
+    report = report or Progress("write_features", "scans")
     return _write_all(output, scans, names, compute, overwrite=overwrite, report=report)
 
 
@@ -73,13 +73,13 @@ def predict_files(
     device: str = "auto",
     overwrite: bool = False,
     report: Report | None = None,
-) -> Written:
-    """Write the class of every point of every file, a file a scan, below a folder or bucket.
+) -> WrittenFiles:
+    """Write the class of every point of every file below a folder or bucket, one file per scan.
 
     `form` is nuscenes (`<name>_lidarseg.bin`, uint8 1 to 16), semantic_kitti (`<name>.label`,
     uint32), npy (`<name>.npy`, uint8 positions in the head's class names) or auto, the format of
-    the data set whose classes the head has. Raises UserError as `embed`, and for a format of other
-    classes.
+    the data set whose classes the head has. Raises UserError as `write_features`, and for a format
+    of other classes.
     """
     chosen = _format_of(form, evaluated.class_names)
     names = [chosen.file_name(name) for name in scans.names()]
@@ -99,7 +99,7 @@ def predict_split(
     device: str = "auto",
     overwrite: bool = False,
     report: Report | None = None,
-) -> Written:
+) -> WrittenFiles:
     """Write the class of every point of a split, in its benchmark's format and tree of folders.
 
     `frames` are those of `dataset`. With `form` auto the format is the data set's own; nuScenes' is
@@ -122,7 +122,7 @@ def predict_split(
 
 
 def require_classes(evaluated: EvaluatedNetwork, frames: Frames) -> None:
-    """Raise UserError if a data set's classes are not those that a head predicts."""
+    """Raise UserError if a data set's classes are not those of the head."""
     mine, theirs = evaluated.class_names, tuple(frames.class_names)
     if mine == theirs:
         return
@@ -159,7 +159,7 @@ def _write_all(
     *,
     overwrite: bool,
     report: Report,
-) -> Written:
+) -> WrittenFiles:
     with output.opened(names, scans.stamps(), overwrite=overwrite) as missing:
         for number, place in enumerate(missing, start=1):
             try:
@@ -171,7 +171,7 @@ def _write_all(
                 raise UserError(f"Scan {name}: {error}") from None
             output.write(names[place], data)
             report(number, len(missing))
-    return Written(output.folder, len(missing), len(names) - len(missing))
+    return WrittenFiles(output.folder, len(missing), len(names) - len(missing))
 
 
 def _format_of(form: str, class_names: tuple[str, ...]) -> PredictionFormat:
@@ -192,7 +192,7 @@ def _format_of(form: str, class_names: tuple[str, ...]) -> PredictionFormat:
 
 
 def _as_type(features: np.ndarray, dtype: str) -> np.ndarray:
-    with np.errstate(over="ignore"):  # it is told below
+    with np.errstate(over="ignore"):  # the overflow is reported below
         cast = features.astype(dtype)
     if np.isinf(cast).any() and not np.isinf(features).any():
         largest = float(np.nanmax(np.abs(features)))

@@ -1,4 +1,4 @@
-"""Where scans come from that are worked through one at a time: files, or a split of a data set."""
+"""Sources of scans that are read one at a time: files, or a split of a data set."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ FRACTIONS = ("scene_step", "frame_step")  # settings that leave out frames of a 
 
 @runtime_checkable
 class ScanSource(Protocol):
-    """Scans, each read when it is asked for."""
+    """Scans, each read on demand."""
 
     def __len__(self) -> int: ...
 
     def names(self) -> Sequence[str]:
-        """Return the name of every scan, by which its result is called."""
+        """Return the name of every scan, which its result also has."""
         ...
 
     def stamps(self) -> Sequence[str]:
-        """Return what tells each scan from another one of the same name."""
+        """Return a text per scan that differs from that of another scan of the same name."""
         ...
 
     def read(self, index: int) -> Scan:
@@ -43,8 +43,8 @@ class FileScans:
     def of(cls, given: Sequence[str | Path]) -> "FileScans":
         """Return the scans of files; a folder stands for the scans directly in it, by name.
 
-        Raises UserError for a path that is not there, a folder without scans, a file of another
-        kind, and two files whose results would have one name.
+        Raises UserError for a missing path, a folder without scans, a file of another kind, and two
+        files whose results would have one name.
         """
         paths = [path for one in given for path in _files_of(str(one))]
         if not paths:
@@ -99,16 +99,16 @@ class SplitScans:
 
 
 def whole_split(dataset: Dataset, changes: Mapping[str, Any]) -> Dataset:
-    """Return a data set with all frames of its split; `changes` are settings of it, as `split`.
+    """Return a data set with all frames of its split, and `changes` of its settings.
 
-    Raises UserError for a setting that it does not have or a value that it does not take.
+    Raises UserError for an unknown setting or a wrong value.
     """
     whole = {name: 1 for name in FRACTIONS if name in type(dataset).model_fields}
     return dataset.override({**whole, **changes})
 
 
 def open_split(dataset: Dataset, runtime: Runtime) -> Frames:
-    """Return the frames of a data set where the runtime says that it lies."""
+    """Return the frames of a data set at the runtime's data root."""
     return dataset.open(runtime.data_path(), runtime.cache_path())
 
 

@@ -1,6 +1,6 @@
 """Batches of images as large as the memory allows.
 
-Running out of memory is no fault of an image: the batch is halved, the smaller size is remembered,
+When the memory is short, no image is at fault: the batch is halved, the smaller size is remembered,
 and the same images are tried again. Any other error belongs to one image of the batch, which is
 found by trying the images one by one.
 """
@@ -17,7 +17,7 @@ from olivine.core.runtime import Runtime
 from olivine.data.dataset import Frames
 from olivine.labels.labeller import Labeller
 from olivine.labels.memory import _CudaMemory, _HostMemory, out_of_memory
-from olivine.labels.records import FailedImage, LabelledImage, ReadImage, Usage, reason_of
+from olivine.labels.records import FailedImage, LabelledImage, ReadImage, Usage, failure_reason
 
 _Tried = LabelledImage | FailedImage
 
@@ -63,7 +63,7 @@ class BatchLabeller:
                 raise
             raise UserError(
                 f"The labeller {labeller.kind!r} does not fit into the memory of its device "
-                f"({reason_of(error)}); let fewer actors share it by "
+                f"({failure_reason(error)}); let fewer actors share it by "
                 "--set runtime.gpus_per_label_actor=1 or --set runtime.num_label_actors=1."
             ) from None
         self.size = size
@@ -91,7 +91,7 @@ class BatchLabeller:
         return [image if isinstance(image, FailedImage) else next(rest) for image in images]
 
     def _label_first(self, rest: Sequence[ReadImage]) -> list[_Tried]:
-        """Label the first images, as many as fit; return none if fewer must be tried."""
+        """Label as many of the first images as fit; return an empty list if fewer must be tried."""
         if not self.size:
             return [self._label_measured(rest[0])]
         batch = rest[: self.size]
@@ -122,7 +122,7 @@ class BatchLabeller:
         try:
             maps = self._label([image.pixels for image in batch], [image.name for image in batch])
         except Exception as error:  # of any kind: it depends on the image and the network
-            reason, too_many = reason_of(error), out_of_memory(error)
+            reason, too_many = failure_reason(error), out_of_memory(error)
         else:
             assert len(maps) == len(batch), "the labeller must return one map per image"
             return [_labelled(*pair) for pair in zip(batch, maps, strict=True)], False

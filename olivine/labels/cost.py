@@ -9,7 +9,7 @@ from olivine.core.errors import UserError
 from olivine.core.progress import cost_text
 from olivine.labels.records import ImageResult, Usage
 
-NUM_TRIED = 100  # images before the share of failures counts
+NUM_TRIED = 100  # number of images before the share of failures is checked
 
 
 class JobCost:
@@ -95,6 +95,6 @@ class JobCost:
             f"{len(self.failed)} of the first {self.num_tried} images failed, more than the share "
             f"of runtime.max_failed_share={self._max_failed_share:g}: this many mean that the "
             f"labeller or the disk is broken, not an image. The last is {last.image_name}: "
-            f"{last.reason.rstrip('.')}. Mend it and take them again with --retry-failed, or allow "
+            f"{last.reason.rstrip('.')}. Fix it and take them again with --retry-failed, or allow "
             "more by --set runtime.max_failed_share=1."
         )

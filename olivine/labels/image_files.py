@@ -11,7 +11,7 @@ from olivine.labels.records import (
     LabelledImage,
     ReadImage,
     Usage,
-    reason_of,
+    failure_reason,
 )
 from olivine.labels.store import LabelStore
 
@@ -21,7 +21,7 @@ def read_image(frames: Frames, name: str) -> ReadImage | FailedImage:
     try:
         return ReadImage(name, frames.read_image(name))
     except Exception as error:  # whatever a broken file raises concerns this image alone
-        return FailedImage(name, reason_of(error))
+        return FailedImage(name, failure_reason(error))
 
 
 def write_image(

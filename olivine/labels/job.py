@@ -23,7 +23,7 @@ from olivine.labels.image_files import read_image, write_image
 from olivine.labels.labeller import Labeller
 from olivine.labels.quality import LabelQuality, survey
 from olivine.labels.records import ImageResult
-from olivine.labels.store import LabelStore, label_name
+from olivine.labels.store import LabelStore, label_map_name
 from olivine.tracking.reused import Reused
 from olivine.tracking.tracker import FINGERPRINT, Run, RunKey, RunRecord, Tracker
 
@@ -42,7 +42,7 @@ class LabelJob:
     labeller: Labeller
     store: LabelStore
     image_names: tuple[str, ...]  # all of the data set
-    left: tuple[str, ...]  # without a map, sorted, so that images of one time are together
+    left: tuple[str, ...]  # without a map; sorted, so that images of one moment are together
     failed_before: frozenset[str]  # images without a map that have a recorded failure
     left_out: tuple[str, ...] = ()  # images without a map that this job leaves out
     retries: bool = False  # whether the images of this job failed before
@@ -88,9 +88,7 @@ class LabelResult:
     class_pixels: Mapping[str, int]  # of the images labelled by this run; "" is no class
     quality: LabelQuality  # of a sample of all stored maps
     reads_truth: bool = False
-    reused: tuple[Reused, ...] = field(
-        default=(), compare=False
-    )  # the run that had made maps before
+    reused: tuple[Reused, ...] = field(default=(), compare=False)  # the earlier run that made maps
 
     @property
     def num_failed(self) -> int:
@@ -212,22 +210,22 @@ def open_job(config: LabelConfig, runtime: Runtime) -> LabelJob:
             "cameras that have some."
         )
     store = LabelStore(runtime.out, frames.fingerprint, config.labeller.identity)
-    if len({label_name(name) for name in names}) < len(names):
+    if len({label_map_name(name) for name in names}) < len(names):
         raise UserError(f"Two images below {frames.root} differ by their suffix alone.")
     finished, failed = store.listing()
-    left = tuple(sorted(name for name in names if label_name(name) not in finished))
+    left = tuple(sorted(name for name in names if label_map_name(name) not in finished))
     return LabelJob(
         frames, config.labeller, store, names, left, frozenset(failed.intersection(left))
     )
 
 
 def run_fingerprint(config: LabelConfig, job: LabelJob) -> str:
-    """Return 12 hex digits of everything that decides the labels, and of nothing else."""
+    """Return 12 hex digits of everything that decides the labels, and only of that."""
     return combined_hash(config.fingerprint(), job.frames.fingerprint, job.labeller.identity)
 
 
 class _IncompleteError(Exception):
-    """Ends a run as FAILED although its job ran to the end."""
+    """Ends a run as FAILED although its job reached its end."""
 
 
 def _consume(
@@ -237,7 +235,7 @@ def _consume(
     with _closing(results), Silence(SILENT) as silence:
         for result in results:
             cost.add(result)
-            silence.heard()
+            silence.reset()
             report(cost.num_tried, len(job.left))
             if time.monotonic() - logged_s > LOG_PERIOD_S:
                 logged_s = time.monotonic()
@@ -269,7 +267,7 @@ def _gpu_hours_before(earlier: Sequence[RunRecord]) -> float:
 
 
 def _reused(job: LabelJob, earlier: Sequence[RunRecord]) -> tuple[Reused, ...]:
-    """Return the newest run that can have made the maps which were there before."""
+    """Return the newest run that may have made the maps that were there already."""
     if not job.num_finished:
         return ()
     return tuple(Reused(f"{job.num_finished} maps", record) for record in earlier[:1])

@@ -1,4 +1,4 @@
-"""The plan of a labelling job: what it would do, read and cost."""
+"""The plan of a labelling job: its work, the bytes that it reads and writes, its time and cost."""
 
 import os
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class LabelJobPlan:
-    """The state of a labelling job, and what the rest would take."""
+    """The state of a labelling job, and the cost of the rest."""
 
     path: str  # of the maps
     num_images: int  # of the data set

@@ -42,7 +42,7 @@ class _CudaMemory:
 
 
 class _HostMemory:
-    """The same for a process on Linux, which may use `share` of the free memory."""
+    """Derives that number for a process on Linux, which may use `share` of the free memory."""
 
     def __init__(self, share: float):
         self._share = share
@@ -91,4 +91,4 @@ def _kilobytes(file: Path, field: str) -> int:
         name, _, value = line.partition(":")
         if name == field:
             return int(value.split()[0])
-    raise OSError(f"{file} does not tell {field}")
+    raise OSError(f"{file} has no line {field}")

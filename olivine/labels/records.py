@@ -1,4 +1,4 @@
-"""One image on its way through a labelling job: read, labelled, and what was written of it."""
+"""The records of one image in a labelling job: read, labelled, failed and written."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -45,7 +45,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What was written of one image; small, because a driver receives one for every image."""
+    """The result of one image; it is small, because a driver receives one for every image."""
 
     image_name: str
     status: Literal["done", "failed", "fatal"]
@@ -54,7 +54,7 @@ class ImageResult:
     usage: Usage | None = None  # of the actor that labelled it
 
 
-def reason_of(error: BaseException) -> str:
+def failure_reason(error: BaseException) -> str:
     """Return an error as one line, with its type unless it is a UserError."""
     text = " ".join(str(error).split())
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"

@@ -96,12 +96,12 @@ class LabelStore:
                 "labeller": labeller.to_dict(),
             }
             self._write_json(_ABOUT, about)
-        _ = self.class_names  # checked once, and known in every process that gets this store
+        _ = self.class_names  # checked once, for every process that gets this store
 
     def listing(self) -> tuple[set[str], set[str]]:
         """Return the label files and the images with a recorded failure, by one listing.
 
-        `label_name` gives an image's file.
+        `label_map_name` gives an image's file.
         """
         skip = len(self._folder) + 1
         finished, failed = set(), set()
@@ -114,7 +114,7 @@ class LabelStore:
         return finished, failed
 
     def clear(self) -> None:
-        """Remove every map, every recorded failure and what was kept of the maps."""
+        """Remove every map, every recorded failure and every cache made from the maps."""
         for name in self._store.names(self._folder):
             self._store.delete(name)
 
@@ -122,7 +122,7 @@ class LabelStore:
         """Write one map; equal maps give equal bytes."""
         stream = io.BytesIO()
         Image.fromarray(np.ascontiguousarray(ids)).save(stream, format="PNG", compress_level=6)
-        self._store.write(self._name(label_name(image_name)), stream.getvalue())
+        self._store.write(self._name(label_map_name(image_name)), stream.getvalue())
 
     def read(
         self, image_name: str, size_px: tuple[int, int] | None = None
@@ -133,7 +133,7 @@ class LabelStore:
         Raises UserError for a map that is missing, unreadable, of another size, or that has a
         class the vocabulary does not know.
         """
-        name = self._name(label_name(image_name))
+        name = self._name(label_map_name(image_name))
         where = self._store.path(name)
         if not self._store.exists(name):
             raise UserError(
@@ -155,14 +155,14 @@ class LabelStore:
 
     def num_bytes(self, image_name: str) -> int:
         """Return the size of one map as it is stored."""
-        return len(self._store.read(self._name(label_name(image_name))))
+        return len(self._store.read(self._name(label_map_name(image_name))))
 
     def record_failure(self, image_name: str, reason: str) -> None:
         """Record in a small file of its own why an image could not be labelled.
 
         So no record is lost when a job is killed, and two jobs at once do not overwrite each other.
         """
-        label_name(image_name)  # raises for a name outside
+        label_map_name(image_name)  # raises for a name outside
         self._store.write(self._name(_failure_name(image_name)), (reason + "\n").encode())
 
     def forget_failure(self, image_name: str) -> None:
@@ -209,7 +209,7 @@ class LabelStore:
         return value
 
 
-def label_name(image_name: str) -> str:
+def label_map_name(image_name: str) -> str:
     """Return the name of an image's label map: that of the image, ending in .png."""
     path = PurePosixPath(image_name)
     if path.is_absolute() or ".." in path.parts or not path.name:

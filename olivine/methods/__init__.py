@@ -1,1 +1,1 @@
-"""What a pretraining method is: terms, each of which matches, samples, pools and compares."""
+"""Pretraining methods: terms, each of which matches, samples, pools and compares."""

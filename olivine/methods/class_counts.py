@@ -1,6 +1,6 @@
 """Counts of the pairs per class and per sampler, and checks that a method gets what it needs.
 
-If the data cannot give the pairs or classes that a method asks for, a run ends with a UserError
+If the data cannot give the pairs or classes that a method needs, a run ends with a UserError
 instead of training on something else; with `runtime.allow` it goes on from its checkpoint.
 """
 
@@ -71,16 +71,16 @@ class ClassCounter(nn.Module):
 
 
 def require_pairs(sampled: Mapping[str, tuple[int, int]], contrast_frames: int) -> None:
-    """Raise UserError if a sampler got fewer pairs than it asked for.
+    """Raise UserError if a sampler got fewer pairs than its `num_pairs`.
 
-    `sampled` holds, by term, the number asked for and the smallest number in a contrast group.
+    `sampled` holds, by term, the requested number and the smallest number in a contrast group.
     """
-    for term, (asked, least) in sampled.items():
-        if least < asked:
+    for term, (requested, least) in sampled.items():
+        if least < requested:
             setting = f"pretrained.method.terms.{term}.sample.num_pairs"
             raise UserError(
-                f"The term {term!r} asks for {asked} pairs of {contrast_frames} frames, and of the "
-                f"first batch's groups one has {least}: lower {setting}, raise "
+                f"The term {term!r} asks for {requested} pairs of {contrast_frames} frames; one "
+                f"of the first batch's groups has {least}: lower {setting}, raise "
                 "pretrained.contrast_frames, or take what there is by --set "
                 f"runtime.allow={FEWER_PAIRS}."
             )

@@ -52,7 +52,7 @@ class Projected(Protocol):
     ) -> tuple[Float[Tensor, "S D"], Float[Tensor, "S T"] | None]:
         """Return means over all pixels of segments: of projected and of the teacher's own features.
 
-        The second is None unless `teacher_rows` asks for it.
+        The second is None unless `teacher_rows` is set.
         """
         ...
 
@@ -132,6 +132,6 @@ class RowPooling(Protocol):
     ) -> Matched:
         """Return one row per group; `group_ids` are the pairs' contrast groups.
 
-        `teacher_rows` asks for the teacher's own features too.
+        With `teacher_rows` it also returns the teacher's own features.
         """
         ...

@@ -13,7 +13,7 @@ from olivine.methods.samplers.base import Sampler
 class Term(Spec):
     """One contrast; a weight of 0 removes it.
 
-    `match` says what is compared: a point with the pixel that sees it ("pixel"), a point with
+    `match` is the kind of comparison: a point with the pixel that sees it ("pixel"), a point with
     itself in the scan's second view ("view"), a whole scan with its second view in the momentum
     encoder ("scan"), or a superpoint with itself in a later scan ("time").
     """

@@ -107,7 +107,7 @@ def locate(name: str) -> Path:
     for file in weights.files:
         problem = _glance(file, folder)
         if problem:
-            raise UserError(f"{problem}; {_mend(name, folder)}")
+            raise UserError(f"{problem}; {_advice(name, folder)}")
     return weights.path(folder)
 
 
@@ -131,7 +131,7 @@ def verify(name: str) -> Path:
     """
     path = locate(name)
     for problem in problems(published()[name], weights_folder()) if name in published() else ():
-        raise UserError(f"{problem}; {_mend(name, weights_folder())}")
+        raise UserError(f"{problem}; {_advice(name, weights_folder())}")
     return path
 
 
@@ -251,7 +251,7 @@ def _glance(file: WeightFile, folder: Path) -> str:
     return "" if size == file.size_bytes else f"{path} has {size} bytes, not {file.size_bytes}"
 
 
-def _mend(name: str, folder: Path) -> str:
+def _advice(name: str, folder: Path) -> str:
     return (
         f"run `olivine weights fetch {name} --folder {folder}`, or set ${ENVIRONMENT} to the "
         "folder that has it."

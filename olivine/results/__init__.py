@@ -1,1 +1,1 @@
-"""What people read: tables, reports, figures, two runs side by side."""
+"""Results for readers: tables, reports, figures and comparisons of two runs."""

@@ -1,20 +1,20 @@
 """The colours of methods and classes, the same in every figure and on every page.
 
-A method's colour can be told from the others' by the colour-blind, and shows on white and on black
-paper; `tests/results/test_colours.py` measures both.
+The colour-blind can distinguish a method's colour from the others, and it is visible on white and
+on black paper; `tests/results/test_colours.py` measures both.
 """
 
 import zlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-# The six of Okabe and Ito's colours ("Color Universal Design", 2008) that show on white and on
-# black, and two more, as far from them as could be found under the same conditions.
+# Six of Okabe and Ito's colours ("Color Universal Design", 2008) are visible on white and on black.
+# Two more are as far from them as possible under the same conditions.
 PALETTE = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#870fff", "#e1004b",
 )  # fmt: skip
 BLUE, ORANGE, LIGHT_BLUE = PALETTE[0], PALETTE[1], PALETTE[5]
-POOR = "#8d96a0"  # what is behind or worst; seen on white and on black
+POOR = "#8d96a0"  # for lines behind the others and the worst trials; visible on white and on black
 CORRECT, WRONG, UNLABELLED = "#b8b8b8", "#c8102e", "#eeeeee"  # of points
 # Plotly's dashes: lengths of lines and gaps in widths of the line.
 DASHES: dict[str, tuple[int, ...]] = {
@@ -78,23 +78,23 @@ CLASS_COLOURS = {
 
 @dataclass(frozen=True)
 class LineStyle:
-    """How a method is drawn."""
+    """The colour and dash of a method."""
 
     colour: str
     dash: str  # one of `DASHES`
 
     def dash_lengths(self, width: int = 1) -> tuple[int, ...]:
-        """Return the lengths of lines and gaps for a line of that width; none: it is solid."""
+        """Return the lengths of dashes and gaps for a line width; empty for a solid line."""
         return tuple(width * length for length in DASHES[self.dash])
 
 
 def line_styles(rows: Iterable[str]) -> dict[str, LineStyle]:
-    """Return how each row of a sweep is drawn, whatever their order.
+    """Return the style of each row of a sweep, whatever their order.
 
-    The method is what stands before a row's first comma, so "PPKT" and "PPKT, 10 %" have one
-    colour and two dashes. The library's methods always look the same. Another name always wants
-    the same colour and gets it unless a method of this sweep has it: then the next that is free,
-    and once none is, one with another dash.
+    The method is the text before a row's first comma, so "PPKT" and "PPKT, 10 %" have one colour
+    and two dashes. The library's methods always have the same style. Another name has a preferred
+    colour, and gets the next free one if a method of this sweep has it, or one with another dash if
+    none is free.
     """
     rows = tuple(dict.fromkeys(rows))
     variants: dict[str, list[str]] = {}
@@ -112,12 +112,12 @@ def line_styles(rows: Iterable[str]) -> dict[str, LineStyle]:
 
 
 def class_colour(name: str, index: int) -> str:
-    """Return the colour of a class; one that has none of its own takes a method's."""
+    """Return the colour of a class; a class without its own gets a method's."""
     return CLASS_COLOURS.get(name, PALETTE[index % len(PALETTE)])
 
 
 def _looks(methods: Iterable[str]) -> dict[str, Look]:
-    """Return how each method is drawn: the library's as they always are, others by their names."""
+    """Return the style of each method: fixed for the library's, by name for others."""
     looks = {method: _METHODS[method] for method in methods if method in _METHODS}
     taken = set(looks.values())
     for method in methods:
@@ -132,7 +132,7 @@ def _looks(methods: Iterable[str]) -> dict[str, Look]:
 
 
 def _free(colours: Sequence[int], dash: int, taken: Collection[Look]) -> Look:
-    """Return the first look that is not taken, of all colours with one dash before the next."""
+    """Return the first free style; all colours with one dash come before the next dash."""
     dashes = [(dash + step) % len(DASHES) for step in range(len(DASHES))]
     looks = [(colour, dash) for dash in dashes for colour in colours]
     return next((look for look in looks if look not in taken), looks[0])

@@ -1,6 +1,6 @@
-"""What differs between two runs: settings, code, data, environment and results.
+"""The differences between two runs: settings, code, data, environment and results.
 
-Pure: two records in, differences out.
+The comparison depends on the two records alone; the store is not read.
 """
 
 import math
@@ -12,14 +12,14 @@ from olivine.results.words import ABSENT
 from olivine.tracking.tracker import FAILURE, RunRecord
 from olivine.training.evaluate import PRETRAINED
 
-# Tags by what they tell; some by how they begin.
+# Tags by their meaning; some by the beginning of their name.
 CODE = ("git.", "sha256.code")
 ENVIRONMENT = ("version.", "hardware.", "sha256.")
 DATA = ("dataset", "labels", "label_run", PRETRAINED)
-SYSTEM = "system/"  # metrics of what the machine did meanwhile: no result
-# Of runs with one fingerprint: an evaluation says more than the trial that holds it.
+SYSTEM = "system/"  # metrics of the machine's load, which are no results
+# Of runs with one fingerprint, the evaluation has more metrics than the trial above it.
 PREFERRED = ("evaluate", "trial", "pretrain", "label", "label_report", "sweep")
-NUM_CANDIDATES = 5  # named where a word is ambiguous
+NUM_CANDIDATES = 5  # number of runs listed for an ambiguous reference
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Aspect:
 
     name: str
     differences: tuple[Difference, ...]
-    is_known: bool  # some run says something about it
+    is_known: bool  # at least one run has a value
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class RunComparison:
     first: RunRecord
     second: RunRecord
     aspects: tuple[Aspect, ...]  # settings, code, data and labels, environment, results
-    note: str = ""  # what follows from fingerprints
+    note: str = ""  # the meaning of equal or unequal fingerprints
 
     @property
     def differs(self) -> bool:
-        """Say whether anything does."""
+        """Return whether anything differs."""
         return any(aspect.differences for aspect in self.aspects)
 
 
@@ -61,10 +61,10 @@ def compare(
     second: RunRecord,
     inputs: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {}),
 ) -> RunComparison:
-    """Return what differs between two runs; `inputs` are the data sets that each read, by use."""
+    """Return the differences between two runs; `inputs` are the data sets of each, by use."""
     data, code, environment = (
         [{name: run.tags[name] for name in run.tags if says(name)} for run in (first, second)]
-        for says in (_tells_data, _tells_code, _tells_environment)
+        for says in (_is_data_tag, _is_code_tag, _is_environment_tag)
     )
     settings = _aspect("settings", first.settings, second.settings)
     results = tuple(_results(first, second))
@@ -83,11 +83,11 @@ def compare(
 def find_runs(
     words: tuple[str, str], runs: Sequence[RunRecord], store: str
 ) -> tuple[RunRecord, RunRecord]:
-    """Return the runs that two words mean, of one stage if they can be.
+    """Return the runs of two references, of the same stage if possible.
 
-    A word is the beginning of a run's id, or of the fingerprint that several runs may share: of
-    them a finished one is taken, else the newest. `runs` are all of the store, newest first.
-    Raises UserError for a word that means no run or more than one.
+    A reference is the beginning of a run's id, or of a fingerprint that several runs may share: the
+    newest finished one of them is taken, else the newest. `runs` are all runs of the store, newest
+    first. Raises UserError for a reference to no run or to several.
     """
     first, second = (_candidates(word, runs, store) for word in words)
     common = {run.key.stage for run in first} & {run.key.stage for run in second}
@@ -158,7 +158,7 @@ def _about(first: RunRecord, second: RunRecord) -> Iterator[tuple[str, str, str]
 
 
 def _note(first: RunRecord, second: RunRecord, settings_differ: bool) -> str:
-    """Say what equal or unequal fingerprints mean, where the settings do not tell."""
+    """Return the meaning of equal or unequal fingerprints, where settings do not explain them."""
     if settings_differ or first.key.stage != second.key.stage:
         return ""
     if first.key.fingerprint == second.key.fingerprint:
@@ -193,16 +193,16 @@ def _aspect(name: str, first: Mapping[str, str], second: Mapping[str, str]) -> A
     return Aspect(name, differences, bool(first or second))
 
 
-def _tells_code(tag: str) -> bool:
+def _is_code_tag(tag: str) -> bool:
     return tag.startswith(CODE)
 
 
-def _tells_data(tag: str) -> bool:
+def _is_data_tag(tag: str) -> bool:
     return tag in DATA
 
 
-def _tells_environment(tag: str) -> bool:
-    return tag.startswith(ENVIRONMENT) and not _tells_code(tag)
+def _is_environment_tag(tag: str) -> bool:
+    return tag.startswith(ENVIRONMENT) and not _is_code_tag(tag)
 
 
 def _both_nan(one: float | None, two: float | None) -> bool:

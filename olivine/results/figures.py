@@ -1,7 +1,7 @@
 """Figures of results for papers: drawn without a screen, at the width of a column.
 
-Each is written twice, as PNG and as PDF with vectors and embedded fonts. A figure reads in grey;
-colours that carry meaning can be told apart by the colour-blind.
+Each is written twice, as PNG and as PDF with vectors and embedded fonts. A figure can be read in
+grey, and the colour-blind can distinguish colours that carry meaning.
 """
 
 import io
@@ -40,11 +40,11 @@ def error_figure(
     *,
     radius_m: float = 40.0,
 ) -> Figure:
-    """Draw the truth by class and, for each method, which points it has wrong, from above.
+    """Draw the true classes and each method's wrong points, seen from above.
 
     Points without a true class (`IGNORE`) are left out of the errors and of the share in the
-    titles. nuScenes' x points right, y forward, so a panel shows the way ahead upwards; of
-    SemanticKITTI it is to the right.
+    titles. The driving direction is up for nuScenes (its y axis) and to the right for SemanticKITTI
+    (its x axis).
     """
     near = (np.abs(xyz_m[:, :2]) <= radius_m).all(axis=1)
     xy_m, truth = xyz_m[near][:, :2], true_ids[near]
@@ -69,9 +69,9 @@ def error_figure(
 
 
 def learning_curves(curves: pd.DataFrame, styles: Mapping[str, LineStyle], ylabel: str) -> Figure:
-    """Draw a line per name, the mean over seeds, in a band of one standard deviation.
+    """Draw a line per name (the mean over seeds) within a band of one standard deviation.
 
-    `curves` has the columns name, method, seed, step, value; seeds may have other steps. A line
+    `curves` has the columns name, method, seed, step, value; seeds may have different steps. A line
     has the style of its method, one of `styles`.
     """
     names = curves["name"].unique()
@@ -106,8 +106,8 @@ def score_bars(
 ) -> Figure:
     """Draw a bar per method with its deviation over seeds; a line marks the baseline's mean.
 
-    `table` has the columns method, metric, mean, std and n; `label` says what the metric is, with
-    its unit. A method without a finished run keeps its place and is called so.
+    `table` has the columns method, metric, mean, std and n; `label` is the metric's name with its
+    unit. A method without a finished run keeps its place, with a remark.
     """
     lines = table[table["metric"] == metric].reset_index(drop=True)
     is_wide = lines["method"].map(len).max() > LONG_NAME
@@ -142,7 +142,7 @@ def score_bars(
 
 
 def mark(colour: str, label: str) -> Line2D:
-    """Return an entry of a legend: a dot of that colour."""
+    """Return a legend entry: a dot of that colour."""
     return Line2D([], [], marker="o", linestyle="", color=colour, markersize=4, label=label)
 
 
@@ -155,17 +155,19 @@ def plain(axis: Axes) -> None:
 
 
 def save(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
-    """Write a figure as PNG and as PDF, whole or not at all; the same figure gives equal bytes."""
-    return write(figure, folder / f"{name}.png"), write(figure, folder / f"{name}.pdf")
+    """Write a figure as PNG and as PDF, atomically; equal figures give equal bytes."""
+    return write_figure(figure, folder / f"{name}.png"), write_figure(
+        figure, folder / f"{name}.pdf"
+    )
 
 
-def write(figure: Figure, path: Path, dpi: int = DPI) -> Path:
-    """Write a figure in the format that the path's end says."""
+def write_figure(figure: Figure, path: Path, dpi: int = DPI) -> Path:
+    """Write a figure in the format of the path's suffix."""
     kind = path.suffix.removeprefix(".")
     metadata = {"CreationDate": None} if kind == "pdf" else {}
     data = io.BytesIO()
     FigureCanvasAgg(figure)
-    with mpl.rc_context({"pdf.fonttype": 42}):  # TrueType, which publishers ask for
+    with mpl.rc_context({"pdf.fonttype": 42}):  # TrueType, which publishers require
         figure.savefig(data, format=kind, dpi=dpi, metadata=metadata)
     Store(path.parent).write(path.name, data.getvalue())
     return path
@@ -198,23 +200,23 @@ def _draw_truth(
 
 
 def _draw_errors(axis: Axes, xy_m: np.ndarray, wrong: np.ndarray) -> None:
-    """Draw right and wrong points alike and in a mixed order: neither may cover the other."""
+    """Draw right and wrong points in a mixed order, so that neither cover the others."""
     order = np.random.default_rng(0).permutation(len(wrong))
     _draw_points(axis, xy_m[order], np.where(wrong[order], WRONG, CORRECT), 0.4)
 
 
 def _draw_points(axis: Axes, xy_m: np.ndarray, colour: str | np.ndarray, area: float) -> None:
-    """Draw points as pixels also in a PDF, where ten thousand circles are slow to show."""
+    """Draw points as pixels, also in a PDF, where ten thousand circles are slow to display."""
     axis.scatter(xy_m[:, 0], xy_m[:, 1], s=area, c=colour, linewidths=0, rasterized=True)
 
 
 def _area(num_points: int) -> float:
-    """Return a mark's area in square points: the fewer there are, the larger."""
+    """Return a mark's area in square points, which is larger for fewer marks."""
     return float(np.clip(2.4 - 0.5 * np.log10(max(num_points, 1)), 0.45, 2.4))
 
 
 def _scale(axes: Sequence[Axes], radius_m: float) -> None:
-    """Same metres everywhere, a bar instead of ticks, the sensor as a cross."""
+    """Set one scale for all axes, with a bar instead of ticks and a cross at the sensor."""
     length_m = 10 if radius_m > 15 else 2
     for axis in axes:
         axis.set_aspect("equal")

@@ -1,7 +1,7 @@
-"""Pages in one HTML file each: templates filled in, tables, pictures and charts.
+"""HTML pages of one file each, from templates, tables, pictures and charts.
 
-Templates lie in `templates/` and escape every text that they are given, so what a person has typed
-is shown and never obeyed. A page needs no other file and no network.
+Templates are in `templates/` and escape every text, so that text from users is displayed and never
+interpreted. A page needs no other file and no network.
 """
 
 import base64
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
 TEMPLATES = Path(__file__).with_name("templates")
-JPEG_QUALITY, JPEG_WIDTH_PX = 80, 1100  # of photographs; the PNG files beside a page are whole
+JPEG_QUALITY, JPEG_WIDTH_PX = 80, 1100  # of photographs within a page
 
 
 def render(template: str, **values: Any) -> str:
-    """Return a page; `values` are what its template names, and none may be missing."""
+    """Return a page; `values` must have every name of its template."""
     return _environment().get_template(template).render(values)
 
 
@@ -39,10 +39,10 @@ def html_table(
     write: Callable[[Any], str] = str,
     classes: pd.DataFrame | None = None,
 ) -> Markup:
-    """Return a frame as a table that can be scrolled sideways, by the keyboard too.
+    """Return a frame as a table that scrolls sideways, also by keyboard.
 
-    The first column says what a line is. `text_columns` are indices of columns that begin at their
-    left, `write` gives the text of a value, `classes` those of `style.css` that cells have.
+    The first column holds the names of the lines. `text_columns` are indices of left-aligned
+    columns, `write` returns the text of a value, `classes` are the cells' classes of `style.css`.
     """
     frame = frame.set_axis(range(len(header)), axis="columns").reset_index(drop=True)
     styler = _page_styler()(frame).hide(axis="index").format(write, escape="html")
@@ -62,28 +62,28 @@ def with_header(styler: "Styler", texts: Sequence[str]) -> "Styler":
 
 @contextmanager
 def whole_tables() -> Iterator[None]:
-    """Let pandas write tables of any size: it leaves out lines of large ones unless told."""
+    """Let pandas write tables of any size within the block; by default it truncates large ones."""
     with pd.option_context("styler.render.max_elements", 2**62):
         yield
 
 
 def breakable(name: str) -> Markup:
-    """Return a dotted name that may go on in the next line between its words."""
+    """Return a dotted name that may be broken into lines between its words."""
     end = Markup("<wbr>")
     return escape(name).replace(".", "." + end).replace("_", "_" + end)
 
 
 def picture(data: bytes, kind: str, text: str) -> Markup:
-    """Return a picture that lies within the page, with words for those who cannot see it.
+    """Return a picture embedded in the page, with an alternative text.
 
-    `kind` is png or jpeg, `text` says what it shows.
+    `kind` is png or jpeg, `text` describes the picture.
     """
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     return Markup('<img alt="{}" src="{}">').format(text, source)
 
 
 def as_jpeg(path: Path) -> bytes:
-    """Return a picture small enough for a page on a phone; as PNG it is ten times as large."""
+    """Return a picture as JPEG, small enough for a phone; a PNG would be ten times as large."""
     stream = io.BytesIO()
     with Image.open(path) as whole:
         small = whole.convert("RGB")
@@ -93,7 +93,7 @@ def as_jpeg(path: Path) -> bytes:
 
 
 def with_code(sentence: str) -> Markup:
-    """Return a sentence in which `code` between backticks is set as such."""
+    """Return a sentence with `code` between backticks as an HTML element."""
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if is_code else escape(part)
         for part, is_code in code_parts(sentence)

@@ -1,11 +1,11 @@
 """Which settings vary over a sweep's trials, and which of them move the score.
 
-Importance is what a random forest loses on points it has not seen when one setting is shuffled
-among them (Breiman 2001; scikit-learn's permutation importance), in shares of the score's
-variance. A setting that does nothing gets nothing, and a forest that cannot predict unseen points
-tells nothing. Functional ANOVA (Optuna's default) was tried beside it: it shares out the variance
-of the points it was fitted to, and on scores that were pure noise still gave one of five settings
-from 12 to 47 %.
+Importance is the increase of a random forest's error on unseen points when one setting is shuffled
+among them (Breiman 2001; scikit-learn's permutation importance), as a share of the score's
+variance. A setting without effect has importance 0, and no importance is given if the forest cannot
+predict unseen points. Functional ANOVA (Optuna's default) was tried too: it divides the variance of
+the points to which it was fitted, and on pure noise it still gave 12 to 47 % to one of five
+settings.
 """
 
 import math
@@ -19,8 +19,10 @@ from jaxtyping import Float
 
 from olivine.results.tables.spec import UNKNOWN
 
-MIN_POINTS, MIN_POINTS_PER_AXIS = 20, 3  # fewer tell no importance
-MIN_R2 = 0.25  # of the forest on unseen points; of pure noise, 1 draw in 50 of 20 to 30 has more
+MIN_POINTS, MIN_POINTS_PER_AXIS = 20, 3  # fewer give no importance
+MIN_R2 = (
+    0.25  # of the forest on unseen points; pure noise (20 to 30 points) exceeds it in 1 of 50 draws
+)
 NUM_FOLDS, NUM_SHUFFLES, NUM_TREES = 5, 5, 100
 
 
@@ -34,17 +36,17 @@ class VaryingSetting:
 
     @property
     def label(self) -> str:
-        """The name for people."""
+        """The displayed name."""
         return f"{self.name} (and {len(self.together)} more)" if self.together else self.name
 
     @property
     def is_numeric(self) -> bool:
-        """Say whether every trial that has the setting has a number."""
+        """Return whether all values are numbers."""
         return not any(math.isnan(value) for value in self._known())
 
     @property
     def is_log(self) -> bool:
-        """Say whether its numbers spread over orders of magnitude."""
+        """Return whether its numbers span orders of magnitude."""
         known = self._known()
         return self.is_numeric and min(known) > 0 and max(known) / min(known) >= 50
 
@@ -62,20 +64,20 @@ class VaryingSetting:
 
 @dataclass(frozen=True)
 class Importance:
-    """How much each setting moves the score, or why nobody can tell."""
+    """The effect of each setting on the score, or the reason why it is unknown."""
 
     num_points: int
     shares: tuple[float, ...] = ()  # one per setting; 1: as much as the score varies
     deviations: tuple[float, ...] = ()  # over the folds
-    r2: float = math.nan  # of the forest, on points it has not seen
-    why_not: str = ""  # a sentence; empty: the shares are there
+    r2: float = math.nan  # of the forest, on unseen points
+    why_not: str = ""  # the reason; empty: the shares are known
 
 
 def varying_settings(settings: Sequence[Mapping[str, str]]) -> tuple[VaryingSetting, ...]:
     """Return the settings, but for seeds, in which trials differ; `settings` as runs keep them.
 
-    Settings that always change together are one, called by a part's kind if it is one. Where
-    nearly every trial has a value of its own that means nothing, and each stands alone.
+    Settings that always change together are one, with the name of a part's kind if one of them is a
+    kind. If nearly every trial has another value, no settings are joined.
     """
     names = dict.fromkeys(name for one in settings for name in one)
     found: dict[tuple[str | int, ...], list[str]] = {}
@@ -104,9 +106,9 @@ def of_trials(
 
 
 def importance(settings: Sequence[VaryingSetting], scores: Float[np.ndarray, " T"]) -> Importance:
-    """Return how much each setting moves the score of finished points; repeatable to the last bit.
+    """Return the effect of each setting on the score of finished points, repeatable bit by bit.
 
-    Points that differ in their seed alone must have been averaged before.
+    Points that differ only in their seed must be averaged before.
     """
     num_points = len(scores)
     if not settings:
@@ -115,7 +117,7 @@ def importance(settings: Sequence[VaryingSetting], scores: Float[np.ndarray, " T
     if num_points < needed:
         return Importance(
             num_points,
-            why_not=f"{num_points} finished configurations are too few to tell which of "
+            why_not=f"{num_points} finished configurations are too few to decide which of "
             f"{len(settings)} settings matters: {needed} are needed.",
         )
     variance = float(scores.var())
@@ -164,7 +166,7 @@ def _losses(
 
 
 def _column(setting: VaryingSetting) -> Float[np.ndarray, " T"]:
-    """Return a setting for trees: a setting that is not there lies below all that are."""
+    """Return the numbers of a setting for trees; a missing setting is below all values."""
     numbers = setting.numbers()
     return np.where(np.isnan(numbers), np.nanmin(numbers) - 1, numbers)
 

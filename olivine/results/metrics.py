@@ -1,4 +1,4 @@
-"""What a metric is called, its unit, and which way is better: the one place that says so.
+"""The displayed name, the unit and the better direction of every metric.
 
 A metric's name in the run store ends with its unit ("pretrain/step_s") or is one of the few below.
 """
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from olivine.results.words import class_words
 
-# The ends of names that are units, and how a unit is written. Less is better of all but a share.
+# Units by the ends of names, and how they are written. Lower is better for all but a share.
 _UNITS = {
     "_hours": "h", "_ms": "ms", "_s": "s", "_gb": "GB", "_mb": "MB", "_usd": "USD",
     "_percent": "%",
 }  # fmt: skip
 _LOWER_UNITS = ("h", "ms", "s", "GB", "MB", "USD")
-# Words in the last part of a name that say that less is better; all other metrics are scores.
+# If the last part of a name has one of these words, lower is better; all other metrics are scores.
 _LOWER_WORDS = {"loss", "error", "entropy", "lovasz", "cost", "hours", "memory", "mce"}
 _NAMED = {
     "miou": ("mIoU", "%"),
@@ -35,24 +35,24 @@ PERCENTAGE_POINTS = "pp"
 
 @dataclass(frozen=True)
 class MetricLabel:
-    """What people read instead of a metric's name."""
+    """The displayed name and the unit of a metric."""
 
     text: str
-    unit: str  # empty: a number without one
+    unit: str  # empty: no unit
 
     @property
     def header(self) -> str:
-        """The text with the unit in brackets, as a table's header and a figure's axis have it."""
+        """The text with the unit in brackets, for the header of a table or the axis of a figure."""
         return f"{self.text} ({self.unit})" if self.unit else self.text
 
     @property
     def unit_of_difference(self) -> str:
-        """The unit of a difference of two values: of percentages it is percentage points."""
+        """The unit of a difference of two values, which is percentage points for percentages."""
         return PERCENTAGE_POINTS if self.unit == "%" else self.unit
 
 
 def metric_label(name: str) -> MetricLabel:
-    """Return how a metric of the run store is written; an unknown one keeps its name.
+    """Return the label of a metric of the run store; an unknown one keeps its name.
 
     The stage that measured a metric stands before it: "pretrain: time per step (s)".
     """
@@ -66,7 +66,7 @@ def metric_label(name: str) -> MetricLabel:
 
 
 def prefers_lower(name: str) -> bool:
-    """Say whether the smaller value of a metric is the better one."""
+    """Return whether lower values of a metric are better."""
     last = name.rpartition("/")[2].lower()
     if _LOWER_WORDS & set(last.split("_")):
         return True

@@ -18,18 +18,20 @@ TABLES = {
     "table10": ("methods",),
 }
 
-ONLY = {("table1", SEMANTIC_KITTI): ", 1 %"}  # how the rows end that a table takes of a sweep
+ONLY = {
+    ("table1", SEMANTIC_KITTI): ", 1 %"
+}  # the ends of the names of the rows that a table takes from a sweep
 
 # Tables of several sweeps that are one in print, too.
 JOINT = {"table1": TableSpec(by=(METHOD,), columns=(EVALUATION,), metrics=("miou",))}
 
-OF_CLASSES = {"table10"}  # tables of which a column is a class, not a metric
+OF_CLASSES = {"table10"}  # tables with a column per class instead of a metric
 
 
 def rows_of(table: str, wanted: Sequence[str]) -> dict[str, list[str]]:
-    """Return the rows that a table takes of each of its sweeps: all, or those that are wanted.
+    """Return the rows that a table takes from each of its sweeps: all, or the `wanted` ones.
 
-    Raises UserError for a row that none of them has, before the first of them runs.
+    Raises UserError for a row that none of them has, before any of them runs.
     """
     rows = {
         name: [row for row in find_sweep(name).rows if row.endswith(ONLY.get((table, name), ""))]

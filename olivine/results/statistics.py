@@ -1,9 +1,10 @@
-"""Whether a difference is more than chance: over seeds, and over the scenes of a split.
+"""Tests of whether a difference is more than chance, over seeds and over scenes.
 
-Two sources of chance, and neither stands for the other. Seeds ask whether training again would
-say the same; two rows are compared seed by seed, since runs of one seed share their batches and
-initial weights. Scenes ask whether another split of such streets would; the networks stay as they
-are. Where there are too few of either the answer is "unknown", not a number.
+There are two sources of chance, and neither replaces the other. A test over seeds asks whether
+another training would give the same result; two rows are compared seed by seed, since runs of one
+seed share their batches and initial weights. A test over scenes asks whether another split of
+similar scenes would, with the same networks. With too few seeds or scenes the result is "unknown",
+not a number.
 """
 
 import math
@@ -17,8 +18,8 @@ from jaxtyping import Float
 from olivine.results.tables.spec import SeedTest
 
 CONFIDENCE = 0.95
-# Two differences always fit some line: a t-test of them has one degree of freedom and a critical
-# value of 12.7. With n pairs the least p that Wilcoxon's test can give is 2 / 2^n: 0.031 for six.
+# A t-test of two differences has one degree of freedom and a critical value of 12.7. With n pairs
+# the least p that Wilcoxon's test can give is 2 / 2^n: 0.031 for six.
 MIN_SEEDS: dict[str, int] = {"t": 3, "wilcoxon": 6}
 # On simulated splits the interval of `bootstrap_interval` held the true difference of two mIoUs in
 # 92 % of cases with 10 scenes, in 94 % with 15 and with 150, but with 4 in 85 % only.
@@ -42,8 +43,8 @@ def paired_test(
 ) -> PairedTest:
     """Compare two rows, seed by seed: values[i] and baseline[i] have the same seed.
 
-    `test` is the paired t-test, which takes the differences to be normal, or Wilcoxon's
-    signed-rank test (exact where there are no ties), which takes them to be symmetric.
+    `test` is the paired t-test, which assumes normal differences, or Wilcoxon's signed-rank test
+    (exact without ties), which assumes symmetric ones.
     """
     found = values - baseline
     mean = float(found.mean()) if len(found) else math.nan
@@ -55,7 +56,7 @@ def paired_test(
         student = scipy.stats.ttest_rel(values, baseline)
         (low, high), p = student.confidence_interval(CONFIDENCE), student.pvalue
     if test == "wilcoxon":
-        enough = np.count_nonzero(found) >= MIN_SEEDS[test]  # it drops pairs without difference
+        enough = np.count_nonzero(found) >= MIN_SEEDS[test]  # it drops pairs of equal values
         p = scipy.stats.wilcoxon(found).pvalue if enough else math.nan
     if not found.any():
         p = 1.0
@@ -63,10 +64,10 @@ def paired_test(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for being several (Holm 1979); NaN stays and does not count.
+    """Return p-values corrected for multiple tests (Holm 1979); NaN stays and does not count.
 
-    Calling those below a level significant errs in any of them with no more than that
-    probability, whatever their dependence.
+    If values below a level are called significant, the probability of any error is at most that
+    level, whatever their dependence.
     """
     given = np.array(p_values, dtype=float)
     order = [index for index in np.argsort(given) if not np.isnan(given[index])]
@@ -80,7 +81,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def resampled(
     num_scenes: int, num_resamples: int = NUM_RESAMPLES, seed: int = 0
 ) -> Float[np.ndarray, "B S"]:
-    """Return how often each scene is in each of many draws of as many scenes, with replacement."""
+    """Return the multiplicity of each scene in bootstrap draws with replacement."""
     shares = np.full(num_scenes, 1 / num_scenes)
     draws = np.random.default_rng(seed).multinomial(num_scenes, shares, size=num_resamples)
     return draws.astype(float)
@@ -91,11 +92,11 @@ def bootstrap_interval(
 ) -> tuple[float, float] | None:
     """Return the 95 % interval of a number, given its values on draws of the scenes.
 
-    For the difference of two rows give the differences on the same draws: what a scene does to
-    both then cancels. The percentiles are those of the expanded interval (Hesterberg 2015, "What
-    Teachers Should Know About the Bootstrap"), which is wider than the plain one by what a
-    standard deviation over n forgets and Student's t knows. None where there are fewer than
-    `MIN_SCENES` scenes, or a draw has no value.
+    For the difference of two rows, pass the differences on the same draws, so that effects of a
+    scene on both cancel. The percentiles are those of the expanded interval (Hesterberg 2015, "What
+    Teachers Should Know About the Bootstrap"), which is wider than the plain one, to correct for
+    few scenes as Student's t does. Returns None for fewer than `MIN_SCENES` scenes, or if a draw
+    has no value.
     """
     if num_scenes < MIN_SCENES or np.isnan(values).any():
         return None

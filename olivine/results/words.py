@@ -1,9 +1,9 @@
-"""How numbers and names are written for people, the same in tables, figures and pages."""
+"""Numbers and names as text, the same in tables, figures and pages."""
 
 import math
 from collections.abc import Iterator
 
-ABSENT = "–"  # where there is no value
+ABSENT = "–"  # the text of a missing value
 
 
 def percent(share: float) -> str:
@@ -12,17 +12,17 @@ def percent(share: float) -> str:
 
 
 def class_words(name: str) -> str:
-    """Return a class's name in words; a name in capitals is a sensor's and stays."""
+    """Return a class's name in words; a name in capitals is a sensor's and is not changed."""
     return name if name.isupper() else name.replace("_", " ")
 
 
 def short(text: str, length: int) -> str:
-    """Return at most `length` characters of a text, its beginning."""
+    """Return the beginning of a text, at most `length` characters."""
     return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
 
 
 def short_name(name: str, length: int) -> str:
-    """Return at most `length` characters of a dotted name, its end, which says most."""
+    """Return the end of a dotted name, at most `length` characters."""
     if len(name) <= length:
         return name
     parts = name.split(".")
@@ -34,7 +34,7 @@ def short_name(name: str, length: int) -> str:
 def code_parts(sentence: str) -> Iterator[tuple[str, bool]]:
     """Yield the parts of a sentence and whether each is `code`, set between backticks."""
     parts = sentence.split("`")
-    if len(parts) % 2 == 0:  # a lone one sets no code
+    if len(parts) % 2 == 0:  # a single backtick is text
         parts = [sentence]
     for index, part in enumerate(parts):
         yield part, index % 2 == 1

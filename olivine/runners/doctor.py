@@ -25,23 +25,25 @@ EXTRAS = {
     "superpixels": ("skimage", "SLIC superpixels, of SLidR's methods"),
     "minkowski": ("MinkowskiEngine", "backbone.engine=minkowski"),
 }
-LOW_GB = 10.0  # of free disk; labels of trainval take 4 GB, a checkpoint of MinkUNet-34 0.3
+LOW_GB = (
+    10.0  # free disk space; labels of trainval take 4 GB, a checkpoint of MinkUNet-34 takes 0.3 GB
+)
 ANSWER_S = 3.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One result of the check; `mend` is the command that helps, or empty."""
+    """One result of the check; `fix` is the command that helps, or empty."""
 
     area: str
     name: str
     state: Literal["ok", "note", "missing"]
     detail: str
-    mend: str = ""
+    fix: str = ""
 
 
 def examine(runtime: Runtime, *, fast: bool = False) -> list[Finding]:
-    """Return all findings; with `fast` torch is not imported and no server is asked."""
+    """Return all findings; with `fast`, torch is not imported and no server is contacted."""
     findings = [*_versions(), *_extras(), *_weights(), *_data(runtime), *_disk(runtime)]
     if not fast:
         findings += [*_devices(), *_ray(runtime), *_store(runtime)]
@@ -54,8 +56,8 @@ def _versions() -> Iterator[Finding]:
         try:
             yield Finding("version", name, "ok", importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
-            mend = "pip install -e ." if name == "olivine" else f"pip install {name}"
-            yield Finding("version", name, "missing", "is not installed", mend)
+            fix = "pip install -e ." if name == "olivine" else f"pip install {name}"
+            yield Finding("version", name, "missing", "is not installed", fix)
 
 
 def _extras() -> Iterator[Finding]:
@@ -63,10 +65,10 @@ def _extras() -> Iterator[Finding]:
         if importlib.util.find_spec(module) is not None:
             yield Finding("extra", extra, "ok", use)
             continue
-        mend = f"pip install 'olivine[{extra}]'"
+        fix = f"pip install 'olivine[{extra}]'"
         if extra == "minkowski":
-            mend = "built on the machine: docs, networks and engines"
-        yield Finding("extra", extra, "note", f"not installed; for {use}", mend)
+            fix = "built on the machine: docs, networks and engines"
+        yield Finding("extra", extra, "note", f"not installed; for {use}", fix)
 
 
 def _weights() -> Iterator[Finding]:
@@ -76,8 +78,8 @@ def _weights() -> Iterator[Finding]:
     for name, weights in published().items():
         size = f"{weights.size_bytes / 1e6:,.0f} MB"
         if list(problems(weights, folder, read=False)):
-            mend = f"olivine weights fetch {name}"
-            yield Finding("weights", name, "note", f"not in {folder}, {size}", mend)
+            fix = f"olivine weights fetch {name}"
+            yield Finding("weights", name, "note", f"not in {folder}, {size}", fix)
         else:
             yield Finding("weights", name, "ok", f"in {folder}, {size}")
 
@@ -85,7 +87,7 @@ def _weights() -> Iterator[Finding]:
 def _data(runtime: Runtime) -> Iterator[Finding]:
     root = runtime.data_root
     if is_bucket(root):
-        yield Finding("data", root, "note", "a bucket, not looked at")
+        yield Finding("data", root, "note", "a bucket, which is not checked")
         return
     folder = Path(root).expanduser()
     found = sorted(path.name for path in folder.glob("v1.0-*")) if folder.is_dir() else []
@@ -95,8 +97,8 @@ def _data(runtime: Runtime) -> Iterator[Finding]:
         yield Finding("data", root, "ok", "SemanticKITTI")
     else:
         detail = "is not there" if not folder.is_dir() else "holds no v1.0-* and no sequences/"
-        mend = f"olivine data synth {root}, or --set runtime.data_root=FOLDER"
-        yield Finding("data", root, "note", detail, mend)
+        fix = f"olivine data synth {root}, or --set runtime.data_root=FOLDER"
+        yield Finding("data", root, "note", detail, fix)
 
 
 def _disk(runtime: Runtime) -> Iterator[Finding]:
@@ -107,7 +109,7 @@ def _disk(runtime: Runtime) -> Iterator[Finding]:
         "/dev/shm": "/dev/shm",
     }.items():
         if is_bucket(place):
-            yield Finding("disk", name, "note", f"{place} is a bucket, not looked at")
+            yield Finding("disk", name, "note", f"{place} is a bucket, which is not checked")
             continue
         path = Path(place).expanduser().absolute()
         there = next(folder for folder in (path, *path.parents) if folder.exists())
@@ -127,8 +129,8 @@ def _devices() -> Iterator[Finding]:
     yield Finding("device", "cpu", "ok", f"{threads}, {torch.backends.cpu.get_cpu_capability()}")
     if not torch.cuda.is_available():
         built = torch.version.cuda or "for the CPU alone"
-        mend = "" if torch.version.cuda else "pip install torch, a CUDA build (pytorch.org)"
-        yield Finding("device", "cuda", "note", f"torch sees no GPU; it is built {built}", mend)
+        fix = "" if torch.version.cuda else "pip install torch, a CUDA build (pytorch.org)"
+        yield Finding("device", "cuda", "note", f"torch sees no GPU; it is built {built}", fix)
     for index in range(torch.cuda.device_count()):
         card = torch.cuda.get_device_properties(index)
         half = "bfloat16" if torch.cuda.is_bf16_supported() else "no bfloat16"
@@ -139,23 +141,23 @@ def _devices() -> Iterator[Finding]:
 def _ray(runtime: Runtime) -> Iterator[Finding]:
     address = runtime.ray_address or os.environ.get("RAY_ADDRESS", "")
     if not address or address == "local":
-        yield Finding("Ray", "cluster", "ok", "none is named: a Ray of this machine is started")
+        yield Finding("Ray", "cluster", "ok", "no address is set: a Ray on this machine is started")
         return
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not (colon and port.isdigit()):
-        yield Finding("Ray", address, "note", "is looked up when a job starts")
+        yield Finding("Ray", address, "note", "is contacted when a job starts")
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
     except OSError as error:
-        mend = "unset RAY_ADDRESS, or name a cluster by --set runtime.ray_address=HOST:PORT"
-        yield Finding("Ray", address, "missing", f"does not answer ({error})", mend)
+        fix = "unset RAY_ADDRESS, or name a cluster by --set runtime.ray_address=HOST:PORT"
+        yield Finding("Ray", address, "missing", f"does not answer ({error})", fix)
     else:
         yield Finding("Ray", address, "ok", "answers")
 
 
 def _store(runtime: Runtime) -> Iterator[Finding]:
-    from olivine.tracking.store_uri import shown
+    from olivine.tracking.store_uri import without_password
 
     try:
         uri = runtime.store_uri()
@@ -164,13 +166,13 @@ def _store(runtime: Runtime) -> Iterator[Finding]:
         return
     file = uri.removeprefix("sqlite:///")
     if file != uri and not Path(file).exists():
-        yield Finding("store", shown(uri), "ok", "is made by the first run")
+        yield Finding("store", without_password(uri), "ok", "will be created by the first run")
         return
     from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 
     try:
         number = len(MlflowTracker(uri).records())
     except UserError as error:
-        yield Finding("store", shown(uri), "missing", str(error))
+        yield Finding("store", without_password(uri), "missing", str(error))
     else:
-        yield Finding("store", shown(uri), "ok", f"{number} runs")
+        yield Finding("store", without_password(uri), "ok", f"{number} runs")

@@ -14,7 +14,7 @@ from olivine.tracking.tracker import Tracker
 from olivine.training.config import EvaluateConfig, PretrainConfig
 
 if TYPE_CHECKING:
-    from olivine.experiments.question import Question
+    from olivine.experiments.expanded_sweep import ExpandedSweep
     from olivine.labels.job import LabelResult
     from olivine.runners.on_ray.sweep import SweepResult
     from olivine.training.evaluate import EvaluateResult
@@ -29,7 +29,7 @@ def launch_labelling(
     tracker: Tracker,
     selection: Selection = EVERY_NEW_IMAGE,
 ) -> "LabelResult":
-    """Label the remaining images of a data set; `selection` says which of them."""
+    """Label the remaining images of a data set, or those of them that `selection` names."""
     if runtime.launcher == "process":
         from olivine.runners.in_process import label_here
 
@@ -78,7 +78,7 @@ def launch_evaluation(
 
 
 def launch_sweep(
-    question: "Question",
+    expanded: "ExpandedSweep",
     runtime: Runtime,
     tracker: Tracker,
     *,
@@ -86,11 +86,11 @@ def launch_sweep(
     force: bool = False,
     log: Callable[[str], None] = print,
 ) -> "SweepResult":
-    """Run the trials of a question that are not finished; with `force` the finished ones too.
+    """Run the unfinished trials of a sweep; with `force`, also the finished ones.
 
     `log` gets one sentence per event.
     """
     from olivine.runners.on_ray.evaluate import trial
     from olivine.runners.on_ray.sweep import run_sweep
 
-    return run_sweep(question, trial, runtime, tracker, limits=limits, force=force, log=log)
+    return run_sweep(expanded, trial, runtime, tracker, limits=limits, force=force, log=log)

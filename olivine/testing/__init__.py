@@ -1,4 +1,4 @@
-"""Contract checks: what every part of a family promises, for ours and for yours.
+"""Contract checks: the promises of every part of a family, for our parts and yours.
 
     from olivine.testing import check_loss, load_part
 
@@ -7,9 +7,9 @@
     def test_my_loss() -> None:
         check_loss(MyLoss())
 
-A check returns nothing; it raises AssertionError with a sentence that says which promise the part
-breaks. There is one for each family, one for a recipe and one for a sweep. They run on a CPU in
-seconds, and on a GPU as well where there is one.
+A check returns nothing; it raises AssertionError with a sentence that names the broken promise.
+There is a check for each family, one for recipes and one for sweeps. They run on a CPU in seconds,
+and also on a GPU if there is one.
 """
 
 import importlib
@@ -65,7 +65,7 @@ __all__ = [  # noqa: RUF022, the order of docs/extending.md
 
 
 def __getattr__(name: str) -> Any:
-    """Import the module of a check when it is first asked for."""
+    """Import the module of a check on first use."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -11,18 +11,19 @@ from olivine.testing.frames import marked_sample
 from olivine.testing.settings import check_settings, require
 
 NUM_SEEDS = 8
-MAX_SHADE = 12  # levels that red and green may be off where an image was made smaller or larger
-MIN_SAME_SEGMENT = 0.85  # of pairs: those at a segment's border may fall into the next one
+MAX_SHADE = 12  # largest difference of red and green (levels) in an image that was resized
+# Smallest share of pairs in their segment; at its border a pair may fall into the next one.
+MIN_SAME_SEGMENT = 0.85
 
 
 def check_augmentation(augmentation: Augmentation) -> None:
-    """Check what an augmentation promises.
+    """Check the promises of an augmentation.
 
-    Its settings are written and read again. What belongs to a point goes with it: intensity, range
-    before it was moved, class, row in the scan, superpoint. A pair goes on pointing at the same
+    Its settings can be written and read again. The properties of a point stay with it: intensity,
+    range before it was moved, class, row in the scan, superpoint. A pair still points at the same
     point and at the same spot of its image, with its class; segments move with the images. A scan
-    without images will do. The generator's seed alone decides, the sample it is given stays as it
-    was, some point is left, and images change as `effect_on_images` says.
+    without images is accepted. The result depends on the generator's seed alone, the given sample
+    is not changed, some point is left, and `effect_on_images` states how images change.
 
     Raises AssertionError for a promise that is broken.
     """
@@ -55,9 +56,9 @@ def _check_points(augmentation: Augmentation, before: Sample, after: Sample) -> 
     num = len(after.xyz_m)
     require(num > 0, augmentation, "it leaves no point")
     finite = after.xyz_m.dtype == np.float32 and bool(np.isfinite(after.xyz_m).all())
-    require(finite, augmentation, "points are no finite numbers in single precision")
+    require(finite, augmentation, "points are not finite numbers in single precision")
     number = after.intensity.astype(int)  # a marked point's intensity is its number
-    require(len(np.unique(number)) == num, augmentation, "a point is there twice")
+    require(len(np.unique(number)) == num, augmentation, "a point occurs twice")
     for name in ("range_m", "class_ids", "scan_index", "cluster_ids"):
         old, new = getattr(before, name), getattr(after, name)
         kept = new is not None and len(new) == num and np.array_equal(old[number], new)
@@ -73,7 +74,7 @@ def _check_pairs(augmentation: Augmentation, before: Sample, after: Sample) -> N
     inside = np.array([image.size_px for image in after.images])[camera]
     there = (pairs.pixel_index[:, 1:] >= 0).all() and (pairs.pixel_index[:, 1:] < inside).all()
     require(bool(there), augmentation, "a pair points outside its image")
-    # A point has one pair, so its number finds the pair that it was.
+    # A point has one pair, so its number identifies the pair before the augmentation.
     of_point = np.argsort(before.pairs.point_index)
     was = of_point[after.intensity[pairs.point_index].astype(int)]
     same = np.array_equal(before.pair_class[was], after.pair_class)

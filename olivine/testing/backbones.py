@@ -12,18 +12,18 @@ from olivine.data.batch import Voxels
 from olivine.data.geometry.voxelization import voxelize
 from olivine.data.geometry.voxels import Voxelizer
 from olivine.models.backbones.base import Backbone
-from olivine.testing.frames import scan
+from olivine.testing.frames import street_scan
 from olivine.testing.settings import check_settings, devices, require
 
 CUBES = Voxelizer(coordinates="cartesian", size=(0.3, 0.3, 0.3))
 NUM_INPUT_CHANNELS = 1  # intensity
 NUM_STEPS, LR = 12, 1e-2
-TOLERANCE = 1e-3  # of the largest feature, where sums are in another order
+TOLERANCE = 1e-3  # relative to the largest feature, because sums may be in another order
 
 
 def example_voxels(voxelizer: Voxelizer, num_points: tuple[int, ...] = (300, 200)) -> Voxels:
     """Return the voxels of some small scans, whose points are within 8 m."""
-    clouds = [scan(num, seed)[0] for seed, num in enumerate(num_points)]
+    clouds = [street_scan(num, seed)[0] for seed, num in enumerate(num_points)]
     intensity = [np.linspace(0, 255, len(cloud), dtype=np.float32) for cloud in clouds]
     return voxelize(voxelizer, clouds, intensity)
 
@@ -31,21 +31,20 @@ def example_voxels(voxelizer: Voxelizer, num_points: tuple[int, ...] = (300, 200
 def check_backbone(
     backbone: Backbone, *, voxelizer: Voxelizer = CUBES, learns: bool = True
 ) -> None:
-    """Check what a 3D network promises, of scans cut by a voxelizer (default: cubes of 0.3 m).
+    """Check the promises of a 3D network, on scans of a voxelizer (default: cubes of 0.3 m).
 
-    Its settings are written and read again. It gives `num_channels` finite features for each voxel,
-    the same for the same seed. When it is not trained, a scan's features are its own whatever else
-    is in the batch, the order of the voxels does not matter and nothing in it changes. One voxel
-    will do, or is a UserError. Every weight takes a finite gradient, its state goes through a
-    checkpoint, some steps lower a loss (`learns=False` leaves that out), and a GPU agrees with the
-    CPU.
+    Its settings can be written and read again. It returns `num_channels` finite features per voxel,
+    equal for equal seeds. In eval mode a scan's features do not depend on the other scans of the
+    batch, nor on the order of the voxels, and its state does not change. A single voxel is accepted
+    or raises UserError. Every weight gets a finite gradient, a checkpoint restores its state, some
+    steps lower a loss (`learns=False` leaves that out), and a GPU agrees with the CPU.
 
     Raises AssertionError for a promise that is broken.
     """
     check_settings(backbone)
     voxels = example_voxels(voxelizer)
     _check_features(backbone, voxels)
-    with suppress(UserError):  # a network may need more, and then says so
+    with suppress(UserError):  # a network may need more than one voxel
         _features(backbone, _build(backbone), example_voxels(voxelizer, (1,)))
     _check_independence(backbone, voxelizer)
     _check_order(backbone, voxels)
@@ -66,7 +65,7 @@ def _features(backbone: Backbone, network: nn.Module, voxels: Voxels) -> Tensor:
     rows = network.eval()(voxels)
     shape = (len(voxels.features), backbone.num_channels)
     found = tuple(rows.shape)
-    require(found == shape, backbone, f"features of shape {found}, and {shape} were promised")
+    require(found == shape, backbone, f"features of shape {found} instead of {shape}")
     require(bool(rows.isfinite().all()), backbone, "a feature is not finite")
     return rows
 
@@ -106,7 +105,7 @@ def _check_order(backbone: Backbone, voxels: Voxels) -> None:
 
 def _check_state(backbone: Backbone, voxels: Voxels) -> None:
     network = _build(backbone)
-    network.train()(voxels)  # what it gathers while it is trained is part of its state
+    network.train()(voxels)  # statistics gathered in training are part of its state
     state = {name: value.clone() for name, value in network.state_dict().items()}
     wanted = _features(backbone, network, voxels)
     for name, value in network.state_dict().items():
@@ -120,7 +119,9 @@ def _check_state(backbone: Backbone, voxels: Voxels) -> None:
 def _check_gradients(backbone: Backbone, voxels: Voxels, learns: bool) -> None:
     network = _build(backbone).train()
     head = nn.Linear(backbone.num_channels, 1)
-    target = (voxels.coordinates[:, 1] % 4).float()  # something that the place of a voxel decides
+    target = (
+        voxels.coordinates[:, 1] % 4
+    ).float()  # a target that depends on the position of a voxel
     optimiser = torch.optim.Adam([*network.parameters(), *head.parameters()], lr=LR)
     losses = []
     for _ in range(NUM_STEPS):

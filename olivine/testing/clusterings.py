@@ -9,16 +9,16 @@ from olivine.testing.settings import check_settings, require
 
 NUM_PER_BOX, NUM_GROUND = 150, 400
 CENTRES_M = ((6.0, 5.0), (-6.0, 7.0), (8.0, -6.0))
-MIN_SHARE = 0.7  # of a box's points that have the id which most of them have
+MIN_SHARE = 0.7  # smallest share of a box's points that have its most frequent id
 
 
 def check_clustering(clustering: Clustering) -> None:
-    """Check what a clustering promises.
+    """Check the promises of a clustering.
 
-    Its settings are written and read again. Of scans in one frame of reference it gives each point
-    the id of its thing, or -1; the same scans give the same ids, whatever the order of the points.
-    A box that two scans show keeps its id from one to the next, two boxes far apart have two ids,
-    and a scan without points will do.
+    Its settings can be written and read again. For scans in one frame of reference it returns the
+    id of each point's object, or -1; equal scans give equal ids, in any order of the points. A box
+    in two scans keeps its id from one to the next, two distant boxes have two ids, and a scan
+    without points is accepted.
 
     Raises AssertionError for a promise that is broken.
     """
@@ -60,11 +60,13 @@ def _two_scans() -> tuple[list[np.ndarray], list[np.ndarray]]:
 def _ids(clustering: Clustering, clouds: Sequence[np.ndarray]) -> list[np.ndarray]:
     before = [cloud.copy() for cloud in clouds]
     found = clustering(clouds)
-    require(len(found) == len(clouds), clustering, f"{len(found)} answers to {len(clouds)} scans")
+    require(
+        len(found) == len(clouds), clustering, f"{len(found)} arrays of ids for {len(clouds)} scans"
+    )
     for cloud, ids in zip(clouds, found, strict=True):
         require(len(ids) == len(cloud), clustering, f"{len(ids)} ids for {len(cloud)} points")
         whole = np.issubdtype(ids.dtype, np.integer) and bool((ids >= -1).all())
-        require(whole, clustering, "its ids are no whole numbers from -1 on")
+        require(whole, clustering, "its ids are not whole numbers from -1")
     require(all(map(np.array_equal, clouds, before)), clustering, "it changes its scans in place")
     return found
 
@@ -78,7 +80,7 @@ def _id_of(
         of_box = found[thing == box]
         values, counts = np.unique(of_box, return_counts=True)
         common.append(int(values[counts.argmax()]))
-        require(counts.max() >= MIN_SHARE * len(of_box), clustering, "it tears a box to pieces")
-    require(common[0] != -1, clustering, "a box belongs to nothing")
+        require(counts.max() >= MIN_SHARE * len(of_box), clustering, "it divides a box")
+    require(common[0] != -1, clustering, "a box has no id")
     require(len(set(common)) == 1, clustering, "a box has another id in the next scan")
     return common[0]

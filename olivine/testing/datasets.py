@@ -11,19 +11,18 @@ from olivine.data.geometry.projection import correspondences
 from olivine.data.records import IGNORE, Frame
 from olivine.testing.settings import check_settings, require
 
-NUM_FRAMES = 6  # that are looked at, spread over the split
+NUM_FRAMES = 6  # frames that are checked, spread over the split
 RIGID = 1e-4
 
 
 def check_dataset(dataset: Dataset, root: str | Path, cache_dir: str | Path) -> None:
-    """Check what a data set promises, by opening it at `root` (indices go to `cache_dir`).
+    """Check the promises of a data set by opening it at `root`; indices go to `cache_dir`.
 
-    Its settings are written and read again. Opened twice it has one fingerprint, and a pickle of it
-    reads the same. Frames have tokens of their own, a scene, finite points, classes of the
-    vocabulary, rigid poses, and one image per camera that can also be read by its name; where there
-    are images some point is seen. Images and classes that are not asked for are left out, but for
-    the images' names, and a later frame is of the same scene. A root that is not there is a
-    UserError.
+    Its settings can be written and read again. Its fingerprint is the same when it is opened again,
+    and a pickle of it reads the same frames. Frames have unique tokens, a scene, finite points,
+    classes of the vocabulary, rigid poses, and one image per camera, which can also be read by its
+    name; cameras see some point. Images and classes that were not requested are left out, except
+    the images' names, and a later frame is of the same scene. A missing root raises UserError.
 
     Raises AssertionError for a promise that is broken, and UserError as `open` does.
     """
@@ -32,7 +31,11 @@ def check_dataset(dataset: Dataset, root: str | Path, cache_dir: str | Path) -> 
     frames = dataset.open(root, cache)
     _check_split(dataset, frames)
     again = dataset.open(root, cache)
-    require(again.fingerprint == frames.fingerprint, dataset, "opened again it is another data set")
+    require(
+        again.fingerprint == frames.fingerprint,
+        dataset,
+        "its fingerprint changes when it is opened again",
+    )
     sent = pickle.loads(pickle.dumps(frames))
     for index in np.unique(np.linspace(0, len(frames) - 1, NUM_FRAMES).astype(int)).tolist():
         frame = frames.frame(index)
@@ -45,12 +48,12 @@ def check_dataset(dataset: Dataset, root: str | Path, cache_dir: str | Path) -> 
         dataset.override({"root": ""}).open(Path(root) / "nothing of this name", cache)
     except UserError:
         return
-    require(False, dataset, "a root that is not there is opened")
+    require(False, dataset, "a missing root is opened")
 
 
 def _check_split(dataset: Dataset, frames: Frames) -> None:
     num = len(frames)
-    require(num > 0, dataset, "it has no frame")
+    require(num > 0, dataset, "it has no frames")
     tokens, scenes = list(frames.tokens()), list(frames.scenes())
     require(len(set(tokens)) == num, dataset, f"{len(set(tokens))} tokens for {num} frames")
     require(len(scenes) == num, dataset, f"{len(scenes)} scenes for {num} frames")
@@ -65,14 +68,14 @@ def _check_split(dataset: Dataset, frames: Frames) -> None:
 def _check_frame(dataset: Dataset, frames: Frames, index: int, frame: Frame) -> None:
     where = f"frame {index}"
     same = (frame.token, frame.scene) == (frames.tokens()[index], frames.scenes()[index])
-    require(same, dataset, f"{where} has another token or scene than tokens() and scenes() say")
+    require(same, dataset, f"{where} has another token or scene than in tokens() and scenes()")
     num = len(frame.xyz_m)
     whole = frame.xyz_m.shape == (num, 3) and frame.xyz_m.dtype == np.float32 and num > 0
-    require(whole, dataset, f"{where}: xyz_m is no float32 array of (points, 3)")
+    require(whole, dataset, f"{where}: xyz_m is not a float32 array of (points, 3)")
     for name in ("xyz_m", "intensity"):
         values = getattr(frame, name)
         finite = len(values) == num and bool(np.isfinite(values).all())
-        require(finite, dataset, f"{where}: {name} is not finite, or not of every point")
+        require(finite, dataset, f"{where}: {name} is not finite, or has another length than xyz_m")
     if frame.class_ids is not None:
         ids = frame.class_ids
         known = (ids < len(frames.class_names)) | (ids == IGNORE)
@@ -84,7 +87,7 @@ def _check_frame(dataset: Dataset, frames: Frames, index: int, frame: Frame) -> 
         turn = pose[:3, :3].astype(float)
         rigid = np.allclose(turn @ turn.T, np.eye(3), atol=RIGID) and np.linalg.det(turn) > 0
         rigid = rigid and np.array_equal(pose[3], [0, 0, 0, 1])
-        require(bool(rigid), dataset, f"{where}: a pose is no rotation and translation")
+        require(bool(rigid), dataset, f"{where}: a pose is not a rotation and translation")
 
 
 def _check_images(dataset: Dataset, frames: Frames, frame: Frame) -> None:
@@ -97,7 +100,7 @@ def _check_images(dataset: Dataset, frames: Frames, frame: Frame) -> None:
     for image, name, size_px in parts:
         require(name in names, dataset, f"image_names() lacks {name}")
         same = tuple(image.size_px) == tuple(size_px)
-        require(same, dataset, f"{name} is not of the size that its calibration says")
+        require(same, dataset, f"{name} has another size than its calibration")
         same = np.array_equal(image.pixels(), frames.read_image(name))
         require(same, dataset, f"read_image() gives another {name} than the frame")
     if num:
@@ -109,14 +112,14 @@ def _check_images(dataset: Dataset, frames: Frames, frame: Frame) -> None:
 
 def _check_less(dataset: Dataset, frames: Frames, index: int) -> None:
     bare = frames.frame(index, images=False, classes=False)
-    require(len(bare.images) == 0, dataset, "images that were not asked for are read")
-    require(bare.class_ids is None, dataset, "classes that were not asked for are read")
+    require(len(bare.images) == 0, dataset, "images that were not requested are read")
+    require(bare.class_ids is None, dataset, "classes that were not requested are read")
     names = frames.frame(index).image_names
     promise = "without its images a frame no longer names them"
     require(bare.image_names == names, dataset, promise)
     try:
         later = frames.later(index, 1)
-    except UserError:  # a scene that is too short
+    except UserError:  # the scene is too short
         return
     scenes = frames.scenes()
     require(scenes[later] == scenes[index], dataset, "a later frame is of another scene")

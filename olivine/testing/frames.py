@@ -1,4 +1,4 @@
-"""A small street as data sets show it, made in memory, for checks that need frames or images."""
+"""Frames of a small street, made in memory, for checks that need frames or images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ BACKWARD = FORWARD @ np.diag([-1.0, -1, 1, 1])
 INTRINSICS_PX = np.array([[40.0, 0, COLUMNS_PX / 2], [0, 40, ROWS_PX / 2], [0, 0, 1]])
 
 
-def scan(num: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def street_scan(num: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return points (num, 3) in metres of ground, boxes and a wall, and the class of each."""
     rng = np.random.default_rng(seed)
     class_ids = rng.integers(0, len(CLASS_NAMES), num).astype(np.uint8)
@@ -47,7 +47,7 @@ def images(num: int = NUM_CAMERAS, seed: int = 0) -> UInt8[np.ndarray, "num rows
 
 
 @dataclass
-class Street:
+class InMemoryFrames:
     """Frames of two scenes, as an opened data set gives them."""
 
     class_names: tuple[str, ...] = CLASS_NAMES
@@ -56,7 +56,7 @@ class Street:
 
     @property
     def root(self) -> str | Path:
-        """A place where nothing is: it lies in memory."""
+        """A name instead of a folder: the frames are in memory."""
         return "memory"
 
     def __len__(self) -> int:
@@ -79,7 +79,7 @@ class Street:
         ]
 
     def read_image(self, name: str) -> UInt8[np.ndarray, "rows columns 3"]:
-        """Return one image; raise UserError for a name that there is not."""
+        """Return one image; raise UserError for an unknown name."""
         names = list(self.image_names())
         if name not in names:
             raise UserError(f"There is no image {name}.")
@@ -87,14 +87,14 @@ class Street:
         return images(seed=index)[camera]
 
     def later(self, index: int, num_keyframes: int) -> int:
-        """Return the frame of the same scene that lies so many ahead, or as many behind."""
+        """Return the frame of the same scene `num_keyframes` ahead, or else as many behind."""
         first = index - index % FRAMES_PER_SCENE
         ahead = index + num_keyframes
         return ahead if ahead < first + FRAMES_PER_SCENE else index - num_keyframes
 
     def frame(self, index: int, *, images: bool = True, classes: bool = True) -> Frame:
         """Return one frame."""
-        xyz_m, class_ids = scan(seed=index)
+        xyz_m, class_ids = street_scan(seed=index)
         names = tuple(self.image_names()[index * NUM_CAMERAS : (index + 1) * NUM_CAMERAS])
         shown = tuple(DecodedImage(self.read_image(name)) for name in names) if images else ()
         return Frame(

@@ -10,19 +10,19 @@ import numpy as np
 from olivine.data.dataset import Frames
 from olivine.data.records import IGNORE
 from olivine.labels.labeller import Labeller
-from olivine.testing.frames import Street
+from olivine.testing.frames import InMemoryFrames
 from olivine.testing.settings import check_settings, devices, require
 
 NUM_IMAGES = 4
 
 
 def check_labeller(labeller: Labeller, frames: Frames | None = None) -> None:
-    """Check what a labeller promises, on some images of a data set (None: of a small street).
+    """Check the promises of a labeller, on some images of a data set (None: a small street).
 
-    Its settings are written and read again. It names its classes, each once, or makes segments and
-    names none. Each map is of its image's size and has ids of the vocabulary, or 255 for none; an
-    image's map is its own whatever else is in the batch, the same every time, and the images stay
-    as they were. Its identity is 12 hex digits that change with the settings and with the code.
+    Its settings can be written and read again. It names its classes, each once, or makes segments
+    and names none. Each map has its image's size and ids of the vocabulary, or 255 for none; it
+    does not depend on the other images of the batch and is the same every time. The images are not
+    changed. Its identity is 12 hex digits that change with the settings and with the code.
 
     Raises AssertionError for a promise that is broken, and UserError as `build` does.
     """
@@ -34,7 +34,7 @@ def check_labeller(labeller: Labeller, frames: Frames | None = None) -> None:
     else:
         require(0 < len(names) < IGNORE, labeller, f"it has {len(names)} classes, not 1 to 254")
         require(len(set(names)) == len(names), labeller, "two classes have one name")
-    shown: Frames = Street() if frames is None else frames
+    shown: Frames = InMemoryFrames() if frames is None else frames
     chosen = list(shown.image_names())[:NUM_IMAGES]
     images = [shown.read_image(name) for name in chosen]
     before = [image.copy() for image in images]
@@ -51,7 +51,7 @@ def check_labeller(labeller: Labeller, frames: Frames | None = None) -> None:
             (alone,) = label([image], [name])
             same = np.array_equal(alone, wanted)
             require(same, labeller, "an image's map depends on the other images of the batch")
-        require(label([], []) == [], labeller, "of no image it gives maps")
+        require(label([], []) == [], labeller, "it returns maps for an empty batch")
 
 
 def _check_maps(

@@ -15,21 +15,21 @@ from olivine.testing.rows import matched_rows
 from olivine.testing.settings import check_settings, devices, require
 
 NUM_CHANNELS, NUM_CLASSES = 16, 5
-NUM_WARM = 3  # steps that a loss with a memory sees before it is looked at
-NUM_STEPS, LR = 40, 0.03  # with which queries are moved to lower it
+NUM_WARM = 3  # steps of a loss with a memory before its value is checked
+NUM_STEPS, LR = 40, 0.03  # step by which queries are moved to lower the loss
 
 
 def check_loss(loss: Loss, *, falls: bool = True) -> None:
-    """Check what a loss promises.
+    """Check the promises of a loss.
 
-    Its settings are written and read again. Its value is one finite number in single precision,
-    for rows in half precision too, and so are the gradients. It depends on which rows there are,
-    not on their order; the same seed gives the same value. It takes no row at all, one row, and
-    rows without a class, and changes none of them. Its state goes through a checkpoint. Moving the
-    queries along the gradient lowers it. On a GPU it is the same up to rounding.
+    Its settings can be written and read again. Its value is one finite number in single precision,
+    also for rows in half precision, and the gradients are finite. It does not depend on the order
+    of the rows; equal seeds give equal values. It accepts no row, one row and rows without a class,
+    and does not change them. A checkpoint restores its state. Moving the queries along the gradient
+    lowers it. A GPU gives the same value up to rounding.
 
-    `falls=False` leaves out the last but one, for a loss that its settings keep at zero.
-    Raises AssertionError for a promise that is broken.
+    `falls=False` leaves out the check that it is lowered, for a loss whose settings keep it at
+    zero. Raises AssertionError for a promise that is broken.
     """
     check_settings(loss)
     _check_value(loss)
@@ -69,7 +69,9 @@ def _value(loss: Loss, module: nn.Module, matched: Matched) -> tuple[Tensor, Ten
     matched = replace(matched, queries=queries)
     _observe(module, matched)
     value = module(matched)
-    require(isinstance(value, Tensor) and value.shape == (), loss, "the value is no single number")
+    require(
+        isinstance(value, Tensor) and value.shape == (), loss, "the value is not a single number"
+    )
     require(bool(value.isfinite()), loss, f"the value is {value.item()}")
     require(value.requires_grad, loss, "no gradient flows to the queries")
     (gradient,) = torch.autograd.grad(value, queries, allow_unused=True)
@@ -90,7 +92,7 @@ def _check_value(loss: Loss) -> None:
     for dtype in (torch.bfloat16, torch.float16):
         half = {name: rows.to(dtype) for name, rows in before.items() if rows.is_floating_point()}
         found, _ = _value(loss, _build(loss), replace(matched, **half))
-        require(found.dtype == torch.float32, loss, f"of {dtype} rows it gives {found.dtype}")
+        require(found.dtype == torch.float32, loss, f"for {dtype} rows it returns {found.dtype}")
 
 
 def _check_order(loss: Loss) -> None:
@@ -128,7 +130,7 @@ def _check_falls(loss: Loss) -> None:
     module, matched = _build(loss), _rows(loss)
     weights = matched.queries.clone().requires_grad_()
     optimiser = torch.optim.Adam([weights], lr=LR)
-    _observe(module, matched)  # once: the same keys again would count as other rows
+    _observe(module, matched)  # only once, because the same keys again would count as other rows
     values = []
     for _ in range(NUM_STEPS):
         value = module(replace(matched, queries=F.normalize(weights, dim=1)))

@@ -8,15 +8,15 @@ from torch import nn
 from olivine.testing.settings import check_settings, require
 from olivine.training.optimisers.base import Optimiser, set_rates
 
-NUM_STEPS, NUM_EPOCHS = 20_000, 4  # of a training as long as published ones
+NUM_STEPS, NUM_EPOCHS = 20_000, 4  # of a training as long as the published ones
 
 
 def check_optimiser(optimiser: Optimiser) -> None:
-    """Check what an optimiser promises.
+    """Check the promises of an optimiser.
 
-    Its settings are written and read again. The rate of every step of a training is a share of the
-    first, from 0 to 1, and each group keeps its own; steps lower a loss. What it remembers goes
-    through a checkpoint: two steps and two more are four steps.
+    Its settings can be written and read again. The rate of every step of a training is a share (0
+    to 1) of the first one, and each group has its own first rate; steps lower a loss. A checkpoint
+    restores its state: two steps and two more equal four steps.
 
     Raises AssertionError for a promise that is broken.
     """
@@ -38,18 +38,18 @@ def _check_groups(optimiser: Optimiser) -> None:
     built = optimiser.build([{"params": weights[:1]}, {"params": weights[1:], "lr": 0.125}])
     rates = [group["initial_lr"] for group in built.param_groups if "initial_lr" in group]
     kept = rates == [optimiser.lr, 0.125]
-    require(kept, optimiser, "a group's first rate is not noted: build by with_first_rates")
+    require(kept, optimiser, "a group's first rate is not recorded: build by with_first_rates")
     set_rates(built, 0.5)
     kept = [group["lr"] for group in built.param_groups] == [optimiser.lr / 2, 0.0625]
     require(kept, optimiser, "a group does not keep its own rate")
 
 
 def _trained(optimiser: Optimiser, *num_steps: int) -> tuple[nn.Module, float]:
-    """Return a network trained for so many steps, with a checkpoint in between, and its loss."""
+    """Return a network trained for some steps, with checkpoints in between, and its loss."""
     torch.manual_seed(0)
     network, inputs = nn.Linear(4, 1), torch.randn(32, 4)
     target, state = inputs.sum(dim=1, keepdim=True), None
-    rates = {"lr": min(optimiser.lr, 0.05)}  # small enough for any rule
+    rates = {"lr": min(optimiser.lr, 0.05)}  # small enough for any optimiser
     for num in num_steps:
         built = optimiser.build([{"params": list(network.parameters()), **rates}])
         if state is not None:

@@ -10,16 +10,16 @@ from olivine.testing.rows import Features, pair_table
 from olivine.testing.settings import check_settings, require
 
 NUM_PAIRS, HEAD = 200, "pixel"
-LONGEST = 1 + 1e-5  # of a mean of unit-length rows
+LONGEST = 1 + 1e-5  # largest length of a mean of unit-length rows
 
 
 def check_pooling(pooling: Pooling) -> None:
-    """Check what a pooling promises.
+    """Check the promises of a pooling.
 
-    Its settings are written and read again. Each query has a key, its own or one it says it shares;
-    rows are means of unit-length features; a query competes in a contrast group of its pairs.
-    Gradients flow to the points, the teacher's own features come when they are asked for, the order
-    of the pairs does not matter, and no pair at all gives no row.
+    Its settings can be written and read again. Each query has a key of its own, or one that it
+    shares if `shares_keys` is set. Rows are means of unit-length features, and a query competes in
+    the contrast group of its pairs. Gradients flow to the points, the teacher's features are
+    returned on request, the order of the pairs does not matter, and an empty table gives no row.
 
     Raises AssertionError for a promise that is broken.
     """
@@ -40,13 +40,19 @@ def check_pooling(pooling: Pooling) -> None:
     require(same, pooling, "another order of pairs gives other rows")
     nothing = pairs.take(torch.zeros(0, dtype=torch.long))
     require(
-        len(_pool(pooling, features, nothing).queries) == 0, pooling, "of no pair it makes rows"
+        len(_pool(pooling, features, nothing).queries) == 0,
+        pooling,
+        "it makes rows from an empty table",
     )
     if pooling.match == "pixel":
         asked = _pool(pooling, features, pairs, teacher_rows=True).teacher_rows
         there = asked is not None and len(asked) == len(matched.queries)
-        require(there, pooling, "the teacher's features do not come when they are asked for")
-    require(matched.teacher_rows is None, pooling, "the teacher's features come unasked")
+        require(there, pooling, "the teacher's features are not returned on request")
+    require(
+        matched.teacher_rows is None,
+        pooling,
+        "the teacher's features are returned without a request",
+    )
 
 
 def _pool(
@@ -62,19 +68,19 @@ def _pool(
     if matched.key_of is None:
         require(len(matched.keys) == num, pooling, f"{len(matched.keys)} keys for {num} queries")
     else:
-        require(pooling.shares_keys, pooling, "queries share keys, and shares_keys does not say so")
+        require(pooling.shares_keys, pooling, "queries share keys, and shares_keys is not set")
         known = bool(((matched.key_of >= 0) & (matched.key_of < len(matched.keys))).all())
-        require(known and len(matched.key_of) == num, pooling, "a query's key is not there")
+        require(known and len(matched.key_of) == num, pooling, "a query's key is missing")
     for name, rows in (("queries", matched.queries), ("keys", matched.keys)):
         short = bool(rows.isfinite().all()) and bool((rows.norm(dim=1) <= LONGEST).all())
-        require(short, pooling, f"its {name} are no means of unit-length rows")
+        require(short, pooling, f"its {name} are not means of unit-length rows")
     there = bool(torch.isin(matched.group_ids, groups).all())
-    require(there, pooling, "a query competes in a group that no pair is of")
+    require(there, pooling, "a query competes in a group without pairs")
     return matched
 
 
 def _sorted(matched: Matched) -> Tensor:
-    """Return each query beside its key, in an order that the rows alone decide."""
+    """Return each query beside its key, in an order that depends on the rows alone."""
     assert matched.keys is not None
     keys = matched.keys if matched.key_of is None else matched.keys[matched.key_of]
     rows = torch.cat([matched.queries, keys], dim=1).detach()

@@ -1,4 +1,4 @@
-"""Matched rows, tables of pairs and features that checks of a method's parts are given."""
+"""Matched rows, tables of pairs and features for the checks of a method's parts."""
 
 import torch
 import torch.nn.functional as F
@@ -14,14 +14,14 @@ NUM_FRAMES = 4
 NUM_SEGMENTS = 7  # of each frame; segment -1 is none
 
 
-def generator(seed: int) -> torch.Generator:
-    """Return a generator of the CPU, whose numbers are the same for every device."""
+def cpu_generator(seed: int) -> torch.Generator:
+    """Return a generator on the CPU, so that its numbers do not depend on the device."""
     return torch.Generator().manual_seed(seed)
 
 
 def unit_rows(num: int, num_channels: int, seed: int) -> Float[Tensor, "num channels"]:
     """Return rows of unit length."""
-    return F.normalize(torch.randn(num, num_channels, generator=generator(seed)), dim=1)
+    return F.normalize(torch.randn(num, num_channels, generator=cpu_generator(seed)), dim=1)
 
 
 def matched_rows(
@@ -33,7 +33,7 @@ def matched_rows(
     seed: int = 0,
     shared: bool = False,
 ) -> Matched:
-    """Return one contrast group as a loss is given it: keys like their queries, some unlabelled.
+    """Return one contrast group for a loss: keys similar to their queries, some without a label.
 
     `shared` gives every two queries one key, as some poolings do.
     """
@@ -43,7 +43,7 @@ def matched_rows(
     key_of = None
     if shared and keys is not None:
         keys, key_of = keys[: (num + 1) // 2], torch.arange(num) // 2
-    class_ids = torch.randint(0, num_classes, (num,), generator=generator(seed + 2000))
+    class_ids = torch.randint(0, num_classes, (num,), generator=cpu_generator(seed + 2000))
     class_ids[::5] = IGNORE
     return Matched(
         queries=queries,
@@ -63,13 +63,13 @@ def pair_table(
     With `over_time` a point's partner is its superpoint, otherwise a pixel.
     """
     frame = torch.arange(num) * NUM_FRAMES // max(num, 1)
-    segment = torch.randint(0, NUM_SEGMENTS, (num,), generator=generator(seed))
+    segment = torch.randint(0, NUM_SEGMENTS, (num,), generator=cpu_generator(seed))
     pixel = torch.stack([frame, segment, torch.arange(num)], dim=1)
     return PairTable(
         voxel_index=torch.arange(num),
         pixel_index=None if over_time else pixel,
-        class_ids=torch.randint(0, num_classes, (num,), generator=generator(seed + 1)),
-        range_m=60 * torch.rand(num, generator=generator(seed + 2)).square(),
+        class_ids=torch.randint(0, num_classes, (num,), generator=cpu_generator(seed + 1)),
+        range_m=60 * torch.rand(num, generator=cpu_generator(seed + 2)).square(),
         frame_index=frame,
         cluster_ids=frame * NUM_SEGMENTS + segment if over_time else None,
     )
@@ -78,7 +78,8 @@ def pair_table(
 class Features:
     """Unit-length features of the pairs of `pair_table`, which take gradients.
 
-    It is what a pooling asks: rows of points, segments of pixels, voxels of later scans.
+    It provides the features that a pooling needs: of points, of segments of pixels, of voxels of
+    later scans.
     """
 
     def __init__(self, num: int, num_channels: int = 8, seed: int = 0):
@@ -125,7 +126,7 @@ class Features:
     def segment_pixels(
         self, head: str, segments: Int[Tensor, " S"], teacher_rows: bool
     ) -> tuple[Float[Tensor, "S D"], Float[Tensor, "S T"] | None]:
-        """Return the mean feature of each segment's pixels, and the teacher's if asked for."""
+        """Return the mean feature of each segment's pixels, and the teacher's on request."""
         num = NUM_FRAMES * NUM_SEGMENTS
         of_teacher = unit_rows(num, 12, self._seed + 6)[segments] if teacher_rows else None
         return unit_rows(num, self._num_channels, self._seed + 7)[segments], of_teacher

@@ -14,11 +14,11 @@ FEW, NUM_SEEDS = 64, 5
 
 
 def check_sampler(sampler: Sampler) -> None:
-    """Check what a sampler promises.
+    """Check the promises of a sampler.
 
-    Its settings are written and read again. It chooses rows of the table, none twice: `num_pairs`,
-    or all there are. The generator's seed alone decides which, and another seed gives others. It
-    takes an empty table, changes none, and works on a GPU.
+    Its settings can be written and read again. It chooses rows of the table without repetition:
+    `num_pairs`, or all if there are fewer. The choice depends on the generator's seed alone. It
+    accepts an empty table, does not change the table, and works on a GPU.
 
     Raises AssertionError for a promise that is broken.
     """
@@ -30,7 +30,7 @@ def check_sampler(sampler: Sampler) -> None:
     for one, wanted in ((few, FEW), (every, len(table)), (sampler, sampler.num_pairs)):
         chosen = _draw(one, table, 0)
         num = min(wanted, len(table))
-        promise = f"of {len(table)} pairs it draws {len(chosen)} where {num} were asked for"
+        promise = f"it draws {len(chosen)} of {len(table)} pairs instead of {num}"
         require(len(chosen) == num, sampler, promise)
     require(len(_draw(few, pair_table(0), 0)) == 0, sampler, "it draws from an empty table")
     require(len(_draw(few, pair_table(1), 0)) == 1, sampler, "it leaves out the only pair")
@@ -48,12 +48,12 @@ def check_sampler(sampler: Sampler) -> None:
 def _draw(
     sampler: Sampler, table: PairTable, seed: int, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Return the rows of one draw, by a sampler that went through a pickle."""
+    """Return the rows of one draw, by a pickled copy of the sampler."""
     choose = pickle.loads(pickle.dumps(sampler)).build()
     chosen = choose(table, torch.Generator(device).manual_seed(seed))
     require(chosen.dtype == torch.long, sampler, f"its rows are {chosen.dtype}, not torch.int64")
     unique = len(chosen.unique())
     require(unique == len(chosen), sampler, f"it draws {len(chosen) - unique} pairs twice")
     outside = (chosen < 0) | (chosen >= len(table))
-    require(not bool(outside.any()), sampler, "it draws rows that the table has not")
+    require(not bool(outside.any()), sampler, "it draws rows that are not in the table")
     return chosen

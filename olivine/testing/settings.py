@@ -1,4 +1,4 @@
-"""What the settings of every part promise, and how a test gets a part from its file."""
+"""The contract of every part's settings, and a function that loads a part from its file."""
 
 import pickle
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def require(kept: bool, part: Part, promise: str) -> None:
 
 
 def check_settings(part: Part) -> None:
-    """Check what every part promises of its settings.
+    """Check the promises of a part's settings.
 
     They can be written and read again (as plain values, as YAML and by pickle), give the same
     fingerprint every time, do not change, and refuse a name that they do not have.
@@ -59,11 +59,11 @@ def check_settings(part: Part) -> None:
         family.from_dict({**written, "no_setting_of_this_name": 1})
     except UserError:
         return
-    require(False, part, "a setting that there is not is accepted")
+    require(False, part, "an unknown setting is accepted")
 
 
 def devices() -> "Iterator[torch.device]":
-    """Yield the CPU, and a GPU where there is one."""
+    """Yield the CPU, and a GPU if there is one."""
     import torch
 
     yield torch.device("cpu")

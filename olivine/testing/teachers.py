@@ -11,22 +11,22 @@ from olivine.testing.frames import images
 from olivine.testing.settings import check_settings, devices, require
 
 SIZES_PX = ((48, 80), (33, 51))  # the second is divisible by nothing
-TOLERANCE = 1e-3  # of the largest feature
+TOLERANCE = 1e-3  # relative to the largest feature
 
 
 def check_teacher(teacher: Teacher) -> None:
-    """Check what a teacher promises.
+    """Check the promises of a teacher.
 
-    Its settings are written and read again. Of uint8 images it gives finite maps of `num_channels`
-    and of the size that `map_size` says before, in the numbers that `dtype_on` says, without
-    gradients. An image's map is its own whatever else is in the batch, and the same network is
-    built every time. A GPU agrees with the CPU.
+    Its settings can be written and read again. For uint8 images it returns finite maps with
+    `num_channels` channels, the size of `map_size` and the number format of `dtype_on`, without
+    gradients. An image's map does not depend on the other images of the batch, and the same network
+    is built every time. A GPU agrees with the CPU.
 
     Raises AssertionError for a promise that is broken, and UserError as `build` does.
     """
     check_settings(teacher)
     identity = teacher.identity
-    require(isinstance(identity, str), teacher, "identity is no text")
+    require(isinstance(identity, str), teacher, "identity is not a text")
     require(teacher.identity == identity, teacher, "identity changes by itself")
     shown = torch.from_numpy(images(3)).permute(0, 3, 1, 2).contiguous()
     for rows, columns in SIZES_PX:
@@ -46,9 +46,11 @@ def _maps(teacher: Teacher, shown: Tensor, device: torch.device) -> Tensor:
     maps = network(shown.to(device))
     shape = (len(shown), teacher.num_channels, *teacher.map_size(*shown.shape[2:]))
     found = tuple(maps.shape)
-    require(found == shape, teacher, f"maps of shape {found}, and {shape} were promised")
+    require(found == shape, teacher, f"maps of shape {found} instead of {shape}")
     wanted = teacher.dtype_on(device)
-    require(maps.dtype == wanted, teacher, f"its maps are {maps.dtype}, and dtype_on says {wanted}")
+    require(
+        maps.dtype == wanted, teacher, f"its maps are {maps.dtype}, and dtype_on returns {wanted}"
+    )
     require(bool(maps.isfinite().all()), teacher, "a feature is not finite")
     require(not maps.requires_grad, teacher, "its maps take gradients")
     return maps

@@ -1,1 +1,1 @@
-"""The store of runs: what a stage tells it, and how that gets there."""
+"""The store of runs: the records of a stage, and how they reach the store."""

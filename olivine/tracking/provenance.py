@@ -38,7 +38,7 @@ def provenance_texts() -> Mapping[str, str]:
 @functools.lru_cache(maxsize=1)
 def _git() -> dict[str, str]:
     """Return tags of the commit of this file's checkout; an installed wheel has none."""
-    commit = _ask_git("rev-parse", "HEAD") if _is_checkout() else None
+    commit = _git_output("rev-parse", "HEAD") if _is_checkout() else None
     if commit is None:
         return {}
     return {"git.commit": commit.strip(), "git.dirty": str(bool(_diff())).lower()}
@@ -46,21 +46,23 @@ def _git() -> dict[str, str]:
 
 @functools.lru_cache(maxsize=1)
 def _is_checkout() -> bool:
-    # An environment may lie inside somebody else's checkout: only a tracked file counts.
-    return _ask_git("ls-files", "--error-unmatch", str(THIS_FILE)) is not None
+    # An environment may lie inside a checkout of another project: only a tracked file counts.
+    return _git_output("ls-files", "--error-unmatch", str(THIS_FILE)) is not None
 
 
 @functools.lru_cache(maxsize=1)
 def _diff() -> str:
     """Return the changes of the code since its commit, untracked files included."""
-    index = _ask_git("rev-parse", "--path-format=absolute", "--git-path", "index")
+    index = _git_output("rev-parse", "--path-format=absolute", "--git-path", "index")
     if not _is_checkout() or index is None:
         return ""
     with tempfile.TemporaryDirectory() as folder:
-        # New files are added to a copy of the index; git's own is not changed.
+        # New files are added to a copy of the index; the original is not changed.
         copy = shutil.copyfile(index.strip(), Path(folder, "index"))
-        added = _ask_git("add", "--intent-to-add", "--", *CODE, index=copy)
-        diff = _ask_git("diff", "HEAD", "--no-ext-diff", index=copy if added is not None else None)
+        added = _git_output("add", "--intent-to-add", "--", *CODE, index=copy)
+        diff = _git_output(
+            "diff", "HEAD", "--no-ext-diff", index=copy if added is not None else None
+        )
     if diff is None:
         return ""
     if len(diff) > MAX_DIFF_CHARACTERS:
@@ -69,7 +71,7 @@ def _diff() -> str:
     return diff
 
 
-def _ask_git(*arguments: str, index: Path | None = None) -> str | None:
+def _git_output(*arguments: str, index: Path | None = None) -> str | None:
     environment = {**os.environ, **({"GIT_INDEX_FILE": str(index)} if index else {})}
     try:
         answer = subprocess.run(
@@ -103,7 +105,7 @@ def _package_list() -> str:
     found = {
         f"{distribution.metadata['Name']}=={distribution.version}"
         for distribution in importlib.metadata.distributions()
-        if distribution.metadata["Name"]  # the remains of a broken installation have none
+        if distribution.metadata["Name"]  # remains of a broken installation have no name
     }
     return "\n".join(sorted(found, key=str.lower)) + "\n"
 
@@ -125,7 +127,7 @@ def _cpu_model() -> str:
 
 
 def _gpu() -> dict[str, str]:
-    torch = sys.modules.get("torch")  # torch is not loaded just for a tag
+    torch = sys.modules.get("torch")  # torch is not imported for a tag alone
     if torch is None or not torch.cuda.is_available():
         return {}
     memory_gb = torch.cuda.get_device_properties(0).total_memory / 1e9

@@ -1,4 +1,4 @@
-"""Reuse that says so: whose result is taken, and whether the code here is the one that made it."""
+"""Sentences about reused runs: their date, their code, and how the code here differs from it."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ SHOWN_DIGITS = 12  # of a commit
 
 @dataclass(frozen=True)
 class Reused:
-    """A finished run whose result was taken instead of running it again."""
+    """A finished run whose result was reused instead of running it again."""
 
     what: str  # "the pretraining"
     record: RunRecord
@@ -26,7 +26,7 @@ class Reused:
 
 
 def reused_runs(what: str, records: Iterable[RunRecord]) -> list[str]:
-    """Return a sentence for all runs (`what`: "trial") that were made by the same code."""
+    """Return a sentence per code that made some of the runs; `what` names one, such as "trial"."""
     groups: dict[tuple[str, str], list[RunRecord]] = {}
     for record in records:
         change = code_change(record.tags, provenance())
@@ -49,7 +49,7 @@ def time_text(time_s: float | None) -> str:
 
 
 def code_text(tags: Mapping[str, str]) -> str:
-    """Return what code a run's tags say that it had."""
+    """Return the code of a run as a text, from its tags."""
     if commit := tags.get(COMMIT):
         changes = " with uncommitted changes" if tags.get(DIRTY) == "true" else ""
         return f"commit {commit[:SHOWN_DIGITS]}{changes}"
@@ -57,9 +57,9 @@ def code_text(tags: Mapping[str, str]) -> str:
 
 
 def code_change(then: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """Return how the code here differs from the one that a run's tags tell of; nothing if not.
+    """Return how the code here differs from that in a run's tags; "" if it does not.
 
-    Code of other people's parts is not asked about: it is in the fingerprint, so it is the same.
+    User code is not compared: its hash is in the fingerprint, so it is the same.
     """
     commits = then.get(COMMIT), now.get(COMMIT)
     if None in commits:

@@ -59,8 +59,8 @@ class MetricSpool:
     def create(cls, folder: Path, run_id: str, header: Mapping[str, Any]) -> "MetricSpool":
         """Return a new, locked file in a folder, which is made if it is not there.
 
-        `header` holds what a sender has to know of the run. Raises UserError if the folder cannot
-        be written.
+        `header` holds the facts about the run that a sender needs. Raises UserError if the folder
+        cannot be written.
         """
         name = f"{time.time_ns():0{NUM_DIGITS}d}-{run_id}"
         hidden = folder / f"{name}.new"
@@ -95,7 +95,7 @@ class MetricSpool:
         except BlockingIOError:
             os.close(descriptor)
             return None
-        if os.fstat(descriptor).st_nlink == 0:  # another process sent and removed it
+        if os.fstat(descriptor).st_nlink == 0:  # another process has sent and removed it
             os.close(descriptor)
             return None
         return cls(path, descriptor)
@@ -130,7 +130,7 @@ class MetricSpool:
         os.fsync(self._descriptor)
 
     def pending(self) -> list[Pending]:
-        """Return the oldest entries that the store has not received; of many, the first ones."""
+        """Return the oldest entries that the store has not received, or the first ones of many."""
         with self._lock:
             first, waiting = self._taken, self._size - self._taken
         num_bytes, data = READ_BYTES, b""
@@ -147,7 +147,7 @@ class MetricSpool:
             found.append(Pending(entry, end))
         return found
 
-    def taken(self, end: int) -> None:
+    def mark_received(self, end: int) -> None:
         """Record that the store has received all entries up to the position `end`."""
         with self._lock:
             if end == self._size and end > COMPACT_BYTES:
@@ -156,24 +156,24 @@ class MetricSpool:
             os.pwrite(self._descriptor, f"{end:0{NUM_DIGITS}d}".encode(), 0)
             self._taken = end
 
-    def keep_file(self, path: Path) -> str:
+    def add_file(self, path: Path) -> str:
         """Copy a file that is to be sent; return the name by which `file` finds the copy."""
         return self._keep(path.name, lambda target: shutil.copyfile(path, target))
 
-    def keep_text(self, name: str, text: str) -> str:
+    def add_text(self, name: str, text: str) -> str:
         """Write a text that is to be sent as a file; return its name for `file`."""
         return self._keep(name, lambda target: target.write_text(text))
 
     def file(self, name: str) -> Path:
-        """Return the path of a file that `keep_file` or `keep_text` made."""
+        """Return the path of a file that `add_file` or `add_text` made."""
         return self._folder / name
 
     def drop_file(self, name: str) -> None:
         """Remove a file that was sent."""
         shutil.rmtree(self.file(name).parent, ignore_errors=True)
 
-    def put_aside(self, entry: Entry, reason: str) -> Path:
-        """Write an entry that the store refuses to a file beside the spool; return that file."""
+    def save_refused(self, entry: Entry, reason: str) -> Path:
+        """Write an entry that the store refuses to a file beside the spool; return its path."""
         path = self.path.with_suffix(REFUSED)
         with path.open("a") as stream:
             stream.write(json.dumps({**entry, "reason": reason}) + "\n")

@@ -1,9 +1,9 @@
-"""Sends the entries of spools to the run store, from a thread beside the work.
+"""Sends the entries of spools to the run store, from a thread beside the training.
 
-The work itself only appends to a file. The thread sends a few entries at a time, oldest first, and
+The training only appends to a file. The thread sends a few entries at a time, oldest first, and
 tries again while the store is slow or unreachable. Entries that a killed process left behind are
-sent by the next process on the same machine. An entry may reach the store twice, when a process
-dies before it has recorded the answer; senders make that harmless.
+sent by the next process on the same machine. An entry may reach the store twice, if a process dies
+before it has recorded the answer; senders make that harmless.
 """
 
 import functools
@@ -35,7 +35,7 @@ Log = Callable[[str], None]
 warn = logging.getLogger("olivine").warning
 
 
-class GoneError(Exception):
+class RunDeletedError(Exception):
     """The store no longer has the run; its one argument is a sentence."""
 
 
@@ -43,7 +43,7 @@ class GoneError(Exception):
 class Sender(Protocol):
     """Sends the entries of one spool to a store; an entry sent twice must count once."""
 
-    def answers(self) -> bool:
+    def is_reachable(self) -> bool:
         """Return whether the store can be reached now."""
         ...
 
@@ -51,8 +51,8 @@ class Sender(Protocol):
         """Send entries that share a request, or one entry of another kind; raise on failure."""
         ...
 
-    def refuses(self, error: Exception) -> bool:
-        """Return whether an error is final; raise GoneError if the store has no such run."""
+    def is_final(self, error: Exception) -> bool:
+        """Return whether an error is final; raise RunDeletedError if the store has no such run."""
         ...
 
 
@@ -71,7 +71,7 @@ class SpoolWriter:
         self._problem = ""
         self._closing, self._ended = threading.Event(), threading.Event()
         self._is_awaited = True
-        _spare_what_stays()
+        _exclude_imports_from_collection()
         threading.Thread(target=self._work, name="olivine delivery", daemon=True).start()
 
     def close(self, patience_s: float) -> str:
@@ -91,14 +91,14 @@ class SpoolWriter:
         failures = 0
         while True:
             started_s = time.thread_time()
-            at_end = self._closing.is_set()  # read first: no entry is added after it is set
+            at_end = self._closing.is_set()  # read first, because no entry is added after it is set
             try:
                 is_done = self._send_some(at_end)
                 failures, self._problem = 0, ""
-            except (GoneError, _StuckError) as error:
+            except (RunDeletedError, _StuckError) as error:
                 self._problem = str(error)
                 break
-            except Exception as error:  # of any library: the store cannot be reached
+            except Exception as error:  # from any library: the store cannot be reached
                 self._problem = one_line(error)
                 failures += 1
                 self._wait_for_store(failures)
@@ -133,7 +133,7 @@ class SpoolWriter:
             try:
                 if self._others[0].send_some(at_end=False):
                     return True
-            except GoneError as error:
+            except RunDeletedError as error:
                 self._log(str(error))
             self._others.pop(0).leave()
         return False
@@ -146,7 +146,7 @@ class SpoolWriter:
 
 
 def send_left_behind(folder: Path, sender_of: SenderOf, patience_s: float, log: Log = warn) -> None:
-    """Send the spools that ended processes left in a folder; what cannot be sent stays on disk.
+    """Send the spools that ended processes left in a folder; unsent entries stay on disk.
 
     It tries for `patience_s` seconds and passes a sentence about the result to `log`.
     """
@@ -157,7 +157,7 @@ def send_left_behind(folder: Path, sender_of: SenderOf, patience_s: float, log: 
             while not problem and time.monotonic() < until_s and reader.send_some(True):
                 pass
             num_sent += reader.is_done and not was_done
-        except GoneError as error:
+        except RunDeletedError as error:
             log(str(error))
         except Exception as error:  # the store cannot be reached
             problem = one_line(error)
@@ -197,26 +197,26 @@ class _SpoolReader:
             and all(one.entry.get("tries", 0) >= NUM_TRIES for one in pending)
         ):
             raise _StuckError(pending[0].entry["why"])
-        if not self._sender.answers():
-            raise ConnectionError("nobody answers")
+        if not self._sender.is_reachable():
+            raise ConnectionError("the run store does not answer")
         batch = _batch(pending, VALUES_AFTER if at_end else VALUES_BESIDE)
         entries = [one.entry for one in batch]
         try:
             self._send(entries)
-        except GoneError:
+        except RunDeletedError:
             self._keep_all()
             raise
         except Exception as error:
-            if entries[0]["kind"] not in UPLOADS or not self._sender.answers():
+            if entries[0]["kind"] not in UPLOADS or not self._sender.is_reachable():
                 raise
             tries = entries[0].get("tries", 0) + 1
             self.spool.append({**entries[0], "tries": tries, "why": one_line(error)})
             time.sleep(min(FIRST_RETRY_S * 2**tries, LONGEST_RETRY_S))
-        self.spool.taken(batch[-1].end)
+        self.spool.mark_received(batch[-1].end)
         return True
 
     def leave(self) -> None:
-        """Remove the spool if it was received whole; otherwise leave it to the next start."""
+        """Remove the spool if all of it was received; otherwise leave it to the next start."""
         if self.is_done:
             self.spool.remove()
         self.spool.close()
@@ -225,13 +225,13 @@ class _SpoolReader:
         try:
             self._sender.send(entries)
         except Exception as error:
-            if not self._sender.refuses(error):
+            if not self._sender.is_final(error):
                 raise
             halves = list(_halves(entries))
             for half in halves:
                 self._send(half)
             if not halves:
-                path = self.spool.put_aside(entries[0], one_line(error))
+                path = self.spool.save_refused(entries[0], one_line(error))
                 self._log(f"The run store refused an entry ({one_line(error)}); it is in {path}.")
 
     def _keep_all(self) -> None:
@@ -239,8 +239,8 @@ class _SpoolReader:
 
 
 @functools.cache
-def _spare_what_stays() -> None:
-    """Exclude what was imported so far from garbage collection, once in a process.
+def _exclude_imports_from_collection() -> None:
+    """Exclude all objects imported so far from garbage collection, once in a process.
 
     A full collection visits every object of every imported module, which takes 70 ms in which the
     work waits; the thread's requests make enough short-lived objects to cause several.

@@ -1,4 +1,4 @@
-"""Reads runs directly from the tables of MLflow's database, and only the values that are wanted.
+"""Reads runs directly from the tables of MLflow's database, and only the requested values.
 
 MLflow's own search builds an object for every value of every run, which takes minutes for ten
 thousand runs. Four plain queries take seconds, without importing MLflow, and return the same. Where
@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 from olivine.tracking.store_uri import sqlite_path
 from olivine.tracking.tracker import ALL_COLUMNS, FINGERPRINT, STAGE, Columns, RunKey, RunRecord
 
-# MLflow's tables, as far as they are read.
+# MLflow's tables, reduced to the columns that are read.
 RUNS = sa.table(
     "runs",
     *map(
@@ -44,7 +44,7 @@ SQLITE_TIMEOUT_S = 20
 
 @dataclass(frozen=True)
 class Query:
-    """Which runs are read, and which of their values."""
+    """A selection of runs and of their values."""
 
     tags: Mapping[str, str] = field(default_factory=dict)
     status: str = ""

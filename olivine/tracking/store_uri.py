@@ -27,8 +27,8 @@ def is_database(uri: str) -> bool:
     return uri.startswith(("sqlite:///", "postgresql", "mysql"))
 
 
-def shown(uri: str) -> str:
-    """Return the URI without its password, to be printed or written to a file."""
+def without_password(uri: str) -> str:
+    """Return the URI without its password, for messages and files."""
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", uri)
 
 
@@ -41,27 +41,27 @@ def spool_folder(uri: str, cache: Path) -> Path:
     path = sqlite_path(uri)
     if path is not None:
         return path.parent / UNDELIVERED / path.name
-    return cache / UNDELIVERED / text_hash(shown(uri))
+    return cache / UNDELIVERED / text_hash(without_password(uri))
 
 
-def ask_server(uri: str) -> None:
+def require_server(uri: str) -> None:
     """Raise UserError at once if no server answers; MLflow itself would try for four minutes.
 
-    A server that resets the connection is asked again, since a busy one replaces slow workers.
+    A server that resets the connection is tried again, because a busy one replaces slow workers.
     """
     for tries_left in reversed(range(NUM_TRIES)):
         try:
             with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_TIMEOUT_S):
                 return
         except urllib.error.HTTPError:
-            return  # a server answers; MLflow itself explains better what it wants
+            return  # a server answers; MLflow reports its own errors better
         except (OSError, ValueError) as error:
             if isinstance(error, ConnectionResetError) and tries_left:
                 time.sleep(HUNG_UP_S)
                 continue
             raise UserError(
-                f"No MLflow server answers at {shown(uri)} ({one_line(error)}); start it with "
-                "`mlflow server`, or leave tracking_uri empty for a SQLite file."
+                f"No MLflow server answers at {without_password(uri)} ({one_line(error)}); "
+                "start it with `mlflow server`, or leave tracking_uri empty for a SQLite file."
             ) from None
 
 
@@ -100,8 +100,8 @@ def artifact_folder(uri: str, experiment: str, root: str = "") -> str | None:
         return None
     if not root:
         raise UserError(
-            f"The run store {shown(uri)} has no folder for files; start `mlflow server` on that "
-            "database and set tracking_uri to the server."
+            f"The run store {without_password(uri)} has no folder for files; start "
+            "`mlflow server` on that database and set tracking_uri to the server."
         )
     return f"{root.rstrip('/')}/{experiment}" if "://" in root else Path(root, experiment).as_uri()
 

@@ -1,7 +1,7 @@
-"""The protocols by which a stage records its runs: settings, metrics, files and how a run ended.
+"""The protocols by which a stage records its runs: settings, metrics, files and their end.
 
-Stages know only these protocols. `MlflowTracker` records runs in MLflow; `NullTracker` records
-nothing, which is what all workers of a run but the first need.
+Stages use only these protocols. `MlflowTracker` records runs in MLflow; `NullTracker` records
+nothing, and all workers of a run but the first use it.
 """
 
 import signal
@@ -39,7 +39,7 @@ class RunKey:
 
 @dataclass(frozen=True)
 class LoggedWeights:
-    """Where the weights of a logged model lie, and what they were when it was logged."""
+    """The location of a logged model's weights, and their hash when it was logged."""
 
     place: str  # a path or a bucket's URI
     sha256: str  # of the file
@@ -47,7 +47,7 @@ class LoggedWeights:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as the store holds it."""
+    """A run in the store."""
 
     run_id: str
     key: RunKey
@@ -76,7 +76,7 @@ def best_status_run(records: Iterable[RunRecord]) -> dict[str, RunRecord]:
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of the values that are read of runs; None reads all. Fewer are read faster."""
+    """The names of the values to read of runs; None reads all, which is slower."""
 
     settings: Collection[str] | None = None
     metrics: Collection[str] | None = None
@@ -121,7 +121,7 @@ class Run(Protocol):
         ...
 
     def flush(self) -> None:
-        """Return when all that was logged so far is on disk and survives a loss of power.
+        """Return when everything logged so far is on disk and survives a loss of power.
 
         Call it before a checkpoint is written, so that no metric of a step in it is lost.
         """
@@ -179,7 +179,7 @@ class Tracker(Protocol):
         ...
 
     def read_text(self, run_id: str, name: str) -> str | None:
-        """Return a small text file that is kept with a run, or None if it has no such file."""
+        """Return a small text file that is stored with a run, or None if it has no such file."""
         ...
 
     def logged_weights(self, run_id: str) -> LoggedWeights | None:
@@ -274,7 +274,8 @@ def sigterm_exits() -> Iterator[None]:
     def leave(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave) or signal.SIG_DFL  # None: not Python's own
+    # `signal` returns None for a handler that was not set from Python.
+    before = signal.signal(signal.SIGTERM, leave) or signal.SIG_DFL
     try:
         yield
     finally:

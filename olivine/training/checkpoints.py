@@ -21,7 +21,7 @@ class Checkpoints:
     def save(self, step: int, state: dict[str, Any], score: float | None = None) -> None:
         """Write a checkpoint; delete the oldest beyond `num_kept`, but not the best by score."""
         if score is not None:  # before the state, so that no state is without its score
-            self.note_score(step, score)
+            self.record_score(step, score)
         save_state(self._store, self._name(step), state)
         best = self._ranked()[:1]
         for old in self.steps()[: -self._num_kept]:
@@ -35,13 +35,13 @@ class Checkpoints:
         if self._store.exists(self._scores_name):
             self._store.delete(self._scores_name)
 
-    def note_score(self, step: int, score: float) -> None:
+    def record_score(self, step: int, score: float) -> None:
         """Record the score of the state at a step; higher is better."""
         scores = {**self.scores(), step: score}
         self._store.write(self._scores_name, json.dumps(scores, indent=1).encode())
 
     def scores(self) -> dict[int, float]:
-        """Return the score of every step that has one, also if its state was deleted."""
+        """Return the score of every step that has one, even if its state was deleted."""
         if not self._store.exists(self._scores_name):
             return {}
         scores = json.loads(self._store.read(self._scores_name))
@@ -62,7 +62,7 @@ class Checkpoints:
         return None
 
     def best(self, device: torch.device | None = None) -> dict[str, Any] | None:
-        """Return the state with the highest score, of equal ones the first; None without a score.
+        """Return the state with the highest score, the earliest of equal ones, or None.
 
         A state that cannot be read is skipped with a warning.
         """

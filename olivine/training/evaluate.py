@@ -24,13 +24,13 @@ from olivine.training import pretrain as pretraining
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import EvaluateConfig
 from olivine.training.evaluated_network import (
-    NetworkNote,
+    NetworkDescription,
     checkpoints_folder,
-    note_name,
+    description_name,
     tensors_hash,
 )
 from olivine.training.experiment_data import ExperimentData
-from olivine.training.finished_runs import OUT, find_finished, run_anew
+from olivine.training.finished_runs import OUT, find_finished, ignoring_finished
 from olivine.training.loop import LossOf, Trainer, device_hours_of
 from olivine.training.pretrained_networks import build_model
 from olivine.training.pretrained_weights import load_weights, weights_name
@@ -54,16 +54,14 @@ class EvaluateResult:
     key: RunKey
     scores: Mapping[str, float]  # miou, accuracy and iou/<class>, in percent
     predictions: str  # name of the first validation frame's predictions below `runtime.out`
-    reused: tuple[Reused, ...] = field(
-        default=(), compare=False
-    )  # runs that had done the pretraining, or all of it, before
+    reused: tuple[Reused, ...] = field(default=(), compare=False)  # earlier runs that were reused
 
 
 def finished(
     config: EvaluateConfig, data: ExperimentData, runtime: Runtime, tracker: Tracker
 ) -> EvaluateResult | None:
     """Return the scores of a finished run of the same experiment, or None."""
-    key = run_key(config, data)
+    key = evaluation_key(config, data)
     record = find_finished(key, runtime, tracker, [predictions_name(key.fingerprint)])
     if record is None:
         return None
@@ -73,11 +71,11 @@ def finished(
     return EvaluateResult(key, scores, predictions_name(key.fingerprint), reused)
 
 
-def start_anew(
+def clear_checkpoints(
     config: EvaluateConfig, data: ExperimentData, runtime: Runtime, tracker: Tracker
 ) -> None:
     """Delete the checkpoints of a finished run that is to be run again (`not_before_s`)."""
-    key = run_key(config, data)
+    key = evaluation_key(config, data)
     if runtime.not_before_s and tracker.finished(key):
         _checkpoints(key, runtime).clear()
 
@@ -90,9 +88,9 @@ PRETRAINED = "olivine.pretrained"  # tag: fingerprint of the pretraining
 SCORE = "val/"  # before the name of a score among a run's metrics
 
 
-def run_key(config: EvaluateConfig, data: ExperimentData) -> RunKey:
+def evaluation_key(config: EvaluateConfig, data: ExperimentData) -> RunKey:
     """Return the key of an experiment's run: of its settings, its data and its pretraining."""
-    pretrained = pretraining.run_key(config.pretrained, data.pretrain)
+    pretrained = pretraining.pretraining_key(config.pretrained, data.pretrain)
     return RunKey(
         "evaluate",
         combined_hash(
@@ -124,8 +122,8 @@ def evaluate(
     data = data or ExperimentData.open(config, runtime)
     data.require_labels()
     train, val = data.train, data.val
-    pretrained_key = pretraining.run_key(config.pretrained, data.pretrain)
-    key = run_key(config, data)
+    pretrained_key = pretraining.pretraining_key(config.pretrained, data.pretrain)
+    key = evaluation_key(config, data)
     store = Store(runtime.out)
     model = _build(config, len(train.class_names), store, pretrained_key, worker)
     tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **(tags or {})}
@@ -141,8 +139,8 @@ def evaluate(
             scenes = tuple(dict.fromkeys(val.scenes()))
             by_scene = SceneCounts(scenes, counts.cpu().numpy(), val.class_names, config.absent)
             store.write(confusions_name(key.fingerprint), by_scene.to_bytes())
-            note = NetworkNote(config, val.class_names, tensors_hash(model.state_dict()))
-            store.write(note_name(key.fingerprint), note.to_bytes())
+            note = NetworkDescription(config, val.class_names, tensors_hash(model.state_dict()))
+            store.write(description_name(key.fingerprint), note.to_bytes())
             store.write(predictions_name(key.fingerprint), first)
     return EvaluateResult(key, scores, predictions_name(key.fingerprint))
 
@@ -235,9 +233,12 @@ def _run_name(config: EvaluateConfig) -> str:
 def device_hours(config: EvaluateConfig, data: ExperimentData, tracker: Tracker) -> float:
     """Return the device-hours of an experiment's evaluation and of its pretraining.
 
-    The pretraining counts in full, also where other experiments share it.
+    The pretraining counts in full, even if other experiments share it.
     """
-    keys = pretraining.run_key(config.pretrained, data.pretrain), run_key(config, data)
+    keys = (
+        pretraining.pretraining_key(config.pretrained, data.pretrain),
+        evaluation_key(config, data),
+    )
     records = [record for key in keys if (record := tracker.finished(key)) is not None]
     return sum(device_hours_of(record.metrics) for record in records)
 
@@ -251,13 +252,13 @@ def experiment(
     data: ExperimentData | None = None,
     force: bool = False,
 ) -> EvaluateResult:
-    """Return an experiment's scores: pretrain, then evaluate, each only if it is not done yet.
+    """Pretrain and evaluate, each unless it is finished, and return the experiment's scores.
 
     `data` are the experiment's data sets; without it they are opened here. `force` runs both
     again, from the start.
     """
     if force:
-        runtime = run_anew(runtime)
+        runtime = ignoring_finished(runtime)
     data = data or ExperimentData.open(config, runtime)
     data.require_labels()  # before a pretraining of hours
     pretrained = pretraining.find_or_pretrain(
@@ -265,7 +266,7 @@ def experiment(
     )
     done = finished(config, data, runtime, tracker)
     if done is None:
-        start_anew(config, data, runtime, tracker)
+        clear_checkpoints(config, data, runtime, tracker)
         done = evaluate(config, runtime, worker, tracker, data=data)
     return with_pretraining(done, pretrained)
 

@@ -1,4 +1,4 @@
-"""The description of an evaluation's network, with which it can predict without the run store.
+"""The description of an evaluation's network, so that it can be loaded without the run store.
 
 The weights are in the evaluation's last checkpoint. This file, beside it, holds the settings, the
 names of the classes and a hash of the weights.
@@ -19,12 +19,12 @@ _KEYS = {"config", "class_names", "weights_sha256"}
 
 
 @dataclass(frozen=True)
-class NetworkNote:
+class NetworkDescription:
     """The settings of an evaluation, the classes of its head and the hash of its weights."""
 
     config: EvaluateConfig
     class_names: tuple[str, ...]  # a predicted id is a position here
-    weights_sha256: str  # of the network's tensors, see `tensors_hash`; empty: not known
+    weights_sha256: str  # `tensors_hash` of the network; empty: not known
 
     def to_bytes(self) -> bytes:
         """Return the description as JSON."""
@@ -32,20 +32,20 @@ class NetworkNote:
         return json.dumps(tree, indent=1).encode()
 
     @classmethod
-    def from_bytes(cls, data: bytes, source: str) -> "NetworkNote":
-        """Return what `to_bytes` wrote; raise UserError that names `source` for anything else."""
+    def from_bytes(cls, data: bytes, source: str) -> "NetworkDescription":
+        """Read the bytes of `to_bytes`; raise UserError that names `source` for other bytes."""
         try:
             tree = json.loads(data)
         except ValueError:
             tree = None
         if not (isinstance(tree, dict) and tree.keys() == _KEYS):
-            raise UserError(f"{source} is not what an evaluation wrote there: evaluate again.")
+            raise UserError(f"{source} does not describe a network: evaluate again.")
         config = EvaluateConfig.from_dict(tree["config"])
         return cls(config, tuple(tree["class_names"]), str(tree["weights_sha256"]))
 
 
-def note_name(fingerprint: str) -> str:
-    """Return the name of an experiment's `NetworkNote` below `runtime.out`."""
+def description_name(fingerprint: str) -> str:
+    """Return the name of an experiment's `NetworkDescription` below `runtime.out`."""
     return f"evaluated/{fingerprint}/network.json"
 
 

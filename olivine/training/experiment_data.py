@@ -30,7 +30,7 @@ class ExperimentData:
         )
 
     def require_labels(self) -> None:
-        """Raise UserError where point labels are missing or are of two vocabularies."""
+        """Raise UserError if point labels are missing or the two sets have different classes."""
         train, val = self.train, self.val
         if train.class_names != val.class_names:
             raise UserError(

@@ -1,4 +1,4 @@
-"""Finished work: how it is found, where its files are, and a lock for work in progress."""
+"""Finds finished runs and their files, and locks a run that is in progress."""
 
 import contextlib
 import fcntl
@@ -32,8 +32,8 @@ def find_finished(
     return record
 
 
-def run_anew(runtime: Runtime) -> Runtime:
-    """Return a runtime for which no run finished by now counts, so that all run again."""
+def ignoring_finished(runtime: Runtime) -> Runtime:
+    """Return a runtime that ignores all runs finished until now, so that they run again."""
     return runtime.override({"not_before_s": time.time()})
 
 
@@ -52,9 +52,9 @@ def _fetch(name: str, out: str, here: Store) -> bool:
 
 @contextlib.contextmanager
 def one_at_a_time(key: RunKey, runtime: Runtime) -> Iterator[None]:
-    """Let one process at a time do this work below a local `out`; others wait, then find it done.
+    """Let one process at a time do a run below a local `out`, while the others wait.
 
-    The lock ends with its process, however that ends. A bucket has no locks.
+    The lock ends with its process, even if that is killed. A bucket has no locks.
     """
     if is_bucket(runtime.out):
         yield

@@ -57,7 +57,7 @@ class Clock:
 
 
 class TrainingHooks:
-    """What a stage adds to the loop; a method that is not overridden does nothing."""
+    """The steps that a stage adds to the loop; a method that is not overridden does nothing."""
 
     best_by = ""  # the measured value by whose maximum a checkpoint is kept as the best
 
@@ -69,7 +69,7 @@ class TrainingHooks:
         """Act on all workers when an epoch's last step is done, before its state is saved."""
 
     def measure(self, epoch: int) -> dict[str, float]:
-        """Return what is measured after an epoch, counted from 1; it is logged and reported."""
+        """Return values measured after an epoch (counted from 1), to be logged and reported."""
         return {}
 
     def before_save(self) -> None:
@@ -80,14 +80,14 @@ class TrainingHooks:
 
 
 class Trainer:
-    """Trains one module by one optimiser, and can go on from its newest checkpoint.
+    """Trains one module with one optimiser, and resumes from its newest checkpoint.
 
-    `name` is the prefix of every metric. `module` is what a checkpoint holds, `wrapped` what the
-    worker made of it. `loss_of` returns a batch's loss and its terms; `batches` returns, from a
-    step on, every part of every step. `optimiser` was built by `settings`, which also give its
-    learning rates. `precision` is that of the networks' products; losses are in float32.
-    `save_every` is the number of steps between checkpoints within an epoch; 0 saves only at the
-    ends of epochs.
+    `name` is the prefix of every metric. A checkpoint holds the state of `module`; `wrapped` is the
+    module as the worker wraps it. `loss_of` returns a batch's loss and its terms; `batches`
+    returns, from a step on, every part of every step. `optimiser` was built by `settings`, which
+    also give its learning rates. `precision` is that of the networks' products; losses are in
+    float32. `save_every` is the number of steps between checkpoints within an epoch; 0 saves only
+    at the ends of epochs.
     """
 
     def __init__(
@@ -124,9 +124,9 @@ class Trainer:
             return 0
         report = report or Progress(self.name, "steps")
         with closing(self.batches(start)) as batches:
-            return self._to_the_end(batches, start, checkpoints, run, report) - start
+            return self._train_steps(batches, start, checkpoints, run, report) - start
 
-    def _to_the_end(
+    def _train_steps(
         self,
         batches: Iterator[Batch],
         step: int,
@@ -207,7 +207,7 @@ class Trainer:
             f"{self.name}/lr": rate,
             f"{self.name}/epoch": epoch,
             **{f"{self.name}/{name}": value for name, value in taken.items()},
-            f"{self.name}/step_s": taken[WALL_S] / step,  # with loading, over all steps until now
+            f"{self.name}/step_s": taken[WALL_S] / step,  # a mean that includes loading
             **self._memory(),
             **{f"{self.name}/{name}": value for name, value in zip(states, watched, strict=True)},
         }

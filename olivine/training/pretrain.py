@@ -24,7 +24,7 @@ from olivine.tracking.reused import Reused
 from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import PretrainConfig
-from olivine.training.finished_runs import OUT, find_finished, one_at_a_time, run_anew
+from olivine.training.finished_runs import OUT, find_finished, ignoring_finished, one_at_a_time
 from olivine.training.loop import Trainer, TrainingHooks
 from olivine.training.pretrain_data import PretrainData, caches_maps, map_cache
 from olivine.training.pretrained_networks import build_model, loss_function, with_enough_pairs
@@ -39,8 +39,8 @@ class PretrainResult:
 
     key: RunKey
     weights: str  # name of the file below `runtime.out`
-    num_steps: int  # done now; 0 if everything was there
-    reused: Reused | None = field(default=None, compare=False)  # the run that had done it before
+    num_steps: int  # steps done by this call; 0 if the run was finished
+    reused: Reused | None = field(default=None, compare=False)  # the finished run that was reused
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class PretrainHooks(TrainingHooks):
 
     def end_epoch(self) -> None:
         """Complete the class counts of the first epoch."""
-        self.objective.census.close()
+        self.objective.class_counts.close()
 
     def measure(self, epoch: int) -> dict[str, float]:
         """Return the probe's score if it is due after this epoch."""
@@ -68,12 +68,12 @@ class PretrainHooks(TrainingHooks):
 
     def before_save(self) -> None:
         """Bring the class counts of all workers to the first one, which saves them."""
-        self.objective.census.gather()
+        self.objective.class_counts.gather()
 
     def check(self) -> None:
         """Raise UserError if a class of the weak labels had no point in the first epoch."""
         if ABSENT_CLASSES not in self.runtime.allow:
-            self.objective.census.require_classes(self.class_names)
+            self.objective.class_counts.require_classes(self.class_names)
 
 
 class PretrainSettings(Spec):
@@ -85,17 +85,19 @@ class PretrainSettings(Spec):
 def finished(
     config: PretrainConfig, frames: Frames, runtime: Runtime, tracker: Tracker
 ) -> PretrainResult | None:
-    """Return what a finished run of the same pretraining left, or None."""
-    key = run_key(config, frames)
+    """Return the result of a finished run of the same pretraining, or None."""
+    key = pretraining_key(config, frames)
     record = find_finished(key, runtime, tracker, [weights_name(key)])
     if record is None:
         return None
     return PretrainResult(key, weights_name(key), 0, Reused("the pretraining", record))
 
 
-def start_anew(config: PretrainConfig, frames: Frames, runtime: Runtime, tracker: Tracker) -> None:
+def clear_checkpoints(
+    config: PretrainConfig, frames: Frames, runtime: Runtime, tracker: Tracker
+) -> None:
     """Delete the checkpoints of a finished run that is to be run again (`not_before_s`)."""
-    key = run_key(config, frames)
+    key = pretraining_key(config, frames)
     if runtime.not_before_s and tracker.finished(key):
         _checkpoints(key, runtime).clear()
 
@@ -109,18 +111,18 @@ def find_or_pretrain(
     frames: Frames | None = None,
     force: bool = False,
 ) -> PretrainResult:
-    """Return what a finished run left, or pretrain in this process; another process waits for it.
+    """Return the result of a finished run, or pretrain here while other processes wait.
 
     `frames` is the opened data set; without it, it is opened here. `force` runs the pretraining
     again if it is finished, from the start. Raises UserError as `pretrain` does.
     """
     if force:
-        runtime = run_anew(runtime)
+        runtime = ignoring_finished(runtime)
     frames = frames or open_frames(config, runtime)
-    with one_at_a_time(run_key(config, frames), runtime):
+    with one_at_a_time(pretraining_key(config, frames), runtime):
         done = finished(config, frames, runtime, tracker)
         if done is None:
-            start_anew(config, frames, runtime, tracker)
+            clear_checkpoints(config, frames, runtime, tracker)
             done = pretrain(config, runtime, worker, tracker, frames=frames)
     return done
 
@@ -144,7 +146,7 @@ def pretrain(
     finite.
     """
     frames = frames or open_frames(config, runtime)
-    key = run_key(config, frames)
+    key = pretraining_key(config, frames)
     data = PretrainData.open(config, runtime, frames)
     caches_maps(config, runtime)
     tags = {OUT: runtime.out, "dataset": frames.fingerprint}
@@ -176,11 +178,11 @@ def _checkpoints(key: RunKey, runtime: Runtime) -> Checkpoints:
     return Checkpoints(Store(runtime.out), f"pretrained/{key.fingerprint}/checkpoints")
 
 
-def run_key(config: PretrainConfig, frames: Frames) -> RunKey:
+def pretraining_key(config: PretrainConfig, frames: Frames) -> RunKey:
     """Return the key of a pretraining's run.
 
-    It identifies the settings, the data, and all that was made or trained before: weak labels,
-    segments, superpoints, and the weights of teacher and backbone.
+    It identifies the settings, the data, and everything that was made or trained before: weak
+    labels, segments, superpoints, and the weights of teacher and backbone.
     """
     labels = config.labels.identity if config.labels and config.method.uses_classes else ""
     segments = config.segments.identity if config.segments and config.method.uses_segments else ""
@@ -199,7 +201,8 @@ def open_frames(config: PretrainConfig, runtime: Runtime) -> Frames:
 def check_labels(config: PretrainConfig, runtime: Runtime) -> None:
     """Raise UserError if weak labels or segments that this pretraining reads were never made.
 
-    It also raises if the teacher's maps are to be cached and images differ at random.
+    It also raises if the teacher's maps are to be cached although augmentations change images at
+    random.
     """
     PretrainData.open(config, runtime, open_frames(config, runtime))
     caches_maps(config, runtime)

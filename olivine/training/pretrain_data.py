@@ -56,7 +56,7 @@ class PretrainData:
         return self.labels.class_names if self.labels else ()
 
     def __call__(self, index: int) -> Sample:
-        """Return the sample of one frame, with all that the method's terms use."""
+        """Return the sample of one frame, with everything that the method's terms use."""
         uses_images = self.config.method.uses_images
         frame = self.frames.frame(index, images=uses_images, classes=False)
         sample = self._with_images(frame) if uses_images else make_cloud(frame)
@@ -122,7 +122,7 @@ def _clusters(config: PretrainConfig, runtime: Runtime, frames: Frames) -> Super
 
 
 def caches_maps(config: PretrainConfig, runtime: Runtime) -> bool:
-    """Return whether the teacher's maps are cached; raise UserError if images differ at random."""
+    """Return whether the teacher's maps are cached; raise UserError if images change at random."""
     teaches = config.teacher is not None and config.method.uses_pixels and config.num_epochs > 0
     if not (runtime.keep_teacher_maps and teaches):
         return False

@@ -80,7 +80,7 @@ def loss_function(module: nn.Module, config: PretrainConfig, worker: Worker) -> 
 def with_enough_pairs(
     loss_of: LossOf, model: Distillation, config: PretrainConfig, runtime: Runtime
 ) -> LossOf:
-    """Return the loss with a check, in a run's first step, that samplers got their pairs.
+    """Return the loss with a check, in a run's first step, of the number of pairs.
 
     Later steps may have fewer, since data vary; the number of pairs of each term is logged.
     """

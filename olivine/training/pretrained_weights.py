@@ -1,4 +1,4 @@
-"""The files of a pretraining's weights: their names, how they are written and read."""
+"""Names, writing and reading of the files of a pretraining's weights."""
 
 from collections.abc import Mapping
 
@@ -30,7 +30,7 @@ def save_weights(
 
 
 def load_weights(store: Store, name: str, backbone: nn.Module, device: torch.device) -> None:
-    """Read a backbone's weights; raise UserError if they are those of another architecture."""
+    """Read a backbone's weights; raise UserError if they belong to another architecture."""
     fit_weights(backbone, load_state(store, name, device)["backbone"], store.path(name))
 
 

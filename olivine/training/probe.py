@@ -1,4 +1,4 @@
-"""The probe within a pretraining: the score of a linear classifier on the features so far.
+"""The probe within a pretraining: the score of a linear classifier on the current features.
 
 It takes seconds where the evaluation takes minutes: a ridge regression (`olivine.training.ridge`)
 on a fixed sample of training frames. It ranks pretrainings while they run and sees no validation
@@ -65,13 +65,13 @@ class PretrainingProbe:
         backbone: nn.Module,
         frames: Frames,
     ) -> "PretrainingProbe":
-        """Return the probe that `runtime` asks for.
+        """Return the probe of a runtime.
 
         Raises UserError if the data set has no point labels or fewer than two scenes.
         """
         fitted, scored = probe_frames(frames.scenes(), runtime.probe_frames)
         samples = Samples(LabelledScans(frames), [], 0, runtime.loader_cache_mb * 1_000_000)
-        samples[0, fitted[0]]  # raises before the first step if there are no labels
+        samples[0, fitted[0]]  # so that missing labels are reported before the first step
         num_classes, every = len(frames.class_names), runtime.probe_every_epochs
         return cls(backbone, config, worker, every, samples, num_classes, fitted, scored)
 
@@ -86,7 +86,7 @@ class PretrainingProbe:
         The mIoU is over all points of the scored frames, each of which has its voxel's class.
         """
         began, device = time.monotonic(), self.worker.device
-        self.backbone.to(device)  # without an epoch nothing moved it yet
+        self.backbone.to(device)  # without an epoch the module has not been moved yet
         sums = RowSums.empty(self.num_classes, self.config.backbone.num_channels, device)
         shape = len(PENALTIES), self.num_classes, self.num_classes
         counts = torch.zeros(shape, dtype=torch.long, device=device)
@@ -109,15 +109,15 @@ class PretrainingProbe:
     ) -> dict[str, Tensor] | None:
         """Log the best score and its epoch; return that epoch's backbone to the first worker.
 
-        A pretraining without a step left (`num_steps` 0) may have no score of its weights yet; then
-        it is measured now.
+        A pretraining with no step left (`num_steps` is 0) may have no score of its weights yet;
+        they are measured then.
         """
         if num_steps == 0:
             kept = checkpoints.scores().get(last_step)
             found = self.measure() if kept is None else {PROBE_MIOU: kept}
             run.log_metrics({f"pretrain/{name}": value for name, value in found.items()}, last_step)
             if self.worker.rank == 0:
-                checkpoints.note_score(last_step, found[PROBE_MIOU])
+                checkpoints.record_score(last_step, found[PROBE_MIOU])
         if self.worker.rank > 0:
             return None
         best = checkpoints.best()

@@ -24,7 +24,7 @@ _ROUNDING = 1e-12
 
 @dataclass
 class RowSums:
-    """Sums of [row, 1]ᵀ[row, 1] by class, in double precision: all that the regression needs.
+    """Sums of [row, 1]ᵀ[row, 1] by class, in double precision, from which the regression is solved.
 
     They are kept by class, so that classes can be weighted when all rows are counted.
     """
@@ -60,7 +60,7 @@ class LinearClassifiers:
     biases: Float[Tensor, "P K"]
 
     def scores(self, rows: Float[Tensor, "V D"]) -> Float[Tensor, "P V K"]:
-        """Return the score of each class; those of a row sum to 1."""
+        """Return the score of each class; the scores of a row sum to 1."""
         return rows.to(self.weights.dtype) @ self.weights + self.biases[:, None]
 
     def predict(self, rows: Float[Tensor, "V D"]) -> Int[Tensor, "P V"]:

@@ -37,7 +37,7 @@ class SceneCounts:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "SceneCounts":
-        """Return what `to_bytes` wrote."""
+        """Read the bytes of `to_bytes`."""
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return cls(
                 tuple(arrays["scenes"].tolist()),

@@ -9,7 +9,7 @@ from olivine.data.records import IGNORE
 
 
 def cross_entropy(logits: Float[Tensor, "N K"], class_ids: Int[Tensor, " N"]) -> Float[Tensor, ""]:
-    """Return the mean cross-entropy of labelled rows; without such rows it is zero."""
+    """Return the mean cross-entropy of labelled rows, or zero without such rows."""
     known = class_ids != IGNORE
     if not known.any():
         return logits.sum() * 0.0

@@ -17,7 +17,7 @@ class Segmenter(nn.Module):
         self.frozen = frozen
 
     def train(self, mode: bool = True) -> "Segmenter":
-        """Set the mode of what is trained; a frozen backbone keeps its running statistics."""
+        """Set the mode of the trained layers; a frozen backbone keeps its running statistics."""
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
@@ -40,7 +40,7 @@ def voxel_classes(batch: Batch) -> Tensor:
     return batch.class_ids[batch.voxels.kept_point]
 
 
-def predict(model: Segmenter, batch: Batch) -> Tensor:
+def predict_classes(model: Segmenter, batch: Batch) -> Tensor:
     """Return the class of every point of the batch, which is that of its voxel."""
     voxel_classes(batch)
     logits = model(batch.voxels)

@@ -1,4 +1,4 @@
-"""What an evaluated network scores on the validation split, and the files that keep it."""
+"""The scores of an evaluated network on the validation split, and their files."""
 
 import io
 import math
@@ -21,7 +21,7 @@ from olivine.data.samples import Samples, make_cloud
 from olivine.data.schedule import one_pass
 from olivine.training.config import EvaluateConfig
 from olivine.training.segmentation import class_iou, mean_iou, scene_confusion
-from olivine.training.segmenter import Segmenter, predict
+from olivine.training.segmenter import Segmenter, predict_classes
 from olivine.training.worker import Worker
 
 
@@ -60,7 +60,7 @@ def validate(
     for done, (batch, keys) in enumerate(zip(batches, batch_keys, strict=True), start=1):
         here = batch.to(worker.device)
         with autocast(worker.device, config.precision):
-            predicted = predict(model, here)
+            predicted = predict_classes(model, here)
         assert here.class_ids is not None
         scenes = torch.tensor([index_of_scene[names[frame]] for _, frame in keys]).to(worker.device)
         of_point = scenes[here.voxels.coordinates[here.voxels.voxel_of_point, 0].long()]

@@ -1,6 +1,6 @@
 """The worker that a stage runs on: one process, or one of several that train together.
 
-Stages know only this protocol. `LocalWorker` is a single process;
+Stages use only this protocol. `LocalWorker` is a single process;
 `olivine.runners.on_ray.train.RayWorker` is a process of Ray Train.
 """
 

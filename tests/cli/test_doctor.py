@@ -18,7 +18,13 @@ def test_a_machine_that_can_run_is_well(tiny_world, tmp_path, monkeypatch, capsy
     words = [f"--set=runtime.out={tmp_path}", f"--set=runtime.data_root={tiny_world}"]
     assert cli.main(["doctor", *words]) == 0
     said = capsys.readouterr().out
-    for name in ("torch", "ray", "mlflow", "nuScenes, v1.0-mini", "is made by the first run"):
+    for name in (
+        "torch",
+        "ray",
+        "mlflow",
+        "nuScenes, v1.0-mini",
+        "will be created by the first run",
+    ):
         assert name in said
     assert cli.main(["doctor", "--json", *words]) == 0
     assert {one["state"] for one in json.loads(capsys.readouterr().out)} <= {"ok", "note"}
@@ -52,4 +58,4 @@ def test_what_an_extra_brings_is_looked_for(monkeypatch):
     )
     teachers = findings(Runtime())["extra teachers"]
     assert teachers.state == "note"
-    assert teachers.mend == "pip install 'olivine[teachers]'"
+    assert teachers.fix == "pip install 'olivine[teachers]'"

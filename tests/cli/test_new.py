@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from olivine.cli import main as cli
-from olivine.core.plugins.kept_code import VARIABLE
+from olivine.core.plugins.code_cache import VARIABLE
 from tests.support.small import SMALL
 
 

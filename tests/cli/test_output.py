@@ -45,11 +45,11 @@ def test_show_describes_every_setting_by_the_name_that_set_takes(capsys):
 
 def test_what_a_request_gives_a_command_is_the_request_again():
     request = ExperimentRequest("demo", settings=("seed=1", "runtime.out=my runs", "val.root=$X"))
-    words = shlex.split(command("evaluate", *request.words()))
+    words = shlex.split(command("evaluate", *request.arguments()))
     assert words[:3] == ["olivine", "evaluate", "demo"]
     assert ExperimentRequest(words[2], settings=tuple(words[4::2])) == request
-    assert request.words(recipe_option=True)[:2] == ["--recipe", "demo"]
-    assert request.runtime_words() == ["--set", "runtime.out=my runs"]
+    assert request.arguments(recipe_option=True)[:2] == ["--recipe", "demo"]
+    assert request.runtime_arguments() == ["--set", "runtime.out=my runs"]
 
 
 def test_what_comes_next_is_a_job_within_a_job(capsys, monkeypatch):
@@ -84,8 +84,8 @@ def test_the_version_is_that_of_the_package(capsys):
 
 def test_a_shell_completes_recipes_sweeps_and_lists():
     from olivine.cli.list import completions
-    from olivine.cli.options import names_of_sweeps, recipe_names
+    from olivine.cli.options import complete_recipe, complete_sweep
 
-    assert set(recipe_names("demo")) == {"demo", "demo_ppkt", "demo_random"}
-    assert "components" in set(names_of_sweeps("comp"))
+    assert set(complete_recipe("demo")) == {"demo", "demo_ppkt", "demo_random"}
+    assert "components" in set(complete_sweep("comp"))
     assert list(completions("rec")) == ["recipes"]

@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 
 from olivine.cli import main as cli
-from olivine.cli.report import runtime_words
+from olivine.cli.report import runtime_arguments
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
 from olivine.experiments.requests import ExperimentRequest
@@ -107,9 +107,9 @@ def test_the_data_sets_that_runs_read_are_compared(
 
 
 def test_commands_name_only_what_a_runtime_changes() -> None:
-    assert runtime_words(Runtime()) == []
+    assert runtime_arguments(Runtime()) == []
     runtime = Runtime(allow=("fewer_pairs", "absent_classes"), num_workers=2)
-    words = runtime_words(runtime)
+    words = runtime_arguments(runtime)
     assert words == ["--set", "runtime.num_workers=2",
                      "--set", "runtime.allow=fewer_pairs,absent_classes"]  # fmt: skip
     assert ExperimentRequest("demo", settings=tuple(words[1::2])).resolve()[1] == runtime

@@ -11,7 +11,7 @@ import pytest
 from moto import settings
 from moto.core.authorization import ActionAuthenticatorMixin
 
-from olivine.core.buckets import explain
+from olivine.core.buckets import explain_bucket_error
 from olivine.core.errors import UserError
 from olivine.core.storage import Store
 from tests.support.servers.bucket_server import BUCKET, s3_server
@@ -155,9 +155,9 @@ def test_a_uri_that_names_no_bucket_is_refused_before_anyone_is_asked(uri: str, 
 
 
 def test_an_error_nobody_foresaw_is_told_as_it_is() -> None:
-    assert explain(OSError("strange\nthing."), "gs://lab") == "strange thing"
+    assert explain_bucket_error(OSError("strange\nthing."), "gs://lab") == "strange thing"
 
 
 def test_google_without_credentials_is_told_where_they_go() -> None:
     said = "UNAVAILABLE: Could not create a OAuth2 access token to authenticate the request."
-    assert "(GOOGLE_APPLICATION_CREDENTIALS)" in explain(OSError(said), "gs://lab")
+    assert "(GOOGLE_APPLICATION_CREDENTIALS)" in explain_bucket_error(OSError(said), "gs://lab")

@@ -8,7 +8,7 @@ import pytest
 
 from olivine.core.errors import UserError
 from olivine.core.parts import kinds, members, part_class, part_code, parts_of
-from olivine.core.plugins.kept_code import VARIABLE
+from olivine.core.plugins.code_cache import VARIABLE
 from olivine.core.spec import parse_settings
 from olivine.experiments.recipes import demo
 from olivine.methods.losses.base import Loss
@@ -203,7 +203,7 @@ def test_a_part_that_no_other_process_could_find_is_not_written() -> None:
         pass
 
     for write in (Local().to_dict, Local().fingerprint):
-        with pytest.raises(UserError, match=r"Local is defined where no other process finds it"):
+        with pytest.raises(UserError, match=r"Local is defined where no other process can find it"):
             write()
 
 
@@ -238,7 +238,7 @@ def sentence_of(kind: str) -> str:
         ),
         ("nowhere:X", ["cannot be imported: ModuleNotFoundError: No module named 'nowhere'."]),
         ("pathlib:Path", ["'pathlib:Path' is the class Path, and one of losses is a subclass"]),
-        ("olivine.models.backbones.minkunet:MinkUNet", ["one of backbones", "losses is asked for"]),
+        ("olivine.models.backbones.minkunet:MinkUNet", ["one of backbones", "losses is needed"]),
         ("./my_loss.py", ["names a file: name its class too, as ./my_loss.py:MyClass"]),
         ("./my_loss.py:MyLoss", ["names the file", "which is not there", "where the command runs"]),
         ("my_loss.py:MyLoss@0123456789ab", ["The code of", "is not on this machine"]),
@@ -285,7 +285,7 @@ def test_an_entry_point_of_another_family_or_name_is_one_sentence(
     text = BODY + "\nfrom olivine.models.backbones.minkunet import MinkUNet as Net\n"
     offered = {"olivine.losses": {"net": "their.losses:Net", "b": "their.losses:Named"}}
     install(tmp_path, monkeypatch, "their", {"__init__.py": "", "losses.py": text}, offered)
-    assert "is one of backbones, and one of losses is asked for" in sentence_of("net")
+    assert "is one of backbones, and one of losses is needed" in sentence_of("net")
     sentence = sentence_of("b")
     assert "The entry point 'b' of olivine.losses gives their.losses:Named" in sentence
     assert "has the kind 'their.losses:Named': give both one name" in sentence

@@ -26,7 +26,7 @@ def test_silence_is_broken_once_until_something_is_heard(caplog: pytest.LogCaptu
     with Silence("nothing happens", longest_s=0.05) as silence:
         time.sleep(0.3)
         assert caplog.messages == ["nothing happens"]
-        silence.heard()
+        silence.reset()
         time.sleep(0.3)
     assert caplog.messages == ["nothing happens"] * 2
     with Silence("nothing happens", longest_s=30.0):

@@ -6,7 +6,7 @@ import pytest
 
 from olivine.core.spec import Spec
 from olivine.experiments.estimate import estimate
-from olivine.experiments.question import Question
+from olivine.experiments.expanded_sweep import ExpandedSweep
 from olivine.experiments.sweep import Sweep, expand
 from olivine.tracking.tracker import RunKey, RunRecord
 
@@ -42,7 +42,7 @@ def question(base=None):
     )
     base = base or Experiment()
     works = lambda config: config.pretrained.fingerprint()
-    return Question(asked, expand(asked, base), base, shared_work=works)
+    return ExpandedSweep(asked, expand(asked, base), base, shared_work=works)
 
 
 def record(config, stage, fingerprint, hours, name="pretrain/device_hours"):

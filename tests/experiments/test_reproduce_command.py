@@ -129,7 +129,7 @@ def test_any_change_is_repeated_or_refused(changes: dict[str, Any], base: str) -
         return
     found = reproduce_command(config.setting_texts())
     assert found is not None
-    assert cli_config(found.words()) == config
+    assert cli_config(found.command_line()) == config
 
 
 def cli_config(words: list[str]) -> EvaluateConfig:

@@ -8,7 +8,7 @@ import pytest
 
 from olivine.core.errors import UserError
 from olivine.core.families import FAMILIES
-from olivine.core.plugins.kept_code import VARIABLE
+from olivine.core.plugins.code_cache import VARIABLE
 from olivine.core.spec import parse_settings
 from olivine.experiments.recipes import demo_ppkt, recipe
 from olivine.experiments.scaffold import USES, class_name, write_new
@@ -98,15 +98,15 @@ def test_a_recipe_and_a_sweep_are_found_by_the_words_they_are_used_by(here: Path
 @pytest.mark.parametrize(
     ("what", "name", "sentence"),
     [
-        ("los", "my_loss", "There is nothing new called 'los'. Did you mean 'loss'?"),
-        ("loss", "MyLoss", "'MyLoss' is no name of a Python file: take lower-case"),
+        ("los", "my_loss", "There is no template 'los'. Did you mean 'loss'?"),
+        ("loss", "MyLoss", "'MyLoss' is not the name of a Python module: take lower-case"),
         ("loss", "my-loss", "such as my_loss"),
-        ("loss", "2fast", "is no name of a Python file"),
-        ("loss", "../my_loss", "is no name of a Python file"),
-        ("loss", "", "is no name of a Python file"),
-        ("loss", "class", "'class' is a word of Python's own"),
-        ("sampler", "random", "'random' is a word of Python's own"),
-        ("loss", "olivine", "is a word of Python's own"),
+        ("loss", "2fast", "is not the name of a Python module"),
+        ("loss", "../my_loss", "is not the name of a Python module"),
+        ("loss", "", "is not the name of a Python module"),
+        ("loss", "class", "'class' is a reserved name"),
+        ("sampler", "random", "'random' is a reserved name"),
+        ("loss", "olivine", "is a reserved name"),
     ],
 )
 def test_a_name_that_will_not_do_is_one_sentence(

@@ -80,7 +80,7 @@ def test_identity_follows_settings_and_inputs_and_never_the_label():
         ({"rows": {}}, "neither rows nor a grid"),
         ({"grid": {"epochs": ()}}, "grid of 'epochs' is empty"),
         ({"seeds": ()}, "no seeds"),
-        ({"seeds": (1, 1)}, "asks the same twice: 'off, seed 1' and 'off, seed 1'"),
+        ({"seeds": (1, 1)}, "has one configuration twice: 'off, seed 1' and 'off, seed 1'"),
         ({"rows": {"a": {"epochs": 2}, "b": {}}}, "'a, seed 0' and 'b, seed 0'"),
         ({"seed_names": ("sed",)}, "Did you mean 'seed'"),
     ],

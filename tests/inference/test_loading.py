@@ -16,7 +16,7 @@ from olivine.runners.launch import launch_evaluation
 from olivine.tracking.run_store import open_run_store
 from olivine.tracking.tracker import NullTracker, RunKey, RunRecord, Tracker
 from olivine.training.config import PretrainConfig
-from olivine.training.evaluated_network import note_name, tensors_hash
+from olivine.training.evaluated_network import description_name, tensors_hash
 from tests.support.run_stores.finished_runs import Finished
 
 
@@ -180,13 +180,13 @@ def test_an_evaluation_of_version_0_1_has_its_settings_from_the_run(moved):
     """It has no note beside its weights."""
     fingerprint = moved.probe.key.fingerprint
     expected = load_segmenter(fingerprint, out=moved.out)
-    (moved.out / note_name(fingerprint)).unlink()
+    (moved.out / description_name(fingerprint)).unlink()
     again = load_segmenter(fingerprint, out=moved.out)
     assert again.weights_sha256() == expected.weights_sha256()
     assert (again.config, again.class_names) == (expected.config, expected.class_names)
     with pytest.raises(UserError, match="is no folder of a finished evaluation"):
         load_segmenter(moved.out / "evaluated" / fingerprint)
-    Store(moved.out).write(note_name(fingerprint), b"{}")
+    Store(moved.out).write(description_name(fingerprint), b"{}")
     with pytest.raises(UserError, match="is not what an evaluation wrote there"):
         load_segmenter(fingerprint, out=moved.out)
 

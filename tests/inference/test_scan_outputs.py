@@ -29,7 +29,7 @@ from olivine.inference import (
 )
 from olivine.inference import output_folder as output_folders
 from olivine.inference.output_folder import NOTE, OutputFolder
-from olivine.inference.scan_outputs import embed, predict_files, predict_split
+from olivine.inference.scan_outputs import predict_files, predict_split, write_features
 from olivine.inference.scan_sources import FileScans, SplitScans, whole_split
 from olivine.training.pretrained_networks import build_model
 from olivine.training.segmenter import Segmenter
@@ -79,7 +79,7 @@ def results_in(folder: Path) -> dict[str, bytes]:
 
 
 def test_features_of_files_lie_beside_their_points(backbone, scan_files, tmp_path):
-    written = embed(backbone, FileScans.of(scan_files), tmp_path, device="cpu")
+    written = write_features(backbone, FileScans.of(scan_files), tmp_path, device="cpu")
     assert (written.num_written, written.num_kept) == (3, 0)
     encoder = PointEncoder(backbone, device="cpu")
     for path in scan_files:
@@ -93,7 +93,7 @@ def test_features_of_files_lie_beside_their_points(backbone, scan_files, tmp_pat
 
 def test_features_may_be_half_as_large_and_alone(backbone, scan_files, tmp_path):
     scans = FileScans.of(scan_files[:1])
-    embed(backbone, scans, tmp_path, form="npy", dtype="float16", device="cpu")
+    write_features(backbone, scans, tmp_path, form="npy", dtype="float16", device="cpu")
     (name,) = scans.names()
     features = np.load(tmp_path / f"{name}.npy")
     expected = PointEncoder(backbone, "cpu")(np.fromfile(scan_files[0], "<f4").reshape(-1, 5))
@@ -112,13 +112,15 @@ def test_features_that_float16_cannot_hold_are_told(backbone, scan_files, tmp_pa
 
     large = replace(backbone, network=Large())
     with pytest.raises(UserError, match="float16 cannot hold its features, which go up to"):
-        embed(large, FileScans.of(scan_files), tmp_path, dtype="float16", device="cpu")
+        write_features(large, FileScans.of(scan_files), tmp_path, dtype="float16", device="cpu")
 
 
 def test_a_split_is_written_frame_by_frame(backbone, val, tmp_path):
     seen = []
     scans = SplitScans(val)
-    written = embed(backbone, scans, tmp_path, device="cpu", report=lambda *done: seen.append(done))
+    written = write_features(
+        backbone, scans, tmp_path, device="cpu", report=lambda *done: seen.append(done)
+    )
     assert written.num_written == len(val)
     assert seen == [(number, len(val)) for number in range(1, len(val) + 1)]
     encoder = PointEncoder(backbone, "cpu")
@@ -230,12 +232,14 @@ def test_a_half_written_file_never_stays(backbone, scan_files, tmp_path, monkeyp
 
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(UserError, match="No space left on device"):
-        embed(backbone, FileScans.of(scan_files), tmp_path, device="cpu")
+        write_features(backbone, FileScans.of(scan_files), tmp_path, device="cpu")
     monkeypatch.undo()
     names = FileScans.of(scan_files).names()
     assert set(results_in(tmp_path)) == {NOTE, f"{names[0]}.npz"}
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(f".{names[1]}")]
-    assert embed(backbone, FileScans.of(scan_files), tmp_path, device="cpu").num_written == 2
+    assert (
+        write_features(backbone, FileScans.of(scan_files), tmp_path, device="cpu").num_written == 2
+    )
 
 
 def test_one_scan_is_in_memory_at_a_time(backbone, val, tmp_path):
@@ -256,21 +260,23 @@ def test_one_scan_is_in_memory_at_a_time(backbone, val, tmp_path):
             order.append(len(list(tmp_path.glob("*.npz"))))
             return SplitScans(val).read(index)
 
-    embed(backbone, Watched(), tmp_path, device="cpu")
+    write_features(backbone, Watched(), tmp_path, device="cpu")
     assert order == list(range(len(val)))
 
 
 def test_results_of_two_networks_or_settings_never_mix(finished, backbone, scan_files, tmp_path):
     scans = FileScans.of(scan_files)
-    embed(backbone, scans, tmp_path, device="cpu")
+    write_features(backbone, scans, tmp_path, device="cpu")
     before = results_in(tmp_path)
     other = load_backbone(finished.finetuned.key.fingerprint, out=finished.out)
     with pytest.raises(UserError, match=r"holds results of other settings: weights was '[0-9a-f]+"):
-        embed(other, scans, tmp_path, device="cpu")
+        write_features(other, scans, tmp_path, device="cpu")
     with pytest.raises(UserError, match="dtype was 'float32' and is 'float16' now"):
-        embed(backbone, scans, tmp_path, dtype="float16", device="cpu")
+        write_features(backbone, scans, tmp_path, dtype="float16", device="cpu")
     assert results_in(tmp_path) == before
-    again = embed(other, FileScans.of(scan_files[:1]), tmp_path, overwrite=True, device="cpu")
+    again = write_features(
+        other, FileScans.of(scan_files[:1]), tmp_path, overwrite=True, device="cpu"
+    )
     assert again.num_written == 1
     left = results_in(tmp_path)
     assert set(left) == {NOTE, f"{scans.names()[0]}.npz"}  # none of the other network's
@@ -280,12 +286,16 @@ def test_results_of_two_networks_or_settings_never_mix(finished, backbone, scan_
 def test_overwriting_keeps_what_the_same_settings_made_of_other_scans(
     backbone, scan_files, tmp_path
 ):
-    embed(backbone, FileScans.of(scan_files), tmp_path, device="cpu")
+    write_features(backbone, FileScans.of(scan_files), tmp_path, device="cpu")
     before = results_in(tmp_path)
-    again = embed(backbone, FileScans.of(scan_files[1:2]), tmp_path, overwrite=True, device="cpu")
+    again = write_features(
+        backbone, FileScans.of(scan_files[1:2]), tmp_path, overwrite=True, device="cpu"
+    )
     assert again.num_written == 1
     assert results_in(tmp_path).keys() == before.keys()
-    assert embed(backbone, FileScans.of(scan_files), tmp_path, device="cpu").num_written == 0
+    assert (
+        write_features(backbone, FileScans.of(scan_files), tmp_path, device="cpu").num_written == 0
+    )
 
 
 def test_scans_of_one_name_never_mix(backbone, tmp_path):
@@ -293,18 +303,18 @@ def test_scans_of_one_name_never_mix(backbone, tmp_path):
     with pytest.raises(UserError, match="would leave results of one name, '000000'"):
         FileScans.of([sequences.scan("00", 0), sequences.scan("01", 0)])
     out = tmp_path / "out"
-    embed(backbone, FileScans.of([sequences.scan("00", 0)]), out, device="cpu")
+    write_features(backbone, FileScans.of([sequences.scan("00", 0)]), out, device="cpu")
     with pytest.raises(UserError, match=r"has a 000000\.npz of another scan"):
-        embed(backbone, FileScans.of([sequences.scan("01", 0)]), out, device="cpu")
+        write_features(backbone, FileScans.of([sequences.scan("01", 0)]), out, device="cpu")
 
 
 def test_a_scan_that_changed_is_done_again(backbone, tmp_path):
     kitti = SmallKitti(tmp_path / "kitti", {"00": 2})
     scans = [kitti.scan("00", number) for number in range(2)]
-    embed(backbone, FileScans.of(scans), tmp_path / "out", device="cpu")
+    write_features(backbone, FileScans.of(scans), tmp_path / "out", device="cpu")
     before = results_in(tmp_path / "out")
     scans[0].write_bytes(scans[0].read_bytes()[:-160])
-    again = embed(backbone, FileScans.of(scans), tmp_path / "out", device="cpu")
+    again = write_features(backbone, FileScans.of(scans), tmp_path / "out", device="cpu")
     assert (again.num_written, again.num_kept) == (1, 1)
     after = results_in(tmp_path / "out")
     assert before["000001.npz"] == after["000001.npz"]
@@ -315,27 +325,29 @@ def test_a_file_that_somebody_else_left_is_not_taken_for_a_result(backbone, scan
     scans = FileScans.of(scan_files)
     (tmp_path / f"{scans.names()[1]}.npz").write_bytes(b"mine")
     with pytest.raises(UserError, match=r"and no olivine\.json that says what made it"):
-        embed(backbone, scans, tmp_path, device="cpu")
+        write_features(backbone, scans, tmp_path, device="cpu")
     assert (tmp_path / f"{scans.names()[1]}.npz").read_bytes() == b"mine"
     (tmp_path / NOTE).write_text("not JSON")
     with pytest.raises(UserError, match=r"olivine\.json cannot be read"):
-        embed(backbone, scans, tmp_path, device="cpu")
-    assert embed(backbone, scans, tmp_path, overwrite=True, device="cpu").num_written == 3
+        write_features(backbone, scans, tmp_path, device="cpu")
+    assert write_features(backbone, scans, tmp_path, overwrite=True, device="cpu").num_written == 3
 
 
 def test_two_processes_never_write_to_one_folder(backbone, scan_files, tmp_path):
     writing = OutputFolder(tmp_path, {}).opened(["a"], ["b"])
     with writing, pytest.raises(UserError, match="Another process is writing to"):
-        embed(backbone, FileScans.of(scan_files), tmp_path, device="cpu")
+        write_features(backbone, FileScans.of(scan_files), tmp_path, device="cpu")
     with pytest.raises(UserError, match="Cannot write below"):
-        embed(backbone, FileScans.of(scan_files), scan_files[0] / "in a file", device="cpu")
+        write_features(
+            backbone, FileScans.of(scan_files), scan_files[0] / "in a file", device="cpu"
+        )
 
 
 def test_results_go_to_a_bucket(backbone, scan_files):
     scans, uri = FileScans.of(scan_files), f"s3://{BUCKET}/features"
     with s3_server():
-        assert embed(backbone, scans, uri, device="cpu").num_written == 3
-        assert embed(backbone, scans, uri, device="cpu").num_kept == 3
+        assert write_features(backbone, scans, uri, device="cpu").num_written == 3
+        assert write_features(backbone, scans, uri, device="cpu").num_kept == 3
         assert Store(uri).names() == {NOTE, *(f"{name}.npz" for name in scans.names())}
 
 
@@ -359,11 +371,11 @@ def test_a_bad_scan_of_many_is_named(backbone, tmp_path):
     broken = kitti.scan("00", 1)
     broken.write_bytes(np.full(40, np.nan, "<f4").tobytes())
     with pytest.raises(UserError, match=r"000001\.bin has 10 points of 10 that are not finite"):
-        embed(backbone, FileScans.of([broken.parent]), tmp_path / "out", device="cpu")
+        write_features(backbone, FileScans.of([broken.parent]), tmp_path / "out", device="cpu")
     far = kitti.scan("00", 0)
     far.write_bytes(np.full(40, 1e4, "<f4").tobytes())
     with pytest.raises(UserError, match=r"Scan 000000: .*none of its 10 points is in range_m"):
-        embed(backbone, FileScans.of([far]), tmp_path / "out", device="cpu")
+        write_features(backbone, FileScans.of([far]), tmp_path / "out", device="cpu")
 
 
 def test_other_classes_than_the_heads_are_told(network, kitti_network, val, tmp_path):
@@ -383,9 +395,9 @@ def test_other_classes_than_the_heads_are_told(network, kitti_network, val, tmp_
 def test_words_that_are_not_allowed_are_told(backbone, scan_files, tmp_path):
     scans = FileScans.of(scan_files)
     with pytest.raises(UserError, match=r"form takes npz, npy.*Did you mean 'npz'"):
-        embed(backbone, scans, tmp_path, form="npzz", device="cpu")
+        write_features(backbone, scans, tmp_path, form="npzz", device="cpu")
     with pytest.raises(UserError, match="dtype takes float32, float16"):
-        embed(backbone, scans, tmp_path, dtype="int8", device="cpu")
+        write_features(backbone, scans, tmp_path, dtype="int8", device="cpu")
 
 
 def test_a_whole_split_has_no_label_fraction(finished):

@@ -202,7 +202,7 @@ def test_too_many_failures_stop_the_job_and_lose_nothing(tmp_path: Path) -> None
     names = write_images(tmp_path / "data", 130)
     damage(tmp_path, *names[::10])
 
-    with pytest.raises(UserError, match=r"11 of the first 101 images failed.*last is.*Mend it"):
+    with pytest.raises(UserError, match=r"11 of the first 101 images failed.*last is.*Fix it"):
         run(tmp_path)
 
     done = len(list((tmp_path / "out" / MAPS).rglob("*.png")))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from olivine.core.errors import UserError
 from olivine.data.records import IGNORE
-from olivine.labels.store import LabelStore, label_name
+from olivine.labels.store import LabelStore, label_map_name
 from tests.support.image_folder import Threshold
 
 NAME = "samples/CAM_FRONT/a.b.jpg"
@@ -57,7 +57,7 @@ def test_a_map_is_one_grey_png_beside_a_description(store: LabelStore, tmp_path:
     assert about["ignore_id"] == IGNORE
     assert about["labeller"]["kind"] == Threshold.kind
     assert (about["dataset"], about["identity"]) == ("f01de4", "0ddba11")
-    assert store.listing()[0] == {"samples/CAM_FRONT/a.b.png"} == {label_name(NAME)}
+    assert store.listing()[0] == {"samples/CAM_FRONT/a.b.png"} == {label_map_name(NAME)}
 
 
 def test_another_process_and_a_later_one_read_the_same(store: LabelStore, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_opening_checks_what_lies_there(store: LabelStore, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["../a.jpg", "/a.jpg", "samples/../../a.jpg", ""])
 def test_no_name_leaves_the_folder(name: str) -> None:
     with pytest.raises(UserError, match="must be a path below"):
-        label_name(name)
+        label_map_name(name)
 
 
 def test_failures_are_recorded_and_forgotten(store: LabelStore) -> None:

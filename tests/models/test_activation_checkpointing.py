@@ -15,7 +15,7 @@ from olivine.models.activation_checkpointing import recompute_activations
 from olivine.models.backbones.minkunet import MinkUNet
 from olivine.models.backbones.voxelnet import VoxelNet
 from olivine.models.backbones.waffleiron import WaffleIron
-from tests.support.networks import seen_network
+from tests.support.networks import network_with_statistics
 
 CARTESIAN = partial(Voxelizer, coordinates="cartesian")
 NETWORKS = {
@@ -62,7 +62,7 @@ def step(net, voxels):
 def test_output_gradients_and_statistics_are_the_same_and_less_is_kept(kind):
     settings, voxelizer = NETWORKS[kind]
     voxels = scans(voxelizer)
-    plain = seen_network(settings, training=True)
+    plain = network_with_statistics(settings, training=True)
     thrifty = copy.deepcopy(plain)
     recompute_activations(thrifty, kind)
     assert list(plain.state_dict()) == list(thrifty.state_dict())
@@ -79,7 +79,7 @@ def test_output_gradients_and_statistics_are_the_same_and_less_is_kept(kind):
 
 def test_without_gradients_nothing_is_different():
     settings, voxelizer = NETWORKS["minkunet"]
-    voxels, net = scans(voxelizer), seen_network(settings)
+    voxels, net = scans(voxelizer), network_with_statistics(settings)
     with torch.no_grad():
         expected = net(voxels)
         recompute_activations(net, "minkunet")

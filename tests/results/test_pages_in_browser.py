@@ -13,7 +13,7 @@ import pytest
 
 from olivine.cli import main as cli
 from olivine.core.runtime import Runtime
-from olivine.results.sweep_report.page import write_page
+from olivine.results.sweep_report.page import write_sweep_page
 from olivine.results.sweep_report.read import read_report
 from olivine.results.tables.write import write_results
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
@@ -53,7 +53,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory, tiny_world: Path) -> dict[st
         runtime = Runtime(out=str(folder))
         tracker = MlflowTracker(runtime.store_uri())
         report = read_report("wide" if name == "search" else "small", runtime, tracker)
-        found[name] = write_page(folder / f"{name}.html", report)
+        found[name] = write_sweep_page(folder / f"{name}.html", report)
         if name == "ablation":
             write_results("small", runtime, tracker, folder / "table", formats=["html"])
             found["table"] = folder / "table" / "ablation.html"

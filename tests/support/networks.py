@@ -9,7 +9,7 @@ def num_parameters(network):
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def seen_network(settings, training=False):
+def network_with_statistics(settings, training=False):
     """Return a backbone with weights, statistics and scales drawn from one seed.
 
     Its evaluation is no plain pass: its batch norms have seen something.

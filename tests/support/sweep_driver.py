@@ -14,7 +14,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
-from olivine.experiments.question import Question
+from olivine.experiments.expanded_sweep import ExpandedSweep
 from olivine.experiments.search_space import Real, Search
 from olivine.experiments.sweep import Sweep, expand
 from olivine.runners.on_ray.sweep import run_sweep
@@ -118,7 +118,7 @@ def search_over_workers() -> None:
     search = Search(space=space, num_points=4, stop_on="probe_miou", reduction=2)
     asked = sweep({}, seeds=(0,)).model_copy(update={"search": search})
     tracker = MlflowTracker(runtime.store_uri(), "short")
-    outcome = run_sweep(Question(asked, (), Experiment()), workers_trial, runtime, tracker)
+    outcome = run_sweep(ExpandedSweep(asked, (), Experiment()), workers_trial, runtime, tracker)
     print(f"finished {len(outcome.finished)} gave up {outcome.gave_up}", flush=True)
 
 
@@ -129,7 +129,7 @@ def main() -> None:
     rows = {f"rate {i}": {"pretrained.rate": i / 10} for i in range(num_rates)}
     asked = sweep(rows, seeds=(0, 1))
     tracker = MlflowTracker(runtime.store_uri(), "short")
-    question = Question(asked, expand(asked, Experiment()), Experiment())
+    question = ExpandedSweep(asked, expand(asked, Experiment()), Experiment())
     outcome = run_sweep(
         question, run_trial, runtime, tracker, log=lambda text: print(text, flush=True)
     )

@@ -22,7 +22,7 @@ from olivine.methods.poolings.segment import Segment
 from olivine.methods.samplers.base import Sampler
 from olivine.models.backbones.base import Backbone
 from olivine.models.teachers.base import Teacher
-from olivine.testing.frames import Street
+from olivine.testing.frames import InMemoryFrames
 from olivine.training.optimisers.base import Optimiser, with_first_rates
 
 NOTHING = ""  # the fault of a part that is whole
@@ -247,7 +247,7 @@ class Town(Dataset):
         return _Town(self.fault)
 
 
-class _Town(Street):
+class _Town(InMemoryFrames):
     def __init__(self, fault: str):
         super().__init__()
         self.fault = fault

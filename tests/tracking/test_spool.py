@@ -30,14 +30,14 @@ def test_entries_come_back_in_order_and_only_until_they_are_taken(tmp_path):
     for value in (1.0, float("inf"), 3.0):
         spool.append(number(value))
     assert entries(spool) == [number(value) for value in (1.0, float("inf"), 3.0)]
-    spool.taken(spool.pending()[1].end)
+    spool.mark_received(spool.pending()[1].end)
     spool.append(number(4.0))
     assert entries(spool) == [number(3.0), number(4.0)]
     spool.close()
     again = MetricSpool.adopt(spool.path)
     assert again.header == {"name": "one", "run_id": "run"}
     assert entries(again) == [number(3.0), number(4.0)]
-    again.taken(again.end)
+    again.mark_received(again.end)
     assert (entries(again), again.num_waiting_bytes) == ([], 0)
 
 
@@ -120,7 +120,7 @@ def test_a_long_run_does_not_fill_the_disk(tmp_path, monkeypatch):
         spool.append(number(float(value)))
         if value % 5 == 4:
             assert entries(spool) == [number(float(v)) for v in range(value - 4, value + 1)]
-            spool.taken(spool.pending()[-1].end)
+            spool.mark_received(spool.pending()[-1].end)
     assert spool.path.stat().st_size < 3000
     spool.append(number(7.0))
     spool.close()
@@ -136,7 +136,7 @@ def test_more_than_one_look_reads_and_one_entry_larger_than_it(tmp_path, monkeyp
     seen = []
     while pending := spool.pending():
         seen += [one.entry for one in pending]
-        spool.taken(pending[-1].end)
+        spool.mark_received(pending[-1].end)
     assert seen == [number(1.0), number(2.0), long, number(3.0)]
 
 
@@ -144,11 +144,11 @@ def test_kept_files_go_with_the_box_unless_some_were_put_aside(tmp_path):
     source = tmp_path / "figure.png"
     source.write_bytes(b"drawn")
     spool = MetricSpool.create(tmp_path / "box", "run", {})
-    first, second = spool.keep_file(source), spool.keep_text("code.diff", "+ one line")
+    first, second = spool.add_file(source), spool.add_text("code.diff", "+ one line")
     source.unlink()
     assert spool.file(first).read_bytes() == b"drawn"
     assert spool.file(second).name == "code.diff"
-    path = spool.put_aside({"kind": "file", "name": second}, "not allowed")
+    path = spool.save_refused({"kind": "file", "name": second}, "not allowed")
     assert json.loads(path.read_text())["reason"] == "not allowed"
     spool.remove()
     assert not left_behind(tmp_path / "box")

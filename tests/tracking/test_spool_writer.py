@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from olivine.tracking.spool import REFUSED, Entry, MetricSpool, left_behind
-from olivine.tracking.spool_writer import GoneError, SpoolWriter, send_left_behind
+from olivine.tracking.spool_writer import RunDeletedError, SpoolWriter, send_left_behind
 
 
 class Store:
@@ -24,7 +24,7 @@ class Store:
     def sender_of(self, spool: MetricSpool, was_left: bool) -> "Store":
         return self
 
-    def answers(self) -> bool:
+    def is_reachable(self) -> bool:
         return self.is_there
 
     def send(self, entries: Sequence[Entry]) -> None:
@@ -34,8 +34,8 @@ class Store:
         self.requests.append(list(entries))
         self.taken += entries
 
-    def refuses(self, error: Exception) -> bool:
-        if isinstance(error, GoneError):
+    def is_final(self, error: Exception) -> bool:
+        if isinstance(error, RunDeletedError):
             raise error
         return isinstance(error, ValueError)
 
@@ -83,7 +83,7 @@ def test_a_store_that_is_away_is_waited_for_and_then_left(tmp_path, told):
     spool, writer = opened(tmp_path, store, told)
     spool.append(number(0))
     before_s = time.monotonic()
-    assert writer.close(0.5) == "nobody answers"
+    assert writer.close(0.5) == "the run store does not answer"
     assert time.monotonic() - before_s < 2
     assert len(left_behind(tmp_path)) == 1
     store.is_there = True  # the process lives: its thread goes on
@@ -125,7 +125,7 @@ def test_only_the_values_that_are_refused_are_put_aside(tmp_path_factory, data):
 
 def test_a_run_that_was_deleted_ends_its_writer_and_not_the_work(tmp_path, told):
     store = Store()
-    store.problem = lambda entries: GoneError("The run was deleted.")
+    store.problem = lambda entries: RunDeletedError("The run was deleted.")
     spool, writer = opened(tmp_path, store, told)
     spool.append(number(0))
     until_s = time.monotonic() + 10
@@ -145,7 +145,7 @@ def test_an_upload_that_fails_stops_nothing_and_is_tried_by_the_next_start(tmp_p
     )
     spool, writer = opened(tmp_path, store, told)
     spool.append(number(0))
-    spool.append({"kind": "file", "name": spool.keep_text("a", "text"), "folder": ""})
+    spool.append({"kind": "file", "name": spool.add_text("a", "text"), "folder": ""})
     spool.append(number(1))
     spool.append({"kind": "end"})
     before_s = time.monotonic()
@@ -198,7 +198,8 @@ def test_a_start_logs_what_it_sent_and_what_it_could_not(tmp_path, told):
     store.is_there = False
     send_left_behind(tmp_path, store.sender_of, 5.0, told.append)
     assert told == [
-        f"Metrics of earlier runs stay in {tmp_path}: they cannot be sent yet (nobody answers)."
+        f"Metrics of earlier runs stay in {tmp_path}: they cannot be sent yet "
+        "(the run store does not answer)."
     ]
     store.is_there = True
     send_left_behind(tmp_path, store.sender_of, 5.0, told.append)

@@ -10,7 +10,12 @@ import pytest
 
 from olivine.core.errors import UserError
 from olivine.tracking import store_uri as run_store
-from olivine.tracking.store_uri import artifact_folder, ask_server, shown, spool_folder
+from olivine.tracking.store_uri import (
+    artifact_folder,
+    require_server,
+    spool_folder,
+    without_password,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,8 +27,8 @@ from olivine.tracking.store_uri import artifact_folder, ask_server, shown, spool
         ("sqlite:////data/a:b@c/mlflow.db", "sqlite:////data/a:b@c/mlflow.db"),
     ],
 )
-def test_a_password_is_not_shown(uri, told):
-    assert shown(uri) == told
+def test_a_password_is_not_without_password(uri, told):
+    assert without_password(uri) == told
 
 
 def test_what_waits_lies_beside_a_file_and_in_the_cache_for_the_rest(tmp_path):
@@ -71,9 +76,9 @@ def server_that_hangs_up(times: int) -> Iterator[str]:
 def test_a_server_that_hangs_up_is_asked_again(monkeypatch):
     monkeypatch.setattr(run_store, "HUNG_UP_S", 0.01)
     with server_that_hangs_up(2) as uri:
-        ask_server(uri)
+        require_server(uri)
     with (
         server_that_hangs_up(100) as uri,
         pytest.raises(UserError, match=r"No MLflow server answers at .* \(Remote end closed"),
     ):
-        ask_server(uri)
+        require_server(uri)

@@ -54,7 +54,7 @@ def test_another_process_finds_the_best_and_keeps_it(tmp_path):
 def test_a_score_whose_state_was_never_written_hides_no_best(tmp_path):
     """As where a process dies between the two."""
     checkpoints = filled(tmp_path, [2.0, 1.0, 1.0])
-    checkpoints.note_score(4, 99.0)
+    checkpoints.record_score(4, 99.0)
     assert checkpoints.best()["step"] == 1
     checkpoints.save(4, state(4), 99.0)
     assert checkpoints.best()["step"] == 4
@@ -70,7 +70,7 @@ def test_a_best_that_cannot_be_read_is_passed_over_with_a_warning(tmp_path):
 
 def test_scores_alone_are_no_checkpoint(tmp_path):
     checkpoints = filled(tmp_path, [])
-    checkpoints.note_score(0, 8.0)
+    checkpoints.record_score(0, 8.0)
     assert checkpoints.best() is None
     assert checkpoints.latest() is None
     assert checkpoints.scores() == {0: 8.0}

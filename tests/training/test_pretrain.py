@@ -27,7 +27,7 @@ from olivine.methods.matched import StepPart
 from olivine.tracking.tracker import NullTracker
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import PretrainConfig, label_config, label_configs
-from olivine.training.pretrain import pretrain, run_key
+from olivine.training.pretrain import pretrain, pretraining_key
 from olivine.training.pretrain_data import PretrainData
 from olivine.training.pretrained_networks import build_model, loss_function
 from olivine.training.worker import LocalWorker
@@ -320,10 +320,10 @@ def test_without_labels_the_error_names_the_command(tiny_world, tmp_path):
 def test_the_key_changes_with_settings_and_labels_but_not_with_the_runtime(labelled):
     config, runtime = labelled
     frames = config.data.open(runtime.data_path(), runtime.cache_path())
-    key = run_key(config, frames)
-    assert run_key(config.override({"seed": 1}), frames) != key
-    assert run_key(config.override({"labels.min_confidence": 0.1}), frames) != key
-    assert run_key(config.override({"seed": 0}), frames) == key
+    key = pretraining_key(config, frames)
+    assert pretraining_key(config.override({"seed": 1}), frames) != key
+    assert pretraining_key(config.override({"labels.min_confidence": 0.1}), frames) != key
+    assert pretraining_key(config.override({"seed": 0}), frames) == key
 
 
 REAL = {

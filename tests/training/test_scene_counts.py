@@ -6,7 +6,7 @@ import torch
 
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.validation import named_scores
-from tests.support.run_stores.asked_runs import CLASSES, scene_counts
+from tests.support.run_stores.table_runs import CLASSES, scene_counts
 
 
 @pytest.mark.parametrize("absent", ["skip", "one"])

@@ -1,1 +1,1 @@
-"""What `mkdocs build` adds to the pages of docs/: pages made from the code, and equations."""
+"""Extensions of `mkdocs build`: pages generated from the code, and equations."""

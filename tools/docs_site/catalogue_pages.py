@@ -1,4 +1,4 @@
-"""Pages that list what the package holds: recipes, sweeps, weights, numbers in print."""
+"""Pages that list the package's recipes, sweeps, weights and published numbers."""
 
 import csv
 import inspect

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))  # mkdocs loads this file by its path
 
 from tools.docs_site import catalogue_pages, commands_page, mathml, settings_page  # noqa: E402
 
-CITATION = re.compile(r"(?<!>)method\.md §(\d+(?:\.\d+)*)")  # not what is a link already
+CITATION = re.compile(r"(?<!>)method\.md §(\d+(?:\.\d+)*)")  # except links
 CELL = re.compile(r"(?<=<td>).*?(?=</td>)", re.DOTALL)
 CODE = re.compile(r"(?<=<code>)[^<]*(?=</code>)")
 COMMANDS = re.compile(r'(?<=<div class="language-bash highlight">).*?(?=</code>)', re.DOTALL)

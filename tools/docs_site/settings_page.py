@@ -146,7 +146,7 @@ def _table(model: type[Spec], names: set[str]) -> str:
             mark = " †" if model is Runtime or name in getattr(model, "places", ()) else ""
             cells = f"`{name}`{mark}", _values(field), _default(field), field.description or ""
             rows.append(cells)
-    # A class of their own: on a narrow screen a setting's cells stand below each other.
+    # They have a CSS class: on a narrow screen a setting's cells are below each other.
     return f'<div class="settings" markdown>\n\n{table(COLUMNS, rows)}\n\n</div>'
 
 
@@ -169,7 +169,7 @@ def _values(field: FieldInfo) -> str:
 
 
 def values_of(annotation: Any) -> str:
-    """Return in words which values a type allows."""
+    """Return the allowed values of a type in words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is None:
         is_spec = isinstance(annotation, type) and issubclass(annotation, Spec)
@@ -241,7 +241,7 @@ def _plain(value: Any) -> str:
 
 
 def _part(value: Part) -> str:
-    """Return a part's kind and what differs from that kind's defaults."""
+    """Return a part's kind and the settings that differ from its defaults."""
     plain = type(value)()
     changed = {
         name: setting

@@ -1,1 +1,1 @@
-"""An example of a package that plugs into OLIVINE: one of everything, small but whole."""
+"""An example of a package that plugs into OLIVINE: a small but complete example of each kind."""

@@ -1,4 +1,4 @@
-"""Every voxel beside the means of the pillars, narrow to wide, that it stands in.
+"""Every voxel together with the means of the pillars, narrow to wide, that contain it.
 
 In the manner of PointPillars (Lang et al., CVPR 2019), at several widths and without a grid of
 cells: a mean over a wide pillar is the context that a convolution would bring.

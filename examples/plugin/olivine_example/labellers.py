@@ -1,4 +1,4 @@
-"""Weak labels without a model: bands of hue, and what has hardly a colour."""
+"""Weak labels without a model: bands of hue, and a class for pixels of little colour."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ HUES = ("red", "green", "blue")
 
 
 class Bands(Labeller):
-    """Settings: how much the strongest colour must exceed the weakest to be one."""
+    """Settings: by how much the strongest colour must exceed the weakest to count as a hue."""
 
     kind: ClassVar[str] = "bands"
 
@@ -23,7 +23,7 @@ class Bands(Labeller):
         return (*HUES, "grey")
 
     def build(self, device: Any, frames: Any) -> "Bands":
-        """Return itself: there is no model to load."""
+        """Return itself, because there is no model to load."""
         return self
 
     def __call__(self, images: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarray]:

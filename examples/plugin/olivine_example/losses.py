@@ -1,7 +1,7 @@
-"""Decoupled InfoNCE: the own key does not stand in its own denominator.
+"""Decoupled InfoNCE: the denominator does not contain the query's own key.
 
-Yeh et al., "Decoupled Contrastive Learning", ECCV 2022: InfoNCE's gradient fades where a query
-already resembles its key; without the key in the sum of the negatives it does not.
+Yeh et al., "Decoupled Contrastive Learning", ECCV 2022: InfoNCE's gradient vanishes if a query
+already resembles its key; without the key in the denominator it does not.
 """
 
 from typing import ClassVar
@@ -31,7 +31,7 @@ class _DecoupledNCE(nn.Module):
         self.temperature = temperature
 
     def forward(self, matched: Matched) -> Tensor:
-        """Return the mean over the queries; zero where there is no other key."""
+        """Return the mean over the queries, or zero if there is no other key."""
         assert matched.keys is not None
         queries, keys = matched.queries.float(), matched.keys.float()
         if len(queries) < 2:

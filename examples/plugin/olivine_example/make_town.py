@@ -1,7 +1,7 @@
 """Streets of boxes, written for `town.Town`: `python -m olivine_example.make_town FOLDER`.
 
-Each scene is a street of houses, cars and posts; a frame is a scan of it and what two cameras see,
-a metre farther on than the one before. Points are drawn on the surfaces, so nothing hides them.
+Each scene is a street of houses, cars and posts; a frame is a scan and the images of two cameras,
+one metre farther than the frame before. Points are sampled on the surfaces, without occlusion.
 """
 
 import sys
@@ -31,7 +31,7 @@ FACES = ((0, 1, 5, 4), (1, 2, 6, 5), (2, 3, 7, 6), (3, 0, 4, 7), (4, 5, 6, 7))
 
 @dataclass(frozen=True)
 class Box:
-    """A thing of a class: where it begins and how large it is, in metres, in the street."""
+    """An object of a class: its lower corner and its size in the street, in metres."""
 
     class_id: int
     start_m: np.ndarray
@@ -92,7 +92,7 @@ def _frame(boxes: list[Box], rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 
 def _image(boxes: list[Box], pose: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return what a camera sees: sky, ground, and the faces of the boxes from far to near."""
+    """Return a camera's image: sky, ground, and the faces of the boxes from far to near."""
     image = Image.new("RGB", (COLUMNS_PX, ROWS_PX), (150, 190, 235))
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, ROWS_PX // 2, COLUMNS_PX, ROWS_PX), fill=COLOURS[0])

@@ -1,4 +1,4 @@
-"""A whole experiment from the package's own parts, beside OLIVINE's."""
+"""A whole experiment with the package's own parts."""
 
 from olivine.data.augmentations.crop_images import CropImages
 from olivine.data.augmentations.rotate_flip import RotateFlip

@@ -1,8 +1,8 @@
-"""Streets as `make_town` writes them: scans, images and labels, one .npz file a frame.
+"""The data set that `make_town` writes: scans, images and labels, one .npz file per frame.
 
-<root>/<scene>/<frame>.npz holds xyz_m (points, 3), intensity (points), class_ids (points),
-images (cameras, rows, columns, 3), cam_SE3_lidar (cameras, 4, 4), intrinsics_px (cameras, 3, 3).
-<root>/classes.txt and <root>/cameras.txt hold a name a line.
+<root>/<scene>/<frame>.npz holds xyz_m (points, 3), intensity (points), class_ids (points), images
+(cameras, rows, columns, 3), cam_SE3_lidar (cameras, 4, 4), intrinsics_px (cameras, 3, 3).
+<root>/classes.txt and <root>/cameras.txt hold one name per line.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ class Town(Dataset):
     scenes: tuple[str, ...] = Field(default=(), description="Names of scenes; empty: all.")
 
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
-        """Return the frames of the scenes; raise UserError if they are not there."""
+        """Return the frames of the scenes; raise UserError if they are missing."""
         folder = Path(root)
         found = sorted(path.name for path in folder.glob("*/") if any(path.glob("*.npz")))
         missing = sorted(set(self.scenes) - set(found))
@@ -44,12 +44,12 @@ class Town(Dataset):
 
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
-        raise UserError(f"There is no {path}: it holds a name a line.")
+        raise UserError(f"There is no {path}, which holds one name per line.")
     return path.read_text().split()
 
 
 def _hash(files: Sequence[Path]) -> str:
-    """Return 12 hex digits of the content; a large data set keeps them in a file beside it."""
+    """Return 12 hex digits of the content; a large data set should store them in a file."""
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.parent.name}/{path.name}".encode() + path.read_bytes())
@@ -85,7 +85,7 @@ class TownFrames:
         return tuple(f"{path.parent.name}/{path.stem}/{name}.png" for name in self.camera_names)
 
     def read_image(self, name: str) -> np.ndarray:
-        """Return one image as RGB; raise UserError for a name that there is not."""
+        """Return one image as RGB; raise UserError for an unknown name."""
         scene, frame, camera = name.removesuffix(".png").split("/")
         if camera not in self.camera_names:
             raise UserError(f"There is no image {name}.")
@@ -93,7 +93,7 @@ class TownFrames:
         return arrays["images"][self.camera_names.index(camera)]
 
     def later(self, index: int, num_keyframes: int) -> int:
-        """Return the frame of the same scene that lies so many ahead, or else behind."""
+        """Return the frame of the same scene `num_keyframes` ahead, or else as many behind."""
         scenes = self.scenes()
         for place in (index + num_keyframes, index - num_keyframes):
             if 0 <= place < len(scenes) and scenes[place] == scenes[index]:
@@ -101,7 +101,7 @@ class TownFrames:
         raise UserError(f"Scene {scenes[index]} is shorter than {num_keyframes + 1} frames.")
 
     def frame(self, index: int, *, images: bool = True, classes: bool = True) -> Frame:
-        """Read one frame; what is not asked for is left out."""
+        """Read one frame; images and classes are left out unless requested."""
         path, arrays = self.files[index], _read(self.files[index])
         shown = tuple(Pixels(image) for image in arrays["images"]) if images else ()
         size_px = arrays["images"].shape[1:3]

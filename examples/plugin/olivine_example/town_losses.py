@@ -1,6 +1,6 @@
-"""Does the own key's place in the denominator matter, on a small town?
+"""Does it matter whether the denominator contains the own key, on a small town?
 
-InfoNCE against its decoupled form at one temperature, for a table of its own.
+It compares InfoNCE with its decoupled form at one temperature.
 
 Cost: 2 rows x 2 seeds.
 Expected: little; a town of boxes is easy.

@@ -1,14 +1,14 @@
-"""What `olivine embed` and `olivine predict` share: which scans, of which data, to which folder."""
+"""Options that `olivine embed` and `olivine predict` share."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from olivine.cli.output import write, write_json
+from olivine.cli.output import write_json, write_line
 from olivine.core.errors import UserError
 
 if TYPE_CHECKING:
-    from olivine.inference.output_folder import Written
+    from olivine.inference.output_folder import WrittenFiles
 
 Scans = Annotated[
     list[str] | None,
@@ -39,7 +39,8 @@ Data = Annotated[
     ),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Begin anew instead of writing what is missing.")
+    bool,
+    typer.Option("--overwrite", help="Write all files again instead of only the missing ones."),
 ]
 
 
@@ -48,10 +49,10 @@ def network_argument(text: str) -> Any:
     return typer.Argument(metavar="RUN", help=text, show_default=False)
 
 
-def what_to_read(scans: list[str] | None, split: str, data: list[str] | None) -> dict[str, Any]:
-    """Return the scans as `olivine.embed` takes them; raise UserError for none or for both kinds.
+def scan_arguments(scans: list[str] | None, split: str, data: list[str] | None) -> dict[str, Any]:
+    """Return the arguments of `olivine.embed` that name the scans.
 
-    Settings of a data set without `--split` are of the split that it had.
+    Without `--split` the data set keeps its split. Raises UserError unless one kind is given.
     """
     from olivine.core.spec import parse_settings
 
@@ -64,10 +65,10 @@ def what_to_read(scans: list[str] | None, split: str, data: list[str] | None) ->
     return {"files": scans or (), "split": split, "data": changes or None}
 
 
-def write_written(written: "Written", *, as_json: bool) -> None:
-    """Write what a command left in its folder."""
+def print_written(written: "WrittenFiles", *, as_json: bool) -> None:
+    """Print the number of files that a command wrote."""
     if as_json:
         write_json(vars(written))
         return
     kept = f", {written.num_kept} were there already" if written.num_kept else ""
-    write(f"Files written to {written.folder}: {written.num_written}{kept}.")
+    write_line(f"Files written to {written.folder}: {written.num_written}{kept}.")

@@ -1,1 +1,1 @@
-"""Code of other people: installed packages and single files, found, hashed and imported."""
+"""User code: installed packages and single files, found, hashed and imported."""

@@ -1,9 +1,9 @@
-"""What code a class of somebody else's is: the hash of its package, or of its file.
+"""The hash of a user's class: that of its package, or of its file.
 
-Of a package all `.py` files of its top-level package count (below a namespace, of the package in
-it), of a file the file and what it imports from its folder. Packages that these import from
-elsewhere do not count, as torch does not. A hash is made once per process, when it is first asked
-for: the process runs that code.
+The hash of a package covers all `.py` files of its top-level package (below a namespace, of the
+package in it); the hash of a file covers the file and its imports from its folder. Packages
+imported from elsewhere, such as torch, do not count. A hash is computed once per process, on first
+use, because the process runs that code.
 """
 
 import sys
@@ -21,13 +21,13 @@ _INSTALLED = ("site-packages", "dist-packages")
 
 
 def is_ours(module: str) -> bool:
-    """Say whether a module is part of this library."""
+    """Return whether a module is part of this library."""
     top = module.partition(".")[0]
     return top == "olivine" and not module.startswith(f"{PACKAGE}.")
 
 
 def code_hash(modules: Iterable[str]) -> str:
-    """Return 12 hex digits of the code that some modules belong to; ours do not count.
+    """Return 12 hex digits of the code of some modules; our own do not count.
 
     Raises UserError for a module whose code cannot be found.
     """
@@ -59,14 +59,15 @@ def _package_hash(name: str) -> str:
     file = Path(_origin(name))
     if file.name == "__init__.py":
         return read_folder(file.parent).hash
-    installed = any(part in _INSTALLED for part in file.parts)  # its neighbours are not its own
+    # The files beside an installed module belong to other packages.
+    installed = any(part in _INSTALLED for part in file.parts)
     if installed or file.suffix != ".py":
         return SourceTree({file.name: file.read_bytes()}).hash
     return read_tree(file).hash
 
 
 def _origin(name: str) -> str:
-    """Return the file of a module; nothing for a namespace and where none can be found."""
+    """Return the file of a module; "" for a namespace or a module that cannot be found."""
     loaded = sys.modules.get(name)
     if loaded is not None:
         return str(getattr(loaded, "__file__", None) or "")

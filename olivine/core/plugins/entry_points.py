@@ -1,7 +1,7 @@
-"""What installed packages offer by entry points: parts, recipes and sweeps.
+"""The parts, recipes and sweeps that installed packages offer by entry points.
 
 A group is `olivine.<family>`, `olivine.recipes` or `olivine.sweeps`; a package lists its members in
-its pyproject.toml. Nothing is imported before it is asked for.
+its pyproject.toml. A member is imported on first use.
 """
 
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from functools import cache
 from typing import Any
 
 from olivine.core.errors import UserError
-from olivine.core.plugins.file_modules import reason_of
+from olivine.core.plugins.file_modules import error_sentence
 
 
 @dataclass(frozen=True)
 class Offer:
-    """One entry point: what `value` ("package.module:Name") is called, and by whom."""
+    """One entry point: its name, its object ("package.module:Name") and its package."""
 
     name: str
     value: str
@@ -27,7 +27,7 @@ class Offer:
 
 @cache
 def offers(group: str) -> Mapping[str, tuple[Offer, ...]]:
-    """Return the entry points of a group by their name; one that is there twice counts once."""
+    """Return the entry points of a group by name; repeated ones count once."""
     from importlib.metadata import entry_points  # reads every installed package's list
 
     found: dict[str, dict[str, Offer]] = {}
@@ -39,21 +39,21 @@ def offers(group: str) -> Mapping[str, tuple[Offer, ...]]:
 
 
 def offer_of(group: str, name: str, what: str) -> Offer | None:
-    """Return the only entry point of a name, or None; raise UserError if two have it."""
+    """Return the only entry point of a name, or None; raise UserError if there are two."""
     found = offers(group).get(name, ())
     if len(found) > 1:
         raise UserError(
             f"Two installed packages offer {what} called {name!r}, "
-            f"{' and '.join(map(str, found))}: uninstall one, or name the one that is meant by "
+            f"{' and '.join(map(str, found))}: uninstall one, or name the right one as "
             "package.module:Name."
         )
     return found[0] if found else None
 
 
 def names_in(group: str, ours: Mapping[str, Any], what: str) -> list[str]:
-    """Return the names of a group, none of which may be one of ours or that of two packages.
+    """Return the names of a group; each must be of one package and none of `ours`.
 
-    Raises UserError for two of one name.
+    Raises UserError for a name that is used twice.
     """
     for name, found in offers(group).items():
         if name in ours:
@@ -66,7 +66,7 @@ def names_in(group: str, ours: Mapping[str, Any], what: str) -> list[str]:
 
 
 def load_offer(offer: Offer, what: str) -> Any:
-    """Import what an entry point names.
+    """Import the object of an entry point.
 
     Raises UserError, naming the package and the reason, if that fails.
     """
@@ -74,7 +74,7 @@ def load_offer(offer: Offer, what: str) -> Any:
 
     try:
         return EntryPoint(offer.name, offer.value, "").load()
-    except (Exception, SystemExit) as error:  # whatever a package may raise
+    except (Exception, SystemExit) as error:  # a package may raise anything
         raise UserError(
-            f"{what} {offer.name!r} ({offer}) cannot be imported: {reason_of(error)}"
+            f"{what} {offer.name!r} ({offer}) cannot be imported: {error_sentence(error)}"
         ) from None

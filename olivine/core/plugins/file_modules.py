@@ -1,8 +1,9 @@
 """Files as modules: `./my_loss.py` is imported as `olivine.user_code.h_<hash>.my_loss`.
 
-The hash is of the file and of what it imports from its folder, and the code that runs is the copy
-kept under that hash. An import from the folder is that of the imported file's own hash: a class has
-one name, whichever file led to it, and an edit of a recipe is no edit of the loss it imports.
+The hash covers the file and its imports from its folder, and the cached copy under that hash is the
+code that runs. A module that it imports from the folder is loaded under its own hash. So a class
+has one name, whichever file imports it, and an edit of a recipe does not change the loss that it
+imports.
 """
 
 import ast
@@ -19,30 +20,30 @@ from typing import Any
 from pydantic import ValidationError
 
 from olivine.core.errors import UserError
-from olivine.core.plugins.kept_code import find_kept, keep
+from olivine.core.plugins.code_cache import cached_folder, store_tree
 from olivine.core.plugins.source_tree import Units, package_of, parse, read_tree
-from olivine.core.spec import explain
+from olivine.core.spec import explain_invalid
 
 PACKAGE = "olivine.user_code"
 _PREFIX = f"{PACKAGE}.h_"
 
 
 def load_file(path: Path) -> ModuleType:
-    """Import a file as it is now, and return its module.
+    """Import the current version of a file, and return its module.
 
-    Raises UserError for a file that is not there, is not Python or cannot be run.
+    Raises UserError for a file that is missing, is not Python or cannot be run.
     """
     tree = read_tree(path)
-    return load_kept(keep(tree), f"{path.stem}.py", shown=str(path))
+    return load_cached(store_tree(tree), f"{path.stem}.py", shown=str(path))
 
 
-def load_kept(code_hash: str, name: str, shown: str = "") -> ModuleType:
-    """Import a file of a kept tree by its path in it; `shown` is what errors call it.
+def load_cached(code_hash: str, name: str, shown: str = "") -> ModuleType:
+    """Import a file of a cached tree by its path in it; errors name it `shown`.
 
-    Raises UserError for a tree that is not kept here, and for a file that cannot be run.
+    Raises UserError for a tree that is not cached here, and for a file that cannot be run.
     """
     shown = shown or name
-    folder = find_kept(code_hash)
+    folder = cached_folder(code_hash)
     if folder is None or not (folder / name).is_file():
         raise UserError(f"The code of {name} ({code_hash}) is not on this machine.")
     module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
@@ -51,43 +52,43 @@ def load_kept(code_hash: str, name: str, shown: str = "") -> ModuleType:
     except UserError as error:
         raise UserError(f"{shown}: {error}") from None
     except ValidationError as error:
-        raise UserError(f"{shown}: {explain(error)}") from None
-    except (Exception, SystemExit) as error:  # whatever a person's file may raise
-        raise UserError(f"{shown} cannot be run: {reason_of(error)}") from None
+        raise UserError(f"{shown}: {explain_invalid(error)}") from None
+    except (Exception, SystemExit) as error:  # a user's file may raise anything
+        raise UserError(f"{shown} cannot be run: {error_sentence(error)}") from None
 
 
-def reason_of(error: BaseException) -> str:
+def error_sentence(error: BaseException) -> str:
     """Return an error as one line that ends with a full stop."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}{f': {text}' if text else ''}".rstrip(".") + "."
 
 
 def file_of_module(module: str) -> tuple[str, str] | None:
-    """Return the hash and the file's path of a module that a file became; None for any other."""
+    """Return the hash and the path of a module that was loaded from a file, else None."""
     if not module.startswith(_PREFIX):
         return None
     code_hash, _, name = module.removeprefix(_PREFIX).partition(".")
     path = name.replace(".", "/")
-    folder = find_kept(code_hash)
+    folder = cached_folder(code_hash)
     is_package = folder is not None and (folder / path / "__init__.py").is_file()
     return code_hash, f"{path}/__init__.py" if is_package else f"{path}.py"
 
 
-def install() -> None:
-    """Have Python look here for such modules; once is enough."""
-    if not any(isinstance(finder, Finder) for finder in sys.meta_path):
-        sys.meta_path.append(Finder())
+def install_finder() -> None:
+    """Register the finder of such modules with Python, once."""
+    if not any(isinstance(finder, UserCodeFinder) for finder in sys.meta_path):
+        sys.meta_path.append(UserCodeFinder())
 
 
-class Finder:
-    """Finds modules of kept trees."""
+class UserCodeFinder:
+    """Finds modules of cached trees."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Return where to load a module of a kept tree, and nothing for any other."""
+        """Return the specification of a module of a cached tree, or None."""
         if not name.startswith(_PREFIX):
             return None
         code_hash, *parts = name.removeprefix(_PREFIX).split(".")
-        folder = find_kept(code_hash)
+        folder = cached_folder(code_hash)
         if folder is None:
             return None
         if not parts:
@@ -104,7 +105,7 @@ class Finder:
 
 
 class _Loader(SourceFileLoader):
-    """Compiles a file with its imports from the folder turned into those of kept trees."""
+    """Compiles a file after redirecting its imports from the folder to cached trees."""
 
     def __init__(self, name: str, path: str, folder: Path):
         super().__init__(name, path)
@@ -127,11 +128,11 @@ class _Loader(SourceFileLoader):
 
 @cache
 def _units(folder: Path) -> Units:
-    return Units(folder)  # kept trees never change
+    return Units(folder)  # cached trees never change
 
 
 class _Redirect(ast.NodeTransformer):
-    """Writes the full name of the kept module into every import from the folder."""
+    """Replaces the name in every import from the folder by the full name of the cached module."""
 
     def __init__(self, units: Units, place: str):
         self._units, self._place = units, place
@@ -155,7 +156,7 @@ class _Redirect(ast.NodeTransformer):
         if not (self._units.files(top) if node.level else self._units.has(top)):
             return node
         return ast.copy_location(
-            ast.ImportFrom(module=self._kept(node.module), names=node.names, level=0), node
+            ast.ImportFrom(module=self._cached_module(node.module), names=node.names, level=0), node
         )
 
     def _imports(self, alias: ast.alias) -> Iterator[ast.stmt]:
@@ -169,15 +170,15 @@ class _Redirect(ast.NodeTransformer):
             parent, _, leaf = alias.name.rpartition(".")
             asname = alias.asname or f"_imported_{leaf}"
             inner = [ast.alias(name=leaf, asname=asname)]
-            yield ast.ImportFrom(module=self._kept(parent), names=inner, level=0)
+            yield ast.ImportFrom(module=self._cached_module(parent), names=inner, level=0)
 
     def _from_parent(self, alias: ast.alias) -> ast.stmt:
         if not self._units.files(alias.name.partition(".")[0]):
-            return ast.ImportFrom(module=None, names=[alias], level=1)  # fails as it stands
-        package = self._kept(alias.name).rpartition(".")[0]
+            return ast.ImportFrom(module=None, names=[alias], level=1)  # fails when it runs
+        package = self._cached_module(alias.name).rpartition(".")[0]
         return ast.ImportFrom(module=package, names=[alias], level=0)
 
-    def _kept(self, name: str) -> str:
-        """Return the full name of a module of the folder; its tree is kept under its own hash."""
+    def _cached_module(self, name: str) -> str:
+        """Return the full name of a module of the folder, whose tree is cached by its own hash."""
         top = name.partition(".")[0]
-        return f"{_PREFIX}{keep(self._units.tree(top))}.{name}"
+        return f"{_PREFIX}{store_tree(self._units.tree(top))}.{name}"

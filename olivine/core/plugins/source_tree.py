@@ -1,8 +1,8 @@
-"""A Python file and all it imports from its own folder: what is hashed, kept and sent.
+"""A Python file and all its imports from its own folder, which are hashed, cached and shipped.
 
 A *unit* is a module or a package that lies beside the file: `helper.py`, or `helper/` with an
-`__init__.py`. `import helper`, `from helper import f` and `from .helper import f` all mean the unit
-beside, as they do for a script that Python runs; a name of Python's standard library and `olivine`
+`__init__.py`. `import helper`, `from helper import f` and `from .helper import f` all mean that
+unit, as they do for a script that Python runs; names of Python's standard library and `olivine`
 always mean those. A package counts as a whole. Imports are found in the syntax tree, so a module
 that is named only when the code runs (`importlib.import_module(name)`) is not part of the tree.
 """
@@ -37,9 +37,9 @@ class SourceTree:
 
 
 def read_tree(path: Path) -> SourceTree:
-    """Return a file and what it imports from its folder, transitively.
+    """Return a file and its imports from its folder, transitively.
 
-    Raises UserError for a file that is not there, is not Python, or imports from above its folder.
+    Raises UserError for a file that is missing, is not Python, or imports from above its folder.
     """
     if not path.is_file():
         raise UserError(f"There is no file {path}.")
@@ -61,17 +61,17 @@ class Units:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._files: dict[str, dict[str, bytes]] = {}  # of each unit that was asked for
+        self._files: dict[str, dict[str, bytes]] = {}  # of each unit that was needed so far
         self._trees: dict[str, SourceTree] = {}
 
     def has(self, name: str) -> bool:
-        """Say whether an absolute import of this name means a unit of the folder."""
+        """Return whether an absolute import of this name means a unit of the folder."""
         if name in sys.stdlib_module_names or name == "olivine":
             return False
         return bool(self.files(name))
 
     def files(self, name: str) -> dict[str, bytes]:
-        """Return the files of a unit by their path below the folder; none if it is not there."""
+        """Return the files of a unit by their path below the folder; none if it is missing."""
         if name not in self._files:
             package, module = self.folder / name, self.folder / f"{name}.py"
             if (package / "__init__.py").is_file():
@@ -84,7 +84,7 @@ class Units:
         return self._files[name]
 
     def tree(self, name: str) -> SourceTree:
-        """Return a unit and the units that it reaches."""
+        """Return a unit and the units that it imports, transitively."""
         if name not in self._trees:
             reached, left = dict[str, bytes](), [name]
             seen = set(left)
@@ -120,7 +120,7 @@ class Units:
         yield from (top for top in tops if self.files(top))
 
     def _refuse_own_package(self, names: list[str], path: str) -> None:
-        """Raise UserError for an import by the name of the package that the folder itself is."""
+        """Raise UserError for an import by the name of the folder's own package."""
         own = self.folder.name
         if own in names and not self.has(own) and (self.folder / "__init__.py").is_file():
             raise UserError(
@@ -131,9 +131,9 @@ class Units:
 
 
 def package_of(path: str, level: int, folder: Path) -> tuple[str, ...]:
-    """Return the package, below the folder, that a relative import of so many dots starts from.
+    """Return the package below the folder from which a relative import of `level` dots starts.
 
-    Nothing is the folder itself. Raises UserError for one above it.
+    "" is the folder itself. Raises UserError for a package above it.
     """
     parts = PurePosixPath(path).parent.parts
     if level - 1 > len(parts):

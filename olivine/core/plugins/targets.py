@@ -1,7 +1,7 @@
-"""Things named by where they are: `package.module:Name`, `./file.py:Name`, `file.py:Name@<hash>`.
+"""Objects named by location: `package.module:Name`, `./file.py:Name`, `file.py:Name@<hash>`.
 
-The last form is how a file's part is written down. It means the copy kept under that hash; where
-there is none, the file of that name in the working folder will do if its hash is the same.
+Stored settings have the last form. It means the cached copy of that hash; if there is none, the
+file of that name in the working folder is taken if its hash is the same.
 """
 
 import importlib
@@ -12,8 +12,8 @@ from types import ModuleType
 from typing import Any
 
 from olivine.core.errors import UserError, nearest
-from olivine.core.plugins.file_modules import load_file, load_kept, reason_of
-from olivine.core.plugins.kept_code import find_kept, keep
+from olivine.core.plugins.code_cache import cached_folder, store_tree
+from olivine.core.plugins.file_modules import error_sentence, load_cached, load_file
 from olivine.core.plugins.source_tree import HASH_DIGITS, read_tree
 
 _FILE = re.compile(rf"(?P<file>.+\.py):(?P<name>[^:@]+)(@(?P<hash>[0-9a-f]{{{HASH_DIGITS}}}))?")
@@ -22,13 +22,13 @@ _MODULE = re.compile(r"(?P<module>[\w.]+):(?P<name>[^:@]+)")
 
 @dataclass(frozen=True)
 class Target:
-    """A thing in a module or a file, not imported yet."""
+    """An object in a module or a file, not imported yet."""
 
-    text: str  # as it was given
-    name: str  # of the thing in its module
+    text: str  # the text that was given
+    name: str  # of the object in its module
     module: str = ""
     file: str = ""
-    code_hash: str = ""  # of a file; empty: as the file is now
+    code_hash: str = ""  # of a file; empty: its current version
 
     def load_module(self) -> ModuleType:
         """Import the module; raise UserError, with the reason, if that fails."""
@@ -42,9 +42,9 @@ class Target:
                     "folder where the command runs."
                 )
             return load_file(path)
-        if find_kept(self.code_hash) is None:
+        if cached_folder(self.code_hash) is None:
             self._take_from_here()
-        return load_kept(self.code_hash, self.file)
+        return load_cached(self.code_hash, self.file)
 
     def _take_from_here(self) -> None:
         path = Path(self.file).absolute()
@@ -56,10 +56,10 @@ class Target:
                 "was then into the folder where the command runs (its runs keep a copy below "
                 f"user_code/{self.code_hash})."
             )
-        keep(tree)
+        store_tree(tree)
 
     def load(self, what: str) -> Any:
-        """Return the thing; raise UserError if it cannot be imported or is not there."""
+        """Return the object; raise UserError if it cannot be imported or is missing."""
         found: Any = self.load_module()
         for step in self.name.split("."):
             if not hasattr(found, step):
@@ -73,7 +73,7 @@ class Target:
 
 
 def parse_target(text: str) -> Target | None:
-    """Return what a text names, or None for a plain name."""
+    """Return the target of a text, or None for a plain name."""
     if found := _FILE.fullmatch(text):
         return Target(text, found["name"], file=found["file"], code_hash=found["hash"] or "")
     if found := _MODULE.fullmatch(text):
@@ -82,15 +82,15 @@ def parse_target(text: str) -> Target | None:
 
 
 def names_a_file(text: str) -> bool:
-    """Say whether a text without `:Name` looks like the path of a Python file."""
+    """Return whether a text without `:Name` looks like the path of a Python file."""
     return text.endswith(".py") or text.startswith(("./", "../", "~/", "/"))
 
 
 def _import(module: str, text: str) -> ModuleType:
     try:
         return importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # whatever a module may raise
+    except (Exception, SystemExit) as error:  # a module may raise anything
         raise UserError(
-            f"{text!r} cannot be imported: {reason_of(error)} Install its package in this "
+            f"{text!r} cannot be imported: {error_sentence(error)} Install its package in this "
             "environment, or name a file by its path, ./file.py:Name."
         ) from None

@@ -1,4 +1,4 @@
-"""A person's own part, recipe or sweep: its file and its test, written from a template that works.
+"""Writes a new part, recipe or sweep and its test, from a template that works.
 
 The templates are text files beside this module, `parts/<what>.py.txt` and `tests/<what>.py.txt`.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from olivine.core.errors import UserError, nearest
 
-# What can be written, and how a command names it: $file is its path, $Class its class.
+# What can be written, and how a command names it; $file is the path, $Class the class.
 USES = {
     "augmentation": "--set pretrained.augmentations.$name.kind=$file:$Class",
     "backbone": "--set pretrained.backbone.kind=$file:$Class",
@@ -31,29 +31,29 @@ USES = {
 
 
 @dataclass(frozen=True)
-class Written:
-    """The files of something new, and the words by which a command names it."""
+class NewFiles:
+    """The paths of the new files, and the argument by which a command names the part."""
 
     part: Path
     test: Path
     use: str
 
 
-def write_new(what: str, name: str, folder: str | Path = ".") -> Written:
-    """Write a part, a recipe or a sweep and its test into a folder; return what was written.
+def write_new(what: str, name: str, folder: str | Path = ".") -> NewFiles:
+    """Write a part, a recipe or a sweep and its test into a folder; return their paths.
 
-    `what` is a word such as "loss", `name` that of the file without .py, such as my_loss; the class
-    is called MyLoss then. The folder is made if it is not there. Both files work as they are.
+    `what` is a key of `USES` such as "loss". `name` is the name of the file without .py, such as
+    my_loss; its class is then MyLoss. A missing folder is created. Both files work unchanged.
 
-    Raises UserError for something else, for a name that no module can have, and where one of the
-    two files is there already: nothing is overwritten.
+    Raises UserError for an unknown `what`, for a name that is not a module's, and if one of the two
+    files exists already: nothing is overwritten.
     """
     _check(what, name)
     place = Path(folder).expanduser()
     written = _names(what, name, place)
     for path in (written.part, written.test):
         if path.exists():
-            raise UserError(f"{path} is there already: choose another name or folder.")
+            raise UserError(f"{path} exists already: choose another name or folder.")
     names = {"name": name, "Class": class_name(name), "words": name.replace("_", " ")}
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -66,27 +66,26 @@ def write_new(what: str, name: str, folder: str | Path = ".") -> Written:
 
 
 def class_name(name: str) -> str:
-    """Return the class of a file: MyLoss of my_loss."""
+    """Return the class name of a file: MyLoss for my_loss."""
     return "".join(word.capitalize() for word in name.split("_"))
 
 
-def _names(what: str, name: str, folder: Path) -> Written:
+def _names(what: str, name: str, folder: Path) -> NewFiles:
     part = folder / f"{name}.py"
     shown = str(part) if part.is_absolute() else f"./{part}"
     use = string.Template(USES[what]).substitute(name=name, Class=class_name(name), file=shown)
-    return Written(part, folder / f"test_{name}.py", use)
+    return NewFiles(part, folder / f"test_{name}.py", use)
 
 
 def _check(what: str, name: str) -> None:
     if what not in USES:
         raise UserError(
-            f"There is nothing new called {what!r}.{nearest(what, USES)} There are "
-            f"{', '.join(USES)}."
+            f"There is no template {what!r}.{nearest(what, USES)} There are {', '.join(USES)}."
         )
     plain = re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) is not None
     taken = keyword.iskeyword(name) or name in sys.stdlib_module_names or name == "olivine"
     if not plain or taken:
-        why = "is a word of Python's own" if taken else "is no name of a Python file"
+        why = "is a reserved name" if taken else "is not the name of a Python module"
         raise UserError(
             f"{name!r} {why}: take lower-case letters, digits and single _, such as my_{what}."
         )

@@ -42,9 +42,9 @@ _NUM_LOOKED_FOR = 10  # maps, before the folder counts as the wrong one
 class Imported(Labeller):
     """Reads classes from a folder of maps.
 
-    The labels' identity is their `source` with the vocabulary, and not the folder's path, so
-    that the same labels may lie elsewhere on another machine. Maps that were taken once are not
-    read again: other labels, or corrected ones, need another `source`.
+    The labels' identity is their `source` with the vocabulary, and not the folder's path, so that
+    the same labels may lie elsewhere on another machine. Maps that were imported once are not read
+    again: other labels, or corrected ones, need another `source`.
     """
 
     kind: ClassVar[str] = "imported"
@@ -242,6 +242,6 @@ def require_source(source: str) -> None:
     """Raise UserError if the source of the labels is not named."""
     if not source.strip():
         raise UserError(
-            "The imported labels need a name that tells them from others, such as "
+            "The imported labels need a name of their own, such as "
             "source='OLIVINE release 2024-11': labels of another source or version need another."
         )

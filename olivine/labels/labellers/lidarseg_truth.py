@@ -25,11 +25,13 @@ CLASS_NAMES = NUSCENES  # a data set must have these
 
 
 class LidarsegTruth(Labeller):
-    """Reads the truth, and of an image only its name."""
+    """Labels an image by the true classes of the points that it shows; only its name is read."""
 
     kind: ClassVar[str] = "lidarseg_truth"
     reads_truth: ClassVar[bool] = True
-    note: ClassVar[str] = "it reads the truth: what learns from it is an upper bound, no method."
+    note: ClassVar[str] = (
+        "its labels are the truth: a network that learns from them is an upper bound, not a method."
+    )
 
     @property
     def class_names(self) -> tuple[str, ...]:

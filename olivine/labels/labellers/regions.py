@@ -1,7 +1,7 @@
 """The connected regions of another labeller's classes, as segments without names.
 
 Each connected region of one class is a segment. So any labeller of classes gives superpixels that
-follow objects, as Seal takes them from foundation models (Liu et al., NeurIPS 2023; method.md
+follow objects, as Seal derives them from foundation models (Liu et al., NeurIPS 2023; method.md
 §7.1). There, two objects of one class that touch are separate segments; here they are not.
 """
 

@@ -29,7 +29,7 @@ class Loss(Part):
 
     @property
     def uses_whole_batch(self) -> bool:
-        """Whether it compares with all of a batch at once, so that a batch cannot come in parts."""
+        """Whether it compares with the whole batch at once, so that a batch cannot be divided."""
         return False
 
     @abstractmethod

@@ -11,7 +11,7 @@ from olivine.methods.matched import WHOLE, Matched, StepPart
 
 
 @dataclass(frozen=True)
-class BatchKeys:
+class GatheredKeys:
     """The keys of a whole step: of all contrast groups of all workers."""
 
     keys: Float[Tensor, "N D"]
@@ -24,7 +24,7 @@ class BatchKeys:
         return self.own[self.group_ids == matched.group_ids[:1]]
 
 
-def gather_keys(matched: Matched) -> BatchKeys:
+def gather_keys(matched: Matched) -> GatheredKeys:
     """Return the keys of all workers; `matched` holds all of this worker's groups."""
     assert matched.keys is not None
     keys, first = gather_rows(matched.keys)
@@ -33,13 +33,13 @@ def gather_keys(matched: Matched) -> BatchKeys:
     if own is None:
         own = torch.arange(len(matched.keys), device=keys.device)
     own = first + own
-    return BatchKeys(keys, class_ids, own, matched.group_ids)
+    return GatheredKeys(keys, class_ids, own, matched.group_ids)
 
 
 class GathersKeys(nn.Module):
     """The base of a loss whose candidates are the keys of the whole step."""
 
-    batch: BatchKeys
+    batch: GatheredKeys
 
     def observe(self, matched: Matched, part: StepPart = WHOLE) -> None:
         """Gather this step's keys; the step must not come in parts."""

@@ -113,7 +113,7 @@ def load_grounding_dino(name: str, text_encoder: str) -> nn.Module:
 
 
 def build_grounding_dino(architecture: GroundingDinoArchitecture, text_encoder: str) -> nn.Module:
-    """Return a model of which only the text encoder has trained weights.
+    """Return a model whose text encoder alone has trained weights.
 
     Raises UserError if the package or the text encoder's folder is not there.
     """

@@ -66,7 +66,7 @@ class HuggingFaceSegmenter:
         return int(size)
 
     def encode(self, images: UInt8[Tensor, "images 3 rows columns"]) -> list[Any]:
-        """Return what `decode` needs of each image."""
+        """Return the features of each image, which `decode` takes."""
         with torch.inference_mode(), _precision(self._device, self._dtype):
             found = self.model.get_image_embeddings(self.prepare(images))
         if isinstance(found, Tensor):
@@ -159,7 +159,7 @@ def _load(folder: str, allowed: dict[str, str]) -> Any:
     missing, wrong = sorted(found["missing_keys"]), sorted(found["mismatched_keys"])
     if missing or wrong:
         raise UserError(
-            f"{path} does not hold the weights that its config.json speaks of: {len(missing)} "
+            f"{path} does not hold the weights of its config.json: {len(missing)} "
             f"are missing, {len(wrong)} have another shape (such as {(missing + wrong)[0]})."
         )
     return model.eval().requires_grad_(False)

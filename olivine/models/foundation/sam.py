@@ -139,7 +139,9 @@ class SamSegmenter:
     def __init__(self, model: Any, device: torch.device, dtype: torch.dtype):
         self.model = model.to(device)
         self._device, self._dtype = device, dtype
-        self._first_global: list[Tensor] = []  # what SAM-HQ reads besides the last layer
+        self._first_global: list[
+            Tensor
+        ] = []  # the features that SAM-HQ reads besides the last layer
         if hasattr(model.mask_decoder, "from_image_encoder"):
             blocks = model.image_encoder.blocks
             first = next(block for block in blocks if block.window_size == 0)
@@ -151,7 +153,7 @@ class SamSegmenter:
         return int(self.model.image_encoder.img_size)
 
     def encode(self, images: UInt8[Tensor, "images 3 rows columns"]) -> list[Any]:
-        """Return what `decode` needs of each image."""
+        """Return the features of each image, which `decode` takes."""
         self._first_global.clear()
         with torch.inference_mode(), self._precision():
             last = self.model.image_encoder(self.prepare(images))

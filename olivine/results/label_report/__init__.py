@@ -1,1 +1,1 @@
-"""How far weak labels can be trusted: counts, pictures, one page."""
+"""The quality of weak labels: counts, pictures and one page."""

@@ -1,4 +1,4 @@
-"""The page of a label report: what its template shows, and its main facts as sentences."""
+"""The page of a label report: the values of its template, and its main facts as sentences."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +54,7 @@ CONFUSIONS = {
 
 @dataclass(frozen=True)
 class Page:
-    """Everything that the page says."""
+    """The contents of the page."""
 
     labeller: Labeller
     dataset: Dataset
@@ -72,7 +72,7 @@ class Page:
     provenance: Mapping[str, str]
 
     def warnings(self) -> list[str]:
-        """Return what a reader must know before any number, the worst first."""
+        """Return the warnings that precede all numbers, the worst first."""
         kind, found = self.labeller.kind, []
         if self.labeller.reads_truth:
             found.append(
@@ -84,7 +84,7 @@ class Page:
         if self.num_missing:
             found.append(
                 f"{self.num_missing:,} of {self.num_images:,} images have no labels and are left "
-                "out; `olivine label` makes what is missing."
+                "out; `olivine label` makes the missing ones."
             )
         if unknown := self.statistics.unknown_labels():
             found.append(
@@ -98,7 +98,7 @@ class Page:
         counted, points = self.statistics, self.statistics.points
         lines = [
             f"{counted.num_frames:,} of {self.num_frames:,} frames ({counted.num_images:,} images) "
-            f"were looked at: {percent(counted.pixel_coverage)} of the pixels and "
+            f"were counted: {percent(counted.pixel_coverage)} of the pixels and "
             f"{percent(counted.point_coverage)} of the points seen by a camera have a label."
         ]
         if points:
@@ -116,13 +116,13 @@ class Page:
         return [*self.warnings(), *lines]
 
 
-def write_page(path: Path, page: Page) -> Path:
+def write_label_page(path: Path, page: Page) -> Path:
     """Write the page with its pictures inside."""
-    Store(path.parent).write(path.name, render(page).encode())
+    Store(path.parent).write(path.name, label_page_html(page).encode())
     return path
 
 
-def render(page: Page) -> str:
+def label_page_html(page: Page) -> str:
     """Return the page as HTML that needs no other file and no script."""
     return html.render(
         "label_report.html.j2",
@@ -160,8 +160,8 @@ _FIGURES = {
 
 def _facts(page: Page) -> Iterator[tuple[str, str]]:
     counted = page.statistics
-    yield "frames looked at", f"{counted.num_frames:,} of {page.num_frames:,}"
-    yield "images looked at", f"{counted.num_images:,}"
+    yield "counted frames", f"{counted.num_frames:,} of {page.num_frames:,}"
+    yield "counted images", f"{counted.num_images:,}"
     yield "pixels with a label", percent(counted.pixel_coverage)
     yield "pixels ignored", percent(1 - counted.pixel_coverage)
     seen = counted.num_seen_points / max(1, counted.num_scan_points)
@@ -181,7 +181,7 @@ def _classes(page: Page) -> Markup:
 
 
 def _truth(page: Page) -> dict[str, Any] | None:
-    """Return the scores of classes, those that no label means, and the largest confusions."""
+    """Return the scores of classes, the classes without a label, and the largest confusions."""
     if page.statistics.points is None:
         return None
     table = page.tables["classes"]

@@ -1,7 +1,7 @@
 """Pictures of weak labels, over an image and its points.
 
-A class has one colour in all of them and, since a colour alone may carry no meaning, its name
-within the picture.
+A class has one colour in all of them, and its name is written in the picture, because colour alone
+must not carry meaning.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -20,14 +20,14 @@ from olivine.data.records import IGNORE, Frame
 from olivine.labels.job import LabelJob
 from olivine.labels.quality import CameraPoints, points_by_camera, read_maps, true_ids
 from olivine.results.colours import class_colour
-from olivine.results.figures import mark, write
+from olivine.results.figures import mark, write_figure
 from olivine.results.label_report.statistics import true_name
 from olivine.results.words import class_words
 
 PANEL_INCHES = 4.0  # width of an image in a picture
-NAME_POSITIONS = (9, 16)  # rows and columns of where a region's name may stand
+NAME_POSITIONS = (9, 16)  # rows and columns of the grid of positions for names
 LEGEND_COLUMNS = 7
-NAMED_SHARE = 0.015  # of the image, that a class needs to be named in it
+NAMED_SHARE = 0.015  # smallest share of the image of a class that is named in it
 MISSING, WRONG_RING = "#9a9a9a", "#ffffff"  # points without a label, and with a wrong one
 DPI = 200
 
@@ -89,7 +89,7 @@ def camera_picture(path: Path, labelled: LabelledView, title: str) -> Path:
         figure.legend(
             handles=marks, loc="center", bbox_to_anchor=centre, ncols=2, fontsize=9, frameon=False
         )
-    return write(figure, path, dpi=DPI)
+    return write_figure(figure, path, dpi=DPI)
 
 
 def _draw_camera(

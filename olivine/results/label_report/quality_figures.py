@@ -1,4 +1,4 @@
-"""Figures of what weak labels are worth: by class and by range."""
+"""Figures of the quality of weak labels, by class and by range."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ TRUTH = "#222222"
 def write_figures(
     statistics: LabelStatistics, tables: Mapping[str, pd.DataFrame], folder: Path
 ) -> dict[str, tuple[Path, Path]]:
-    """Write every figure that the data allow as PNG and PDF; return its files by its name."""
+    """Write all figures for which there are data as PNG and PDF; return the files by name."""
     drawn = {
         "histogram": class_histogram(tables["classes"]),
         "ranges": range_scores(tables["ranges"]),
@@ -33,7 +33,7 @@ def class_histogram(table: pd.DataFrame) -> Figure:
     """Draw the share of each class among labelled pixels and points (the paper's Figure 5).
 
     `table` has the columns of `statistics.class_table`. Shares span decades, so their axis is
-    logarithmic; a class without any has no mark.
+    logarithmic; a class without labels has no mark.
     """
     lines = table[table["label"] != ""].sort_values("pixels_percent", kind="stable")
     figure, axis, heights = _lines_by_class(lines["label"])
@@ -120,7 +120,7 @@ def _lines_by_class(names: pd.Series) -> tuple[Figure, Axes, np.ndarray]:
 
 
 def _finish(axis: Axes) -> None:
-    """Put the legend above the axes, where it hides nothing."""
+    """Put the legend above the axes, so that it hides nothing."""
     if axis.get_legend_handles_labels()[0]:
         above = {"loc": "lower center", "bbox_to_anchor": (0.4, 1.0), "ncols": 4}
         axis.legend(

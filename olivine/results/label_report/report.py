@@ -1,7 +1,7 @@
-"""Can the labels be trusted? Numbers, pictures and one page about the labels that are there.
+"""The label report: numbers, pictures and one page about the quality of existing labels.
 
-Reads label maps, never makes them. The truth, where a data set has it, is read only here and in
-`label_quality`: to say how wrong the labels are.
+It reads label maps and never makes them. The truth, if a data set has it, is read only here and in
+`olivine.labels.quality`, to measure the labels' errors.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from olivine.labels.config import LabelConfig
 from olivine.labels.job import LabelJob, open_job, run_fingerprint
 from olivine.labels.labeller import Labeller
 from olivine.labels.quality import evenly, pixel_truth, read_maps
-from olivine.results.label_report.page import Page, write_page
+from olivine.results.label_report.page import Page, write_label_page
 from olivine.results.label_report.pictures import draw_frames
 from olivine.results.label_report.quality_figures import write_figures
 from olivine.results.label_report.statistics import (
@@ -39,22 +39,22 @@ from olivine.tracking.provenance import provenance
 from olivine.tracking.tracker import RunKey, Tracker
 
 STAGE = "label_report"
-VERSION = 1  # raised whenever the same labels give other numbers
+VERSION = 1  # increased when equal labels give other numbers
 PICTURES = "frames"  # folder of the run's artifacts
-NUM_PICTURES = 3  # frames drawn unless some are named
+NUM_PICTURES = 3  # number of frames to draw if none are named
 
 
 class ReportConfig(Spec):
-    """Which labels are looked at, in how many frames, and which of these are drawn."""
+    """The labels to evaluate, the number of frames, and the frames to draw."""
 
     labels: LabelConfig
     max_frames: int = Field(default=40, ge=0)  # evenly spaced over those with labels; 0: all
-    frames: tuple[str, ...] = ()  # drawn, by token; none: a few, evenly spaced
+    frames: tuple[str, ...] = ()  # tokens of frames to draw; empty: a few, evenly spaced
 
 
 @dataclass(frozen=True)
 class ReportResult:
-    """What the stage leaves."""
+    """The files and facts of a report."""
 
     key: RunKey
     files: tuple[Path, ...]  # the page first
@@ -64,16 +64,16 @@ class ReportResult:
 
 @dataclass(frozen=True)
 class _ChosenFrames:
-    """What is looked at."""
+    """The frames of a report."""
 
-    counted: tuple[int, ...]  # frames whose numbers count
+    counted: tuple[int, ...]  # frames that are counted
     drawn: tuple[int, ...]
     have: frozenset[str]  # images with a map
     num_missing: int  # images without one
     num_frames: int  # of the data set
 
     def fingerprint(self, job: LabelJob, labels: str) -> str:
-        """Return 12 hex digits of the labels and of what is looked at."""
+        """Return 12 hex digits of the labels and of the chosen frames."""
         tokens = job.frames.tokens()
         looked_at = [[tokens[i] for i in chosen] for chosen in (self.counted, self.drawn)]
         missing = sorted(set(job.image_names) - self.have)
@@ -90,11 +90,10 @@ def label_report(
     command: str = "",
     report: Report | None = None,
 ) -> ReportResult:
-    """Write page, tables and pictures to a folder and keep them with a run.
+    """Write page, tables and pictures to a folder and store them with a run.
 
-    Labels of the same data, by the same labeller, looked at in the same frames are one run.
-    Raises UserError if there are no labels, for an unknown frame and a folder that cannot be
-    written.
+    Reports on equal data, labellers and frames are one run. Raises UserError if there are no
+    labels, for an unknown frame and a folder that cannot be written.
     """
     labeller = config.labels.labeller
     _require_classes(labeller)
@@ -125,7 +124,7 @@ def label_report(
         command=command,
         provenance=provenance(),
     )
-    files = [write_page(folder / "index.html", page), *files]
+    files = [write_label_page(folder / "index.html", page), *files]
     files += [path for both in figures.values() for path in both]
     files += [path for cameras in drawn.values() for path in cameras.values()]
     result = ReportResult(key, tuple(files), tuple(page.sentences()), _metrics(statistics, tables))
@@ -144,8 +143,8 @@ def _require_classes(labeller: Labeller) -> None:
 
 
 def _choose(job: LabelJob, config: ReportConfig) -> _ChosenFrames:
-    """Take frames at equal distances among those that have a label map."""
-    _ = job.store.class_names  # raises where nothing was ever labelled
+    """Choose frames at equal distances among those that have a label map."""
+    _ = job.store.class_names  # raises if nothing was ever labelled
     have = frozenset(job.image_names) - set(job.left)
     if not have:
         raise UserError(
@@ -215,7 +214,7 @@ def _default_folder(job: LabelJob, runtime: Runtime) -> Path:
 
 
 def _require_writable(folder: Path) -> None:
-    """Find out before the work, not after it."""
+    """Raise UserError before the work if the folder cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -227,7 +226,7 @@ def _require_writable(folder: Path) -> None:
 
 
 def _metrics(statistics: LabelStatistics, tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
-    """Return numbers for the run's record, without those that have nothing to divide."""
+    """Return metrics for the run's record, without undefined ones."""
     metrics = {
         "num_frames": float(statistics.num_frames),
         "num_images": float(statistics.num_images),
@@ -260,7 +259,7 @@ def _metrics(statistics: LabelStatistics, tables: Mapping[str, pd.DataFrame]) ->
 def _record(
     config: ReportConfig, tracker: Tracker, result: ReportResult, tags: Mapping[str, str]
 ) -> None:
-    """Keep numbers and files with the run."""
+    """Store numbers and files with the run."""
     name = f"label report {config.labels.labeller.kind}"
     with tracker.run(result.key, name, config, tags) as run:
         run.log_metrics(result.metrics, 0)

@@ -1,4 +1,4 @@
-"""What labels look like over many frames: sums by camera and range, and the tables made of them.
+"""Statistics of labels over many frames: sums by camera and range, and tables of them.
 
 A point seen by two cameras is two pairs with two labels, as in pretraining (method.md §1.3), so
 "points" here counts pairs. Range is the horizontal distance to the sensor.
@@ -25,14 +25,14 @@ from olivine.labels.quality import (
 
 RANGE_EDGES_M = (0, 10, 20, 30, 50)  # the last range has no end
 RANGE_NAMES = ("0–10 m", "10–20 m", "20–30 m", "30–50 m", "50 m and more")
-ALL = "all"  # the row of a table that sums up its classes
+ALL = "all"  # name of the row over all classes
 
 ReadTruth = Callable[[str], np.ndarray]  # image's name -> true class ids of its pixels
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Points that have one label and are another thing."""
+    """Points that have a label and another true class."""
 
     labelled: str
     truly: str
@@ -42,7 +42,7 @@ class Confusion:
 
 
 class LabelStatistics:
-    """Sums over the frames looked at; its size does not grow with them."""
+    """Sums over the counted frames; its size does not grow with them."""
 
     def __init__(
         self, camera_names: Sequence[str], label_names: Sequence[str], true_names: Sequence[str]
@@ -56,7 +56,7 @@ class LabelStatistics:
         self.pixel_confusion = np.zeros((cameras, classes, classes + 1), np.int64)
         self.point_confusion = np.zeros((cameras, ranges, classes, classes + 1), np.int64)
         self.num_frames = self.num_images = 0
-        self.num_scan_points = self.num_seen_points = 0  # seen: by one camera or more
+        self.num_scan_points = self.num_seen_points = 0  # seen by at least one camera
 
     def add(self, frame: Frame, maps: LabelMaps, read_truth: ReadTruth | None = None) -> None:
         """Count the labels of the cameras that have a map, against the truth where it is known."""
@@ -106,15 +106,15 @@ class LabelStatistics:
         return _coverage(self.point_labels.sum(axis=(0, 1)))
 
     def unknown_labels(self) -> list[str]:
-        """Return labels that are no true class; they count as none in every comparison."""
+        """Return labels without a true class; they count as no label in every comparison."""
         known = self.true_id[: len(self.label_names)] != IGNORE
         return [name for name, same in zip(self.label_names, known, strict=True) if not same]
 
 
 def class_table(statistics: LabelStatistics) -> pd.DataFrame:
-    """Return a row per class of the labels, then per true class that no label means.
+    """Return a row per class of the labels, then per true class without a label.
 
-    Shares are of all labelled pixels or points, in percent; NaN where there is nothing to divide.
+    Shares are of all labelled pixels or points, in percent; NaN if there are none.
     """
     num_classes = len(statistics.label_names)
     pixels = statistics.pixel_labels.sum(axis=0)[:num_classes]
@@ -143,9 +143,9 @@ def class_table(statistics: LabelStatistics) -> pd.DataFrame:
 def group_table(statistics: LabelStatistics, by: Literal["camera", "range"]) -> pd.DataFrame:
     """Return scores on points of every camera or range: a row `all`, then one per true class.
 
-    In the row `all`, precision is the share of labelled points that are right, recall the share
-    of all points whose label is right, IoU the mean over the classes that occur. Points and
-    coverage are of all points there, in a class's row of the points that truly are of it.
+    In the row `all`, precision is the share of labelled points that are right, recall the share of
+    all points whose label is right, IoU the mean over the classes that occur. Points and coverage
+    count all points of the camera or range; in a class's row, those of that true class.
     """
     names, other = (statistics.camera_names, 1) if by == "camera" else (RANGE_NAMES, 0)
     labels = statistics.point_labels.sum(axis=other)
@@ -167,7 +167,7 @@ def group_table(statistics: LabelStatistics, by: Literal["camera", "range"]) -> 
 
 
 def largest_confusions(statistics: LabelStatistics, num_wanted: int = 6) -> list[Confusion]:
-    """Return the pairs (label, true class) that most wrong points have, most first."""
+    """Return the pairs (label, true class) of most wrong points, the most frequent first."""
     counts = statistics.point_confusion.sum(axis=(0, 1))[:, :-1].copy()
     labelled = counts.sum(axis=0)
     np.fill_diagonal(counts, 0)
@@ -183,7 +183,7 @@ def largest_confusions(statistics: LabelStatistics, num_wanted: int = 6) -> list
 
 
 def true_name(label: str) -> str:
-    """Return the evaluation's word for a label's class, for its colour."""
+    """Return the evaluation's name of a label's class, which decides its colour."""
     return TRUE_NAME.get(label, label)
 
 

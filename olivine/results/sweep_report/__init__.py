@@ -1,1 +1,1 @@
-"""All that a sweep found, as one page."""
+"""All results of a sweep on one page."""

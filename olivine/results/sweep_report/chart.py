@@ -1,7 +1,7 @@
-"""What the charts of a sweep's report have in common.
+"""The common base of the charts of a sweep's report.
 
-Plotly draws them inside the page. Their colours but for those of methods are the page's:
-`templates/charts.js` sets them, and again when the reader turns to dark paper.
+Plotly draws them inside the page. All colours except those of methods are the page's:
+`templates/charts.js` sets them, also when the reader changes to the dark theme.
 """
 
 import html
@@ -12,7 +12,7 @@ from typing import Any
 import plotly.graph_objects as go
 from markupsafe import Markup
 
-NUM_TOLD = 12  # lines or settings that a chart's description tells of
+NUM_DESCRIBED = 12  # number of lines or settings in a chart's description
 _BUTTONS = ("toImage", "zoom2d", "pan2d", "resetScale2d")  # none of them needs the network
 
 
@@ -22,8 +22,8 @@ class Chart:
 
     name: str  # unique on its page
     figure: go.Figure
-    text: str  # what it shows, for those who cannot see it
-    min_width_px: int = 0  # where the page is narrower the chart is scrolled sideways
+    text: str  # description for readers who cannot see it
+    min_width_px: int = 0  # on a narrower page the chart is scrolled sideways
 
     def html(self) -> Markup:
         """Return the chart as part of a page that has plotly's script."""
@@ -41,13 +41,13 @@ class Chart:
 
 
 def base_layout(height_px: int, margin_px: Mapping[str, int]) -> dict[str, Any]:
-    """Return what all charts have in common."""
+    """Return the layout that all charts share."""
     return {
         "template": "none",
         "height": height_px,
         "margin": dict(margin_px),
         "font": {"family": "system-ui, sans-serif", "size": 12},
-        "showlegend": False,  # the page's own is readable on a phone
+        "showlegend": False,  # the page's own legend is readable on a phone
         "dragmode": False,  # a finger scrolls the page
         "hoverlabel": {"namelength": -1},
     }
@@ -55,10 +55,10 @@ def base_layout(height_px: int, margin_px: Mapping[str, int]) -> dict[str, Any]:
 
 def axis(title: str) -> dict[str, Any]:
     """Return an axis with a title, which may have several lines."""
-    text = shown(title).replace("\n", "<br>")
+    text = plotly_text(title).replace("\n", "<br>")
     return {"title": {"text": text, "standoff": 8}, "zeroline": False}
 
 
-def shown(text: str) -> str:
-    """Return text that plotly shows as it is: of HTML it obeys some and drops the rest."""
+def plotly_text(text: str) -> str:
+    """Return text escaped for plotly, which interprets some HTML and drops the rest."""
     return html.escape(text, quote=False)

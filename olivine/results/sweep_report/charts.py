@@ -10,13 +10,13 @@ import plotly.graph_objects as go
 
 from olivine.results.colours import BLUE, ORANGE, POOR, LineStyle
 from olivine.results.importance import Importance, VaryingSetting
-from olivine.results.sweep_report.chart import NUM_TOLD, Chart, axis, base_layout, shown
+from olivine.results.sweep_report.chart import NUM_DESCRIBED, Chart, axis, base_layout, plotly_text
 from olivine.results.sweep_report.curves import Curves
 from olivine.results.sweep_report.trials import ScoreAtCost
 from olivine.results.words import short_name
 
 MAX_BARS = 12  # settings whose importance is drawn
-MAX_STEPS, MAX_STEPS_BEHIND = 80, 16  # of a drawn curve; of one that is grey
+MAX_STEPS, MAX_STEPS_BEHIND = 80, 16  # of a coloured curve; of a grey one
 
 
 def importance_bars(settings: Sequence[VaryingSetting], found: Importance) -> Chart:
@@ -33,16 +33,16 @@ def importance_bars(settings: Sequence[VaryingSetting], found: Importance) -> Ch
         orientation="h",
         marker={"color": BLUE},
         error_x={"array": spread, "thickness": 1, "width": 3},
-        customdata=[shown(label) for label in labels],
+        customdata=[plotly_text(label) for label in labels],
         hovertemplate="%{customdata}: %{x:.1f} % ± %{error_x.array:.1f}<extra></extra>",
     )
-    # A name stands above its bar: beside it there is no room on a phone.
+    # Names are above their bars, because there is no room beside them on a phone.
     left = min(0.0, float((percent - spread).min()))
     names = go.Scatter(
         x=np.full(len(order), left),
         y=heights + 0.4,
         mode="text",
-        text=[shown(short_name(label, 42)) for label in labels],
+        text=[plotly_text(short_name(label, 42)) for label in labels],
         textposition="middle right",
         cliponaxis=False,
         hoverinfo="skip",
@@ -52,18 +52,20 @@ def importance_bars(settings: Sequence[VaryingSetting], found: Importance) -> Ch
     layout["xaxis"] = axis("error added by shuffling it\n(% of the score's variance)")
     layout["xaxis"] |= {"range": [left, right], "zeroline": True}
     layout["yaxis"] = {"range": [heights[-1] - 0.5, 0.75], "visible": False, "fixedrange": True}
-    told = ", ".join(f"{settings[i].name} {100 * found.shares[i]:.0f} %" for i in order[:NUM_TOLD])
-    text = f"Importance of {len(settings)} settings: {told}."
+    described = ", ".join(
+        f"{settings[i].name} {100 * found.shares[i]:.0f} %" for i in order[:NUM_DESCRIBED]
+    )
+    text = f"Importance of {len(settings)} settings: {described}."
     return Chart("importance", go.Figure([bars, names], layout), text)
 
 
 def score_against_cost(
     points: Sequence[ScoreAtCost], metric: str, cost: str, styles: Mapping[str, LineStyle]
 ) -> Chart:
-    """Draw score over cost; no other point is as good for less as those on the front.
+    """Draw score over cost; no point is as good as those on the front at lower cost.
 
-    `metric` and `cost` are headers with units. Points with a style have their own colour, those
-    of a search are orange on the front and grey behind it.
+    `metric` and `cost` are headers with units. Points with a style have its colour; those of a
+    search are orange on the front and grey behind it.
     """
     groups = [[one] for one in points] if styles else [
         [one for one in points if one.on_front is on_front] for on_front in (False, True)
@@ -83,31 +85,33 @@ def score_against_cost(
     known = [one.hours for one in points]
     if min(known) > 0 and max(known) / min(known) > 20:
         layout["xaxis"] |= {"type": "log"} | _round_ticks(min(known), max(known))
-    told = "; ".join(f"{one.name}: {one.score:.4g} in {one.hours:.3g}" for one in front[:NUM_TOLD])
-    text = f"{metric} against {cost} of {len(points)} configurations. On the front: {told}."
+    described = "; ".join(
+        f"{one.name}: {one.score:.4g} in {one.hours:.3g}" for one in front[:NUM_DESCRIBED]
+    )
+    text = f"{metric} against {cost} of {len(points)} configurations. On the front: {described}."
     return Chart("cost", go.Figure([line, *traces], layout), text)
 
 
-def learning_curves(curves: Curves, styles: Mapping[str, LineStyle]) -> Chart:
-    """Draw the mean over seeds of every method in a band of one standard deviation.
+def learning_curves_chart(curves: Curves, styles: Mapping[str, LineStyle]) -> Chart:
+    """Draw the mean over seeds of every method within a band of one standard deviation.
 
-    Methods with a style are told apart, by the same style in every chart; the others are grey.
+    Methods with a style have the same one in every chart; the others are grey.
     """
     lines = {str(name): _band(part) for name, part in curves.lines.groupby("method", sort=False)}
-    told_apart = [name for name in curves.named if name in lines]
-    behind = [line for name, line in lines.items() if name not in told_apart]
+    styled = [name for name in curves.named if name in lines]
+    behind = [line for name, line in lines.items() if name not in styled]
     traces = [_lines_behind(behind)] if behind else []
-    for name in told_apart:
+    for name in styled:
         traces += _line_with_band(name, lines[name], styles[name])
     layout = base_layout(330, {"l": 56, "r": 16, "t": 30, "b": 48})
     layout |= {"xaxis": axis("step"), "yaxis": axis(curves.ylabel)}
-    ends = "; ".join(f"{one} {lines[one]['mean'].iloc[-1]:.3g}" for one in told_apart[:NUM_TOLD])
+    ends = "; ".join(f"{one} {lines[one]['mean'].iloc[-1]:.3g}" for one in styled[:NUM_DESCRIBED])
     text = f"{curves.ylabel} over steps of {len(lines)} lines; last: {ends}."
     return Chart(curves.name, go.Figure(traces, layout), text)
 
 
 def _round_ticks(low: float, high: float) -> dict[str, Any]:
-    """Return round numbers on a logarithmic axis: of each decade 1, 2 and 5, or of many 1 alone."""
+    """Return round ticks of a logarithmic axis: 1, 2 and 5 of each decade, or 1 of many."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1, 2, 5) if len(decades) < 5 else (1,)
     ticks = [step * 10.0**decade for decade in decades for step in steps]
@@ -121,15 +125,15 @@ def _points(group: Sequence[ScoreAtCost], styles: Mapping[str, LineStyle], cost:
     return go.Scatter(
         x=[one.hours for one in group],
         y=[one.score for one in group],
-        name=shown(first.name) if styles else "",
+        name=plotly_text(first.name) if styles else "",
         legendgroup=first.name if styles else "",
         mode="markers",
         marker={"color": colour, "size": 11 if styles else 8,
                 "symbol": "diamond" if first.on_front else "circle"},
         error_y={"array": spread, "thickness": 1.2, "width": 4, "visible": bool(spread.any())},
-        customdata=[[shown(one.name), _spread_text(one)] for one in group],
+        customdata=[[plotly_text(one.name), _spread_text(one)] for one in group],
         hovertemplate=f"<b>%{{customdata[0]}}</b><br>%{{y:.4g}}%{{customdata[1]}}<br>"
-        f"{shown(cost)}: %{{x:.3g}}<extra></extra>",
+        f"{plotly_text(cost)}: %{{x:.3g}}<extra></extra>",
     )  # fmt: skip
 
 
@@ -142,7 +146,7 @@ def _spread_text(point: ScoreAtCost) -> str:
 def _line_with_band(name: str, line: pd.DataFrame, style: LineStyle) -> list[go.Scatter]:
     steps, mean = line.index.to_numpy(), line["mean"].to_numpy()
     std = line["std"].fillna(0).to_numpy()
-    shared = {"name": shown(name), "legendgroup": name, "hoverinfo": "skip"}
+    shared = {"name": plotly_text(name), "legendgroup": name, "hoverinfo": "skip"}
     traces = []
     if std.any():
         outline = {
@@ -164,7 +168,7 @@ def _line_with_band(name: str, line: pd.DataFrame, style: LineStyle) -> list[go.
 
 
 def _lines_behind(lines: Sequence[pd.DataFrame]) -> go.Scatter:
-    """Return lines that are not told apart as one trace, with gaps between them."""
+    """Return the grey lines as one trace, with gaps between them."""
     x: list[float | None] = []
     y: list[float | None] = []
     for line in lines:
@@ -176,14 +180,14 @@ def _lines_behind(lines: Sequence[pd.DataFrame]) -> go.Scatter:
 
 
 def _band(part: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and std per step, of few enough steps; half of the seeds at least have each."""
+    """Return mean and std of a limited number of steps, each with at least half of the seeds."""
     steps = part.groupby("step")["value"].agg(["mean", "std", "count"]).sort_index()
     whole = steps[2 * steps["count"] >= steps["count"].max()]
     return whole.iloc[_thinned(len(whole), MAX_STEPS)]
 
 
 def _thinned(num: int, most: int) -> np.ndarray:
-    """Return the indices of at most so many of `num` things, evenly spaced, with both ends."""
+    """Return at most `most` indices of `num` values, evenly spaced, with both ends."""
     return np.unique(np.linspace(0, num - 1, min(num, most)).round().astype(int))
 
 

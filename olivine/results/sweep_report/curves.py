@@ -11,7 +11,7 @@ from olivine.tracking.tracker import PARENT, RunRecord, Tracker, best_status_run
 from olivine.training.evaluate import PRETRAINED
 from olivine.training.probe import PROBE_MIOU
 
-MAX_METHODS = 24  # told apart
+MAX_METHODS = 24  # largest number of lines with a style of their own
 NUM_NAMED = 5  # of a search's trials
 COLUMNS = ("method", "seed", "step", "value")
 
@@ -24,13 +24,13 @@ class Curves:
     title: str
     ylabel: str
     lines: pd.DataFrame  # method, seed, step, value
-    named: tuple[str, ...]  # methods to be told apart, also those without a line here
+    named: tuple[str, ...]  # methods with a style, also those without a line here
     note: str = ""
 
 
 @dataclass(frozen=True)
 class _Line:
-    """Which run has a curve, and whose it is."""
+    """The run of a curve, and its method."""
 
     method: str
     seed: int
@@ -43,10 +43,10 @@ def read_curves(
     pretrained: Sequence[RunRecord],
     tracker: Tracker,
 ) -> tuple[Curves, ...]:
-    """Return every quantity that some run logged, of unfinished runs too.
+    """Return the curves of every quantity that some run logged, unfinished runs included.
 
-    Trials come in the order of interest. A pretraining that several rows share has one line, under
-    the first of them; a search's trials are told apart as far as they are the first ones.
+    `trials` are in the order of the report. A pretraining that several rows share has one line,
+    with the first row's name; only the first trials of a search have styles.
     """
     is_search = any(trial.number for trial in trials)
     methods = tuple(dict.fromkeys(map(_method, trials)))
@@ -61,7 +61,7 @@ def read_curves(
             "loss / its median",
             _relative(before, tracker),
             named,
-            "One term stands for each pretraining: that of pixels, else its first by name. Terms "
+            "Each pretraining is shown by one term: that of pixels, else its first by name. Terms "
             "differ in scale, so each is divided by its median.",
         ),
         Curves(
@@ -89,7 +89,7 @@ def read_curves(
 
 
 def _only_first(curves: Curves) -> Curves:
-    """Tell apart as few of many trials as have room: the first that have a line."""
+    """Keep a style only for the first trials with a line, as many as have room."""
     there = set(curves.lines["method"])
     named = [name for name in curves.named if name in there]
     return replace(curves, named=tuple(named[:NUM_NAMED]))
@@ -135,7 +135,7 @@ def _read(lines: Sequence[_Line], metric: str, tracker: Tracker) -> pd.DataFrame
 
 
 def _relative(lines: Sequence[_Line], tracker: Tracker) -> pd.DataFrame:
-    """Return a loss of every pretraining, over its median: the first may be zero."""
+    """Return a loss of every pretraining over its median, since the first value may be zero."""
     terms: dict[str, list[_Line]] = {}
     for line in lines:
         term = primary_term(line.run.metrics)

@@ -1,4 +1,4 @@
-"""The page of a sweep's report: what its template shows, computed from a `SweepReport`."""
+"""The page of a sweep's report: the values of its template, from a `SweepReport`."""
 
 import math
 from collections import Counter
@@ -20,7 +20,7 @@ from olivine.results.metrics import metric_label
 from olivine.results.sweep_report.charts import (
     MAX_BARS,
     importance_bars,
-    learning_curves,
+    learning_curves_chart,
     score_against_cost,
 )
 from olivine.results.sweep_report.curves import MAX_METHODS
@@ -38,21 +38,21 @@ from olivine.results.tables.text import lay_out
 from olivine.results.words import ABSENT
 from olivine.tracking.tracker import FAILURE
 
-NUM_SHOWN = 10  # trials or commands before the rest is folded
-LONG = 20  # characters of a text that goes on in the next line
+NUM_SHOWN = 10  # trials or commands before the rest is collapsed
+LONG = 20  # characters of a text beyond which it is broken into lines
 
 
-def write_page(path: Path, report: SweepReport) -> Path:
-    """Write the page, whole or not at all."""
-    Store(path.parent).write(path.name, render(report).encode())
+def write_sweep_page(path: Path, report: SweepReport) -> Path:
+    """Write the page atomically."""
+    Store(path.parent).write(path.name, sweep_page_html(report).encode())
     return path
 
 
-def render(report: SweepReport) -> str:
+def sweep_page_html(report: SweepReport) -> str:
     """Return the page as HTML that needs no other file and no network."""
     styles = _styles(report)
     cost, settings = _cost(report, styles), _settings(report)
-    curves = [learning_curves(one, styles) for one in report.curves]
+    curves = [learning_curves_chart(one, styles) for one in report.curves]
     return html.render(
         "sweep_report.html.j2",
         title=f"Sweep {report.name}",
@@ -78,7 +78,7 @@ def render(report: SweepReport) -> str:
 
 
 def _styles(report: SweepReport) -> dict[str, LineStyle]:
-    """Return how rows are drawn, or of a search the trials whose curves are told apart."""
+    """Return the styles of rows or, for a search, of the trials with coloured curves."""
     if report.is_search:
         return line_styles(name for curves in report.curves for name in curves.named)
     rows = dict.fromkeys(trial.row for trial in report.trials)
@@ -86,7 +86,7 @@ def _styles(report: SweepReport) -> dict[str, LineStyle]:
 
 
 def _warnings(report: SweepReport) -> Iterator[str]:
-    """Yield what a reader must know before any number."""
+    """Yield the warnings that precede all numbers."""
     unfinished = _unfinished(report)
     if not report.finished:
         yield "No trial has finished yet: there is nothing to compare."
@@ -138,7 +138,7 @@ def _facts(report: SweepReport) -> Iterator[tuple[str, str]]:
 def _result(report: SweepReport) -> dict[str, Any] | Markup | None:
     """Return the parts of the table, or a table of a search's best points."""
     if report.table is not None:
-        layout = replace(lay_out(report.table), missing=())  # they have a section of their own
+        layout = replace(lay_out(report.table), missing=())  # they have their own section
         return html_parts(layout)
     if report.is_search and report.finished:
         return _trial_table(report, report.best_first[:NUM_SHOWN])
@@ -151,24 +151,24 @@ def _cost(report: SweepReport, styles: Mapping[str, LineStyle]) -> dict[str, Any
     if not points:
         return None
     metric = metric_label(report.metric).header
-    told_apart = styles if styles.keys() >= {point.name for point in points} else {}
+    styled = styles if styles.keys() >= {point.name for point in points} else {}
     front = [
         (point.name, _number(point.score), f"{point.hours:.3g}")
         for point in points
         if point.on_front
     ]
     return {
-        "chart": score_against_cost(points, metric, report.cost, told_apart),
+        "chart": score_against_cost(points, metric, report.cost, styled),
         "num_points": len(points),
-        "has_styles": bool(told_apart),
+        "has_styles": bool(styled),
         "in_full": report.cost == DEVICE_HOURS_TEXT,
         "front": html.html_table(pd.DataFrame(front), ("on the front", metric, report.cost)),
     }
 
 
 def _settings(report: SweepReport) -> dict[str, Any] | None:
-    """Return how settings lead to the score, and which of them matters."""
-    drawn, done = report.drawn_settings, report.finished
+    """Return the charts of the settings: parallel coordinates and importance."""
+    drawn, done = report.shown_settings, report.finished
     if len(done) < 2 or not drawn:
         return None
     chart = parallel_coordinates(
@@ -215,7 +215,7 @@ def _every_trial(report: SweepReport) -> list[TrialFacts]:
 def _trial_table(
     report: SweepReport, trials: Sequence[TrialFacts], *, with_status: bool = False
 ) -> Markup:
-    settings = report.drawn_settings
+    settings = report.shown_settings
     header = ["trial", metric_label(report.metric).header, report.cost]
     header += [setting.name for setting in settings]
     words = [index for index, one in enumerate(settings, start=3) if not one.is_numeric]
@@ -239,7 +239,7 @@ def _trial_table(
 
 
 def _environment(report: SweepReport) -> Markup | None:
-    """Return code, versions and hardware; where trials differ, how many had which."""
+    """Return code, versions and hardware, with the number of trials of each if they differ."""
     lines = [
         (
             name,
@@ -256,7 +256,7 @@ def _environment(report: SweepReport) -> Markup | None:
 def _text_table(
     lines: Sequence[Sequence[str]], header: Sequence[str], text_columns: Sequence[int]
 ) -> Markup:
-    """Return a table of texts, of which long ones go on in the next line."""
+    """Return a table of texts; long ones are broken into lines."""
     frame = pd.DataFrame(lines, columns=range(len(header)))
     classes = frame.map(lambda text: "long" if len(text) > LONG else "")
     classes.loc[:, [index for index in classes if index not in text_columns]] = ""

@@ -1,4 +1,4 @@
-"""From settings to score: a line per trial, of which a range of any axis can be chosen."""
+"""Parallel coordinates of settings and score: a line per trial, with axes that can be brushed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,14 +10,14 @@ from jaxtyping import Float, Int
 
 from olivine.results.colours import ORANGE, POOR
 from olivine.results.importance import VaryingSetting
-from olivine.results.sweep_report.chart import NUM_TOLD, Chart, base_layout, shown
+from olivine.results.sweep_report.chart import NUM_DESCRIBED, Chart, base_layout, plotly_text
 from olivine.results.tables.spec import UNKNOWN
 from olivine.results.words import short, short_name
 
-AXIS_WIDTH_PX = 112  # between two axes at least; more is taken if there is
-MAX_FEW = 6  # numbers that stand at equal distances on their axis
+AXIS_WIDTH_PX = 112  # smallest distance of two axes
+MAX_FEW = 6  # largest number of values at equal distances on an axis
 LABEL_LENGTH = 18  # characters above an axis
-CATEGORIES_SHOWN = 16  # values of one axis that have room for their texts
+CATEGORIES_SHOWN = 16  # largest number of values with a text on one axis
 
 
 def parallel_coordinates(
@@ -27,30 +27,32 @@ def parallel_coordinates(
     *,
     lower_is_better: bool,
 ) -> Chart:
-    """Draw a line per trial from setting to setting to the score; a range of any can be chosen.
+    """Draw a line per trial through its settings and score; every axis can be brushed.
 
     `metric` is the score's header. The better a trial, the more orange its line.
     """
     goodness = _ranks(-scores if lower_is_better else scores)
     order = np.argsort(goodness, kind="stable")  # the best are drawn last, over the others
     dimensions = [_dimension(one, order) for one in settings]
-    dimensions.append(_numeric_dimension(shown(metric), scores[order]))
+    dimensions.append(_numeric_dimension(plotly_text(metric), scores[order]))
     colours = {"color": goodness[order], "colorscale": [[0, POOR], [1, ORANGE]]}
     figure = go.Figure(
         go.Parcoords(dimensions=dimensions, line=colours, labelside="top"),
         base_layout(430, {"l": 96, "r": 64, "t": 84, "b": 28}),
     )
     best = int(order[-1])
-    told = ", ".join(f"{one.name} {short(one.values[best], 24)}" for one in settings[:NUM_TOLD])
+    described = ", ".join(
+        f"{one.name} {short(one.values[best], 24)}" for one in settings[:NUM_DESCRIBED]
+    )
     text = (
         f"Parallel coordinates of {len(scores)} trials over {len(settings)} settings and {metric}; "
-        f"the best has {metric} {scores[best]:.4g} with {told}."
+        f"the best has {metric} {scores[best]:.4g} with {described}."
     )
     return Chart("settings", figure, text, AXIS_WIDTH_PX * len(dimensions) + 60)
 
 
 def _dimension(setting: VaryingSetting, order: Int[np.ndarray, " T"]) -> dict[str, Any]:
-    """Return an axis of parallel coordinates: few values at equal distances, numbers to scale."""
+    """Return an axis: few values are at equal distances, many numbers to scale."""
     label = _label(setting)
     numbers = setting.numbers()[order]
     texts = [setting.values[i] for i in order]
@@ -92,9 +94,9 @@ def _numeric_dimension(label: str, numbers: Float[np.ndarray, " T"]) -> dict[str
 
 
 def _label(setting: VaryingSetting) -> str:
-    """Return the end of a setting's name, as long as there is room above its axis."""
+    """Return the end of a setting's name, cut to the room above its axis."""
     more = f" +{len(setting.together)}" if setting.together else ""
-    return shown(short_name(setting.name, LABEL_LENGTH - len(more)) + more)
+    return plotly_text(short_name(setting.name, LABEL_LENGTH - len(more)) + more)
 
 
 def _tick(text: str, setting: VaryingSetting) -> str:

@@ -1,7 +1,7 @@
-"""What a sweep found, in full: read from the store once, for one page.
+"""All results of a sweep, read once from the store for one page.
 
-Works for an ablation (rows over seeds), for a search (many points, no rows) and for a sweep of
-which nothing has finished yet.
+It works for an ablation (rows over seeds), a search (many points, no rows) and a sweep without a
+finished trial.
 """
 
 import statistics
@@ -28,14 +28,14 @@ from olivine.results.sweep_report.trials import (
     TrialFacts,
     environment,
     has_hours,
-    in_order,
+    report_order,
     score_at_cost,
     trial_facts,
 )
 from olivine.results.tables.build import find_sweep_run, plan_of, scene_reader, tabulate
 from olivine.results.tables.spec import TableSpec
 from olivine.results.tables.table import Table
-from olivine.tracking.store_uri import shown
+from olivine.tracking.store_uri import without_password
 from olivine.tracking.tracker import NOTE, RunRecord, Tracker, best_status_run
 from olivine.training.evaluate import PRETRAINED
 from olivine.training.loop import device_hours_of
@@ -45,7 +45,7 @@ MAX_SETTINGS = 8  # of a chart or a table
 
 @dataclass(frozen=True)
 class Repeat:
-    """How to run a row or a point again."""
+    """The commands that run a row or a point again."""
 
     name: str
     command: str  # empty: no command gives these settings
@@ -54,7 +54,7 @@ class Repeat:
 
 @dataclass(frozen=True)
 class SweepReport:
-    """Everything that the page says."""
+    """The contents of the page."""
 
     name: str
     question: str
@@ -64,10 +64,10 @@ class SweepReport:
     sweep: RunRecord
     store: str
     trials: tuple[TrialFacts, ...]
-    table: Table | None  # of an ablation of which something has finished
-    settings: tuple[VaryingSetting, ...]  # what varies over the finished trials
+    table: Table | None  # of an ablation with finished trials
+    settings: tuple[VaryingSetting, ...]  # settings that vary over the finished trials
     importance: Importance
-    cost: str  # what `hours` are
+    cost: str  # the meaning of `hours`
     points: tuple[ScoreAtCost, ...]  # rows, or a search's trials
     curves: tuple[Curves, ...]
     device_hours: float  # of all runs, shared ones counted once
@@ -92,8 +92,8 @@ class SweepReport:
         return min(self.points, key=lambda point: sign * point.score, default=None)
 
     @property
-    def drawn_settings(self) -> tuple[VaryingSetting, ...]:
-        """As many settings as a chart has room for: the most important, else the commonest."""
+    def shown_settings(self) -> tuple[VaryingSetting, ...]:
+        """The settings that a chart has room for: the most important, else the most common ones."""
         shares = self.importance.shares or [0.0] * len(self.settings)
         commonest = sorted(
             zip(shares, self.settings, strict=True),
@@ -111,19 +111,19 @@ def read_report(
     baseline: str = "",
     more: Sequence[str] = (),
 ) -> SweepReport:
-    """Return what the store holds of the newest sweep of that name.
+    """Return the report of the newest sweep of that name.
 
-    `baseline` is the row with which a table compares the others, `more` are words that every
-    command to repeat a trial needs here. Raises UserError if there is no such sweep or row.
+    `baseline` is the row with which a table compares the others; `more` are arguments of every
+    command that repeats a trial. Raises UserError if there is no such sweep or row.
     """
-    sweep = find_sweep_run(name, tracker, shown(runtime.store_uri()))
+    sweep = find_sweep_run(name, tracker, without_password(runtime.store_uri()))
     plan = plan_of(sweep, tracker)
     records = tracker.records("trial", fingerprints=list(plan.trials))
     evaluated = tracker.records("evaluate", fingerprints=list(plan.trials))
     pretrained = _pretrained(tracker, sweep, evaluated)
     is_search, lower = bool(plan.searches), TableSpec().prefers_lower(plan.metric)
     trials = trial_facts(plan, records)
-    ordered = in_order(trials, is_search, lower)
+    ordered = report_order(trials, is_search, lower)
     done = [trial for trial in trials if trial.has_score]
     settings = varying_settings([trial.settings for trial in done])
     table = None
@@ -136,7 +136,7 @@ def read_report(
         lower_is_better=lower,
         is_search=is_search,
         sweep=sweep,
-        store=shown(runtime.store_uri()),
+        store=without_password(runtime.store_uri()),
         trials=trials,
         table=table,
         settings=settings,
@@ -153,7 +153,7 @@ def read_report(
 def _pretrained(
     tracker: Tracker, sweep: RunRecord, evaluated: Sequence[RunRecord]
 ) -> list[RunRecord]:
-    """Return the pretrainings that the sweep's trials made or found, a run once."""
+    """Return the pretrainings that the sweep's trials made or reused, each once."""
     used = {run.tags[PRETRAINED] for run in evaluated if PRETRAINED in run.tags}
     found = [
         *tracker.records("pretrain", {SWEEP_RUN: sweep.run_id}),
@@ -165,7 +165,7 @@ def _pretrained(
 def _importance(
     settings: Sequence[VaryingSetting], trials: Sequence[TrialFacts], is_search: bool
 ) -> Importance:
-    """Return the importance over configurations: an ablation's seeds are averaged first."""
+    """Return the importance over configurations; an ablation's seeds are averaged first."""
     groups: dict[str, list[int]] = {}
     for index, trial in enumerate(trials):
         groups.setdefault(trial.fingerprint if is_search else trial.row, []).append(index)

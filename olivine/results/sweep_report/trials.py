@@ -1,4 +1,4 @@
-"""The trials of a sweep as its report tells them: status, score and cost of each."""
+"""The trials of a sweep in its report, with status, score and cost of each."""
 
 import math
 import statistics
@@ -9,20 +9,20 @@ from dataclasses import dataclass, replace
 from olivine.experiments.sweep_plan import GAVE_UP, POINT, SweepPlan
 from olivine.tracking.tracker import FAILURE, RunRecord, best_status_run
 
-PROVENANCE = ("git.", "version.", "hardware.", "sha256.")  # how the names of such tags begin
-HOURS = "hours"  # the metric of a trial: of devices, its pretraining in full
+PROVENANCE = ("git.", "version.", "hardware.", "sha256.")  # beginnings of the names of such tags
+HOURS = "hours"  # a trial's metric: its device-hours, with its pretraining in full
 DEVICE_HOURS_TEXT, CLOCK_HOURS_TEXT = "device time (h)", "wall-clock time (h)"
 FINISHED, NEVER_STARTED, GIVEN_UP = "finished", "never started", "given up"
 
 
 @dataclass(frozen=True)
 class TrialFacts:
-    """One configuration with one seed, and what came of it."""
+    """One configuration with one seed, and its result."""
 
     fingerprint: str
     row: str
     seed: int
-    number: int  # of a search's point; 0: not of one
+    number: int  # of a search's point; 0: the trial of an ablation
     status: str  # finished, running, failed, killed, given up or never started
     reason: str  # why it did not finish, if that is known
     score: float  # NaN: none
@@ -31,30 +31,30 @@ class TrialFacts:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The displayed name."""
         return f"#{self.number}" if self.number else f"{self.row}, seed {self.seed}"
 
     @property
     def has_score(self) -> bool:
-        """Say whether it finished with the sweep's metric."""
+        """Return whether it finished with the sweep's metric."""
         return not math.isnan(self.score)
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """Its settings as its run keeps them."""
+        """Its settings, as its run stored them."""
         return self.record.settings if self.record else {}
 
 
 @dataclass(frozen=True)
 class ScoreAtCost:
-    """A configuration as a point: what it scores, and what it takes."""
+    """A configuration as a point of score and cost."""
 
     name: str
     score: float
     deviation: float  # over seeds; NaN: one seed
     hours: float  # NaN: unknown
     num_seeds: int
-    on_front: bool  # no other is as good for less
+    on_front: bool  # no other is as good at lower cost
 
 
 def trial_facts(plan: SweepPlan, records: Sequence[RunRecord]) -> tuple[TrialFacts, ...]:
@@ -62,7 +62,7 @@ def trial_facts(plan: SweepPlan, records: Sequence[RunRecord]) -> tuple[TrialFac
     best = best_status_run(records)
     measured = has_hours(records)
     trials = []
-    for fingerprint, asked in plan.trials.items():
+    for fingerprint, planned in plan.trials.items():
         record = best.get(fingerprint)
         status, reason, score, hours = NEVER_STARTED, "", math.nan, math.nan
         if record is not None:
@@ -76,7 +76,7 @@ def trial_facts(plan: SweepPlan, records: Sequence[RunRecord]) -> tuple[TrialFac
         number = int(record.tags.get(POINT, 0)) if record and plan.searches else 0
         trials.append(
             TrialFacts(
-                fingerprint, asked.row, asked.seed, number, status, reason, score, hours, record
+                fingerprint, planned.row, planned.seed, number, status, reason, score, hours, record
             )
         )
     return tuple(trials)
@@ -87,7 +87,7 @@ def score_at_cost(
 ) -> tuple[ScoreAtCost, ...]:
     """Return a point per row (means over seeds), or per trial of a search, the cheapest first.
 
-    One whose cost is not known comes last and is on no front.
+    A point of unknown cost comes last and is not on the front.
     """
     groups: dict[str, list[TrialFacts]] = {}
     for trial in trials:
@@ -109,7 +109,7 @@ def score_at_cost(
 
 
 def environment(trials: Iterable[TrialFacts]) -> dict[str, dict[str, int]]:
-    """Return what made the trials: tag -> value -> how many trials have it."""
+    """Return the environment of the trials: tag -> value -> number of trials."""
     found: dict[str, Counter[str]] = {}
     for trial in trials:
         for name, value in (trial.record.tags if trial.record else {}).items():
@@ -118,10 +118,10 @@ def environment(trials: Iterable[TrialFacts]) -> dict[str, dict[str, int]]:
     return {name: dict(found[name].most_common()) for name in sorted(found)}
 
 
-def in_order(
+def report_order(
     trials: Sequence[TrialFacts], is_search: bool, lower_is_better: bool
 ) -> tuple[TrialFacts, ...]:
-    """Return a search's trials by score, the best in front; an ablation's as they were asked."""
+    """Return a search's trials by score, the best first; an ablation's in the plan's order."""
     if not is_search:
         return tuple(trials)
     sign = 1 if lower_is_better else -1
@@ -129,7 +129,7 @@ def in_order(
 
 
 def has_hours(records: Iterable[RunRecord]) -> bool:
-    """Say whether the trials measured what they took."""
+    """Return whether the trials recorded their device-hours."""
     return any(HOURS in record.metrics for record in records)
 
 

@@ -1,6 +1,6 @@
-"""The tabulation stage: finished runs become a table with error bars, published numbers beside it.
+"""The tabulation stage: a table of finished runs with error bars, beside published numbers.
 
-What is missing is shown with its reason, never filled in, and a published number is never part of
+A missing result is shown with its reason, never filled in, and a published number is never part of
 a mean.
 """
 
@@ -15,7 +15,7 @@ from olivine.results.tables.cells import make_table
 from olivine.results.tables.comparisons import ReadScenes
 from olivine.results.tables.formats import csv, html, latex, markdown
 from olivine.results.tables.published import published_tables
-from olivine.results.tables.runs import AskedRuns
+from olivine.results.tables.runs import TableRuns
 from olivine.results.tables.spec import LABELS, TableSpec
 from olivine.results.tables.table import Table
 from olivine.results.tables.text import lay_out
@@ -25,27 +25,27 @@ from olivine.training.scene_counts import SceneCounts
 from olivine.training.validation import confusions_name
 
 FORMATS = ("md", "tex", "csv", "html")
-ALL = "all"  # instead of a sweep's name: every trial of the store
-SCORES = ("miou", "accuracy")  # shown together where nothing else is asked for
+ALL = "all"  # a name that stands for every trial of the store
+SCORES = ("miou", "accuracy")  # default metrics of a table of scores
 FILE = "ablation"  # name of a table's files, before the format
 
 _TAGS = (FAILURE, ROW, SEED, SWEEP, SWEEP_RUN, PRETRAINED)
 # What published numbers need
 _FOR_PRINT = ("protocol", "train.kind", "train.scene_step", "train.frame_step", "seed")
 SEARCH_NOTE = (
-    "This was a search: later points follow from earlier ones and some were given up early, so the "
-    "best of them is flattered. Compare a few of them by a sweep with rows and seeds."
+    "This was a search: later points depend on earlier ones and some were stopped early, so the "
+    "score of the best one is biased upwards. Compare a few of them by a sweep with rows and seeds."
 )
 
 
 def tabulate(
     plan: SweepPlan | None, spec: TableSpec, tracker: Tracker, read_scenes: ReadScenes
 ) -> Table:
-    """Return the table of a sweep, or without a plan of all trials of the store.
+    """Return the table of a sweep or, without a plan, of all trials of the store.
 
-    Metrics are those of the trials; one that none of them has is looked for in the evaluations
-    and pretrainings behind them. Raises UserError for a row, setting or metric that there is not,
-    or if nothing has finished.
+    Metrics are those of the trials; a metric that none of them has is searched for in their
+    evaluations and pretrainings. Raises UserError for an unknown row, setting or metric, or if
+    nothing has finished.
     """
     for name in filter(None, spec.published.split(",")):
         if name not in published_tables():
@@ -56,18 +56,18 @@ def tabulate(
             )
     if plan is None:
         trials = tracker.records("trial", columns=Columns(tags=_TAGS))
-        asked, title, notes = AskedRuns.of_store(trials), "All trials", tuple[str, ...]()
+        table_runs, title, notes = TableRuns.of_store(trials), "All trials", tuple[str, ...]()
         spec = spec.model_copy(update={"metrics": spec.metrics or SCORES})
     else:
         settings = None if set(spec.by + spec.columns) - set(LABELS) else _FOR_PRINT
         columns = Columns(settings=settings, tags=_TAGS)
         trials = tracker.records("trial", fingerprints=plan.trials, columns=columns)
-        asked, title = AskedRuns.of_sweep(trials, plan), f"{_title(plan)} {plan.name}"
+        table_runs, title = TableRuns.of_sweep(trials, plan), f"{_title(plan)} {plan.name}"
         notes = (SEARCH_NOTE,) if plan.searches else ()
         spec = _of_sweep(spec, plan)
-    if set(spec.metrics) - asked.metric_names():
-        asked = asked.with_metrics(_metrics_behind(asked, tracker))
-    return make_table(asked, spec, title, read_scenes, notes=notes)
+    if set(spec.metrics) - table_runs.metric_names():
+        table_runs = table_runs.with_metrics(_metrics_behind(table_runs, tracker))
+    return make_table(table_runs, spec, title, read_scenes, notes=notes)
 
 
 def find_sweep_run(name: str, tracker: Tracker, store_uri: str) -> RunRecord:
@@ -87,7 +87,7 @@ def find_sweep_run(name: str, tracker: Tracker, store_uri: str) -> RunRecord:
 def sweeps_called(
     name: str, tracker: Tracker, store_uri: str
 ) -> tuple[SweepPlan | None, list[RunRecord]]:
-    """Return the plan of the newest sweep of a name, and its run; of `ALL` trials there is none.
+    """Return the plan of the newest sweep of a name, and its run; `ALL` trials have no plan.
 
     Names joined by "," are sweeps in one plan. Raises UserError if there is no such sweep.
     """
@@ -100,7 +100,7 @@ def sweeps_called(
 
 
 def plan_of(sweep: RunRecord, tracker: Tracker) -> SweepPlan:
-    """Return what the sweep of a run asked for, of a search with the points it came to."""
+    """Return the plan of a sweep's run, with the points that a search has run."""
     plan = SweepPlan.read(sweep)
     if not plan.searches:
         return plan
@@ -129,7 +129,7 @@ def write_table(folder: Path, table: Table, formats: Sequence[str] = FORMATS) ->
 
 
 def scene_reader(out: str) -> ReadScenes:
-    """Return what reads the counts per scene that evaluations left below `runtime.out`."""
+    """Return a function that reads an evaluation's counts per scene below `runtime.out`."""
     store = Store(out)
 
     def read(fingerprint: str) -> SceneCounts | None:
@@ -149,10 +149,10 @@ def _of_sweep(spec: TableSpec, plan: SweepPlan) -> TableSpec:
     return spec.model_copy(update={"metrics": metrics, "published": published})
 
 
-def _metrics_behind(asked: AskedRuns, tracker: Tracker) -> dict[str, dict[str, float]]:
+def _metrics_behind(table_runs: TableRuns, tracker: Tracker) -> dict[str, dict[str, float]]:
     """Return the metrics of each trial's evaluation and pretraining."""
     columns = Columns(settings=(), tags=(PRETRAINED,))
-    prints = {run.fingerprint for run in asked.finished}
+    prints = {run.fingerprint for run in table_runs.finished}
     evaluated = tracker.records("evaluate", fingerprints=prints, columns=columns)
     behind = {run.key.fingerprint: run for run in reversed(evaluated) if run.status == "FINISHED"}
     pretrained = {

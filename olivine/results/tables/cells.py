@@ -1,6 +1,6 @@
-"""From runs to a table: means over seeds, the best, what is missing, and what a difference means.
+"""Computes a table from runs: means over seeds, ranks, missing runs and differences.
 
-Pure: the same runs and the same counts per scene give the same table.
+Equal runs and equal counts per scene give equal tables; nothing is read here.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from olivine.results.tables.comparisons import ReadScenes, compare_with_baseline
 from olivine.results.tables.published import PRETRAINING, difference_in_print, in_print
-from olivine.results.tables.runs import AskedRuns
+from olivine.results.tables.runs import TableRuns
 from olivine.results.tables.runs_by_cell import RunsByCell
 from olivine.results.tables.spec import TableSpec
 from olivine.results.tables.table import (
@@ -23,12 +23,12 @@ from olivine.results.tables.table import (
 )
 
 NOTHING = (math.nan, math.nan, 0.0)  # mean, std and n of a cell without a finished run
-NUM_NAMED = 6  # settings that a note names before it counts the rest
+NUM_NAMED = 6  # number of settings that a note names
 Key = tuple[str, str, str]  # row, column, metric
 
 
 def make_table(
-    asked: AskedRuns,
+    table_runs: TableRuns,
     spec: TableSpec,
     title: str,
     read_scenes: ReadScenes = lambda _: None,
@@ -36,13 +36,12 @@ def make_table(
 ) -> Table:
     """Return every cell of a table.
 
-    A mean is over seeds and the deviation the sample's; runs of one cell and seed are averaged
-    first, and a note says in what they differ. `read_scenes` gives the counts per scene of the
-    runs of rows that are compared. Raises UserError for a row, setting or metric that there is
-    not, and where nothing has finished.
+    A mean is over seeds, with the sample's deviation; runs of one cell and seed are averaged first,
+    and a note names their differences. `read_scenes` returns the counts per scene of a run. Raises
+    UserError for an unknown row, setting or metric, and if nothing has finished.
     """
-    runs = RunsByCell.of(asked, spec)
-    asked.check_metrics(spec.metrics)
+    runs = RunsByCell.of(table_runs, spec)
+    table_runs.check_metrics(spec.metrics)
     cells = _ranked(_plain_cells(runs), spec)
     compared = compare_with_baseline(runs, read_scenes) if spec.baseline else {}
     cells = {key: _with_print(runs, cell, compared.get(key)) for key, cell in cells.items()}
@@ -75,7 +74,7 @@ def _plain_cell(runs: RunsByCell, key: Key, numbers: Sequence[float]) -> Cell:
 
 
 def _ranked(cells: Mapping[Key, Cell], spec: TableSpec) -> dict[Key, Cell]:
-    """Mark the best and the second best of every column and metric; equal as written is equal."""
+    """Mark the best and the second best of every column and metric, by the written decimals."""
     written: dict[tuple[str, str], dict[Key, float]] = defaultdict(dict)
     for metric in spec.metrics:
         of_metric = {key: cell.mean for key, cell in cells.items() if key[2] == metric}
@@ -93,7 +92,7 @@ def _ranked(cells: Mapping[Key, Cell], spec: TableSpec) -> dict[Key, Cell]:
 
 
 def _with_print(runs: RunsByCell, cell: Cell, compared: BaselineComparison | None) -> Cell:
-    """Put beside a cell, and beside its difference to the baseline, what is in print."""
+    """Add the published numbers of a cell and of its difference to the baseline."""
     named = runs.in_print_as(cell.row, cell.column)
     known = in_print(runs.spec.published)
     if named is None or not known:
@@ -114,7 +113,7 @@ def _notes(runs: RunsByCell) -> Iterator[str]:
         rest = f" and {len(mixed) - NUM_NAMED} more" if len(mixed) > NUM_NAMED else ""
         yield (
             f"Runs within a cell also differ in {named}{rest}; those of one seed are averaged. "
-            "Give such a setting to --by or --columns to tell them apart."
+            "Give such a setting to --by or --columns to separate them."
         )
     if runs.has_twins:
         yield (

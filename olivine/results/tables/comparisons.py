@@ -1,4 +1,4 @@
-"""Every row of a table against its baseline: over seeds, and over the scenes of the split."""
+"""Compares every row of a table with its baseline, over seeds and over scenes."""
 
 import functools
 import math
@@ -33,8 +33,8 @@ def compare_with_baseline(
 ) -> dict[Key, BaselineComparison]:
     """Return the comparison of every cell that has a result with the baseline's in its column.
 
-    p-values are corrected over the rows of one column and metric: each such block is a question
-    of its own.
+    p-values are corrected over the rows of one column and metric, because each such block is a
+    separate question.
     """
     pairs = _Pairs(runs, SceneScores(read_scenes, runs.spec.metrics))
     spec, found = runs.spec, dict[Key, BaselineComparison]()
@@ -62,7 +62,7 @@ class SceneScores:
     def difference(
         self, pairs: list[tuple[list[str], list[str]]], metric: str
     ) -> tuple[tuple[float, float] | None, str]:
-        """Return the interval of a mean difference over seeds, or why there is none.
+        """Return the interval of a mean difference over seeds, or the reason why there is none.
 
         `pairs` holds for each seed the fingerprints of a row and of the baseline.
         """
@@ -70,7 +70,7 @@ class SceneScores:
         known = {name: self._scores(name) for name in prints}
         lacking = sum(scores is None for scores in known.values())
         if lacking:
-            return None, f"{lacking} of {len(known)} runs left no counts per scene"
+            return None, f"{lacking} of {len(known)} runs have no counts per scene"
         scenes = {scores[0] for scores in known.values() if scores is not None}
         if len(scenes) != 1:
             return None, "not the same scenes" if scenes else "no seed in common"
@@ -109,7 +109,7 @@ def _mean(values: list[np.ndarray]) -> np.ndarray:
 
 
 class _Pairs:
-    """Finished runs of two rows, put side by side by their seeds."""
+    """Finished runs of two rows, paired by seed."""
 
     def __init__(self, runs: RunsByCell, scenes: SceneScores):
         self._spec, self._scenes = runs.spec, scenes
@@ -123,12 +123,12 @@ class _Pairs:
             self._cells[row, column][seed].append(line)
 
     def has_result(self, row: str, column: str, metric: str) -> bool:
-        """Say whether any run of a cell has the metric."""
+        """Return whether any run of a cell has the metric."""
         lines = [line for of_seed in self._cells[row, column].values() for line in of_seed]
         return not math.isnan(_known_mean(self._values[metric][lines]))
 
     def compare(self, row: str, column: str, metric: str) -> BaselineComparison:
-        """Return all but what needs the other rows: the corrected p and what follows from it."""
+        """Return a comparison without corrected p and verdict, which need the other rows."""
         cell, baseline = (self._cells[name, column] for name in (row, self._spec.baseline))
         score = {
             (of, seed): _known_mean(self._values[metric][lines])
@@ -154,7 +154,7 @@ class _Pairs:
 
 
 def _verdict(compared: BaselineComparison, metric: str, spec: TableSpec) -> str:
-    """Say in words what the numbers allow to say, and no more."""
+    """Return the verdict that the numbers allow, in words."""
     seeds, scenes = compared.seeds, compared.scenes
     if not seeds.num_seeds:
         return "no seed in common"

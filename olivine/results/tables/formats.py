@@ -1,7 +1,7 @@
-"""A table in the formats that people and programs read: Markdown, LaTeX, HTML and CSV.
+"""A table as Markdown, LaTeX, HTML and CSV.
 
 HTML and LaTeX are written by pandas' Styler, Markdown and the CSV here. All but the CSV have the
-texts of one `Layout`, so none says more or less than another.
+texts of one `Layout`, so their contents are the same.
 """
 
 import math
@@ -28,7 +28,7 @@ PRINT_NOTE = (
     "Published numbers are the authors', at their scale and on their data, and are in no mean of "
     "ours (≈: not printed as such):"
 )
-# Scaled down where it is wider than the text, left alone where it is not.
+# Scaled down if it is wider than the text.
 _LATEX_FIT = r"""\providecommand{\olivinefit}[1]{%
   \sbox0{#1}%
   \ifdim\wd0>\linewidth \resizebox{\linewidth}{!}{\usebox0}\else \usebox0\fi}"""
@@ -46,7 +46,7 @@ def html(layout: Layout) -> str:
 
 
 def html_parts(layout: Layout) -> dict[str, Any]:
-    """Return what the template `parts.html.j2` shows of a table, on a page of any kind."""
+    """Return the values that `parts.html.j2` needs to show a table on a page."""
     scores, differences = (
         table
         and html_table(
@@ -60,24 +60,24 @@ def html_parts(layout: Layout) -> dict[str, Any]:
 def latex(layout: Layout) -> str:
     """Return a float with the tables and their remarks, the sources as comments.
 
-    It is to be taken in by \\input and needs `LATEX_PACKAGES`.
+    It is included by \\input and needs `LATEX_PACKAGES`.
     """
     return "\n".join(_latex_lines(layout)) + "\n"
 
 
 def markdown(layout: Layout) -> str:
-    """Return a page that also lines up as plain text."""
+    """Return a page whose columns are also aligned as plain text."""
     return "\n\n".join(_markdown_parts(layout)) + "\n"
 
 
 def long_format(table: Table) -> pd.DataFrame:
-    """Return a line per cell with `CSV_COLUMNS`, numbers as they are; method is the row's label."""
+    """Return a line per cell with `CSV_COLUMNS`, unrounded; method is the row's label."""
     lines = [_csv_line(cell, table) for cell in table.cells.values()]
     return pd.DataFrame(lines, columns=list(CSV_COLUMNS))
 
 
 def csv(table: Table) -> str:
-    """Return the lines of `long_format` as text; what does not apply is empty."""
+    """Return the lines of `long_format` as text; fields without a value are empty."""
     return long_format(table).to_csv(index=False)
 
 
@@ -132,7 +132,7 @@ def _latex_tabular(table: TextTable) -> str:
 
 
 def _guarded(text: str) -> str:
-    """Guard the beginning of a line, where LaTeX reads "[" as a distance to the line before."""
+    """Guard the beginning of a line, where LaTeX reads "[" as the distance to the last line."""
     return f"{{{text}}}" if text.startswith("[") else text
 
 

@@ -10,20 +10,20 @@ from olivine.results.tables.table import Table
 from olivine.tracking.tracker import Tracker
 
 
-def long_frame(name: str, runtime: Runtime, tracker: Tracker, **asked: object) -> pd.DataFrame:
-    """Return a line for each row, column and metric, as the table's CSV has them.
+def long_frame(name: str, runtime: Runtime, tracker: Tracker, **fields: object) -> pd.DataFrame:
+    """Return a line for each row, column and metric, as in the table's CSV.
 
-    `asked` are fields of `TableSpec`; an empty one takes what the command `olivine table` does.
+    `fields` are fields of `TableSpec`; an empty one has the default of `olivine table`.
     """
-    return long_format(_table(name, runtime, tracker, asked))
+    return long_format(_table(name, runtime, tracker, fields))
 
 
-def wide_frame(name: str, runtime: Runtime, tracker: Tracker, **asked: object) -> pd.DataFrame:
+def wide_frame(name: str, runtime: Runtime, tracker: Tracker, **fields: object) -> pd.DataFrame:
     """Return the means: a line for each row, a column for each metric.
 
     A table with columns has two levels of them, the table's column above the metric.
     """
-    table = _table(name, runtime, tracker, asked)
+    table = _table(name, runtime, tracker, fields)
     means = {
         (column, metric): [table.cell(row, column, metric).mean for row in table.rows]
         for column in table.columns
@@ -34,8 +34,8 @@ def wide_frame(name: str, runtime: Runtime, tracker: Tracker, **asked: object) -
     return frame if table.spec.columns else frame.droplevel("column", axis=1)
 
 
-def _table(name: str, runtime: Runtime, tracker: Tracker, asked: dict[str, object]) -> Table:
-    by = asked.get("by") or ((SWEEP, ROW) if name == ALL else (ROW,))
-    spec = TableSpec.from_dict({**asked, "by": by})
+def _table(name: str, runtime: Runtime, tracker: Tracker, fields: dict[str, object]) -> Table:
+    by = fields.get("by") or ((SWEEP, ROW) if name == ALL else (ROW,))
+    spec = TableSpec.from_dict({**fields, "by": by})
     plan, _ = sweeps_called(name, tracker, runtime.store_uri())
     return tabulate(plan, spec, tracker, scene_reader(runtime.out))

@@ -1,4 +1,4 @@
-"""Text as LaTeX that prints it, with the 8-bit fonts of plain pdflatex too."""
+"""Escapes text for LaTeX, also with the 8-bit fonts of plain pdflatex."""
 
 import re
 
@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"(?<![\w.])-(?=\d)")  # a minus, not a hyphen
 
 
 def escape_latex(text: str) -> str:
-    """Return text as LaTeX that prints it; `code` becomes typewriter."""
+    """Return text escaped for LaTeX; `code` becomes typewriter."""
     return "".join(
         rf"\texttt{{{_escape(part)}}}" if is_code else _escape(part)
         for part, is_code in code_parts(text)

@@ -1,4 +1,4 @@
-"""Numbers in print, from `published.csv`: each with where it stands, none in a mean of ours."""
+"""Published numbers from `published.csv`, each with its source; none is in a mean of ours."""
 
 import functools
 from collections.abc import Mapping
@@ -9,21 +9,26 @@ import pandas as pd
 
 from olivine.results.tables.table import InPrint
 
-DIFFERENCE = "_difference"  # after a metric's name, where only "A over B" is in print
-PRETRAINING = "pretraining"  # protocol of numbers that say nothing of an evaluation, such as hours
+DIFFERENCE = (
+    "_difference"  # suffix of a metric of which only the difference "A over B" is published
+)
+PRETRAINING = (
+    "pretraining"  # protocol of numbers that do not depend on an evaluation, such as hours
+)
 
 
 def published_tables() -> list[str]:
-    """Return the tables of which something is in print."""
+    """Return the tables with published numbers."""
     return sorted(_published()["table"].unique())
 
 
 @functools.lru_cache(maxsize=16)
 def in_print(table: str) -> dict[tuple[str, str, str], InPrint]:
-    """Return what is in print for a table, or several joined by ",", by method, protocol, metric.
+    """Return the published numbers of a table by method, protocol and metric.
 
-    `how` is "printed", "derived" where only a difference is in print, or "secondary" where
-    somebody's summary of the paper gives it. Empty where nothing is known.
+    Names of several tables are joined by ",". `how` is "printed", "derived" (from a published
+    difference) or "secondary" (from a summary of the paper by others). The result is empty for an
+    unknown table.
     """
     lines = _published()
     lines = lines[lines["table"].isin(table.split(","))]
@@ -38,7 +43,7 @@ def in_print(table: str) -> dict[tuple[str, str, str], InPrint]:
 def difference_in_print(
     known: Mapping[tuple[str, str, str], InPrint], method: str, baseline: str, what: tuple[str, str]
 ) -> InPrint | None:
-    """Return what is in print of one row over another, either way round.
+    """Return the published difference of two rows, of either sign.
 
     `known` is a table's `in_print`, `what` the protocol and the metric.
     """
@@ -51,7 +56,7 @@ def difference_in_print(
 
 
 def protocol_of(settings: Mapping[str, str]) -> str:
-    """Return the protocol's name in print of an experiment; empty where it has none.
+    """Return the published protocol of an experiment, or "" if it has none.
 
     The shares of labels are those of the published codes: one scene of nuScenes in `scene_step`,
     one scan of SemanticKITTI in `frame_step`.
@@ -67,14 +72,14 @@ def protocol_of(settings: Mapping[str, str]) -> str:
 
 
 def evaluation_called(protocol: str) -> str:
-    """Return what a table's column calls a protocol: "linear probe", "SemanticKITTI 1 %"."""
+    """Return the column name of a protocol: "linear probe", "SemanticKITTI 1 %"."""
     kind, _, share = protocol.rpartition("_")
     data = _DATA_OF.get(kind)
     return protocol.replace("_", " ") if data is None else f"{data} {share} %".strip()
 
 
 def protocol_called(evaluation: str) -> str:
-    """Return the protocol that `evaluation_called` calls so."""
+    """Return the protocol of a column name of `evaluation_called`."""
     data, share = share_of(evaluation)
     kinds = {name: kind for kind, name in _DATA_OF.items()}
     return evaluation.replace(" ", "_") if share is None else f"{kinds.get(data, data)}_{share:g}"
@@ -86,7 +91,7 @@ def share_of(evaluation: str) -> tuple[str, float | None]:
     return (data, float(share)) if evaluation.endswith(" %") else ("", None)
 
 
-_DATA_OF = {"finetune": "", "semantic_kitti": "SemanticKITTI"}  # nuScenes goes without saying
+_DATA_OF = {"finetune": "", "semantic_kitti": "SemanticKITTI"}  # nuScenes is the default
 
 
 @functools.lru_cache(maxsize=1)

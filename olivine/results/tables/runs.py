@@ -1,4 +1,4 @@
-"""The runs behind a table: what was asked for, what came of it, and in what runs differ."""
+"""The runs of a table: their planned trials, their results and their differences."""
 
 import functools
 import itertools
@@ -23,8 +23,8 @@ Group = tuple[str, ...]  # values of the settings or labels that a row or column
 
 
 @dataclass(frozen=True)
-class AskedRun:
-    """One configuration with one seed, and the newest run of it that says most."""
+class TableRun:
+    """One configuration with one seed, and its newest finished run, else its newest run."""
 
     fingerprint: str
     row: str  # its label in its sweep
@@ -33,10 +33,10 @@ class AskedRun:
     why: str  # why it has no result; empty: it is finished
     settings: Mapping[str, str]
     metrics: Mapping[str, float]
-    has_started: bool = True  # else its settings are not known
+    has_started: bool = True  # if not, its settings are not known
 
     def label(self, name: str) -> str | None:
-        """Return the text of a setting or label; None for a setting of a run never started."""
+        """Return the text of a setting or label; None for a setting of a run that never started."""
         labels = {ROW: self.row, SWEEP: self.sweep, SEED: str(self.seed)}
         if name == METHOD:
             return self.row.partition(", ")[0]
@@ -48,37 +48,37 @@ class AskedRun:
 
 
 @dataclass(frozen=True)
-class AskedRuns:
+class TableRuns:
     """All runs of a table."""
 
-    runs: tuple[AskedRun, ...]
+    runs: tuple[TableRun, ...]
 
     @classmethod
-    def of_sweep(cls, records: Sequence[RunRecord], plan: SweepPlan) -> "AskedRuns":
-        """Return every trial of a plan, in its order, whoever ran it."""
+    def of_sweep(cls, records: Sequence[RunRecord], plan: SweepPlan) -> "TableRuns":
+        """Return every trial of a plan in its order, whichever sweep ran it."""
         best = best_status_run(records)
         return cls(
             tuple(
-                _asked(best.get(fingerprint), fingerprint, trial.row, plan.name, trial.seed)
+                _table_run(best.get(fingerprint), fingerprint, trial.row, plan.name, trial.seed)
                 for fingerprint, trial in plan.trials.items()
             )
         )
 
     @classmethod
-    def of_store(cls, records: Sequence[RunRecord]) -> "AskedRuns":
-        """Return every trial of a store, the oldest first, by the tags its first sweep gave it."""
+    def of_store(cls, records: Sequence[RunRecord]) -> "TableRuns":
+        """Return every trial of a store, the oldest first, by the tags of its first sweep."""
         best = best_status_run(records)
         runs = []
         for fingerprint, record in reversed(best.items()):
             row = record.tags.get(sweep_tags.ROW, record.name)
             seed = int(record.tags.get(sweep_tags.SEED, record.settings.get("seed", 0)))
             sweep = record.tags.get(sweep_tags.SWEEP, UNKNOWN)
-            runs.append(_asked(record, fingerprint, row, sweep, seed))
+            runs.append(_table_run(record, fingerprint, row, sweep, seed))
         return cls(tuple(runs))
 
-    def with_metrics(self, more: Mapping[str, Mapping[str, float]]) -> "AskedRuns":
-        """Add metrics of other runs by fingerprint; a run's own stay."""
-        return AskedRuns(
+    def with_metrics(self, more: Mapping[str, Mapping[str, float]]) -> "TableRuns":
+        """Add metrics of other runs by fingerprint; a run's own metrics have priority."""
+        return TableRuns(
             tuple(
                 replace(run, metrics={**more[run.fingerprint], **run.metrics})
                 if run.fingerprint in more
@@ -88,7 +88,7 @@ class AskedRuns:
         )
 
     @functools.cached_property
-    def finished(self) -> tuple[AskedRun, ...]:
+    def finished(self) -> tuple[TableRun, ...]:
         """The runs with a result."""
         return tuple(run for run in self.runs if not run.why)
 
@@ -127,12 +127,12 @@ class AskedRuns:
 
 
 def name_of(group: Group | None) -> str | None:
-    """Return what a row or column of these values is called."""
+    """Return the name of a row or column of these values."""
     return None if group is None else ", ".join(group)
 
 
-def in_order(groups: Iterable[Group | None]) -> tuple[str, ...]:
-    """Return the names of known groups once each: numbers by size, then texts as they came."""
+def ordered_names(groups: Iterable[Group | None]) -> tuple[str, ...]:
+    """Return the names of known groups, each once: numbers by size, then texts in their order."""
     found = list(dict.fromkeys(group for group in groups if group is not None))
     came: dict[tuple[int, str], int] = {}
     for value in itertools.chain.from_iterable(map(enumerate, found)):
@@ -154,10 +154,10 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def differing_settings(runs: Sequence[AskedRun], cells: Sequence[str]) -> dict[str, np.ndarray]:
+def differing_settings(runs: Sequence[TableRun], cells: Sequence[str]) -> dict[str, np.ndarray]:
     """Return the settings, but for seeds, that differ between runs of one cell, with their codes.
 
-    What decides a cell does not differ within it; what is left is mixed into its mean.
+    Settings that decide a cell do not differ within it; the returned ones are mixed in its mean.
     """
     of_cell = pd.factorize(np.array(cells, dtype=object))[0]
     num_cells = of_cell.max(initial=-1) + 1
@@ -173,7 +173,7 @@ def differing_settings(runs: Sequence[AskedRun], cells: Sequence[str]) -> dict[s
 def _not_constant(settings: Sequence[Mapping[str, str]]) -> list[str]:
     """Return the settings, but for seeds, that not all runs have with one value.
 
-    Ten thousand runs have millions of settings, most of them equal: sets find those quickly.
+    Ten thousand runs have millions of settings, most of them equal, which sets find quickly.
     """
     num_values = Counter(name for name, _ in set().union(*(one.items() for one in settings)))
     num_runs = Counter(itertools.chain.from_iterable(settings))
@@ -190,11 +190,13 @@ def variants(differing: Mapping[str, np.ndarray], num_runs: int) -> np.ndarray:
     return np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _asked(record: RunRecord | None, fingerprint: str, row: str, sweep: str, seed: int) -> AskedRun:
+def _table_run(
+    record: RunRecord | None, fingerprint: str, row: str, sweep: str, seed: int
+) -> TableRun:
     if record is None:
-        return AskedRun(fingerprint, row, sweep, seed, "never started", {}, {}, has_started=False)
+        return TableRun(fingerprint, row, sweep, seed, "never started", {}, {}, has_started=False)
     why = ""
     if record.status != FINISHED:
         reason = record.tags.get(FAILURE, "")
         why = f"{record.status.lower()}{f': {reason}' if reason else ''}"
-    return AskedRun(fingerprint, row, sweep, seed, why, record.settings, record.metrics)
+    return TableRun(fingerprint, row, sweep, seed, why, record.settings, record.metrics)

@@ -1,4 +1,4 @@
-"""Which cell of a table each run belongs to."""
+"""Assigns runs to the cells of a table."""
 
 import functools
 from collections import defaultdict
@@ -10,16 +10,16 @@ import pandas as pd
 from olivine.core.errors import UserError, nearest
 from olivine.results.tables.published import protocol_called, protocol_of, share_of
 from olivine.results.tables.runs import (
-    AskedRun,
-    AskedRuns,
+    TableRun,
+    TableRuns,
     differing_settings,
-    in_order,
     name_of,
+    ordered_names,
     variants,
 )
 from olivine.results.tables.spec import EVALUATION, METHOD, ROW, TableSpec
 
-NEVER_ASKED, NEVER_STARTED, NO_METRIC = "never asked", "never started", "no such metric"
+NO_TRIAL, NEVER_STARTED, NO_METRIC = "no such trial", "never started", "no such metric"
 CellKey = tuple[str | None, str | None]  # row and column; None: a setting not known yet
 
 
@@ -28,18 +28,18 @@ class RunsByCell:
     """The runs of a table's rows, each with its row and column."""
 
     spec: TableSpec
-    runs: tuple[AskedRun, ...]
+    runs: tuple[TableRun, ...]
     keys: tuple[CellKey, ...]  # of each run
     rows: tuple[str, ...]
     columns: tuple[str, ...]
 
     @classmethod
-    def of(cls, asked: AskedRuns, spec: TableSpec) -> "RunsByCell":
+    def of(cls, table_runs: TableRuns, spec: TableSpec) -> "RunsByCell":
         """Find the cell of every run; raise UserError for an unknown setting or row."""
-        asked.check_settings((*spec.by, *spec.columns))
-        by, across = asked.groups(spec.by), asked.groups(spec.columns)
+        table_runs.check_settings((*spec.by, *spec.columns))
+        by, across = table_runs.groups(spec.by), table_runs.groups(spec.columns)
         keys = list(zip(map(name_of, by), map(name_of, across), strict=True))
-        rows = in_order(by)
+        rows = ordered_names(by)
         for name in (*spec.rows, *([spec.baseline] if spec.baseline else [])):
             shown = spec.rows or rows if name == spec.baseline else rows
             if name not in shown:
@@ -49,16 +49,16 @@ class RunsByCell:
                 )
         rows = tuple(row for row in rows if row in spec.rows) if spec.rows else rows
         kept = [i for i, (row, _) in enumerate(keys) if row is None or row in set(rows)]
-        columns = in_order(across[i] for i in kept)
+        columns = ordered_names(across[i] for i in kept)
         if spec.columns == (EVALUATION,):
             columns = tuple(sorted(columns, key=_evaluation_order))
-        runs = tuple(asked.runs[i] for i in kept)
+        runs = tuple(table_runs.runs[i] for i in kept)
         return cls(spec, runs, tuple(keys[i] for i in kept), rows, columns)
 
     @functools.cached_property
-    def by_key(self) -> dict[CellKey, list[AskedRun]]:
+    def by_key(self) -> dict[CellKey, list[TableRun]]:
         """The runs of every cell."""
-        found: dict[CellKey, list[AskedRun]] = defaultdict(list)
+        found: dict[CellKey, list[TableRun]] = defaultdict(list)
         for key, run in zip(self.keys, self.runs, strict=True):
             found[key].append(run)
         return dict(found)
@@ -93,11 +93,11 @@ class RunsByCell:
 
     @property
     def has_twins(self) -> bool:
-        """Say whether runs of one cell and seed have equal settings: they read other data."""
+        """Return whether runs of one cell and seed have equal settings, but other data."""
         return bool(self.lines.duplicated(["row", "column", "seed", "variant"]).any())
 
     def why_missing(self, row: str, column: str) -> str:
-        """Return why a cell has no number; what may still come is said first."""
+        """Return why a cell has no number; reasons that may still change come first."""
         here = self.by_key.get((row, column), [])
         if any(not run.why for run in here):
             return NO_METRIC
@@ -105,13 +105,13 @@ class RunsByCell:
             order = ("running", "failed", "killed")
             return min((run.why for run in here), key=lambda why: _position(order, why))
         unknown = ((row, None), (None, column), (None, None))
-        return NEVER_STARTED if any(key in self.by_key for key in unknown) else NEVER_ASKED
+        return NEVER_STARTED if any(key in self.by_key for key in unknown) else NO_TRIAL
 
     def in_print_as(self, row: str, column: str) -> tuple[str, str] | None:
-        """Return the method and the protocol by which a cell's number may be in print.
+        """Return the method and the protocol of a cell's published number, or None.
 
-        A row's label tells the share of labels behind its method ("PPKT, 10 %"); its runs tell
-        whether that is so.
+        A row's label has the share of labels after its method ("PPKT, 10 %"), which is compared
+        with the protocol of its runs.
         """
         here = [run for run in self.by_key.get((row, column), []) if run.has_started]
         found = {protocol_of(run.settings) for run in here if "protocol" in run.settings}
@@ -124,9 +124,15 @@ class RunsByCell:
             method, _, share = row.partition(", ")
         if share and not share.endswith(" %"):
             return None
-        told = share.removesuffix(" %")
-        protocol = found.pop() if found else f"finetune_{told}" if told else "linear_probe"
-        return None if told and told != protocol.rpartition("_")[2] else (method, protocol)
+        label_share = share.removesuffix(" %")
+        protocol = (
+            found.pop() if found else f"finetune_{label_share}" if label_share else "linear_probe"
+        )
+        return (
+            None
+            if label_share and label_share != protocol.rpartition("_")[2]
+            else (method, protocol)
+        )
 
     @property
     def _done(self) -> list[int]:

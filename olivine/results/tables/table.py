@@ -1,6 +1,6 @@
-"""A table as a value: every cell of the answer.
+"""A table as a value.
 
-All formats are written from one `Table`, so they cannot disagree.
+All formats are written from one `Table`, so they agree.
 """
 
 import math
@@ -10,32 +10,32 @@ from dataclasses import dataclass
 from olivine.results.statistics import PairedTest
 from olivine.results.tables.spec import TableSpec
 
-ALPHA = 0.05  # of the corrected p below which a difference is called one
+ALPHA = 0.05  # level of the corrected p below which a difference is significant
 
 
 @dataclass(frozen=True)
 class InPrint:
-    """A number that somebody published."""
+    """A published number."""
 
     value: float
-    how: str  # printed, derived (from a difference in print) or secondary (somebody's summary)
+    how: str  # printed, derived (from a published difference) or secondary (from a summary)
     source: str
 
 
 @dataclass(frozen=True)
 class BaselineComparison:
-    """A cell against the baseline's in the same column."""
+    """A cell compared with the baseline's cell in the same column."""
 
     seeds: PairedTest
     p_holm: float  # corrected over the rows of the column and metric; NaN: no p
     scenes: tuple[float, float] | None  # 95 % bootstrap interval of the difference over scenes
-    no_scenes: str  # why there is none; empty: there is one
+    no_scenes: str  # why there is no interval; empty: there is one
     verdict: str
-    published: InPrint | None = None  # the same difference in print
+    published: InPrint | None = None  # the published difference
 
     @property
     def is_significant(self) -> bool:
-        """Say whether the seeds tell the two apart."""
+        """Return whether the difference over seeds is significant."""
         return self.p_holm < ALPHA
 
 
@@ -56,13 +56,13 @@ class Cell:
 
     @property
     def has_value(self) -> bool:
-        """Say whether there is a mean."""
+        """Return whether there is a mean."""
         return not math.isnan(self.mean)
 
 
 @dataclass(frozen=True)
 class MissingRun:
-    """A run that was asked for and has no result."""
+    """A planned run without a result."""
 
     name: str  # of its row in its sweep
     seed: int
@@ -79,7 +79,7 @@ class Table:
     columns: tuple[str, ...]  # ("",): no columns of settings
     cells: dict[tuple[str, str, str], Cell]  # by row, column and metric
     missing: tuple[MissingRun, ...]
-    notes: tuple[str, ...]  # what a reader must know to read it rightly
+    notes: tuple[str, ...]  # remarks that a reader needs
 
     def cell(self, row: str, column: str, metric: str) -> Cell:
         """Return one cell."""
@@ -87,7 +87,7 @@ class Table:
 
 
 def num_decimals(values: Iterable[float]) -> int:
-    """Return the decimals that numbers of one kind are written with: two, more if all are small."""
+    """Return the number of decimals of numbers of one kind: two, or more if all are small."""
     largest = max((abs(value) for value in values if math.isfinite(value)), default=1.0)
     if not 0 < largest < 0.1:
         return 2

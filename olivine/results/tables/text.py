@@ -1,6 +1,6 @@
-"""A table as people read it: its numbers as text, in two tables, with what must be said below.
+"""A table as text: two tables of formatted numbers, and remarks below them.
 
-Every format for people is written from this, so that none says more or less than another.
+Every format except the CSV is written from it, so that their contents are the same.
 """
 
 import itertools
@@ -27,7 +27,7 @@ TESTS = {"t": "paired t-test", "wilcoxon": "Wilcoxon's signed-rank test"}
 
 @dataclass(frozen=True)
 class TextCell:
-    """What one cell says, and how."""
+    """The text of one cell, and its mark."""
 
     text: str
     is_best: bool = False
@@ -37,7 +37,7 @@ class TextCell:
 
 @dataclass(frozen=True)
 class TextTable:
-    """Lines of texts under a header; the first `num_labels` columns say what a line is."""
+    """Lines of texts under a header; the first `num_labels` columns name a line."""
 
     header: tuple[str, ...]
     lines: tuple[tuple[TextCell, ...], ...]
@@ -45,14 +45,14 @@ class TextTable:
 
     @property
     def text_columns(self) -> frozenset[int]:
-        """The columns that hold words, which begin at their left."""
+        """The columns of words, which are left-aligned."""
         verdicts = (i for i, name in enumerate(self.header) if name == VERDICT)
         return frozenset((*range(self.num_labels), *verdicts))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """All that a page about a table says, in its order."""
+    """The contents of a page about a table, in its order."""
 
     title: str
     scores: TextTable
@@ -119,7 +119,7 @@ def _scores(table: Table) -> TextTable:
 
 def _score(cell: Cell, decimals: int) -> TextCell:
     if not cell.has_value:
-        word = cell.missing.partition(":")[0]  # the list below has all of it
+        word = cell.missing.partition(":")[0]  # the list below has the full reason
         return TextCell(word, is_missing=True)
     spread = UNKNOWN if math.isnan(cell.std) else f"{cell.std:.{decimals}f}"
     star = "*" if cell.compared is not None and cell.compared.is_significant else ""
@@ -152,14 +152,14 @@ def _differences(table: Table) -> TextTable:
 
 
 def _unit_of_differences(table: Table) -> str:
-    """Return the unit that all differences have, in brackets; empty where they have several."""
+    """Return the common unit of all differences in brackets, or "" if they differ."""
     units = {metric_label(metric).unit_of_difference for metric in table.spec.metrics}
     unit = units.pop() if len(units) == 1 else ""
     return f" ({unit})" if unit else ""
 
 
 def _difference_label(metric: str, common_unit: str) -> str:
-    """Return what a line of differences calls its metric: with its unit if no header has it."""
+    """Return the metric's name in a line of differences, with its unit if no header has it."""
     label = metric_label(metric)
     unit = "" if common_unit else label.unit_of_difference
     return f"{label.text} ({unit})" if unit else label.text
@@ -190,8 +190,8 @@ def _difference_remarks(table: Table) -> tuple[str, ...]:
         f"{MIN_SEEDS[spec.test]} seeds give no verdict. The interval over seeds is Student's, of "
         "this row alone.",
         f"Over scenes: expanded percentiles of {NUM_RESAMPLES:,} bootstrap draws of the validation "
-        f"scenes, the same draws for both rows; fewer than {MIN_SCENES} scenes give none. It says "
-        "what other scenes would change, not what other seeds would.",
+        f"scenes, the same draws for both rows; fewer than {MIN_SCENES} scenes give none. It "
+        "shows the effect of other scenes, not of other seeds.",
         *explained,
     )
 
@@ -216,7 +216,7 @@ def _missing(table: Table) -> Iterator[str]:
 
 
 def print_text(number: InPrint | None, *, signed: bool = False) -> str:
-    """Write a number in print; ≈ marks one that is not printed as such."""
+    """Return a published number as text; ≈ marks one that is not printed as such."""
     if number is None:
         return UNKNOWN
     mark = "" if number.how == "printed" else "≈ "
@@ -228,7 +228,7 @@ def _row_head(table: Table) -> str:
 
 
 def _heads(names: Sequence[str]) -> str:
-    """Return settings by the ends of their names; a remark has all of them."""
+    """Return settings by the ends of their names; a remark has the full names."""
     return ", ".join(".".join(name.split(".")[-2:]) for name in names)
 
 

@@ -1,4 +1,4 @@
-"""What a sweep found, for people: its table, its figures and where they lie."""
+"""Writes the results of a sweep: its table and its figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,9 +29,9 @@ from olivine.tracking.tracker import Columns, RunRecord, Tracker
 from olivine.training.evaluate import PRETRAINED
 from olivine.training.validation import predictions_name, read_predictions
 
-MAX_ROWS_DRAWN = 60  # more are no figure
+MAX_ROWS_DRAWN = 60  # largest number of rows in a figure
 # Folders among the artifacts of a sweep's run: of its own table, and of one with other sweeps.
-KEPT, KEPT_JOINT = "table", "joint_table"
+RUN_FOLDER, JOINT_FOLDER = "table", "joint_table"
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,14 @@ class Results:
 
     table: str
     files: tuple[Path, ...]
-    sweep_runs: tuple[str, ...]  # ids of the sweeps' runs; of all trials there are none
+    sweep_runs: tuple[str, ...]  # ids of the sweeps' runs; empty for all trials
 
-    def keep(self, tracker: Tracker) -> None:
-        """Leave copies with the sweeps' runs, where the run store's pages show them."""
+    def log(self, tracker: Tracker) -> None:
+        """Store copies with the sweeps' runs, where the run store's pages show them."""
         for run_id in self.sweep_runs:
-            tracker.log_files(run_id, self.files, KEPT if len(self.sweep_runs) == 1 else KEPT_JOINT)
+            tracker.log_files(
+                run_id, self.files, RUN_FOLDER if len(self.sweep_runs) == 1 else JOINT_FOLDER
+            )
 
 
 def write_results(
@@ -59,8 +61,8 @@ def write_results(
 ) -> Results:
     """Write the newest sweep of that name, or `ALL` trials, as a table in several formats.
 
-    Names joined by "," are sweeps in one table. A table of one sweep's own rows has figures beside
-    it. Raises UserError if there is no such sweep in the store, or nothing of it has finished.
+    Names joined by "," are sweeps in one table. A table of one sweep's own rows also has figures.
+    Raises UserError if there is no such sweep in the store, or nothing of it has finished.
     """
     plan, sweeps = sweeps_called(name, tracker, runtime.store_uri())
     table = tabulate(plan, spec, tracker, scene_reader(runtime.out))
@@ -87,7 +89,7 @@ def _draw_bars(folder: Path, table: Table, plan: SweepPlan) -> Sequence[Path]:
 
 
 def _draw_errors(folder: Path, runtime: Runtime, table: Table, plan: SweepPlan) -> Sequence[Path]:
-    """Draw the same frame under the first row and the last, the table's two ends, in one seed."""
+    """Draw one frame for the first and the last row of the table, with one seed."""
     store, rows = Store(runtime.out), plan.rows()
     chosen: dict[str, Mapping[str, np.ndarray]] = {}
     for row in (table.rows[0], table.rows[-1]):
@@ -102,14 +104,14 @@ def _draw_errors(folder: Path, runtime: Runtime, table: Table, plan: SweepPlan) 
     predictions = {
         row: arrays["predicted"]
         for row, arrays in chosen.items()
-        if np.array_equal(arrays["xyz_m"], points)  # the two ends may be of two data sets
+        if np.array_equal(arrays["xyz_m"], points)  # the two rows may be of two data sets
     }
     figure = figures.error_figure(points, truth, predictions, names)
     return figures.save(figure, folder, "errors")
 
 
 def _draw_curves(folder: Path, tracker: Tracker, table: Table, plan: SweepPlan) -> Sequence[Path]:
-    """Draw a loss of every pretraining over seeds, under the first row that used it."""
+    """Draw a loss of every pretraining over seeds, with the name of the first row that used it."""
     pretrained = {run.key.fingerprint: run for run in _runs(tracker, "pretrain")}
     evaluated = {
         run.key.fingerprint: run.tags.get(PRETRAINED, "") for run in _runs(tracker, "evaluate")

@@ -2,9 +2,10 @@
 
     sample keys of each batch  ->  read, augment and collate on actors  ->  this trainer
 
-Every trainer streams its own batches, from the step at which it starts. Its actors live through all
-epochs, each with its own cache of samples, like the processes of the in-process loader. A batch is
-one row and one block, so the number of batches that are ready or in the making is limited.
+Every trainer streams its own batches, beginning at the step at which it starts. Its actors live
+through all epochs, each with its own cache of samples, like the processes of the in-process loader.
+A batch is one row and one block, so the number of batches that are ready or in the making is
+limited.
 """
 
 import os
@@ -20,21 +21,21 @@ from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
 from ray.util.placement_group import placement_group, remove_placement_group
 from torch.utils.data import Dataset
 
-from olivine.core.carried_code import NO_CODE, CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
+from olivine.core.shipped_code import NO_USER_CODE, UserCode
 from olivine.data.batch import Batch
 from olivine.data.loader import BatchSource, load_batches
 from olivine.data.records import Sample
 from olivine.data.schedule import BatchKeys
 from olivine.runners.on_ray.packed_batch import packed, unpacked
+from olivine.runners.on_ray.pickled import PickledWithCode
 from olivine.runners.on_ray.read_tasks import FixedReadTasks
-from olivine.runners.on_ray.sent import Sent
 
-# Batches that the object store may hold for a trainer, ready or in the making: this many per actor,
-# and two. Ray Data gives an actor about half of them; with fewer, actors wait for each other.
+# The object store may hold this many batches per actor, and two more, for a trainer. Ray Data gives
+# an actor about half of them; with fewer, actors wait for each other.
 AHEAD_PER_ACTOR, AHEAD = 4, 2
-MAX_WAIT_S = 600.0  # for CPUs; on a growing cluster, for its nodes
+MAX_WAIT_S = 600.0  # how long to wait for CPUs or, on a growing cluster, for nodes
 _TASKS_IN_FLIGHT = 2  # so that an actor has the next keys when it has made a batch
 
 # Read tasks are put into the object store one by one before the first one runs.
@@ -59,8 +60,8 @@ _BATCHES = pa.schema(
 Collate = Callable[[Sequence[Sample]], Batch]
 
 
-def batch_source_of(runtime: Runtime, code: CarriedCode = NO_CODE) -> BatchSource:
-    """Return the batch source that a runtime asks for; `code` is that of other people's parts."""
+def batch_source_of(runtime: Runtime, code: UserCode = NO_USER_CODE) -> BatchSource:
+    """Return the batch source of a runtime; `code` is the user code that its samples need."""
     return RayDataSource(code) if runtime.feed == "ray_data" else load_batches
 
 
@@ -74,7 +75,7 @@ def decoding_cpus(runtime: Runtime) -> int:
 def require_cpus(runtime: Runtime, trainer_cpus: int, max_wait_s: float = MAX_WAIT_S) -> None:
     """Raise UserError unless the batch source's actors can start beside trainers of `trainer_cpus`.
 
-    All CPUs are requested at once and released again, since actors and trainers that start one by
+    All CPUs are requested at once and released again, because actors and trainers that start one by
     one would wait for each other. A growing cluster gets `max_wait_s`; a Ray of this machine must
     have enough.
     """
@@ -84,7 +85,7 @@ def require_cpus(runtime: Runtime, trainer_cpus: int, max_wait_s: float = MAX_WA
     advice = (
         "lower runtime.num_loader_workers or runtime.num_workers, or use --set runtime.feed=loader."
     )
-    held = trainer_cpus + _held_here()
+    held = trainer_cpus + _reserved_cpus()
     has = ray.cluster_resources().get("CPU", 0)
     grows = bool(runtime.ray_address or os.environ.get("RAY_ADDRESS"))
     if held + num_actors > has and not grows:
@@ -103,8 +104,8 @@ def require_cpus(runtime: Runtime, trainer_cpus: int, max_wait_s: float = MAX_WA
         remove_placement_group(group)
 
 
-def _held_here() -> float:
-    """Return the CPUs that this process holds: a trial of a sweep has some, a driver none."""
+def _reserved_cpus() -> float:
+    """Return the CPUs reserved for this process: a trial of a sweep has some, a driver has none."""
     context = ray.get_runtime_context()
     return context.get_assigned_resources().get("CPU", 0.0) if context.get_actor_id() else 0.0
 
@@ -112,7 +113,7 @@ def _held_here() -> float:
 class RayDataSource:
     """Streams a trainer's batches; see `olivine.data.loader.BatchSource`."""
 
-    def __init__(self, code: CarriedCode = NO_CODE):
+    def __init__(self, code: UserCode = NO_USER_CODE):
         self._code = code
 
     def __call__(
@@ -124,19 +125,19 @@ class RayDataSource:
     ) -> Generator[Batch, None, None]:
         """Yield the batch of each entry of `batch_keys`, made by at least one actor of a CPU each.
 
-        The first batch is made here: its size limits how many batches wait, and fewer do if later
-        ones are larger. Closing the iterator ends the actors. Raises UserError as the reading of a
-        sample does.
+        The first batch is made here: its size decides how many batches may wait; if later ones are
+        larger, fewer wait. Closing the iterator ends the actors. Raises UserError as the reading of
+        a sample does.
         """
         num_left, left = len(batch_keys) - 1, iter(batch_keys)
-        sent = Sent.pack((samples, collate), self._code) if num_left > 0 else None
+        pickled = PickledWithCode.pack((samples, collate), self._code) if num_left > 0 else None
         for first in islice(left, 1):
             batch = collate([samples[key] for key in first])
             num_bytes = sum(len(part) for part in packed(batch))
             yield batch
             del batch
-        if sent is not None:
-            shared = ray.put(sent)
+        if pickled is not None:
+            shared = ray.put(pickled)
             num_actors = min(max(1, num_processes), num_left)
             yield from self._streamed(shared, BatchKeySource(left, num_left), num_actors, num_bytes)
 
@@ -147,10 +148,10 @@ class RayDataSource:
             batches = ray.data.read_datasource(
                 source,
                 override_num_blocks=source.num_chunks,
-                num_cpus=0,  # keys alone; the last CPU of a small machine is for an actor
+                num_cpus=0,  # tasks yield keys; the last CPU of a small machine is for an actor
                 concurrency=1,
             ).map_batches(
-                MakeBatches,
+                BatchMaker,
                 fn_constructor_kwargs={"shared": shared},
                 batch_size=1,
                 batch_format="pyarrow",
@@ -212,7 +213,7 @@ def _numbered(batch_keys: Iterable[list[tuple[int, int]]], start: int) -> pa.Tab
     return pa.Table.from_pylist(rows, schema=_KEYS)
 
 
-class MakeBatches:
+class BatchMaker:
     """An actor that reads, augments and collates samples, and caches them within its limit."""
 
     def __init__(self, shared: Any):
@@ -220,7 +221,7 @@ class MakeBatches:
         self._broken = ""
         try:
             self._samples, self._collate = ray.get(shared).open()
-        except UserError as error:  # raised here, it would reach the user as a dead actor
+        except UserError as error:  # if raised here, it would reach the user as a dead actor
             self._broken = str(error)
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -234,7 +235,7 @@ class MakeBatches:
             if self._broken:
                 raise UserError(self._broken)
             batch = self._collate([self._samples[key] for key in batch_keys])
-        except UserError as error:  # raised here, it would reach the user in a traceback of Ray
+        except UserError as error:  # if raised here, it would reach the user in a traceback of Ray
             return {"number": number, "reason": str(error), "parts": []}
         return {"number": number, "reason": "", "parts": packed(batch)}
 

@@ -7,10 +7,10 @@ from functools import partial
 from ray.train import UserCallback
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from olivine.core.carried_code import CarriedCode
 from olivine.core.devices import choose_device
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
+from olivine.core.shipped_code import UserCode
 from olivine.runners.on_ray.batch_source import batch_source_of, require_cpus
 from olivine.runners.on_ray.pretrain import pretrain_on_ray
 from olivine.runners.on_ray.train import train_on_ray
@@ -19,7 +19,7 @@ from olivine.tracking.tracker import Tracker
 from olivine.training import evaluate as stage
 from olivine.training.config import EvaluateConfig
 from olivine.training.experiment_data import ExperimentData
-from olivine.training.finished_runs import run_anew
+from olivine.training.finished_runs import ignoring_finished
 from olivine.training.worker import Worker
 
 
@@ -38,7 +38,7 @@ def evaluate_on_ray(
     opened here. `force` runs it and its pretraining again, from the start.
     """
     if force:
-        runtime = run_anew(runtime)
+        runtime = ignoring_finished(runtime)
     data = data or ExperimentData.open(config, runtime)
     data.require_labels()  # before a pretraining of hours
     pretrained = pretrain_on_ray(
@@ -46,9 +46,9 @@ def evaluate_on_ray(
     )
     done = stage.finished(config, data, runtime, tracker)
     if done is None:
-        stage.start_anew(config, data, runtime, tracker)
+        stage.clear_checkpoints(config, data, runtime, tracker)
         work = partial(_evaluate, config, runtime)
-        code = CarriedCode.of(config)
+        code = UserCode.of(config)
         train_on_ray(work, "evaluate", runtime, tracker, callbacks, code=code)
         ended = stage.finished(config, data, runtime, tracker)
         assert ended is not None, "an evaluation that ended has left its scores"
@@ -59,15 +59,15 @@ def evaluate_on_ray(
 def trial(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Mapping[str, float]:
     """Run an experiment as a trial of a sweep; return its scores and its device-hours.
 
-    It runs in this process, or on several workers if `runtime.num_workers` asks for them; either
-    way the sweep's scheduler receives a report of every epoch.
+    It runs in this process, or on several workers if `runtime.num_workers` is above 1; either way
+    the sweep's scheduler receives a report of every epoch.
     """
     data = ExperimentData.open(config, runtime)
     if runtime.num_workers > 1:
         result = evaluate_on_ray(config, runtime, tracker, [TuneReportCallback()], data=data)
     else:
         require_cpus(runtime, 0)  # its own CPU is reserved
-        batches = batch_source_of(runtime, CarriedCode.of(config))
+        batches = batch_source_of(runtime, UserCode.of(config))
         worker = TuneWorker(choose_device(runtime.device), batches)
         result = stage.experiment(config, runtime, worker, tracker, data=data)
     return {**result.scores, "hours": stage.device_hours(config, data, tracker)}

@@ -2,9 +2,8 @@
 
     read and decode on CPUs  ->  label on actors (a GPU each, or a share of one)  ->  write on CPUs
 
-Images on their way are the only large data; the driver gets one small row per image. Which images
-are finished is found before the job starts, by one listing of the store, and not by Ray's own
-checkpoints.
+Only images and maps are large; the driver gets one small row per image. One listing of the store
+finds the finished images before the job starts; Ray's own checkpoints are not used.
 """
 
 import logging
@@ -18,10 +17,10 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 
-from olivine.core.carried_code import NO_CODE, CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
+from olivine.core.shipped_code import NO_USER_CODE, UserCode
 from olivine.data.dataset import Frames
 from olivine.labels.batches import BatchLabeller, batch_cap, block_sizes
 from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
@@ -29,8 +28,8 @@ from olivine.labels.image_files import read_image, write_image
 from olivine.labels.job import LabelJob, LabelResult, run_label_job
 from olivine.labels.records import FailedImage, ImageResult, LabelledImage, ReadImage, Usage
 from olivine.labels.store import LabelStore
+from olivine.runners.on_ray.pickled import PickledWithCode, user_error_in
 from olivine.runners.on_ray.read_tasks import FixedReadTasks
-from olivine.runners.on_ray.sent import Sent, user_error_in
 from olivine.tracking.tracker import Tracker
 
 ImageT = TypeVar("ImageT", ReadImage, LabelledImage)
@@ -87,7 +86,7 @@ def label_on_ray(
     Raises UserError as the stage does. Ray restarts killed processes, and their images are labelled
     again; a job that is killed itself goes on where it stopped.
     """
-    code = CarriedCode.of(config)
+    code = UserCode.of(config)
 
     def stream(job: LabelJob) -> Iterator[ImageResult]:
         try:
@@ -112,7 +111,7 @@ class ImageSource(FixedReadTasks):
         names: Sequence[str],
         blocks: Sequence[int],
         batch: int,
-        code: CarriedCode = NO_CODE,
+        code: UserCode = NO_USER_CODE,
     ):
         super().__init__()
         self._frames, self._code = frames, code
@@ -130,8 +129,8 @@ class ImageSource(FixedReadTasks):
 
         An Arrow array is read there without a copy.
         """
-        sent = Sent.pack(self._frames, self._code)
-        return ray.put(sent), ray.put(pa.array(self._names, pa.string()))
+        pickled = PickledWithCode.pack(self._frames, self._code)
+        return ray.put(pickled), ray.put(pa.array(self._names, pa.string()))
 
 
 class LabelImages:
@@ -143,7 +142,7 @@ class LabelImages:
 
     def __init__(
         self,
-        sent: Sent,
+        pickled: PickledWithCode,
         device: str,
         *,
         size: int,
@@ -154,7 +153,7 @@ class LabelImages:
 
         self._broken = ""
         try:
-            labeller, frames = sent.open()
+            labeller, frames = pickled.open()
             self._label = BatchLabeller(
                 labeller,
                 torch.device(device),
@@ -188,13 +187,13 @@ def _write_table(table: pa.Table, store: LabelStore, retries: bool) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=_RESULTS)
 
 
-def _stream(job: LabelJob, runtime: Runtime, code: CarriedCode) -> Iterator[ImageResult]:
+def _stream(job: LabelJob, runtime: Runtime, code: UserCode) -> Iterator[ImageResult]:
     """Run the job and yield the result of each image, in the order in which they finish."""
     _quiet_ray_data()
     batch, most = batch_cap(runtime), runtime.num_label_actors
     device, resources = _actor_resources(runtime)
     blocks = block_sizes(len(job.left), batch, most)
-    # With a given number of blocks, Ray does not split them to get 200.
+    # If the number of blocks is given, Ray does not split them to get 200.
     images = ray.data.read_datasource(
         ImageSource(job.frames, job.left, blocks, batch, code),
         override_num_blocks=len(blocks),
@@ -203,7 +202,7 @@ def _stream(job: LabelJob, runtime: Runtime, code: CarriedCode) -> Iterator[Imag
     results = images.map_batches(
         LabelImages,
         fn_constructor_kwargs={
-            "sent": Sent.pack((job.labeller, job.frames), code),
+            "pickled": PickledWithCode.pack((job.labeller, job.frames), code),
             "device": device,
             "size": runtime.label_batch_size,
             "gpu_share": runtime.gpus_per_label_actor,
@@ -263,8 +262,8 @@ class _Reading:
         self.start, self.size = start, size
 
     def __call__(self) -> Iterable[pa.Table]:
-        sent, names = ray.get([self._frames, self._names])
-        frames = sent.open()
+        pickled, names = ray.get([self._frames, self._names])
+        frames = pickled.open()
         mine = names.slice(self.start, self.size).to_pylist()
         for start in range(0, len(mine), self._batch):
             batch = mine[start : start + self._batch]
@@ -274,7 +273,7 @@ class _Reading:
 def _table(
     images: Sequence[ReadImage | LabelledImage | FailedImage], schema: pa.Schema, **more: object
 ) -> pa.Table:
-    """Return images or maps, or the reasons why there are none, as rows."""
+    """Return images, maps, or the reasons of failures, as rows."""
     rows = []
     for image in images:
         match image:
@@ -290,7 +289,7 @@ def _table(
 def _images(
     table: pa.Table, kind: Callable[[str, np.ndarray], ImageT]
 ) -> Iterator[ImageT | FailedImage]:
-    """Yield the records that `_table` was given; their arrays are views that cannot be written."""
+    """Yield the records of a table of `_table`; their arrays are read-only views."""
     columns = (table[name].to_pylist() for name in ("image_name", "reason", "shape"))
     for name, reason, shape, data in zip(*columns, table["data"], strict=True):
         if reason:

@@ -1,4 +1,4 @@
-"""A batch on its way between processes: a pickle, and the memory of its tensors without a copy."""
+"""Serialises a batch as a pickle and the memory of its tensors, which is not copied."""
 
 import io
 import pickle

@@ -27,7 +27,7 @@ def trial_placement(runtime: Runtime) -> Placement:
 
     A trial of several workers starts Ray Train, which reserves for them; as many trials run at once
     as their workers fit. The process that waits for them takes no CPU, because otherwise the
-    workers of a trial that has all CPUs would wait for ever. It stays on the head, which is not a
+    workers of a trial that has all CPUs would wait for ever. It runs on the head, which is not a
     spot machine.
     """
     cluster = ray.cluster_resources()
@@ -38,7 +38,7 @@ def trial_placement(runtime: Runtime) -> Placement:
     needs = {"CPU": float(workers), **({"GPU": per_worker * workers} if use_gpu else {})}
     if use_gpu and gpus < needs["GPU"] and not grows:
         raise UserError(
-            f"A trial asks for {needs['GPU']:g} GPUs and this machine has {gpus:g}; "
+            f"A trial needs {needs['GPU']:g} GPUs and this machine has {gpus:g}; "
             "lower gpus_per_trial or num_workers, or set device=cpu."
         )
     require_cpus(runtime, workers)
@@ -64,7 +64,7 @@ def require_state_api() -> None:
     try:
         # By address, since a machine may run several Rays.
         list_nodes(address=ray.get_runtime_context().gcs_address, limit=1, timeout=10)
-    except Exception as error:  # of any layer between here and the dashboard
+    except Exception as error:  # from any layer between this process and the dashboard
         raise UserError(
             "Ray's State API does not answer, which trials of several workers need "
             f"({' '.join(str(error).split())[:200]}): start Ray with its dashboard, or use "

@@ -6,15 +6,15 @@ from functools import partial
 
 from ray.train import UserCallback
 
-from olivine.core.carried_code import CarriedCode
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
+from olivine.core.shipped_code import UserCode
 from olivine.data.dataset import Frames
 from olivine.runners.on_ray.train import train_on_ray
 from olivine.tracking.tracker import Tracker
 from olivine.training import pretrain as stage
 from olivine.training.config import PretrainConfig
-from olivine.training.finished_runs import one_at_a_time, run_anew
+from olivine.training.finished_runs import ignoring_finished, one_at_a_time
 from olivine.training.worker import Worker
 
 
@@ -33,9 +33,9 @@ def pretrain_on_ray(
     here. `force` runs it again if it is finished, from the start.
     """
     if force:
-        runtime = run_anew(runtime)
+        runtime = ignoring_finished(runtime)
     frames = frames or stage.open_frames(config, runtime)
-    with one_at_a_time(stage.run_key(config, frames), runtime):
+    with one_at_a_time(stage.pretraining_key(config, frames), runtime):
         return _pretrain_or_find(config, frames, runtime, tracker, callbacks)
 
 
@@ -48,9 +48,9 @@ def _pretrain_or_find(
 ) -> stage.PretrainResult:
     done = stage.finished(config, frames, runtime, tracker)
     if done is None:
-        stage.start_anew(config, frames, runtime, tracker)
+        stage.clear_checkpoints(config, frames, runtime, tracker)
         work = partial(_pretrain, config, runtime)
-        code = CarriedCode.of(config)
+        code = UserCode.of(config)
         train_on_ray(work, "pretrain", runtime, tracker, callbacks, code=code)
         ended = stage.finished(config, frames, runtime, tracker)
         assert ended is not None, "a pretraining that ended has left its weights"

@@ -1,4 +1,4 @@
-"""A source of Ray Data whose read tasks are its own, however many Ray asks for."""
+"""A source of Ray Data that decides the number of its read tasks itself."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator

@@ -20,7 +20,7 @@ Take = Callable[[Trial, int], None]  # called for a finished trial that becomes 
 
 
 class SearchQueue(TrialSource):
-    """New points until there are enough; first those that an earlier start left unfinished."""
+    """A source of a search's points; unfinished points of an earlier start come first."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class SearchQueue(TrialSource):
         assert sweep.search is not None
         self._search = sweep.search
         self._sweep, self._base, self._identify = sweep, base, identify
-        # Another seed, because otherwise the first points would be drawn again.
+        # Another seed is used, because otherwise the first points would be drawn again.
         seed = sweep.seeds[0] + 1000 * len(earlier)
         self._points = PointSearch(self._search, seed)
         self._again: list[tuple[Trial, int]] = []
@@ -74,12 +74,12 @@ class SearchQueue(TrialSource):
             return trial
         return Searcher.FINISHED
 
-    def sent(self, trial: Trial) -> dict[str, Any]:
-        """Return the configuration that is sent to the trial's process."""
+    def config_of(self, trial: Trial) -> dict[str, Any]:
+        """Return the configuration for the trial's process."""
         return tune_config(trial, self._number[trial.fingerprint])
 
     def ended(self, trial: Trial, result: Mapping[str, Any], error: bool) -> None:
-        """Add the scores of a point that ended, or that had ended before."""
+        """Add the scores of a point that ended now or earlier."""
         if result.get(TAKEN_OVER):
             self._take(trial, self._number[trial.fingerprint])
         goals = self._search.goals

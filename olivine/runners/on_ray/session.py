@@ -47,7 +47,7 @@ def ray_session(
 
 
 def _start_own(include_dashboard: bool, quiet: dict[str, object]) -> None:
-    """Start a Ray of this machine whose processes find its State API among those of other Rays."""
+    """Start a Ray on this machine whose processes find its own State API, not another Ray's."""
     before, dashboard = os.environ.get(STATE_API), dict[str, object]()
     if include_dashboard:
         with socket.socket() as free:
@@ -62,7 +62,7 @@ def _start_own(include_dashboard: bool, quiet: dict[str, object]) -> None:
             **dashboard,
             **quiet,
         )
-    finally:  # its processes have it; this one uses the connected Ray
+    finally:  # only its processes need it; this one uses the connected Ray
         if include_dashboard:
             os.environ.pop(STATE_API)
         if before is not None:

@@ -20,11 +20,11 @@ from typing import Any
 from ray import tune
 
 from olivine.core.buckets import is_bucket
-from olivine.core.carried_code import CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
+from olivine.core.shipped_code import UserCode
+from olivine.experiments.expanded_sweep import ExpandedSweep
 from olivine.experiments.limits import Limits, Meter
-from olivine.experiments.question import Question
 from olivine.experiments.search_points import points_of, taken_tag
 from olivine.experiments.sweep import Trial
 from olivine.experiments.sweep_plan import (
@@ -53,7 +53,7 @@ from olivine.tracking.tracker import (
     Tracker,
     best_status_run,
 )
-from olivine.training.finished_runs import run_anew
+from olivine.training.finished_runs import ignoring_finished
 
 Log = Callable[[str], None]
 
@@ -65,7 +65,7 @@ TUNE_SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
 }
-# They repeat at length what is logged and in the store: failures, and that no file is kept.
+# They repeat what is logged and stored (failures), or warn that no file is written.
 QUIET_LOGGERS = tuple(
     f"ray.tune.{name}"
     for name in ("tune", "execution.tune_controller", "analysis.experiment_analysis")
@@ -80,10 +80,10 @@ class SweepResult:
     plan: SweepPlan
     finished: Mapping[str, RunRecord]  # fingerprint -> run
     failures: Mapping[str, str]  # name of the trial -> reason
-    num_reused: int  # of `finished`, how many were there before
+    num_reused: int  # how many of `finished` had finished before
     gave_up: int = 0  # trials that a search ended early
-    limit: str = ""  # what ended it before its last trial
-    gpu_hours: float = 0.0  # taken now
+    limit: str = ""  # the limit that ended it before its last trial
+    gpu_hours: float = 0.0  # taken by this call
 
 
 class _UnfinishedError(UserError):
@@ -91,7 +91,7 @@ class _UnfinishedError(UserError):
 
 
 def run_sweep(
-    question: Question,
+    expanded: ExpandedSweep,
     trial_function: TrialFunction,
     runtime: Runtime,
     tracker: Tracker,
@@ -109,18 +109,18 @@ def run_sweep(
     same sweep is already running, if a sweep of the same name has other contents, or if no trial
     could ever be placed.
     """
-    sweep, plan = question.sweep, question.plan
+    sweep, plan = expanded.sweep, expanded.plan
     key = RunKey("sweep", plan.fingerprint())
     tracker = tracker.within("", {}, experiment=plan.name)
     if force:
-        runtime = run_anew(runtime)
+        runtime = ignoring_finished(runtime)
     with _only_driver(runtime, f"{plan.name}-{key.fingerprint}") as folder:
         sweeps = [run for run in tracker.records("sweep") if run.settings.get("name") == plan.name]
         require_same_contents(plan, [SweepPlan.read(run) for run in sweeps])
         before = _finished(_trials(tracker, plan), runtime)
-        missing = [trial for trial in question.trials if trial.fingerprint not in before]
+        missing = [trial for trial in expanded.trials if trial.fingerprint not in before]
         if sweep.search is None:
-            num = f"{len(question.trials)} trials, {len(before)} of them finished before"
+            num = f"{len(expanded.trials)} trials, {len(before)} of them finished before"
         else:
             num = f"a search of {sweep.search.num_points} points"
         log(f"Sweep {plan.name}: {num}.")
@@ -137,8 +137,8 @@ def run_sweep(
             tracker.run(key, plan.name, plan, tags) as run,
         ):
             inside = tracker.within(run.run_id, {SWEEP: plan.name, SWEEP_RUN: run.run_id})
-            drive = _Drive(question, missing, runtime, inside, run, limits, log)
-            with _no_run_left_running(tracker, {SWEEP_RUN: run.run_id}, log):
+            drive = _Drive(expanded, missing, runtime, inside, run, limits, log)
+            with _end_stale_runs(tracker, {SWEEP_RUN: run.run_id}, log):
                 if missing or sweep.search is not None:
                     drive(trial_function, folder)
             plan = plan.with_found(points_of(run.run_id, tracker, drive.taken))
@@ -159,10 +159,10 @@ def run_sweep(
 class _Drive:
     """Runs the missing trials of one sweep."""
 
-    question: Question
+    expanded: ExpandedSweep
     missing: Sequence[Trial]
     runtime: Runtime
-    tracker: Tracker  # its runs are the sweep's
+    tracker: Tracker  # opens runs below the sweep's run
     run: Run  # the sweep's
     limits: Limits
     log: Log
@@ -179,7 +179,7 @@ class _Drive:
         os.environ.update(TUNE_SETTINGS)
         for logger in QUIET_LOGGERS:
             logging.getLogger(logger).setLevel(logging.CRITICAL)
-        search, runtime = self.question.sweep.search, self.runtime
+        search, runtime = self.expanded.sweep.search, self.runtime
         if search is not None and search.stop_on and not runtime.probe_every_epochs:
             runtime = runtime.replace(probe_every_epochs=1)
         # A trial that itself starts Ray Train needs the State API; without it a stopped one blocks
@@ -190,14 +190,14 @@ class _Drive:
                 require_state_api()
             meter = Meter(self.limits, placement.devices_per_trial, runtime.usd_per_gpu_hour)
             queue = self._queue(meter)
-            metrics = (*(search.goals if search else ()), self.question.sweep.metric)
+            metrics = (*(search.goals if search else ()), self.expanded.sweep.metric)
             job = TrialJob(
-                function, type(self.question.base), runtime, self.tracker,
+                function, type(self.expanded.base), runtime, self.tracker,
                 tuple(dict.fromkeys(metrics)), self.run.run_id,
-                CarriedCode.of(self.question.base, [trial.config for trial in self.missing]),
+                UserCode.of(self.expanded.base, [trial.config for trial in self.missing]),
             )  # fmt: skip
             progress = TrialProgress(
-                self._num_trials(), self.question.sweep, self.log, self._failure_of
+                self._num_trials(), self.expanded.sweep, self.log, self._failure_of
             )
             root, _, name = folder.rpartition("/")
             run_config = tune.RunConfig(
@@ -211,7 +211,8 @@ class _Drive:
         self.gpu_hours = meter.gpu_hours()
         self.limit = self.limit or self._cut_short(meter, progress)
         for fingerprint, stop in progress.stopped.items():
-            # Most runs ended with their process; one that was killed too fast left its runs open.
+            # Most runs ended with their process; a process that was killed at once left its runs
+            # open.
             tags = {SWEEP_RUN: self.run.run_id, FINGERPRINT: fingerprint}
             reason = self.limit or f"{GAVE_UP}: {stop}"
             self.tracker.end_stale(tags, "KILLED", reason)
@@ -219,18 +220,18 @@ class _Drive:
                 self.tracker.end_stale({PARENT: run.run_id}, "KILLED", reason)
 
     def _queue(self, meter: Meter) -> TrialSource:
-        question = self.question
-        if question.sweep.search is None:
-            works = {question.shared_work(trial.config) for trial in self.missing} - {""}
+        expanded = self.expanded
+        if expanded.sweep.search is None:
+            works = {expanded.shared_work(trial.config) for trial in self.missing} - {""}
             tags = Columns(settings=(), metrics=())
             pretrained = self.tracker.records("pretrain", fingerprints=works, columns=tags)
             done = _finished(pretrained, self.runtime)
             for sentence in reused_runs("pretraining", done.values()):
                 self.log(sentence)
-            return TrialQueue(self.missing, question.shared_work, meter, done.keys())
+            return TrialQueue(self.missing, expanded.shared_work, meter, done.keys())
         earlier = points_of(self.run.run_id, self.tracker)
         return SearchQueue(
-            question.sweep, question.base, question.identify, earlier, meter, take=self._take
+            expanded.sweep, expanded.base, expanded.identify, earlier, meter, take=self._take
         )
 
     def _take(self, trial: Trial, number: int) -> None:
@@ -240,11 +241,11 @@ class _Drive:
         self.run.set_tags(tag)
 
     def _num_trials(self) -> int:
-        search = self.question.sweep.search
+        search = self.expanded.sweep.search
         return len(self.missing) if search is None else search.num_points
 
     def _cut_short(self, meter: Meter, progress: TrialProgress) -> str:
-        """Return the limit that kept trials from starting, if any are left."""
+        """Return the limit that kept the remaining trials from starting, or ""."""
         reason = meter.no_more_trials()
         return reason if reason and progress.done < self._num_trials() else ""
 
@@ -269,7 +270,7 @@ class _Drive:
         tune_config = tune.TuneConfig(
             search_alg=queue,
             num_samples=-1,
-            scheduler=_halving(self.question),
+            scheduler=_halving(self.expanded),
             max_concurrent_trials=placement.max_concurrent or None,
             # A reused process would keep the workers of a trial that was stopped.
             reuse_actors=self.runtime.num_workers == 1,
@@ -279,15 +280,15 @@ class _Drive:
 
     def _failure_of(self, fingerprint: str) -> str:
         runs = self.tracker.records("trial", {FINGERPRINT: fingerprint})
-        return runs[0].tags.get(FAILURE, "") if runs else ""  # Tune knows it only later
+        return runs[0].tags.get(FAILURE, "") if runs else ""  # Tune learns the reason later
 
 
-def _halving(question: Question) -> Any:
+def _halving(expanded: ExpandedSweep) -> Any:
     """Return asynchronous successive halving over a search's epochs, or None."""
-    search = question.sweep.search
+    search = expanded.sweep.search
     if search is None or not search.stop_on:
         return None
-    num_epochs = int(question.base.flatten().get("pretrained.num_epochs", 1))
+    num_epochs = int(expanded.base.flatten().get("pretrained.num_epochs", 1))
     return tune.schedulers.ASHAScheduler(
         time_attr=EPOCH,
         metric=search.stop_on,
@@ -343,7 +344,7 @@ def _result(
 
 
 @contextlib.contextmanager
-def _no_run_left_running(tracker: Tracker, tags: Mapping[str, str], log: Log) -> Iterator[None]:
+def _end_stale_runs(tracker: Tracker, tags: Mapping[str, str], log: Log) -> Iterator[None]:
     """End the runs whose processes died: of an earlier start, an interrupt or a crash."""
     for name in tracker.end_stale(tags, "KILLED", "The sweep was killed."):
         log(f"Run {name!r} was left RUNNING by a killed sweep; it is KILLED and runs again.")
@@ -352,7 +353,7 @@ def _no_run_left_running(tracker: Tracker, tags: Mapping[str, str], log: Log) ->
     except BaseException:
         tracker.end_stale(tags, "KILLED", "The sweep was interrupted.")
         raise
-    tracker.end_stale(tags, "FAILED", "Its process died, for example for want of memory.")
+    tracker.end_stale(tags, "FAILED", "Its process died, for example because memory ran out.")
 
 
 @contextlib.contextmanager

@@ -15,14 +15,14 @@ import torch
 from torch import nn
 
 from olivine.core.buckets import is_bucket
-from olivine.core.carried_code import NO_CODE, CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.progress import Progress, Report
 from olivine.core.runtime import Runtime
+from olivine.core.shipped_code import NO_USER_CODE, UserCode
 from olivine.core.storage import Store
 from olivine.data.loader import BatchSource
 from olivine.runners.on_ray.batch_source import batch_source_of, require_cpus
-from olivine.runners.on_ray.sent import Sent
+from olivine.runners.on_ray.pickled import PickledWithCode
 from olivine.tracking.tracker import NullTracker, Tracker
 from olivine.training.worker import Worker
 
@@ -71,14 +71,13 @@ def train_on_ray(
     tracker: Tracker,
     callbacks: Sequence[ray.train.UserCallback] = (),
     *,
-    code: CarriedCode = NO_CODE,
+    code: UserCode = NO_USER_CODE,
 ) -> None:
     """Run a stage on `runtime.num_workers` workers and wait for its end.
 
     The first worker gets the tracker, the others a null tracker. Ray's own record of the run is
-    deleted: the state is in the stage's checkpoints, from which a restart by Ray or by a person
-    goes on. `code` is that of other people's parts which
-    the stage uses.
+    deleted: the state is in the stage's checkpoints, from which a restart by Ray or by a user goes
+    on. `code` is the user code that the stage needs.
     """
     use_gpu = runtime.device == "cuda" or (
         runtime.device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
@@ -89,7 +88,7 @@ def train_on_ray(
     name = f"olivine-{uuid.uuid4().hex[:8]}"
     notes = Store(f"{runtime.out}/ray")
     mistake, progress = f"{name}.mistake", f"{name}.progress"
-    sent = Sent.pack(stage, code)
+    pickled = PickledWithCode.pack(stage, code)
 
     def loop(_: Mapping[str, Any]) -> None:
         # Every restart would repeat a user's mistake, so restarted workers return if one is
@@ -100,7 +99,7 @@ def train_on_ray(
         first = worker.rank == 0
         report = _ProgressFile(notes, progress) if first else lambda done, total: None
         try:
-            sent.open()(worker, tracker if first else NullTracker(), report)
+            pickled.open()(worker, tracker if first else NullTracker(), report)
         except UserError as error:
             notes.write(mistake, str(error).encode())
             raise
@@ -149,7 +148,7 @@ class _ProgressFile:
 
 @contextlib.contextmanager
 def _shown_progress(store: Store, name: str, progress: Progress) -> Iterator[None]:
-    """Show a run's progress while the block waits for it."""
+    """Show a run's progress while the block runs."""
     ended = threading.Event()
 
     def follow() -> None:

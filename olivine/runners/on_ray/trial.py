@@ -8,9 +8,9 @@ from typing import Any
 import ray
 from ray import tune
 
-from olivine.core.carried_code import NO_CODE, CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
+from olivine.core.shipped_code import NO_USER_CODE, UserCode
 from olivine.core.spec import Spec
 from olivine.experiments.sweep import Trial
 from olivine.experiments.sweep_plan import GAVE_UP, POINT, ROW, SEED
@@ -21,20 +21,20 @@ from olivine.training.worker import LocalWorker
 TrialFunction = Callable[[Any, Runtime, Tracker], Mapping[str, float]]
 TAKEN_OVER = "taken_over"  # reported by a trial that was finished before
 TAKEN_AWAY = "its placement group was removed"  # Ray's message when Tune ended a trial
-LIMIT = "olivine.limit"  # tag of a sweep's run: what ended it before its last trial
+LIMIT = "olivine.limit"  # tag of a sweep's run: the limit that ended it before its last trial
 
 
 @dataclass(frozen=True)
 class TrialJob:
-    """What every trial's process gets."""
+    """The values that every trial's process gets."""
 
     function: TrialFunction
     config_type: type[Spec]
     runtime: Runtime
-    tracker: Tracker  # its runs are the sweep's
+    tracker: Tracker  # opens runs below the sweep's run
     metrics: tuple[str, ...]  # scores that are reported to Tune
     sweep_run: str
-    code: CarriedCode = NO_CODE  # of other people's parts in the trials
+    code: UserCode = NO_USER_CODE  # user code of the trials' parts
 
 
 def tune_config(trial: Trial, point: int = 0) -> dict[str, Any]:
@@ -48,20 +48,24 @@ def tune_config(trial: Trial, point: int = 0) -> dict[str, Any]:
     }
 
 
-def run_trial(sent: Mapping[str, Any], job: TrialJob) -> None:
+def run_trial(trial_config: Mapping[str, Any], job: TrialJob) -> None:
     """Run one trial and record its scores in the store.
 
     A trial that is stopped is KILLED; its reason says whether the search stopped it early, or the
     sweep reached a limit, after which it can be continued.
     """
-    key = RunKey("trial", sent["fingerprint"])
-    tags = {ROW: sent["row"], SEED: str(sent["seed"]), POINT: str(sent["point"])}
-    name = f"{sent['row']}, seed {sent['seed']}"
+    key = RunKey("trial", trial_config["fingerprint"])
+    tags = {
+        ROW: trial_config["row"],
+        SEED: str(trial_config["seed"]),
+        POINT: str(trial_config["point"]),
+    }
+    name = f"{trial_config['row']}, seed {trial_config['seed']}"
     try:
-        job.code.arrive()
-        config = job.config_type.from_dict(json.loads(sent["config"]))
+        job.code.install()
+        config = job.config_type.from_dict(json.loads(trial_config["config"]))
     except UserError:
-        with job.tracker.run(key, name, Spec(), tags):  # so that the sweep can say why
+        with job.tracker.run(key, name, Spec(), tags):  # so that the sweep can report the reason
             raise
     # Another sweep may have finished it in the meantime.
     record = find_finished(key, job.runtime, job.tracker, files=())
@@ -75,11 +79,11 @@ def run_trial(sent: Mapping[str, Any], job: TrialJob) -> None:
         except StoppedError as stop:
             raise StoppedError(_limit(job) or f"{GAVE_UP}: {stop}") from None
         except (SystemExit, ray.exceptions.ActorDiedError) as stop:
-            # From Tune, when Ray Train reported: the trial is told, or finds that its resources are
-            # gone, whichever is first.
+            # Tune stops a trial that uses Ray Train: the trial gets this error, or finds that its
+            # resources are gone, whichever is first.
             if not isinstance(stop, SystemExit) and TAKEN_AWAY not in str(stop):
                 raise
-            raise StoppedError(_limit(job) or f"{GAVE_UP}: told to stop") from None
+            raise StoppedError(_limit(job) or f"{GAVE_UP}: stopped by Tune") from None
         run.log_metrics(scores, step=0)
     tune.report({name: scores.get(name, float("nan")) for name in job.metrics})
 
@@ -96,6 +100,6 @@ class TuneWorker(LocalWorker):
         """Report a run's progress to Tune; raise StoppedError if Tune stops the trial."""
         try:
             tune.report({"alive": 1.0, **metrics})
-        except SystemExit:  # by which Tune ends the thread of a trial that it stops
+        except SystemExit:  # Tune ends the thread of a stopped trial by it
             found = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
             raise StoppedError(found) from None

@@ -34,7 +34,7 @@ class TrialProgress(tune.Callback):
         return {}
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """Measure the time from here; it should not include Ray's own start."""
+        """Measure the time from the first trial's start, without Ray's own start."""
         self._start_s = self._start_s or time.monotonic()
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:

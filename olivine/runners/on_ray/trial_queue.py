@@ -32,7 +32,7 @@ class TrialSource(Searcher, ABC):
         return {}
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the next trial, None if Tune should ask later, or that there are no more."""
+        """Return the next trial, None if Tune should ask later, or `Searcher.FINISHED`."""
         if self._meter.no_more_trials():
             return Searcher.FINISHED
         trial = self.next()
@@ -40,14 +40,14 @@ class TrialSource(Searcher, ABC):
             return trial
         self.running[trial_id] = trial
         self._meter.starts(trial_id)
-        return self.sent(trial)
+        return self.config_of(trial)
 
     @abstractmethod
     def next(self) -> Trial | str | None:
         """Return a trial, None for later, or `Searcher.FINISHED`."""
 
-    def sent(self, trial: Trial) -> dict[str, Any]:
-        """Return the configuration that is sent to the trial's process."""
+    def config_of(self, trial: Trial) -> dict[str, Any]:
+        """Return the configuration for the trial's process."""
         return tune_config(trial)
 
     def ended(self, trial: Trial, result: Mapping[str, Any], error: bool) -> None:

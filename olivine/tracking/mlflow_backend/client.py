@@ -1,4 +1,4 @@
-"""MLflow's client as this project uses it: opened once, read page by page, errors as sentences.
+"""MLflow's client: opened once, read page by page, with errors as sentences.
 
 Only `MlflowClient` is used: the fluent interface keeps the active run in global state, which
 threads of one process would share.
@@ -27,19 +27,19 @@ from mlflow.exceptions import MlflowException
 from olivine.core.errors import UserError
 from olivine.tracking.sql_reader import Query, last_by_step, readable, record_of
 from olivine.tracking.store_uri import (
-    ask_server,
     is_database,
     is_server,
     one_line,
-    shown,
+    require_server,
     sqlite_lock,
+    without_password,
 )
 from olivine.tracking.tracker import FINGERPRINT, RunRecord
 
 QUIET_LOGGERS = {
     "mlflow": logging.WARNING,  # logs every table that it makes
     "alembic": logging.WARNING,
-    "urllib3.connectionpool": logging.ERROR,  # warns of every attempt of a request
+    "urllib3.connectionpool": logging.ERROR,  # warns at every attempt of a request
 }
 FEW_FINGERPRINTS = 300  # are queried one by one, since a server has no query for several
 
@@ -48,17 +48,18 @@ FEW_FINGERPRINTS = 300  # are queried one by one, since a server has no query fo
 def open_client(uri: str) -> MlflowClient:
     """Return a client of a store that answers.
 
-    A SQLite file that is not there is made, by one process at a time. Raises UserError for a store
-    that cannot be reached and for a URI that names none.
+    A missing SQLite file is created, by one process at a time. Raises UserError for a store that
+    cannot be reached and for a URI that is no store.
     """
     for name, level in QUIET_LOGGERS.items():
         logging.getLogger(name).setLevel(level)
     if is_server(uri):
-        ask_server(uri)
+        require_server(uri)
     elif not (is_database(uri) or uri.startswith("databricks")):
         raise UserError(
-            f"The run store {shown(uri)!r} is neither a file (sqlite:////folder/mlflow.db) nor a "
-            "server (http://host:5000); set tracking_uri to one of them."
+            f"The run store {without_password(uri)!r} is neither a file "
+            "(sqlite:////folder/mlflow.db) nor a server (http://host:5000); set "
+            "tracking_uri to one of them."
         )
     try:
         with sqlite_lock(uri) as path:
@@ -66,8 +67,10 @@ def open_client(uri: str) -> MlflowClient:
                 _make_database(path)
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
-    except Exception as error:  # of any library below MLflow
-        raise UserError(f"Cannot open the run store {shown(uri)}: {one_line(error)}") from None
+    except Exception as error:  # from any library below MLflow
+        raise UserError(
+            f"Cannot open the run store {without_password(uri)}: {one_line(error)}"
+        ) from None
     return client
 
 
@@ -77,7 +80,9 @@ def store_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise UserError(f"The run store {shown(uri)} failed: {one_line(error)}") from None
+        raise UserError(
+            f"The run store {without_password(uri)} failed: {one_line(error)}"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -137,9 +142,10 @@ class ClientReader:
 
 
 def experiment_id(uri: str, name: str, artifacts: str | None) -> str:
-    """Return the experiment of a name, made if it is not there; its files lie below `artifacts`.
+    """Return the id of an experiment, which is created if it is missing.
 
-    Raises UserError if it was deleted.
+    Files of a new experiment are stored below `artifacts`. Raises UserError if the experiment was
+    deleted.
     """
     client = open_client(uri)
     with store_errors(uri):
@@ -147,7 +153,7 @@ def experiment_id(uri: str, name: str, artifacts: str | None) -> str:
         if found is None:
             try:
                 return client.create_experiment(name, artifact_location=artifacts)
-            except MlflowException:  # another process was quicker
+            except MlflowException:  # another process created it first
                 found = client.get_experiment_by_name(name)
                 if found is None:
                     raise
@@ -160,7 +166,7 @@ def experiment_id(uri: str, name: str, artifacts: str | None) -> str:
 
 
 def read_text(uri: str, run_id: str, name: str) -> str | None:
-    """Return a text file among a run's artifacts, or None if there is none of that name."""
+    """Return a text file of a run's artifacts, or None if there is no such file."""
     client = open_client(uri)
     with store_errors(uri), tempfile.TemporaryDirectory() as folder:
         if name not in {found.path for found in client.list_artifacts(run_id)}:

@@ -1,7 +1,7 @@
 """A pretrained backbone as a logged model: its recipe, its signature and the path of its weights.
 
-The weights are large and are below `runtime.out` already, so the model names them by path and
-SHA-256, and they are read there when it is loaded. `copy_weights` stores a copy with the model.
+The weights are large and already below `runtime.out`, so the model holds their path and SHA-256,
+and they are read from there when the model is loaded. `copy_weights` stores a copy with the model.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ CODE = Path(__file__).with_name("logged_backbone.py")
 PACKAGES = ("olivine", "torch", "mlflow")  # needed to load the model
 TYPE = "backbone"
 HASH = "weights.sha256"  # tag of a model
-# An example would only let MLflow run the model to find the signature, which is known here.
+# An example would only serve to run the model and derive its signature, which is known here.
 warnings.filterwarnings("ignore", message=".*input example was not provided.*")
 
 
@@ -68,7 +68,7 @@ def log_backbone(
 
 
 def weights_of(client: MlflowClient, run_id: str) -> LoggedWeights | None:
-    """Return where the weights of a run's newest whole model lie, and their hash."""
+    """Return the location and the hash of the weights of a run's newest complete model."""
     experiment_id = client.get_run(run_id).info.experiment_id
     logged = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
     whole = [model for model in logged if model.status == "READY" and HASH in model.tags]

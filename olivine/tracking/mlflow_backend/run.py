@@ -1,4 +1,4 @@
-"""An open run: everything it logs goes to its spool, and from there to MLflow."""
+"""An open run: everything that it logs goes to its spool, and from there to MLflow."""
 
 import re
 import time
@@ -10,7 +10,7 @@ from olivine.core.errors import UserError
 from olivine.core.spec import Spec, setting_text
 from olivine.tracking.spool import MetricSpool
 from olivine.tracking.spool_writer import MAX_TEXTS, SenderOf, SpoolWriter, warn
-from olivine.tracking.store_uri import shown
+from olivine.tracking.store_uri import without_password
 
 MAX_NAME = 250  # characters
 MAX_VALUE = 6000  # characters of a parameter or tag that MLflow takes
@@ -39,12 +39,12 @@ class MlflowRun:
 
     def log_file(self, path: Path, folder: str = "") -> None:
         """Store a copy of a small file with the run."""
-        name = self._spool.keep_file(path)
+        name = self._spool.add_file(path)
         self._spool.append({"kind": "file", "name": name, "folder": folder})
 
     def log_text(self, name: str, text: str, folder: str = "") -> None:
         """Store a text with the run, as a file of this name."""
-        kept = self._spool.keep_text(name, text)
+        kept = self._spool.add_text(name, text)
         self._spool.append({"kind": "file", "name": kept, "folder": folder})
 
     def log_dataset(self, name: str, digest: str, source: str, context: str) -> None:
@@ -60,7 +60,7 @@ class MlflowRun:
         )
 
     def log_model(self, name: str, weights: str, recipe: str, num_channels: int) -> None:
-        """Record a pretrained backbone; its file of weights is read for its hash."""
+        """Record a pretrained backbone; its weights file is read to hash it."""
         from olivine.tracking.mlflow_backend.model import describe_model
 
         model = describe_model(name, weights, recipe, num_channels)
@@ -77,11 +77,11 @@ class MlflowRun:
         self.log_text("config.yaml", config.to_yaml())
 
     def flush(self) -> None:
-        """Return when all that was logged so far survives a loss of power."""
+        """Return when everything logged so far survives a loss of power."""
         self._spool.sync()
 
     def end(self, status: str, reason: str, patience_s: float, uri: str) -> None:
-        """Log how the run ended and wait up to `patience_s` seconds until the store has it all.
+        """Log the end of the run; wait up to `patience_s` seconds until the store has all.
 
         Entries that the store has not received by then stay on disk, and a warning names them.
         """
@@ -92,9 +92,9 @@ class MlflowRun:
         problem = self._spool_writer.close(patience_s)
         if problem:
             warn(
-                f"Run {self._spool.header['name']!r} is {status}, but {shown(uri)} has not "
-                f"received all of its metrics ({problem}); they are in {self._spool.path.parent} "
-                "and the next start on this machine sends them."
+                f"Run {self._spool.header['name']!r} is {status}, but {without_password(uri)} "
+                f"has not received all of its metrics ({problem}); they are in "
+                f"{self._spool.path.parent} and the next start on this machine sends them."
             )
 
     def _log_texts(self, kind: str, texts: Mapping[str, str]) -> None:
@@ -119,7 +119,7 @@ def _now_ms() -> int:
 def texts_of(values: Mapping[str, Any]) -> dict[str, str]:
     """Return values as texts that `--set` reads: text as it is, the rest as JSON.
 
-    A text that is longer than MLflow accepts is cut and says so.
+    A text that is longer than MLflow accepts is cut, and its end says that it was.
     """
     texts = {}
     for name, value in values.items():

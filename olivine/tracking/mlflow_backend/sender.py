@@ -19,8 +19,8 @@ from olivine.tracking.mlflow_backend.client import CONTEXT, open_client
 from olivine.tracking.mlflow_backend.model import log_backbone
 from olivine.tracking.mlflow_backend.run import MAX_VALUE
 from olivine.tracking.spool import Entry, MetricSpool
-from olivine.tracking.spool_writer import MAX_TEXTS, GoneError
-from olivine.tracking.store_uri import ask_server, is_server, shown
+from olivine.tracking.spool_writer import MAX_TEXTS, RunDeletedError
+from olivine.tracking.store_uri import is_server, require_server, without_password
 from olivine.tracking.tracker import FAILURE
 
 OPENING = "olivine.opening"  # tag of a run: which opening it is in, or was in last
@@ -37,7 +37,7 @@ REFUSALS = {
 
 
 class MlflowSender:
-    """The sender of one spool; `was_left` says that the process that wrote it has ended."""
+    """The sender of one spool; `was_left` means that the process that wrote it has ended."""
 
     def __init__(self, uri: str, spool: MetricSpool, was_left: bool, copy_weights: bool):
         self._uri, self._spool, self._copy_weights = uri, spool, copy_weights
@@ -51,7 +51,7 @@ class MlflowSender:
             "end": self._end,
         }
 
-    def answers(self) -> bool:
+    def is_reachable(self) -> bool:
         """Return whether a server answers; a database is only tried by the request itself.
 
         MLflow's client would retry for minutes, with pauses in which it misses that the server is
@@ -59,7 +59,7 @@ class MlflowSender:
         """
         if is_server(self._uri):
             try:
-                ask_server(self._uri)
+                require_server(self._uri)
             except UserError:
                 return False
         return True
@@ -74,14 +74,17 @@ class MlflowSender:
         else:
             self._log_batch(entries)
 
-    def refuses(self, error: Exception) -> bool:
-        """Return whether MLflow's refusal is final; raise GoneError if the run was deleted."""
+    def is_final(self, error: Exception) -> bool:
+        """Return whether MLflow's refusal is final.
+
+        Raises RunDeletedError if the run was deleted.
+        """
         if isinstance(error, ValueError):
             return True
         if not isinstance(error, MlflowException) or error.error_code not in REFUSALS:
             return False
         if str(error).startswith("API request"):
-            return False  # the answer of a proxy, not of MLflow
+            return False  # the answer of a proxy instead of MLflow
         try:
             stage = self._client.get_run(self._run_id).info.lifecycle_stage
         except MlflowException as second:
@@ -89,9 +92,9 @@ class MlflowSender:
                 raise
             stage = "deleted"
         if stage == "deleted":
-            raise GoneError(
+            raise RunDeletedError(
                 f"Run {self._spool.header['name']!r} ({self._run_id}) was deleted in "
-                f"{shown(self._uri)}; the metrics that were not sent are in "
+                f"{without_password(self._uri)}; the metrics that were not sent are in "
                 f"{self._spool.path.parent}."
             )
         return True
@@ -140,7 +143,7 @@ class MlflowSender:
 
     def _log_file(self, entry: Entry) -> None:
         path = self._spool.file(entry["name"])
-        if not path.exists():  # an earlier process uploaded it and died before it recorded that
+        if not path.exists():  # an earlier process died after the upload, before it recorded it
             return
         self._client.log_artifact(self._run_id, str(path), entry["folder"] or None)
         self._spool.drop_file(entry["name"])
@@ -175,7 +178,7 @@ class MlflowSender:
         if reason:
             client.set_tag(self._run_id, FAILURE, reason[:MAX_VALUE])
         elif is_late and FAILURE in client.get_run(self._run_id).data.tags:
-            client.delete_tag(self._run_id, FAILURE)  # set by a process that took it for stale
+            client.delete_tag(self._run_id, FAILURE)  # set by a process that considered it stale
         client.set_terminated(self._run_id, entry["status"], entry["time_ms"])
 
 

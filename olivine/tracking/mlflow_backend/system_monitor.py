@@ -17,7 +17,7 @@ from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
 from olivine.core.errors import UserError
 
-PREFIX = "system/"  # MLflow's pages show these apart
+PREFIX = "system/"  # MLflow's pages show these separately
 Log = Callable[[Mapping[str, float], int], None]  # metrics, step
 
 
@@ -42,7 +42,7 @@ class SystemMonitor:
     def _watch(self) -> None:
         monitors = _monitors()
         for monitor in monitors:
-            monitor.collect_metrics()  # loads are means since the last call: the first is void
+            monitor.collect_metrics()  # loads are means since the last call, so the first is void
             monitor.clear_metrics()
         while not self._stopped.wait(self._period_s):
             sample: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Runs in MLflow: one run per key, with a true status, and no work that waits for a server.
+"""Runs in MLflow: one run per key, with a correct status; no stage waits for a server.
 
 A run is found again by two tags, `olivine.stage` and `olivine.fingerprint`, never by its name or
 by a scheduler's id. Opening a run and reading runs need the store. What a run logs, its end
@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from olivine.core.carried_code import CarriedCode
 from olivine.core.errors import UserError
 from olivine.core.hashing import text_hash
+from olivine.core.shipped_code import UserCode
 from olivine.core.spec import Spec
 from olivine.tracking.mlflow_backend.run import MAX_VALUE, MlflowRun, texts_of
 from olivine.tracking.provenance import provenance, provenance_texts
@@ -40,7 +40,8 @@ from olivine.tracking.tracker import (
 )
 
 COMMIT = "mlflow.source.git.commit"  # MLflow's own name
-CONTAINERS = ("sweep", "trial")  # stages that only hold others, which log their machine's load
+# Stages that only contain other runs, which log the machine's load themselves.
+CONTAINERS = ("sweep", "trial")
 END_AGAIN_S = 0.5
 INTERRUPT_PATIENCE_S = 5.0  # longest wait of a person who interrupts a run
 NO_COLUMNS = Columns(settings=(), metrics=(), tags=())
@@ -63,7 +64,7 @@ class MlflowTracker:
     patience_s: float = 30.0  # longest wait at a run's end until all of its entries are sent
     system_period_s: float = 10.0  # between samples of processor, memory and GPUs; 0: none
     copy_weights: bool = False  # whether a logged model holds a copy of its weights
-    known_texts: frozenset[str] = frozenset()  # hashes of the texts that a parent run has
+    known_texts: frozenset[str] = frozenset()  # hashes of the texts of a parent run
 
     def ensure_store(self) -> None:
         """Create the store if it is not there; raise UserError if it cannot be reached.
@@ -132,8 +133,8 @@ class MlflowTracker:
     ) -> list[RunRecord]:
         """Return runs, newest first: those of a stage, with all these tags, of these fingerprints.
 
-        None leaves a condition out. `columns` names the values that are read; all values of ten
-        thousand runs take a while.
+        None leaves a condition out. `columns` names the values that are read; reading all values of
+        ten thousand runs is slow.
         """
         wanted = {**({STAGE: stage} if stage else {}), **(tags or {})}
         return self._read(Query(wanted, fingerprints=fingerprints, columns=columns))
@@ -155,7 +156,7 @@ class MlflowTracker:
                 open_client(self.uri).log_artifact(run_id, str(path), folder or None)
 
     def read_text(self, run_id: str, name: str) -> str | None:
-        """Return a small text file that is kept with a run, or None if it has no such file."""
+        """Return a small text file that is stored with a run, or None if it has no such file."""
         from olivine.tracking.mlflow_backend.client import read_text
 
         return read_text(self.uri, run_id, name)
@@ -171,7 +172,7 @@ class MlflowTracker:
     def end_stale(self, tags: Mapping[str, str], status: str, reason: str) -> list[str]:
         """End every RUNNING run with these tags, whose process is gone; return the runs' names.
 
-        Entries that a run left on this machine are sent first, and may hold its true end.
+        Entries that a run left on this machine are sent first; they may contain its end.
         """
         self._send_left_behind()
         stale = self._read(Query(tags, status="RUNNING", columns=NO_COLUMNS))
@@ -240,7 +241,7 @@ class MlflowTracker:
                     client.set_terminated(run_id, status)
                 return
             except UserError:
-                # A process that had not quite ended may have written the same at the same time.
+                # Another process may have written the same end at the same time.
                 if is_last:
                     raise
                 time.sleep(END_AGAIN_S)
@@ -288,15 +289,15 @@ class MlflowTracker:
 
 
 def _log_code(config: Spec, run: MlflowRun) -> None:
-    """Keep with a run the files of people's own parts, as `user_code/<hash>/`."""
-    for code_hash, files in CarriedCode.of(config).trees.items():
+    """Store the files of users' parts with a run, as `user_code/<hash>/`."""
+    for code_hash, files in UserCode.of(config).trees.items():
         for path, data in files.items():
             folder, _, name = f"user_code/{code_hash}/{path}".rpartition("/")
             run.log_text(name, data.decode(errors="replace"), folder)
 
 
 def _verdict(error: BaseException) -> tuple[str, str]:
-    """Return a run's status and reason: FAILED for an error, KILLED for an end from outside."""
+    """Return a run's status and reason: FAILED for an error, KILLED if it was stopped."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
     if isinstance(error, UserError | StoppedError):
         text = str(error)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from olivine.core.plugins.kept_code import VARIABLE
+from olivine.core.plugins.code_cache import VARIABLE
 from tests.support.plugins import forget
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from olivine.core.errors import UserError
+from olivine.core.plugins.code_cache import VARIABLE, store_tree
 from olivine.core.plugins.file_modules import file_of_module, load_file
-from olivine.core.plugins.kept_code import VARIABLE, keep
 from olivine.core.plugins.source_tree import read_tree
 from tests.support.plugins import write_loss
 
@@ -128,7 +128,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
     write(tmp_path, part="X = 1", file="")
     monkeypatch.setenv(VARIABLE, str(tmp_path / "file.py" / "folder"))
     with pytest.raises(UserError, match=f"Cannot keep a copy of part.py in .*Set {VARIABLE}"):
-        keep(read_tree(tmp_path / "part.py"))
+        store_tree(read_tree(tmp_path / "part.py"))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from olivine.models.backbones.voxelnet import VoxelNet
 from olivine.models.backbones.waffleiron import WaffleIron
 from olivine.tracking.tracker import NullTracker
 from olivine.training.evaluate import evaluate
-from olivine.training.pretrain import pretrain, run_key
+from olivine.training.pretrain import pretrain, pretraining_key
 from olivine.training.pretrained_networks import build_model
 from olivine.training.worker import LocalWorker
 from tests.support.run_stores.tiny_runs import tiny_runtime
@@ -161,8 +161,8 @@ def test_no_epochs_from_a_checkpoint_is_that_checkpoint_and_can_be_probed(
     runtime = tiny_runtime(tiny_world, tmp_path)
     frames = given.pretrained.data.open(runtime.data_path(), runtime.cache_path())
 
-    key = run_key(given.pretrained, frames)
-    assert key != run_key(experiment.pretrained, frames)
+    key = pretraining_key(given.pretrained, frames)
+    assert key != pretraining_key(experiment.pretrained, frames)
     state = build_model(given.pretrained, 1).backbone.state_dict()
     assert all(torch.equal(state[name], t) for name, t in torch.load(path).items())
     pretrain(given.pretrained, runtime, LocalWorker(), NullTracker())
@@ -170,4 +170,6 @@ def test_no_epochs_from_a_checkpoint_is_that_checkpoint_and_can_be_probed(
 
     assert 0 <= scores["miou"] <= 100
     with pytest.raises(UserError, match="No weights"):
-        run_key(given.override({"pretrained.backbone.weights": "nowhere.pt"}).pretrained, frames)
+        pretraining_key(
+            given.override({"pretrained.backbone.weights": "nowhere.pt"}).pretrained, frames
+        )

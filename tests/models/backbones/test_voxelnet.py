@@ -20,7 +20,7 @@ from olivine.models.backbones.voxelnet.network import INPUTS, read_bilinear
 from olivine.models.sparse.kernel_maps import occupied_cells
 from olivine.models.sparse.strided import output_shape
 from olivine.models.weights import load_into
-from tests.support.networks import num_parameters, seen_network
+from tests.support.networks import network_with_statistics, num_parameters
 
 # 16 x 24 x 40 voxels that do not begin at a multiple of the map's cells
 SMALL = VoxelNet(range_m=(-1.0, -0.9, -5.0, 0.6, 1.5, 3.0))
@@ -77,7 +77,7 @@ def take(source, rows):
 
 
 def network(settings=SMALL, training=False):
-    return seen_network(settings, training)
+    return network_with_statistics(settings, training)
 
 
 def means(source, settings=SMALL):

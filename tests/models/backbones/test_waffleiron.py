@@ -13,7 +13,7 @@ from olivine.data.geometry.voxelization import voxelize
 from olivine.data.geometry.voxels import Voxelizer
 from olivine.models.backbones.waffleiron import WaffleIron
 from olivine.models.backbones.waffleiron.network import Layers, project_to_grids
-from tests.support.networks import num_parameters, seen_network
+from tests.support.networks import network_with_statistics, num_parameters
 
 RANGE_M = (-6.0, -4.0, -2.0, 6.0, 5.0, 1.0)
 TINY = WaffleIron(
@@ -53,7 +53,7 @@ def take(source, rows):
 
 
 def network(settings=TINY, training=False):
-    return seen_network(settings, training)
+    return network_with_statistics(settings, training)
 
 
 def naive(net, settings, source):

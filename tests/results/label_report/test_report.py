@@ -224,7 +224,7 @@ def test_labels_made_from_the_truth_are_marked_everywhere(
     assert "made from the truth" in result.lines[0]
     page = (tmp_path / "new" / "index.html").read_text()
     banner = page.index("made from the truth")
-    assert banner < page.index("frames looked at")
+    assert banner < page.index("counted frames")
     assert 'class="warn stop"' in page[:banner]
 
 

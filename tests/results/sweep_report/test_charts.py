@@ -11,7 +11,7 @@ from olivine.results.importance import Importance, VaryingSetting
 from olivine.results.sweep_report.charts import (
     MAX_BARS,
     importance_bars,
-    learning_curves,
+    learning_curves_chart,
     score_against_cost,
 )
 from olivine.results.sweep_report.curves import Curves
@@ -40,7 +40,7 @@ def curves(methods: int, seeds: int = 2, steps: int = 4, named: int = 99) -> Cur
 def test_an_axis_says_what_it_is_of_and_in_which_unit() -> None:
     cost = score_against_cost(points(3), "mIoU (%)", "device time (h)", {}).figure.layout
     assert (cost.xaxis.title.text, cost.yaxis.title.text) == ("device time (h)", "mIoU (%)")
-    learning = learning_curves(curves(2), line_styles(["m0", "m1"])).figure.layout
+    learning = learning_curves_chart(curves(2), line_styles(["m0", "m1"])).figure.layout
     assert (learning.xaxis.title.text, learning.yaxis.title.text) == ("step", "probe mIoU (%)")
 
 
@@ -49,7 +49,7 @@ def test_a_method_has_one_colour_in_every_chart() -> None:
     some = [ScoreAtCost(name, 1.0, 0.1, 2.0, 2, False) for name in styles]
     cost = score_against_cost(some, "miou", "hours", styles).figure.data[1:]
     assert [trace.marker.color for trace in cost] == [style.colour for style in styles.values()]
-    whole = learning_curves(curves(3), styles).figure.data
+    whole = learning_curves_chart(curves(3), styles).figure.data
     assert {t.legendgroup: t.line.color for t in whole if t.line.color} == {
         name: style.colour for name, style in styles.items()
     }
@@ -101,7 +101,7 @@ def test_importance_is_told_from_the_most_important_on() -> None:
 
 
 def test_methods_that_are_not_told_apart_are_grey_and_one_trace() -> None:
-    chart = learning_curves(curves(30, named=2), line_styles(["m0", "m1"]))
+    chart = learning_curves_chart(curves(30, named=2), line_styles(["m0", "m1"]))
     behind, *named = chart.figure.data
     assert behind.line.color == POOR
     assert list(behind.x).count(None) == 28
@@ -110,21 +110,21 @@ def test_methods_that_are_not_told_apart_are_grey_and_one_trace() -> None:
 
 
 def test_a_band_is_one_deviation_over_seeds_and_one_seed_has_none() -> None:
-    band, line = learning_curves(curves(1), line_styles(["m0"])).figure.data
+    band, line = learning_curves_chart(curves(1), line_styles(["m0"])).figure.data
     assert list(line.y) == pytest.approx([0.5, 0.6, 0.7, 0.8])
     deviation = math.sqrt(0.5)
     assert list(band.y[:4]) == pytest.approx([y + deviation for y in line.y])
     assert list(band.y[:3:-1]) == pytest.approx([y - deviation for y in line.y])
-    assert len(learning_curves(curves(1, seeds=1), line_styles(["m0"])).figure.data) == 1
+    assert len(learning_curves_chart(curves(1, seeds=1), line_styles(["m0"])).figure.data) == 1
 
 
 def test_a_curve_of_one_step_is_a_point() -> None:
-    (line,) = learning_curves(curves(1, seeds=1, steps=1), line_styles(["m0"])).figure.data
+    (line,) = learning_curves_chart(curves(1, seeds=1, steps=1), line_styles(["m0"])).figure.data
     assert line.mode == "markers"
 
 
 def test_a_long_curve_keeps_its_ends() -> None:
-    line = learning_curves(curves(1, seeds=1, steps=5000), line_styles(["m0"])).figure.data[0]
+    line = learning_curves_chart(curves(1, seeds=1, steps=5000), line_styles(["m0"])).figure.data[0]
     assert len(line.x) == 80
     assert (line.x[0], line.x[-1]) == (0, 49990)
 
@@ -133,7 +133,7 @@ def test_a_seed_that_only_began_does_not_cut_the_others_short() -> None:
     whole = curves(1, seeds=2, steps=5)
     began = pd.DataFrame([("m0", 2, 0, 1.0)], columns=list(whole.lines.columns))
     both = Curves("a", "A", "loss", pd.concat([whole.lines, began]), whole.named)
-    chart = learning_curves(both, line_styles(["m0"]))
+    chart = learning_curves_chart(both, line_styles(["m0"]))
     assert "last: m0 0.9" in chart.text
     assert len(chart.figure.data[1].x) == 5
 
@@ -141,7 +141,7 @@ def test_a_seed_that_only_began_does_not_cut_the_others_short() -> None:
 def test_names_are_no_markup_and_no_script() -> None:
     hostile = curves(1).lines.replace({"method": {"m0": HOSTILE}})
     styles = line_styles([HOSTILE])
-    learning = learning_curves(Curves("a", "A", HOSTILE, hostile, (HOSTILE,)), styles)
+    learning = learning_curves_chart(Curves("a", "A", HOSTILE, hostile, (HOSTILE,)), styles)
     cost = score_against_cost([ScoreAtCost(HOSTILE, 1.0, 0.5, 1.0, 2, True)], HOSTILE, "h", styles)
     for chart in (learning, cost):
         assert chart.figure.data[1].name == HOSTILE_SHOWN
@@ -156,5 +156,5 @@ def test_names_are_no_markup_and_no_script() -> None:
 
 
 def test_a_chart_is_the_same_again() -> None:
-    one, two = (learning_curves(curves(3), line_styles(["m0", "m1", "m2"])) for _ in range(2))
+    one, two = (learning_curves_chart(curves(3), line_styles(["m0", "m1", "m2"])) for _ in range(2))
     assert one.html() == two.html()

@@ -7,7 +7,7 @@ import plotly.offline
 import pytest
 
 from olivine.core.runtime import Runtime
-from olivine.results.sweep_report.page import render, write_page
+from olivine.results.sweep_report.page import sweep_page_html, write_sweep_page
 from olivine.results.sweep_report.read import read_report
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from tests.support.html_reader import HtmlReader
@@ -30,8 +30,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         runtime = Runtime(out=str(folder))
         tracker = MlflowTracker(runtime.store_uri())
         report = read_report("wide" if name == "search" else "small", runtime, tracker)
-        found[name] = write_page(folder / f"{name}.html", report)
-        assert render(report) == found[name].read_text(), "one store, one page"
+        found[name] = write_sweep_page(folder / f"{name}.html", report)
+        assert sweep_page_html(report) == found[name].read_text(), "one store, one page"
     return found
 
 
@@ -88,7 +88,7 @@ def test_the_page_of_an_ablation_says_what_was_found(pages: dict[str, Path]) -> 
     assert ["on the front", "mIoU (%)", "device time (h)"] in page.tables[1]
     assert "for seed in 0 1; do" in page.text
     assert "52a846625b9acfd991737989f6ae99b340c007c5" in page.text
-    assert "too few to tell which of 2 settings matters" in page.text
+    assert "too few to decide which of 2 settings matters" in page.text
     assert text.index("2 of 6 trials have no result") < text.index("<section")
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from olivine.experiments.sweep_plan import GAVE_UP, POINT, PlannedTrial, SweepPlan
-from olivine.results.sweep_report.trials import TrialFacts, in_order, score_at_cost, trial_facts
+from olivine.results.sweep_report.trials import TrialFacts, report_order, score_at_cost, trial_facts
 from olivine.tracking.tracker import FAILURE, RunKey, RunRecord
 
 NUMBERS = st.integers(0, 6).map(float)
@@ -91,7 +91,7 @@ def test_every_fate_has_its_status_and_reason() -> None:
     assert found["failed"].reason == "out of memory"
     assert found["none"].reason == "It has no metric 'miou'."
     assert [name for name, trial in found.items() if trial.has_score] == ["done"]
-    ordered = in_order(list(found.values()), is_search=True, lower_is_better=False)
+    ordered = report_order(list(found.values()), is_search=True, lower_is_better=False)
     assert ordered[0].fingerprint == "done"
 
 

@@ -21,7 +21,7 @@ from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import RunKey
 from olivine.training.evaluate import PRETRAINED
 from olivine.training.validation import confusions_name
-from tests.support.run_stores.asked_runs import scene_counts
+from tests.support.run_stores.table_runs import scene_counts
 
 SCORES = {"PPKT": [30.0, 32.0, 34.5], "OLIVINE": [40.0, 41.0, 45.0], "OLIVINE, 10 %": [60.0, 61.5]}
 
@@ -125,7 +125,7 @@ def test_counts_per_scene_are_read_where_evaluations_left_them(store, plan, tmp_
     assert compared.scenes[0] > 0
     assert compared.verdict == "better"
     lacking = table.cell("OLIVINE, 10 %", "", "miou").compared
-    assert lacking.no_scenes == "2 of 4 runs left no counts per scene"
+    assert lacking.no_scenes == "2 of 4 runs have no counts per scene"
 
 
 def test_files_are_written_in_the_formats_asked_for(store, plan, tmp_path):

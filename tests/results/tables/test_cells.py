@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from olivine.core.errors import UserError
 from olivine.results.tables.cells import make_table
-from olivine.results.tables.runs import AskedRuns
+from olivine.results.tables.runs import TableRuns
 from olivine.results.tables.spec import TableSpec
-from tests.support.run_stores.asked_runs import asked
 
 SCORES = {"random": [8.0, 9.0, 7.0], "PPKT": [30.0, 32.0, 34.0], "OLIVINE": [40.0, 41.0, 45.0]}
 MIOU = TableSpec(metrics=("miou",))
@@ -21,7 +20,7 @@ def cell(table, row, column="", metric="miou"):
 
 
 def test_mean_and_sample_deviation_over_seeds():
-    table = make_table(asked(SCORES), TableSpec(metrics=("miou", "accuracy")), "t")
+    table = make_table(table_runs(SCORES), TableSpec(metrics=("miou", "accuracy")), "t")
     assert table.rows == tuple(SCORES)
     for row, scores in SCORES.items():
         found = cell(table, row)
@@ -32,7 +31,7 @@ def test_mean_and_sample_deviation_over_seeds():
 
 
 def test_one_seed_has_no_deviation_and_no_seed_no_mean():
-    runs = asked({"a": [30.0], "b": [1.0]}, why={("b", 0): "running"})
+    runs = table_runs({"a": [30.0], "b": [1.0]}, why={("b", 0): "running"})
     table = make_table(runs, MIOU, "t")
     assert (cell(table, "a").mean, cell(table, "a").n) == (30.0, 1)
     assert math.isnan(cell(table, "a").std)
@@ -45,7 +44,7 @@ def test_one_seed_has_no_deviation_and_no_seed_no_mean():
 def test_the_best_and_the_second_are_marked_with_their_ties(scores, lower):
     rows = {f"row {i}": [float(score)] for i, score in enumerate(scores)}
     spec = TableSpec(metrics=("miou",), lower_is_better=("miou",) if lower else ())
-    table = make_table(asked(rows), spec, "t")
+    table = make_table(table_runs(rows), spec, "t")
     best = sorted(set(scores), reverse=not lower)
     for i, score in enumerate(scores):
         place = best.index(score) + 1
@@ -53,7 +52,7 @@ def test_the_best_and_the_second_are_marked_with_their_ties(scores, lower):
 
 
 def test_equal_as_written_is_equal():
-    table = make_table(asked({"a": [10.001], "b": [10.004], "c": [9.0]}), MIOU, "t")
+    table = make_table(table_runs({"a": [10.001], "b": [10.004], "c": [9.0]}), MIOU, "t")
     assert [cell(table, row).rank for row in "abc"] == [1, 1, 2]
 
 
@@ -75,7 +74,7 @@ def test_what_is_missing_says_why():
         ("b", 0): "failed: out of memory", ("b", 1): "running",
         ("c", 0): "never started", ("c", 1): "never started", ("a", 1): "killed",
     }  # fmt: skip
-    runs = asked({"a": [1.0, 2.0], "b": [1.0, 2.0], "c": [1.0, 2.0]}, why=why)
+    runs = table_runs({"a": [1.0, 2.0], "b": [1.0, 2.0], "c": [1.0, 2.0]}, why=why)
     table = make_table(runs, MIOU, "t")
     assert cell(table, "a").missing == ""
     assert cell(table, "b").missing == "running"
@@ -83,7 +82,7 @@ def test_what_is_missing_says_why():
     assert {(run.name, run.seed): run.why for run in table.missing} == why
 
 
-def grid(**kept: bool) -> AskedRuns:
+def grid(**kept: bool) -> TableRuns:
     """Return a row per rate and width, each setting a column as well."""
     points = itertools.product((0.5, 10.0, 2.0), ("small", "large"))
     settings = {f"{lr}, {width}": {"lr": str(lr), "width": width} for lr, width in points}
@@ -91,7 +90,7 @@ def grid(**kept: bool) -> AskedRuns:
         row: [float(own["lr"]) + seed + (100 if own["width"] == "large" else 0) for seed in (0, 1)]
         for row, own in settings.items()
     }
-    return asked(scores, settings)
+    return table_runs(scores, settings)
 
 
 def test_rows_and_columns_are_any_settings_numbers_by_size():
@@ -103,13 +102,13 @@ def test_rows_and_columns_are_any_settings_numbers_by_size():
 
 def test_a_cell_that_nobody_asked_for_says_so():
     runs = grid()
-    left = AskedRuns(tuple(run for run in runs.runs if run.row != "2.0, large"))
+    left = TableRuns(tuple(run for run in runs.runs if run.row != "2.0, large"))
     table = make_table(left, TableSpec(by=("lr",), columns=("width",), metrics=("miou",)), "t")
-    assert cell(table, "2.0", "large").missing == "never asked"
+    assert cell(table, "2.0", "large").missing == "no such trial"
 
 
 def test_a_run_that_never_started_may_belong_to_any_cell_of_its_row():
-    runs = asked(
+    runs = table_runs(
         {"a": [1.0, 2.0], "b": [3.0, 4.0]},
         {"a": {"width": "small"}, "b": {"width": "large"}},
         {("b", 0): "never started", ("b", 1): "never started"},
@@ -130,7 +129,7 @@ def test_runs_that_differ_in_more_than_the_table_shows_are_averaged_by_seed_and_
 
 
 def test_equal_settings_on_other_data_are_told():
-    runs = asked({"a": [1.0], "b": [3.0]}, {"a": {"lr": "1"}, "b": {"lr": "1"}})
+    runs = table_runs({"a": [1.0], "b": [3.0]}, {"a": {"lr": "1"}, "b": {"lr": "1"}})
     table = make_table(runs, TableSpec(by=("lr",), metrics=("miou",)), "t")
     assert (cell(table, "1").mean, cell(table, "1").n) == (2.0, 1)
     assert "other data" in table.notes[0]
@@ -138,7 +137,7 @@ def test_equal_settings_on_other_data_are_told():
 
 def test_rows_can_be_chosen_and_stay_in_order():
     spec = TableSpec(metrics=("miou",), rows=("OLIVINE", "random"))
-    table = make_table(asked(SCORES), spec, "t")
+    table = make_table(table_runs(SCORES), spec, "t")
     assert table.rows == ("random", "OLIVINE")
     assert cell(table, "random").rank == 2
 
@@ -157,11 +156,11 @@ def test_rows_can_be_chosen_and_stay_in_order():
 def test_what_there_is_not_is_told_with_the_nearest(changes, message):
     spec = TableSpec.from_dict({"metrics": ("miou",), **changes})
     with pytest.raises(UserError, match=message):
-        make_table(asked(SCORES), spec, "t")
+        make_table(table_runs(SCORES), spec, "t")
 
 
 def test_nothing_finished_is_told():
     why = {("a", 0): "running"}
-    for runs in (AskedRuns(()), asked({"a": [1.0]}, why=why)):
+    for runs in (TableRuns(()), table_runs({"a": [1.0]}, why=why)):
         with pytest.raises(UserError, match="No trial of this table has finished"):
             make_table(runs, MIOU, "t")

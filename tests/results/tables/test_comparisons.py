@@ -6,7 +6,7 @@ import pytest
 from olivine.results.statistics import MIN_SCENES, holm, paired_test
 from olivine.results.tables.cells import make_table
 from olivine.results.tables.spec import TableSpec
-from tests.support.run_stores.asked_runs import asked, reader, scene_counts
+from tests.support.run_stores.table_runs import reader, scene_counts
 
 SCORES = {
     "base": [10.0, 12.0, 14.0, 13.0],
@@ -18,7 +18,7 @@ SPEC = TableSpec(metrics=("miou",), baseline="base")
 
 
 def compared(scores=SCORES, spec=SPEC, read=lambda _: None, settings=None, why=None):
-    table = make_table(asked(scores, settings, why), spec, "t", read)
+    table = make_table(table_runs(scores, settings, why), spec, "t", read)
     found = {row: table.cell(row, "", spec.metrics[0]).compared for row in table.rows}
     assert found.pop("base") is None
     return found
@@ -96,8 +96,8 @@ def test_the_interval_over_scenes_is_of_the_same_scenes_for_both():
 @pytest.mark.parametrize(
     ("read", "why"),
     [
-        (lambda _: None, "8 of 8 runs left no counts per scene"),
-        (reader({"base": 0.5}), "4 of 8 runs left no counts per scene"),
+        (lambda _: None, "8 of 8 runs have no counts per scene"),
+        (reader({"base": 0.5}), "4 of 8 runs have no counts per scene"),
         (reader({"base": 0.5, "much": 0.6}, num_scenes=MIN_SCENES - 1), "too few scenes (9)"),
         (
             lambda name: scene_counts(0.5, num_scenes=20 if name < "c" else 30),
@@ -123,7 +123,7 @@ def test_rows_that_differ_in_more_than_their_row_are_not_compared():
         "b": {"lr": "2", "width": "2"},
     }  # fmt: skip
     spec = TableSpec(by=("lr",), metrics=("miou",), baseline="1")
-    table = make_table(asked(scores, settings), spec, "t")
+    table = make_table(table_runs(scores, settings), spec, "t")
     found = table.cell("2", "", "miou").compared
     assert found.verdict == "not comparable"
     assert math.isnan(found.p_holm)
@@ -139,7 +139,7 @@ def test_rows_of_the_same_mixture_are_compared():
     }
     settings = {row: {"lr": row[0], "width": row[1]} for row in scores}
     spec = TableSpec(by=("lr",), metrics=("miou",), baseline="a")
-    table = make_table(asked(scores, settings), spec, "t")
+    table = make_table(table_runs(scores, settings), spec, "t")
     found = table.cell("b", "", "miou").compared
     assert found.seeds.difference == pytest.approx((36 + 0.1 + 6 - 18 - 0.5) / 6, abs=0.5)
     assert found.verdict == "better over seeds"

@@ -15,7 +15,7 @@ from olivine.results.tables.latex_text import escape_latex
 from olivine.results.tables.spec import TableSpec
 from olivine.results.tables.text import lay_out
 from tests.support.html_reader import HtmlReader
-from tests.support.run_stores.asked_runs import asked, reader
+from tests.support.run_stores.table_runs import reader
 
 AWKWARD = r"a|b <i> & 50 % $x_1$ {y} #~^\ τ=0.07 “é” *"
 SCORES = {
@@ -29,7 +29,7 @@ SCORES = {
 @pytest.fixture(scope="module")
 def table():
     spec = TableSpec(metrics=("miou", "loss"), baseline=AWKWARD, published="components")
-    runs = asked(SCORES, why={("gone", 0): "failed: <disk> 100 % full & a_b"})
+    runs = table_runs(SCORES, why={("gone", 0): "failed: <disk> 100 % full & a_b"})
     return make_table(runs, spec, "Sweep small_1", reader({"OLIVINE": 0.6, AWKWARD: 0.5}))
 
 
@@ -66,7 +66,7 @@ def test_html_shows_every_text_of_the_layout_and_closes_what_it_opens(table):
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "[x]", "{a}", "{{7*7}}", "{% x %}"])
 def test_a_hostile_name_of_row_or_column_is_shown_and_never_obeyed(name):
-    runs = asked(
+    runs = table_runs(
         {name: [1.0, 2.0, 4.0], "b": [1.5, 2.0, 3.0]}, {name: {"x": name}, "b": {"x": "1"}}
     )
     table = make_table(
@@ -124,7 +124,9 @@ def test_latex_is_ruled_by_booktabs_and_marks_the_best(table):
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
 def test_latex_compiles_without_a_warning(table, tmp_path):
     (tmp_path / "ablation.tex").write_text(latex(lay_out(table)))
-    first = asked({"[a": [1.0, 2.0], "{b": [2.0, 3.0]}, {"[a": {"[x": "[1"}, "{b": {"[x": "{2"}})
+    first = table_runs(
+        {"[a": [1.0, 2.0], "{b": [2.0, 3.0]}, {"[a": {"[x": "[1"}, "{b": {"[x": "{2"}}
+    )
     awkward = make_table(first, TableSpec(by=("[x",), metrics=("miou",)), "[y")
     (tmp_path / "awkward.tex").write_text(latex(lay_out(awkward)))
     document = (

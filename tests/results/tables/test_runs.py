@@ -4,9 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from olivine.experiments.sweep_plan import ROW, SEED, SWEEP, PlannedTrial, SweepPlan
-from olivine.results.tables.runs import AskedRuns, differing_settings, in_order, variants
+from olivine.results.tables.runs import TableRuns, differing_settings, ordered_names, variants
 from olivine.tracking.tracker import FAILURE, RunKey, RunRecord
-from tests.support.run_stores.asked_runs import asked
 
 
 def record(fingerprint: str, score: float, status: str = "FINISHED", **tags: str) -> RunRecord:
@@ -29,7 +28,7 @@ def test_a_plan_asks_for_its_trials_whoever_ran_them():
         record("c", 0.0, "KILLED", **{FAILURE: "The sweep was killed."}),
         record("c", 0.0, "FAILED"),
     ]
-    runs = AskedRuns.of_sweep(newest_first, plan).runs
+    runs = TableRuns.of_sweep(newest_first, plan).runs
     assert [(run.row, run.seed) for run in runs] == [
         ("row d", 0), ("row c", 1), ("row b", 2), ("row a", 3),
     ]  # fmt: skip
@@ -42,7 +41,7 @@ def test_a_plan_asks_for_its_trials_whoever_ran_them():
 
 def test_a_store_is_asked_for_all_its_trials_the_oldest_first():
     tags = {ROW: "PPKT, 10 %", SEED: "7", SWEEP: "methods"}
-    first, second = AskedRuns.of_store([record("b", 1.0), record("a", 2.0, **tags)]).runs
+    first, second = TableRuns.of_store([record("b", 1.0), record("a", 2.0, **tags)]).runs
     assert (first.row, first.seed, first.sweep) == ("PPKT, 10 %", 7, "methods")
     assert first.label("method") == "PPKT"
     assert (second.row, second.seed, second.sweep) == ("b", 4, "–")
@@ -50,7 +49,9 @@ def test_a_store_is_asked_for_all_its_trials_the_oldest_first():
 
 
 def test_more_metrics_never_hide_a_runs_own():
-    runs = asked({"a": [1.0]}).with_metrics({"a0": {"miou": 9.0, "hours": 2.0}, "b": {"x": 1.0}})
+    runs = table_runs({"a": [1.0]}).with_metrics(
+        {"a0": {"miou": 9.0, "hours": 2.0}, "b": {"x": 1.0}}
+    )
     assert (runs.runs[0].metrics["miou"], runs.runs[0].metrics["hours"]) == (1.0, 2.0)
     assert "x" not in runs.metric_names()
 
@@ -66,7 +67,7 @@ def test_more_metrics_never_hide_a_runs_own():
     ],
 )
 def test_numbers_go_by_size_and_texts_as_they_came(groups, expected):
-    assert in_order(groups) == expected
+    assert ordered_names(groups) == expected
 
 
 @settings(deadline=None, max_examples=50)
@@ -80,7 +81,7 @@ def test_settings_that_differ_within_a_cell_are_found(points):
         f"{i}": {"cell": cell, "a": a, "fixed": "1"} | ({"b": b} if b.strip() else {})
         for i, (cell, a, b) in enumerate(points)
     }
-    runs = asked({row: [0.0] for row in own}, own).runs
+    runs = table_runs({row: [0.0] for row in own}, own).runs
     found = differing_settings(runs, [cell for cell, _, _ in points])
     for name, place in (("a", 1), ("b", 2)):
         values = {cell: {point[place] for point in points if point[0] == cell} for cell in "xy"}

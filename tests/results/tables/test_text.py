@@ -7,13 +7,13 @@ from olivine.results.tables.cells import make_table
 from olivine.results.tables.spec import TableSpec
 from olivine.results.tables.table import MissingRun, num_decimals
 from olivine.results.tables.text import NUM_MISSING_SHOWN, lay_out
-from tests.support.run_stores.asked_runs import asked, reader
+from tests.support.run_stores.table_runs import reader
 
 SCORES = {"random": [8.0, 9.0, 7.0], "PPKT": [30.0, 32.0, 34.0], "OLIVINE": [40.0, 41.0, 45.0]}
 
 
 def laid_out(spec, scores=SCORES, **settings):
-    return lay_out(make_table(asked(scores, **settings), spec, "Sweep small"))
+    return lay_out(make_table(table_runs(scores, **settings), spec, "Sweep small"))
 
 
 def texts(line):
@@ -67,7 +67,7 @@ def test_numbers_in_print_stand_beside_with_their_sources_and_in_no_mean():
 
 def test_differences_have_their_tests_and_intervals():
     spec = TableSpec(metrics=("miou",), baseline="PPKT")
-    table = make_table(asked(SCORES), spec, "t", reader(dict.fromkeys(SCORES, 0.5)))
+    table = make_table(table_runs(SCORES), spec, "t", reader(dict.fromkeys(SCORES, 0.5)))
     grid = lay_out(table).differences
     lines = [dict(zip(grid.header, texts(line), strict=True)) for line in grid.lines]
     assert [line["method"] for line in lines] == ["random", "OLIVINE"]
@@ -89,7 +89,7 @@ def test_columns_of_settings_head_their_metrics():
         "method", "1: mIoU (%)", "1: accuracy (%)", "2: mIoU (%)", "2: accuracy (%)", "n",
     )  # fmt: skip
     assert layout.scores.header == header
-    assert texts(layout.scores.lines[0])[3] == "never asked"
+    assert texts(layout.scores.lines[0])[3] == "no such trial"
     assert "Columns: width." in layout.remarks
 
 
@@ -101,12 +101,14 @@ def test_columns_of_one_metric_are_told_what_they_are_of():
 
 
 def test_differences_of_several_units_have_each_its_own():
-    table = make_table(asked(SCORES), TableSpec(metrics=("miou", "loss"), baseline="PPKT"), "t")
+    table = make_table(
+        table_runs(SCORES), TableSpec(metrics=("miou", "loss"), baseline="PPKT"), "t"
+    )
     grid = lay_out(table).differences
     assert grid.header[:3] == ("method", "metric", "difference")
     assert [texts(line)[1] for line in grid.lines] == ["mIoU (pp)", "loss"] * 2
     same = TableSpec(metrics=("miou", "accuracy"), baseline="PPKT")
-    grid = lay_out(make_table(asked(SCORES), same, "t")).differences
+    grid = lay_out(make_table(table_runs(SCORES), same, "t")).differences
     assert grid.header[2] == "difference (pp)"
     assert [texts(line)[1] for line in grid.lines] == ["mIoU", "accuracy"] * 2
 
@@ -120,7 +122,7 @@ def test_a_long_setting_is_headed_by_its_end_and_told_whole():
 
 
 def test_thousands_of_missing_runs_are_counted():
-    table = make_table(asked(SCORES), TableSpec(metrics=("miou",)), "t")
+    table = make_table(table_runs(SCORES), TableSpec(metrics=("miou",)), "t")
     many = tuple(MissingRun("a", seed, "running") for seed in range(NUM_MISSING_SHOWN + 7))
     assert lay_out(replace(table, missing=many)).missing[-1] == "and 7 more"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import ray  # the tests of the jobs know it too
 
-from olivine.core.plugins.kept_code import VARIABLE
+from olivine.core.plugins.code_cache import VARIABLE
 from tests.support import ROOT
 
 

@@ -36,7 +36,7 @@ from olivine.tracking.tracker import NullTracker, Tracker
 from olivine.training.config import label_configs
 from olivine.training.evaluate import experiment
 from olivine.training.worker import LocalWorker, Worker
-from tests.support.noted_samples import NotedReader, noted_samples
+from tests.support.recorded_samples import RecordingReader, recorded_samples
 from tests.support.small import SMALL
 
 SCHEDULE = Schedule(num_frames=15, batch_frames=2, num_epochs=3, seed=4)  # 21 steps
@@ -73,8 +73,8 @@ def free_cpus() -> float:
 
 
 def test_batches_are_those_of_the_loader(local_ray: str, tmp_path: Path) -> None:
-    reader = NotedReader(tmp_path / "notes")
-    samples = noted_samples(reader, cache_bytes=10**7)
+    reader = RecordingReader(tmp_path / "notes")
+    samples = recorded_samples(reader, cache_bytes=10**7)
     fed = training_batches(samples, SCHEDULE, Voxelizer(), 0, 2, batch_source=RayDataSource())
     here = training_batches(samples, SCHEDULE, Voxelizer(), 0, 0)
 
@@ -93,12 +93,12 @@ def test_from_the_middle_of_an_epoch_only_what_is_asked_for_is_read_and_little_a
     local_ray: str, tmp_path: Path
 ) -> None:
     start, num_taken = 5, 4
-    reader = NotedReader(tmp_path / "notes", read_s=0.02)
+    reader = RecordingReader(tmp_path / "notes", read_s=0.02)
     fed = training_batches(
-        noted_samples(reader), SCHEDULE, Voxelizer(), start, 1, batch_source=RayDataSource()
+        recorded_samples(reader), SCHEDULE, Voxelizer(), start, 1, batch_source=RayDataSource()
     )
     here = training_batches(
-        noted_samples(NotedReader(tmp_path / "here")), SCHEDULE, Voxelizer(), start, 0
+        recorded_samples(RecordingReader(tmp_path / "here")), SCHEDULE, Voxelizer(), start, 0
     )
     for _ in range(num_taken):
         assert_equal(next(here), next(fed))
@@ -125,7 +125,7 @@ def test_a_broken_file_is_one_sentence_where_its_batch_is_expected(
     local_ray: str, tmp_path: Path
 ) -> None:
     batch_keys = [[(0, 2 * step), (0, 2 * step + 1)] for step in range(5)]
-    samples = noted_samples(NotedReader(tmp_path / "notes", broken=6))
+    samples = recorded_samples(RecordingReader(tmp_path / "notes", broken=6))
     fed = validation_batches(samples, batch_keys, Voxelizer(), 1, batch_source=RayDataSource())
 
     for step in range(3):
@@ -139,7 +139,7 @@ def test_a_broken_file_is_one_sentence_where_its_batch_is_expected(
 
 @pytest.mark.parametrize("num_batches", [0, 1])
 def test_a_single_batch_needs_no_ray(tmp_path: Path, num_batches: int) -> None:
-    samples = noted_samples(NotedReader(tmp_path / "notes"))
+    samples = recorded_samples(RecordingReader(tmp_path / "notes"))
     batch_keys = [[(0, 3), (0, 1)]] * num_batches
     fed = RayDataSource()(samples, batch_keys, Collate(Voxelizer()), 1)
     here = load_batches(samples, batch_keys, Collate(Voxelizer()), 0)
@@ -149,12 +149,12 @@ def test_a_single_batch_needs_no_ray(tmp_path: Path, num_batches: int) -> None:
 
 @pytest.mark.slow
 def test_a_killed_actor_changes_no_batch(local_ray: str, tmp_path: Path) -> None:
-    reader = NotedReader(tmp_path / "notes", read_s=0.1)
+    reader = RecordingReader(tmp_path / "notes", read_s=0.1)
     fed = training_batches(
-        noted_samples(reader), SCHEDULE, Voxelizer(), 0, 1, batch_source=RayDataSource()
+        recorded_samples(reader), SCHEDULE, Voxelizer(), 0, 1, batch_source=RayDataSource()
     )
     here = training_batches(
-        noted_samples(NotedReader(tmp_path / "here")), SCHEDULE, Voxelizer(), 0, 0
+        recorded_samples(RecordingReader(tmp_path / "here")), SCHEDULE, Voxelizer(), 0, 0
     )
     for step, (one, two) in enumerate(zip(here, fed, strict=True)):
         assert_equal(one, two)
@@ -217,8 +217,8 @@ def test_a_packed_tensor_comes_back_as_it_lay(
 
 @pytest.mark.slow
 def test_a_worker_of_ray_train_has_the_feed_of_its_runtime(local_ray: str, tmp_path: Path) -> None:
-    reader = NotedReader(tmp_path / "notes")
-    samples, batch_keys = noted_samples(reader), list(SCHEDULE.batch_keys(0))[:4]
+    reader = RecordingReader(tmp_path / "notes")
+    samples, batch_keys = recorded_samples(reader), list(SCHEDULE.batch_keys(0))[:4]
 
     def stage(worker: Worker, tracker: Tracker, report: Report) -> None:
         here = load_batches(samples, batch_keys, Collate(Voxelizer()), 0)

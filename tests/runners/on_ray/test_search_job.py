@@ -11,8 +11,8 @@ import pytest
 
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
+from olivine.experiments.expanded_sweep import ExpandedSweep
 from olivine.experiments.limits import Limits
-from olivine.experiments.question import Question
 from olivine.experiments.search_space import Real, Search
 from olivine.experiments.sweep import expand
 from olivine.experiments.sweep_plan import GAVE_UP
@@ -23,13 +23,13 @@ from tests.support import ROOT
 from tests.support.sweep_driver import Experiment, run_trial, search_trial, sweep
 
 
-def asked(num_points: int, stop_on: str) -> Question:
+def asked(num_points: int, stop_on: str) -> ExpandedSweep:
     space = {"pretrained.rate": Real(low=0.1, high=1.0)}
     search = Search(space=space, num_points=num_points, stop_on=stop_on, reduction=2)
     question = sweep({}, seeds=(0,)).model_copy(update={"search": search})
     base = Experiment().override({"step_s": 0.02, "pretrained.num_epochs": 4})
     assert expand(question, base) == ()
-    return Question(question, (), base)
+    return ExpandedSweep(question, (), base)
 
 
 @pytest.mark.slow
@@ -83,7 +83,7 @@ def test_a_limit_ends_a_sweep_cleanly_and_the_same_command_goes_on(local_ray, tm
     rows = {f"rate {i}": {"pretrained.rate": i / 10} for i in range(5)}
     base = Experiment(num_steps=1, step_s=0)
     wanted = sweep(rows, seeds=(0,))
-    question = Question(wanted, expand(wanted, base), base)
+    question = ExpandedSweep(wanted, expand(wanted, base), base)
     runtime = Runtime(out=str(tmp_path), device="cpu")
     tracker, told = MlflowTracker(runtime.store_uri()), []
 
@@ -111,7 +111,7 @@ def test_a_limit_ends_a_sweep_cleanly_and_the_same_command_goes_on(local_ray, tm
 def test_at_a_limit_of_time_trials_end_at_their_next_report_and_go_on_later(local_ray, tmp_path):
     wanted = sweep({"slow": {}}, seeds=(0,))
     base = Experiment().override({"step_s": 1.0})
-    question = Question(wanted, expand(wanted, base), base)
+    question = ExpandedSweep(wanted, expand(wanted, base), base)
     runtime = Runtime(out=str(tmp_path), device="cpu")
     tracker = MlflowTracker(runtime.store_uri())
     limits = Limits(max_hours=1e-4)  # passes while the first trial starts
@@ -130,7 +130,7 @@ def test_at_a_limit_of_time_trials_end_at_their_next_report_and_go_on_later(loca
 def test_a_forced_trial_that_fails_is_not_taken_for_its_earlier_success(local_ray, tmp_path):
     wanted = sweep({"work": {}}, seeds=(0,))
     base = Experiment(num_steps=1, step_s=0)
-    question = Question(wanted, expand(wanted, base), base)
+    question = ExpandedSweep(wanted, expand(wanted, base), base)
     runtime = Runtime(out=str(tmp_path), device="cpu")
     tracker = MlflowTracker(runtime.store_uri())
     assert len(run_sweep(question, run_trial, runtime, tracker, log=str).finished) == 1

@@ -14,7 +14,7 @@ import pytest
 
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
-from olivine.experiments.question import Question
+from olivine.experiments.expanded_sweep import ExpandedSweep
 from olivine.experiments.sweep import Sweep, expand
 from olivine.runners.on_ray.sweep import run_sweep
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
@@ -26,8 +26,8 @@ from tests.support.sweep_driver import Experiment, run_trial, sweep
 VARYING = re.compile(r"olivine\.opening|gpu_hours|(git|sha256|mlflow\.source)\.")
 
 
-def ask(asked: Sweep, base: Experiment, **changes) -> Question:
-    return Question(asked, expand(asked, base), base, **changes)
+def ask(asked: Sweep, base: Experiment, **changes) -> ExpandedSweep:
+    return ExpandedSweep(asked, expand(asked, base), base, **changes)
 
 
 def _start(out: Path, num_rates: int = 5) -> subprocess.Popen:

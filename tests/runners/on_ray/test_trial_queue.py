@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ray.tune.search import Searcher
 
+from olivine.experiments.expanded_sweep import ExpandedSweep, first_points
 from olivine.experiments.limits import Limits, Meter
-from olivine.experiments.question import Question, first_points
 from olivine.experiments.search_space import Choice, Real, Search
 from olivine.experiments.sweep import Sweep, expand
 from olivine.runners.on_ray.search_queue import SearchQueue
@@ -113,7 +113,7 @@ def test_a_search_gives_as_many_points_as_it_was_asked_for():
 
 def test_a_dry_run_tells_the_points_that_a_search_begins_with():
     asked = searched()
-    told = first_points(Question(asked, (), Experiment()))
+    told = first_points(ExpandedSweep(asked, (), Experiment()))
     assert list(told) == [trial for trial, _ in drain(queue_of(asked), scores)]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from olivine.core.errors import UserError
-from olivine.tracking.store_uri import ask_server
+from olivine.tracking.store_uri import require_server
 
 START_S = 240.0  # a busy machine takes long to import MLflow
 
@@ -49,7 +49,7 @@ class Server:
         until_s = time.monotonic() + START_S
         while time.monotonic() < until_s and self._process.poll() is None:
             with contextlib.suppress(UserError):
-                ask_server(self.uri)
+                require_server(self.uri)
                 return
             time.sleep(0.1)
         raise RuntimeError((self._folder / "server.log").read_text()[-2000:])

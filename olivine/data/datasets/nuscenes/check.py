@@ -37,7 +37,7 @@ class Report:
     """The result of a check."""
 
     problems: tuple[Problem, ...]
-    num_files: int  # sensor, label and map files looked at
+    num_files: int  # number of sensor, label and map files that were read
     num_skipped: int  # sweeps, where the data set has no folder of them
 
 

@@ -34,7 +34,7 @@ _FORMAT = 3  # of the index file, which is part of its name
 
 @dataclass(frozen=True)
 class Index:
-    """The memory-mapped index, of which only what is used is read."""
+    """The memory-mapped index; only the parts that are used are read."""
 
     path: Path
     fingerprint: str  # of the tables' contents

@@ -58,7 +58,7 @@ class Synthetic(Dataset):
             wanted = [f"{k}={v}" for k, v in self.world.flatten().items() if changed[k] != v]
             settings = "".join(f" --set {setting}" for setting in wanted)
             raise UserError(
-                f"{root} does not hold the synthetic world asked for; "
+                f"{root} does not hold the requested synthetic world;  "
                 f"make it: olivine data synth {'FOLDER' if is_bucket(root) else root}{settings}"
                 + (f" and copy the folder to {root}" if is_bucket(root) else "")
             )

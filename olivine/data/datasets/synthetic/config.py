@@ -71,7 +71,7 @@ class WorldConfig(Spec):
         return tuple(sorted(SCENE_NAMES[: self.num_scenes]))
 
 
-def generator(seed: int, *names: object) -> np.random.Generator:
+def seeded_generator(seed: int, *names: object) -> np.random.Generator:
     """Return the random stream of one purpose, e.g. (seed, scene, "camera noise", 3, "CAM_BACK").
 
     Streams are independent of each other and of the order of calls, so the world is the same for

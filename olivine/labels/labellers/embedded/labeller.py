@@ -24,7 +24,7 @@ from olivine.core.errors import UserError
 from olivine.data.class_names import WEAK_B
 from olivine.data.records import IGNORE
 
-NUM_OUTPUTS = len(WEAK_B) + 1  # the last is the background: the sky and all that has no class
+NUM_OUTPUTS = len(WEAK_B) + 1  # the last is the background: the sky and everything without a class
 WORKING_ROWS = 192  # images are scaled to this height, at which the network was trained
 
 
@@ -152,7 +152,7 @@ def write_weights(path: Path, state: dict[str, Tensor]) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return what `write_weights` wrote, without unpickling; raise UserError if that fails."""
+    """Read a file of `write_weights` without unpickling; raise UserError if that fails."""
     state = SmallSegmenter().state_dict()
     try:
         with np.load(path, allow_pickle=False) as arrays:

@@ -23,7 +23,7 @@ BACKGROUND = "background"
 class GroundedSam(DetectionRules, Labeller):
     """Labels photographs with GroundingDINO and SAM.
 
-    Which boxes count, and how masks become a map of classes, is set by `DetectionRules`.
+    `DetectionRules` sets which boxes count and how masks become a map of classes.
     """
 
     kind: ClassVar[str] = "grounded_sam"

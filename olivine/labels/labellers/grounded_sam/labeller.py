@@ -32,13 +32,13 @@ class MaskSegmenter(Protocol):
     """Turns boxes into masks."""
 
     def encode(self, images: UInt8[Tensor, "images 3 rows columns"]) -> list[Any]:
-        """Return what `decode` needs of each image."""
+        """Return the features of each image, which `decode` takes."""
         ...
 
     def decode(
         self, encoded: Any, boxes_px: Float[Tensor, "boxes 4"], size_px: tuple[int, int]
     ) -> Float[Tensor, "boxes low low"]:
-        """Return one mask of logits per box, of all boxes of an image together."""
+        """Return one mask of logits per box; all boxes of an image are decoded together."""
         ...
 
     def restore(

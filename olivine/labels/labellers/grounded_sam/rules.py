@@ -14,7 +14,7 @@ from torch import Tensor
 from olivine.data.records import IGNORE
 from olivine.labels.labellers.grounded_sam.detection_rules import Overlap
 
-MASKS_AT_ONCE = 16  # enlarged together; a mask of 1600 x 900 in float32 is 5.8 MB
+MASKS_AT_ONCE = 16  # masks that are enlarged together; one mask of 1600 x 900 in float32 is 5.8 MB
 
 
 @dataclass(frozen=True)
@@ -110,5 +110,5 @@ def _order(masks: Bool[Tensor, "B rows columns"], overlap: Overlap) -> list[int]
     if overlap == "score":
         return list(range(len(masks)))[::-1]
     areas = masks.sum(dim=(1, 2))
-    # Of equal areas the one with the better score, which comes first, is painted last.
+    # Of two masks of one area, the one with the better score (it comes first) is painted last.
     return areas.argsort(stable=True).tolist()[::-1]

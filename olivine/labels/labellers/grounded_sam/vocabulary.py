@@ -72,7 +72,7 @@ class Vocabulary(Spec):
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The prompts as the detector gets them."""
+        """The prompts in the form that the detector takes."""
         return tuple(prompt.prompt.strip().lower() for prompt in self.prompts)
 
     @property

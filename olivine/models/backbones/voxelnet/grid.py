@@ -14,7 +14,7 @@ DOWN: tuple[tuple[Triple, Triple, Triple], ...] = (
     ((3, 3, 3), (2, 2, 2), (1, 1, 0)),
     ((1, 1, 3), (1, 1, 2), (0, 0, 0)),
 )
-FEWEST_HIGH = 25  # cells in z of which the strides leave one
+FEWEST_HIGH = 25  # smallest number of cells in z, which the strides reduce to one
 ROUNDING = 0.01  # of a cell, since voxels are computed in float32, perhaps on another device
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from PIL import Image
 
-from olivine.data.datasets.synthetic.config import SCENE_NAMES, WorldConfig, generator
+from olivine.data.datasets.synthetic.config import SCENE_NAMES, WorldConfig, seeded_generator
 from olivine.data.datasets.synthetic.export.tables import (
     Box,
     Keyframe,
@@ -18,8 +18,8 @@ from olivine.data.datasets.synthetic.export.tables import (
     lidarseg_name,
 )
 from olivine.data.datasets.synthetic.rig import KEYFRAME_S, Rig, rig_of
-from olivine.data.datasets.synthetic.sensors.camera import RenderedImage, render
-from olivine.data.datasets.synthetic.sensors.lidar import Scan, scan
+from olivine.data.datasets.synthetic.sensors.camera import RenderedImage, render_image
+from olivine.data.datasets.synthetic.sensors.lidar import SimulatedScan, simulate_scan
 from olivine.data.datasets.synthetic.sensors.tracing import Moment, StillWorld
 from olivine.data.datasets.synthetic.world.casting import grow_scene, promised
 from olivine.data.datasets.synthetic.world.scene import Actor, Scene
@@ -74,7 +74,9 @@ def _promising_world(config: WorldConfig, name: str) -> StillWorld:
         world = StillWorld(grow_scene(config, name, attempt))
         rig = rig_of(world.scene.vehicle, config)
         probes = [
-            scan(world, rig, time_s, PROBE_FIRINGS, generator(config.seed, name, "probe"))
+            simulate_scan(
+                world, rig, time_s, PROBE_FIRINGS, seeded_generator(config.seed, name, "probe")
+            )
             for time_s in (0.0, duration)
         ]
         met = np.bincount(np.concatenate([p.category for p in probes]), minlength=32)
@@ -109,19 +111,19 @@ class _Session:
 
 def _keyframe(session: _Session, number: int) -> Keyframe:
     config, scene, rig = session.config, session.world.scene, session.rig
-    rng = generator(config.seed, scene.name, "timing", number)
+    rng = seeded_generator(config.seed, scene.name, "timing", number)
     time_us = int(1e6 * KEYFRAME_S * number + rng.normal(0, 4000) * (number > 0))
     readings = [_reading(session, "LIDAR_TOP", time_us)]
-    noise = generator(config.seed, scene.name, "LIDAR_TOP", number)
-    sweep = scan(session.world, rig, time_us / 1e6, config.num_firings, noise)
+    noise = seeded_generator(config.seed, scene.name, "LIDAR_TOP", number)
+    sweep = simulate_scan(session.world, rig, time_us / 1e6, config.num_firings, noise)
     labels = lidarseg_name(config.seed, scene.name, number)
     name = file_name(session.logfile, "LIDAR_TOP", readings[0].time_us)
     _write_scan(session.root, sweep, name, labels)
     for mount in rig.cameras:
         at_us = time_us + int(1e6 * (mount.delay_s + rng.uniform(-0.002, 0.002)))
-        noise = generator(config.seed, scene.name, mount.name, number)
+        noise = seeded_generator(config.seed, scene.name, mount.name, number)
         size = (config.image_height_px, config.image_width_px)
-        picture = render(session.world, mount, at_us / 1e6, size, noise)
+        picture = render_image(session.world, mount, at_us / 1e6, size, noise)
         readings.append(_reading(session, mount.name, at_us))
         name = file_name(session.logfile, mount.name, readings[-1].time_us)
         _write_picture(session, name, picture)
@@ -135,7 +137,7 @@ def _reading(session: _Session, channel: str, time_us: int) -> Reading:
     return Reading(channel, session.start_us + time_us, place, _quaternion(pose[:3, :3]))
 
 
-def _write_scan(root: Path, sweep: Scan, scan_name: str, labels_name: str) -> None:
+def _write_scan(root: Path, sweep: SimulatedScan, scan_name: str, labels_name: str) -> None:
     rows = np.column_stack([sweep.xyz_m, sweep.intensity, sweep.ring]).astype("<f4")
     for name, data in ((scan_name, rows.tobytes()), (labels_name, sweep.category.tobytes())):
         path = root / name
@@ -157,7 +159,7 @@ def truth_name(image_name: str) -> str:
     return f"truth/{image_name}.png"
 
 
-def _boxes(session: _Session, sweep: Scan, time_s: float) -> tuple[Box, ...]:
+def _boxes(session: _Session, sweep: SimulatedScan, time_s: float) -> tuple[Box, ...]:
     """Annotate objects within 80 m that a point hit or that the LiDAR could see."""
     world, scene, rig = session.world, session.world.scene, session.rig
     scene_SE3_lidar = scene.ego.pose(scene.street, time_s) @ rig.lidar.ego_SE3_sensor

@@ -26,7 +26,7 @@ class RenderedImage:
     depth_m: Float[np.ndarray, "rows columns"]  # along the optical axis; infinite for the sky
 
 
-def render(
+def render_image(
     world: StillWorld,
     mount: Mount,
     time_s: float,

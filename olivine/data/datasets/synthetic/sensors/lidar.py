@@ -26,7 +26,7 @@ RANGE_NOISE_M = 0.018
 
 
 @dataclass(frozen=True)
-class Scan:
+class SimulatedScan:
     """One sweep in the LiDAR frame of its end."""
 
     xyz_m: Float[np.ndarray, "N 3"]
@@ -36,9 +36,9 @@ class Scan:
     body: Int[np.ndarray, " N"]  # position of the actor hit; below 0 or above the actors: none
 
 
-def scan(
+def simulate_scan(
     world: StillWorld, rig: Rig, end_s: float, num_firings: int, rng: np.random.Generator
-) -> Scan:
+) -> SimulatedScan:
     """Return the sweep that ends at a time."""
     firing = np.arange(num_firings)
     times = end_s - SWEEP_S * (1 - (firing / max(num_firings - 1, 1)))
@@ -56,7 +56,7 @@ def scan(
     points = origins.reshape(-1, 3) + directions.reshape(-1, 3) * reach[:, None]
     last_SE3_scene = inverse(scene_SE3_lidar[-1])
     xyz = points @ last_SE3_scene[:3, :3].T + last_SE3_scene[:3, 3]
-    return Scan(
+    return SimulatedScan(
         xyz.astype(np.float32),
         np.where(returned, intensity, rng.integers(0, 12, len(intensity))).astype(np.float32),
         np.tile(np.arange(NUM_RINGS), num_firings),

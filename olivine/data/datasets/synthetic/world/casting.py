@@ -5,7 +5,7 @@ from itertools import cycle
 
 import numpy as np
 
-from olivine.data.datasets.synthetic.config import SCENE_NAMES, WorldConfig, generator
+from olivine.data.datasets.synthetic.config import SCENE_NAMES, WorldConfig, seeded_generator
 from olivine.data.datasets.synthetic.rig import KEYFRAME_S
 from olivine.data.datasets.synthetic.world import traffic
 from olivine.data.datasets.synthetic.world.layout import ARCHETYPES, Plan, plan_street
@@ -49,7 +49,7 @@ def grow_scene(config: WorldConfig, name: str, attempt: int = 0) -> Scene:
     """Return one scene, the same for the same arguments."""
     vehicle, location = _LOCATIONS[name]
     index = SCENE_NAMES.index(name)
-    rng = generator(config.seed, name, "plan", attempt)
+    rng = seeded_generator(config.seed, name, "plan", attempt)
     keep = 1 if location.startswith("singapore") else -1
     archetype = ARCHETYPES[(index + config.seed) % len(ARCHETYPES)]
     duration = config.keyframes_per_scene * KEYFRAME_S
@@ -69,7 +69,7 @@ def grow_scene(config: WorldConfig, name: str, attempt: int = 0) -> Scene:
         name, vehicle, location, f"Synthetic {archetype} street, seed {config.seed}",
         plan.street, scenery, site.actors,
         EgoPath(plan.lane_t(*lane), ego, rng.uniform(0, 6)),
-        _light(generator(config.seed, name, "light")),
+        _light(seeded_generator(config.seed, name, "light")),
     )  # fmt: skip
 
 

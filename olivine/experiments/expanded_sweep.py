@@ -16,11 +16,11 @@ from olivine.training.config import EvaluateConfig
 
 
 @dataclass(frozen=True)
-class Question:
-    """A sweep ready to run: its trials, or what a search starts from.
+class ExpandedSweep:
+    """A sweep ready to run: its trials, or the configuration from which a search starts.
 
-    `identify` returns a configuration's fingerprint, `shared_work` the fingerprint of the part of
-    it that other trials may share, or "" if nothing is shared.
+    `identify` returns the fingerprint of a configuration. `shared_work` returns the fingerprint of
+    the part of it that other trials may share (the pretraining), or "" if nothing is shared.
     """
 
     sweep: Sweep
@@ -35,12 +35,12 @@ class Question:
         return SweepPlan.of(self.sweep, self.trials, self.base)
 
 
-def question_of(request: SweepRequest, base: EvaluateConfig, runtime: Runtime) -> Question:
-    """Return the question of a request; raise UserError as the two functions below."""
+def expand_request(request: SweepRequest, base: EvaluateConfig, runtime: Runtime) -> ExpandedSweep:
+    """Return the expanded sweep of a request; raise UserError as the two functions below."""
     chosen = choose_sweep(
         request.name, rows=request.rows, seeds=request.seeds, as_name=request.as_name
     )
-    return question_about(chosen, base, runtime)
+    return expand_sweep(chosen, base, runtime)
 
 
 def choose_sweep(
@@ -55,30 +55,32 @@ def choose_sweep(
     return _named(found, as_name).only(rows, seeds)
 
 
-def question_about(chosen: Sweep, base: EvaluateConfig, runtime: Runtime) -> Question:
+def expand_sweep(chosen: Sweep, base: EvaluateConfig, runtime: Runtime) -> ExpandedSweep:
     """Return a sweep with its trials; raise UserError for a bad point or missing labels."""
     from olivine.training import evaluate
     from olivine.training.experiment_data import ExperimentData
-    from olivine.training.pretrain import check_labels, open_frames, run_key
+    from olivine.training.pretrain import check_labels, open_frames, pretraining_key
 
     def identify(config: EvaluateConfig) -> str:
-        return evaluate.run_key(config, ExperimentData.open(config, runtime)).fingerprint
+        return evaluate.evaluation_key(config, ExperimentData.open(config, runtime)).fingerprint
 
     def shared_work(config: EvaluateConfig) -> str:
-        return run_key(config.pretrained, open_frames(config.pretrained, runtime)).fingerprint
+        return pretraining_key(
+            config.pretrained, open_frames(config.pretrained, runtime)
+        ).fingerprint
 
     trials = expand(chosen, base, identify)
     for config in [trial.config for trial in trials] or [base]:
         assert isinstance(config, EvaluateConfig)
         check_labels(config.pretrained, runtime)
-    return Question(chosen, trials, base, identify, shared_work)
+    return ExpandedSweep(chosen, trials, base, identify, shared_work)
 
 
-def first_points(question: Question) -> tuple[Trial, ...]:
-    """Return as many points as a search will try, as they are drawn without any score."""
+def first_points(expanded: ExpandedSweep) -> tuple[Trial, ...]:
+    """Return the points that a search would try if it never learnt a score."""
     from olivine.experiments.point_search import PointSearch
 
-    sweep, base, identify = question.sweep, question.base, question.identify
+    sweep, base, identify = expanded.sweep, expanded.base, expanded.identify
     assert sweep.search is not None
     points = PointSearch(sweep.search, sweep.seeds[0])
     drawn = [points.suggest()[1] for _ in range(sweep.search.num_points)]

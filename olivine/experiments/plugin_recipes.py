@@ -1,4 +1,4 @@
-"""Recipes that are not in this library: of installed packages, modules and files.
+"""Recipes from outside this library: of installed packages, modules and files.
 
 A recipe is a function of no arguments that returns an `EvaluateConfig`. A package offers it by an
 entry point of the group `olivine.recipes`.
@@ -11,24 +11,24 @@ from pydantic import ValidationError
 
 from olivine.core.errors import UserError, nearest
 from olivine.core.plugins.entry_points import Offer, load_offer, names_in, offer_of, offers
-from olivine.core.plugins.file_modules import reason_of
+from olivine.core.plugins.file_modules import error_sentence
 from olivine.core.plugins.targets import names_a_file, parse_target
-from olivine.core.spec import explain
+from olivine.core.spec import explain_invalid
 from olivine.training.config import EvaluateConfig
 
-GROUP, WHAT = "olivine.recipes", "a recipe"
+GROUP, ONE_RECIPE = "olivine.recipes", "a recipe"
 
 
 def offered_names(ours: Mapping[str, Any]) -> list[str]:
-    """Return the recipes that installed packages offer; `ours` have their names already.
+    """Return the names of the recipes that installed packages offer, next to `ours`.
 
     Raises UserError if two recipes have one name.
     """
-    return names_in(GROUP, ours, WHAT)
+    return names_in(GROUP, ours, ONE_RECIPE)
 
 
 def offered_recipes(ours: Mapping[str, Any]) -> Iterator[tuple[Offer, Any]]:
-    """Yield what packages offer, and the function of each, or the sentence why there is none."""
+    """Yield each recipe of a package with its function, or with the reason why it has none."""
     for name in offered_names(ours):
         (offer,) = offers(GROUP)[name]
         try:
@@ -37,15 +37,15 @@ def offered_recipes(ours: Mapping[str, Any]) -> Iterator[tuple[Offer, Any]]:
             yield offer, str(error)
 
 
-def recipe_of_others(name: str, ours: Mapping[str, Any]) -> EvaluateConfig:
-    """Return a recipe by its entry point, or by where it is.
+def plugin_recipe(name: str, ours: Mapping[str, Any]) -> EvaluateConfig:
+    """Return a recipe by its entry point, or by its location.
 
-    Raises UserError for one that there is not (`ours` are named too), that cannot be imported, that
-    fails or that returns something else.
+    Raises UserError for a recipe that does not exist (`ours` are named too), that cannot be
+    imported, that fails or that returns something else.
     """
     if target := parse_target(name):
-        return _run(target.load(WHAT), name)
-    if offer := offer_of(GROUP, name, WHAT):
+        return _run(target.load(ONE_RECIPE), name)
+    if offer := offer_of(GROUP, name, ONE_RECIPE):
         return _run(load_offer(offer, "The recipe"), f"{name!r} ({offer})")
     if names_a_file(name):
         raise UserError(f"{name!r} names a file: name its function too, as {name}:my_recipe.")
@@ -57,7 +57,7 @@ def recipe_of_others(name: str, ours: Mapping[str, Any]) -> EvaluateConfig:
 
 
 def _run(function: Any, shown: str) -> EvaluateConfig:
-    """Return what a recipe returns; raise UserError if it fails."""
+    """Return the result of a recipe's function; raise UserError if it fails."""
     wanted = "a function of no arguments that returns an EvaluateConfig"
     if not callable(function):
         raise UserError(
@@ -68,9 +68,9 @@ def _run(function: Any, shown: str) -> EvaluateConfig:
     except UserError as error:
         raise UserError(f"The recipe {shown}: {error}") from None
     except ValidationError as error:
-        raise UserError(f"The recipe {shown}: {explain(error)}") from None
-    except Exception as error:  # whatever a person's function may raise
-        raise UserError(f"The recipe {shown} fails: {reason_of(error)}") from None
+        raise UserError(f"The recipe {shown}: {explain_invalid(error)}") from None
+    except Exception as error:  # a user's function may raise anything
+        raise UserError(f"The recipe {shown} fails: {error_sentence(error)}") from None
     if not isinstance(found, EvaluateConfig):
         raise UserError(
             f"The recipe {shown} returned a value of type {type(found).__name__}; it must be "

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from olivine.core.errors import UserError
-from olivine.core.plugins.kept_code import VARIABLE
+from olivine.core.plugins.code_cache import VARIABLE
+from olivine.experiments.plugin_recipes import offered_names
 from olivine.experiments.recipes import RECIPES, demo, recipe
-from olivine.experiments.recipes_of_others import offered_names
 from olivine.experiments.sweep_files import find_sweep, sweep_names
 from tests.support.plugins import forget, install, write_loss
 

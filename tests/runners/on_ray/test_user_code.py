@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from olivine.core.carried_code import CarriedCode
 from olivine.core.errors import UserError
-from olivine.core.plugins.kept_code import VARIABLE
+from olivine.core.plugins.code_cache import VARIABLE
 from olivine.core.runtime import Runtime
-from olivine.experiments.question import Question
+from olivine.core.shipped_code import UserCode
+from olivine.experiments.expanded_sweep import ExpandedSweep
 from olivine.experiments.recipes import demo
 from olivine.experiments.sweep import Sweep, expand
 from olivine.labels.config import LabelConfig
@@ -23,7 +23,8 @@ from olivine.runners.on_ray.pretrain import pretrain_on_ray
 from olivine.runners.on_ray.sweep import run_sweep
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.training.config import EvaluateConfig
-from olivine.training.evaluate import run_key
+from olivine.training.evaluate import evaluation_key
+from olivine.training.experiment_data import ExperimentData
 from tests.support.plugins import FILES, forget, install, write_files
 from tests.support.run_stores.tiny_runs import tiny_runtime
 from tests.support.small import SMALL
@@ -89,7 +90,7 @@ def test_files_train_on_workers_that_never_saw_them(
     (record,) = tracker.records("pretrain")
     assert record.status == "FINISHED"
     assert record.settings[LOSS] == config.pretrained.method.terms["pixel"].loss.kind
-    for part in CarriedCode.of(config).parts:
+    for part in UserCode.of(config).parts:
         assert (workers_place / "kept" / part.code).is_dir()
 
 
@@ -106,16 +107,16 @@ def test_a_file_labels_on_actors_that_never_saw_it(
     assert result.class_pixels["above"] == result.class_pixels["below"] > 0
 
 
-def ask(config: EvaluateConfig, rows: dict, runtime: Runtime) -> Question:
+def ask(config: EvaluateConfig, rows: dict, runtime: Runtime) -> ExpandedSweep:
     asked = Sweep(
         name="theirs", question="?", metric="miou", recipe="demo", rows=rows, seeds=(0,),
         seed_names=("seed", "pretrained.seed"),
     )  # fmt: skip
 
     def identify(one: EvaluateConfig) -> str:
-        return run_key(one, runtime).fingerprint
+        return evaluation_key(one, ExperimentData.open(one, runtime)).fingerprint
 
-    return Question(asked, expand(asked, config, identify), config, identify)
+    return ExpandedSweep(asked, expand(asked, config, identify), config, identify)
 
 
 def test_a_sweeps_rows_are_files_that_no_trial_sees(
@@ -127,7 +128,7 @@ def test_a_sweeps_rows_are_files_that_no_trial_sees(
     question = ask(experiment({}), rows, here)
     hide(files, tmp_path)
     tracker = MlflowTracker(here.store_uri())
-    outcome = run_sweep(question, trial, here, tracker, say=lambda _: None)
+    outcome = run_sweep(question, trial, here, tracker, log=lambda _: None)
     assert outcome.failures == {}
     assert len(outcome.finished) == 2
     kinds = {run.tags["olivine.row"]: run.settings[LOSS] for run in outcome.finished.values()}
@@ -157,7 +158,7 @@ def make_labels(config: EvaluateConfig, runtime: Runtime) -> None:
 def sweep(config: EvaluateConfig, runtime: Runtime) -> None:
     tracker = MlflowTracker(runtime.store_uri())
     question = ask(config, {"theirs": {}}, runtime)
-    outcome = run_sweep(question, trial, runtime, tracker, say=lambda _: None)
+    outcome = run_sweep(question, trial, runtime, tracker, log=lambda _: None)
     (reason,) = outcome.failures.values()
     raise UserError(reason)
 
@@ -189,7 +190,7 @@ def test_a_package_that_a_worker_lacks_or_has_in_another_version_is_one_sentence
 
 
 def test_what_travels_is_compared_by_its_hash(tmp_path: Path, driver: None) -> None:
-    code = CarriedCode.of(demo().override(from_files(write_files(tmp_path / "mine"), LOSS)))
+    code = UserCode.of(demo().override(from_files(write_files(tmp_path / "mine"), LOSS)))
     (part,) = code.parts
     part.check()
     with pytest.raises(UserError, match="in another version"):

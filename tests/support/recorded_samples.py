@@ -24,7 +24,7 @@ AUGMENTATIONS = (
 
 
 @dataclass(frozen=True)
-class NotedReader:
+class RecordingReader:
     """Draws the sample of a frame, and writes into `notes` which one and by which process."""
 
     notes: Path
@@ -64,6 +64,6 @@ def _drawn(index: int) -> Sample:
     )
 
 
-def noted_samples(reader: NotedReader, cache_bytes: int = 0) -> Samples:
+def recorded_samples(reader: RecordingReader, cache_bytes: int = 0) -> Samples:
     """Return augmented samples of the reader's, with a second view."""
     return Samples(reader, AUGMENTATIONS, seed=4, cache_bytes=cache_bytes, second_view=True)

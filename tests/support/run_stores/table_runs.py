@@ -4,17 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from olivine.results.tables.runs import AskedRun, AskedRuns
+from olivine.results.tables.runs import TableRun, TableRuns
 from olivine.training.scene_counts import SceneCounts
 
 CLASSES = ("car", "road", "tree")
 
 
-def asked(
+def table_runs(
     scores: Mapping[str, Sequence[float]],
     settings: Mapping[str, Mapping[str, str]] | None = None,
     why: Mapping[tuple[str, int], str] | None = None,
-) -> AskedRuns:
+) -> TableRuns:
     """Return a run per row and seed; `why` names those without a result."""
     runs = []
     for row, values in scores.items():
@@ -24,8 +24,8 @@ def asked(
             metrics = {} if reason else {"miou": score, "accuracy": 2 * score, "loss": score / 1000}
             started = reason != "never started"
             fingerprint = f"{row}{seed}"
-            runs.append(AskedRun(fingerprint, row, "small", seed, reason, own, metrics, started))
-    return AskedRuns(tuple(runs))
+            runs.append(TableRun(fingerprint, row, "small", seed, reason, own, metrics, started))
+    return TableRuns(tuple(runs))
 
 
 def scene_counts(

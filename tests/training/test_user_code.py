@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from olivine.core.plugins.kept_code import VARIABLE
+from olivine.core.plugins.code_cache import VARIABLE
 from olivine.data.collate import Collate
 from olivine.data.samples import Samples, named
 from olivine.experiments.recipes import demo, recipe

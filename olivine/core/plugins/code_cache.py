@@ -1,9 +1,9 @@
-"""Source trees kept under their hash, so that a run in progress never sees an edit.
+"""A cache of source trees by their hash, so that a run in progress never sees an edit.
 
 <folder>/<hash>/my_loss.py
 
-The folder is `$OLIVINE_USER_CODE`, else `~/.cache/olivine/user_code`. What lies there is compared
-with its hash before it is used.
+The folder is `$OLIVINE_USER_CODE`, else `~/.cache/olivine/user_code`. Its files are compared with
+their hash before they are used.
 """
 
 import os
@@ -15,47 +15,49 @@ from olivine.core.errors import UserError
 from olivine.core.plugins.source_tree import SourceTree, read_folder
 
 VARIABLE = "OLIVINE_USER_CODE"
-_known: dict[str, tuple[Path, SourceTree]] = {}  # by hash, what this process has compared
+_verified: dict[
+    str, tuple[Path, SourceTree]
+] = {}  # by hash: the trees that this process has compared
 
 
-def kept_root() -> Path:
-    """Return the folder of all kept trees."""
+def cache_root() -> Path:
+    """Return the folder of all cached trees."""
     named = os.environ.get(VARIABLE, "")
     return Path(named) if named else Path.home() / ".cache" / "olivine" / "user_code"
 
 
-def keep(tree: SourceTree) -> str:
-    """Write a tree under its hash, unless it is there, and return the hash.
+def store_tree(tree: SourceTree) -> str:
+    """Write a tree under its hash unless it is cached, and return the hash.
 
     Raises UserError for a folder that cannot be written.
     """
-    if find_kept(tree.hash) is None:
+    if cached_folder(tree.hash) is None:
         try:
-            _write(tree, kept_root() / tree.hash)
+            _write(tree, cache_root() / tree.hash)
         except OSError as error:
             raise UserError(
-                f"Cannot keep a copy of {', '.join(sorted(tree.files))} in {kept_root()}: "
+                f"Cannot keep a copy of {', '.join(sorted(tree.files))} in {cache_root()}: "
                 f"{error.strerror}. Set {VARIABLE} to a folder that can be written."
             ) from None
     return tree.hash
 
 
-def find_kept(code_hash: str) -> Path | None:
+def cached_folder(code_hash: str) -> Path | None:
     """Return the folder of a tree whose files have this hash, or None."""
-    folder = kept_root() / code_hash
+    folder = cache_root() / code_hash
     if not folder.is_dir():
         return None
-    if code_hash not in _known or _known[code_hash][0] != folder:
+    if code_hash not in _verified or _verified[code_hash][0] != folder:
         tree = read_folder(folder)
         if tree.hash != code_hash:
             return None
-        _known[code_hash] = folder, tree
+        _verified[code_hash] = folder, tree
     return folder
 
 
-def known_tree(code_hash: str) -> SourceTree:
-    """Return a tree of which this process has imported something, wherever its copy is now."""
-    return _known[code_hash][1]
+def loaded_tree(code_hash: str) -> SourceTree:
+    """Return a tree from which this process has imported; its copy may be gone."""
+    return _verified[code_hash][1]
 
 
 def _write(tree: SourceTree, target: Path) -> None:
@@ -71,5 +73,5 @@ def _write(tree: SourceTree, target: Path) -> None:
         hidden.rename(target)
     except OSError:
         shutil.rmtree(hidden, ignore_errors=True)
-        if find_kept(tree.hash) is None:  # else another process was quicker
+        if cached_folder(tree.hash) is None:  # otherwise another process has written it
             raise

@@ -1,7 +1,7 @@
-"""The code of other people's parts on its way to another process, maybe on another machine.
+"""User code that a job ships to another process, perhaps on another machine.
 
-Files travel whole and are kept there under their hash; packages do not travel: they must be
-installed there in the same version, which is compared.
+Files are shipped and cached there under their hash. Packages are not shipped: they must be
+installed there, and their code is compared.
 """
 
 from collections.abc import Mapping
@@ -11,21 +11,21 @@ from typing import Any
 from olivine.core.errors import UserError
 from olivine.core.families import family_named
 from olivine.core.parts import part_class, part_code, parts_of
+from olivine.core.plugins.code_cache import loaded_tree, store_tree
 from olivine.core.plugins.file_modules import file_of_module
-from olivine.core.plugins.kept_code import keep, known_tree
 from olivine.core.plugins.source_tree import SourceTree
 
 
 @dataclass(frozen=True)
-class CarriedPart:
-    """A part of somebody else that a job uses, and the hash of its code."""
+class UserPart:
+    """A user's part that a job needs, and the hash of its code."""
 
     family: str
     kind: str
     code: str
 
     def check(self) -> None:
-        """Raise UserError if this process has not that part, or another version of it."""
+        """Raise UserError if this process lacks the part or has another version of it."""
         try:
             found = part_code(part_class(family_named(self.family), self.kind))
         except UserError as error:
@@ -42,31 +42,31 @@ class CarriedPart:
 
 
 @dataclass(frozen=True)
-class CarriedCode:
-    """What a job takes along; picklable, and small."""
+class UserCode:
+    """The user code of a job: files, and parts to check; picklable and small."""
 
     trees: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)  # hash -> files
-    parts: tuple[CarriedPart, ...] = ()
+    parts: tuple[UserPart, ...] = ()
 
     @classmethod
-    def of(cls, *settings: Any) -> "CarriedCode":
+    def of(cls, *settings: Any) -> "UserCode":
         """Return the code of the parts within some settings."""
         classes = {type(part) for part in parts_of(settings) if part_code(type(part))}
-        parts = {CarriedPart(one.family, one.kind, part_code(one)) for one in classes}
+        parts = {UserPart(one.family, one.kind, part_code(one)) for one in classes}
         modules = {base.__module__ for one in classes for base in one.__mro__}
         files = {found[0] for module in modules if (found := file_of_module(module))}
-        trees = {one: known_tree(one).files for one in files}
+        trees = {one: loaded_tree(one).files for one in files}
         return cls(trees, tuple(sorted(parts, key=lambda part: (part.family, part.kind))))
 
-    def arrive(self) -> None:
-        """Keep the files here, and compare the packages.
+    def install(self) -> None:
+        """Cache the files here, and compare the packages.
 
         Raises UserError for a package that is not installed here, or in another version.
         """
         for files in self.trees.values():
-            keep(SourceTree(files))
+            store_tree(SourceTree(files))
         for part in self.parts:
             part.check()
 
 
-NO_CODE = CarriedCode()
+NO_USER_CODE = UserCode()
