@@ -4,8 +4,9 @@
 
 runs every ```bash block, in order, from the top of the checkout. Only paths are replaced, those of
 data and settings that a reader has and a test machine has not; `tests/support/stand_ins.py` makes
-what stands in for them. A command that several pages show runs once. Needs Python alone, because
-the first command of a page is the one that installs the project.
+what stands in for them, once a command reads it: by then the page has installed what that needs. A
+command that several pages show runs once. Needs Python alone, because the first command of a page
+is the one that installs the project.
 """
 
 import re
@@ -19,10 +20,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 STAND_INS = "build/pages"
-REPLACED = {
+READ = {  # of these `tests/support/stand_ins.py` makes what stands in
     "/data/nuscenes": f"{STAND_INS}/nuscenes",
     "/data/moco_v2": f"{STAND_INS}/moco_v2",
     "--config nuscenes.yaml": f"--config {STAND_INS}/small.yaml",
+}
+WRITTEN = {
     "> nuscenes.yaml": f"> {STAND_INS}/nuscenes.yaml",
     "mine.yaml": f"{STAND_INS}/mine.yaml",
 }
@@ -43,7 +46,7 @@ def commands(text: str) -> Iterator[str]:
 
 def replaced(command: str) -> str:
     """Return a command on the stand-ins' paths."""
-    for shown, there in REPLACED.items():
+    for shown, there in {**READ, **WRITTEN}.items():
         command = command.replace(shown, there)
     return command
 
@@ -86,6 +89,7 @@ def _answers(address: str) -> bool:
 def run_pages(pages: list[str]) -> None:
     """Run the commands of pages, each command once."""
     done: set[str] = set()
+    (ROOT / STAND_INS).mkdir(parents=True, exist_ok=True)
     for page in pages:
         sys.stdout.write(f"\n-- {page}\n")
         for shown in commands((ROOT / page).read_text()):
@@ -100,11 +104,10 @@ def run_pages(pages: list[str]) -> None:
             elif address:
                 serve(command, address)
             else:
-                real = replaced(command)
-                if real != command and MAKE_STAND_INS not in done:
+                if any(path in command for path in READ) and MAKE_STAND_INS not in done:
                     done.add(MAKE_STAND_INS)
                     run(MAKE_STAND_INS)
-                run(real)
+                run(replaced(command))
 
 
 if __name__ == "__main__":

@@ -25,10 +25,10 @@ class Term(Spec):
         "scan, or a superpoint over time.",
     )
     sample: Sampler | None = Field(
-        default=None, description="Sampler of the pairs; None takes every pair."
+        default=None, description="Sampler of the pairs; null takes every pair."
     )
     pool: Pooling | None = Field(
-        default=None, description="Pooling of the pairs before the loss; None pools nothing."
+        default=None, description="Pooling of the pairs before the loss; null pools nothing."
     )
     head: str = Field(
         default="pixel",

@@ -42,22 +42,22 @@ class PretrainConfig(Spec):
     method: Method = Field(description="Method: the terms of the loss.")
     backbone: Backbone = Field(description="The 3D network that is pretrained.")
     teacher: Teacher | None = Field(
-        default=None, description="Frozen image network; None where no term needs one."
+        default=None, description="Frozen image network; null where no term needs one."
     )
     labels: Labeller | None = Field(
-        default=None, description="Labeller of the weak labels; None where no term needs them."
+        default=None, description="Labeller of the weak labels; null where no term needs them."
     )
     segments: Labeller | None = Field(
-        default=None, description="Labeller of the superpixels; None where no term needs them."
+        default=None, description="Labeller of the superpixels; null where no term needs them."
     )
     clusters: Clustering | None = Field(
         default=None,
-        description="Clustering that finds superpoints over time; None where no term needs it.",
+        description="Clustering that finds superpoints over time; null where no term needs it.",
     )
     voxels: Voxelizer = Field(default=Voxelizer(), description="How points become voxels.")
     augmentations: dict[str, Augmentation | None] = Field(
         default_factory=dict,
-        description="Augmentations of a sample in their order, by name; None removes one.",
+        description="Augmentations of a sample in their order, by name; null removes one.",
     )
     empty_camera: Literal["error", "drop"] = Field(
         default="error",
@@ -156,7 +156,7 @@ class EvaluateConfig(Spec):
     val: Dataset = Field(description="Data set with the labels to score on.")
     augmentations: dict[str, Augmentation | None] = Field(
         default_factory=dict,
-        description="Augmentations of a training scan in their order, by name; None removes one.",
+        description="Augmentations of a training scan in their order, by name; null removes one.",
     )
     optimiser: Optimiser = Field(
         default=Sgd(lr=0.05), description="Optimiser with its learning rates."
@@ -164,7 +164,7 @@ class EvaluateConfig(Spec):
     head_lr: float | None = Field(
         default=None,
         gt=0,
-        description="Learning rate of the new layer; None means the optimiser's.",
+        description="Learning rate of the new layer; null means the optimiser's.",
     )
     num_epochs: int = Field(
         default=50, ge=1, description="Number of passes over the training scans."

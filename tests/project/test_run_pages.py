@@ -31,6 +31,8 @@ def test_every_command_of_the_pages_runs_but_downloads(ran: list[str]) -> None:
     assert len(ran) == len(set(ran)), "each runs once"
     assert not [command for command in ran if re.search(r"(?<![\w/])/data\b", command)]
     assert ran[0].startswith("python3 -m venv .venv"), "nothing is there before"
+    made, installed = ran.index(run_pages.MAKE_STAND_INS), [x for x in ran if "grounded-sam" in x]
+    assert max(map(ran.index, installed)) < made, "weights are written by what the page installs"
 
 
 def test_only_words_with_paths_are_replaced(ran: list[str]) -> None:

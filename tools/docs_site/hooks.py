@@ -22,6 +22,9 @@ from tools.docs_site import catalogue_pages, commands_page, mathml, settings_pag
 CITATION = re.compile(r"(?<!>)method\.md §(\d+(?:\.\d+)*)")  # not what is a link already
 CELL = re.compile(r"(?<=<td>).*?(?=</td>)", re.DOTALL)
 CODE = re.compile(r"(?<=<code>)[^<]*(?=</code>)")
+COMMANDS = re.compile(r'(?<=<div class="language-bash highlight">).*?(?=</code>)', re.DOTALL)
+LINE = re.compile(r'(?<=<span id="__span-)(\d+-\d+">)(.*?)\n</span>')
+SPACE = re.compile(r'(<span class="w">\s+</span>)')
 # Pages that are files elsewhere in the checkout, where their readers look for them.
 COPIED = {
     "changelog.md": "CHANGELOG.md",
@@ -56,8 +59,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Write equations as MathML, citations as links, and let names in cells break at joints."""
+    """Write equations as MathML and citations as links, and say where names and commands break."""
     html = CITATION.sub(lambda found: _cited(found, page.file.src_uri), html)
+    html = COMMANDS.sub(lambda block: LINE.sub(_with_words, block[0]), html)
     return CELL.sub(_with_joints, mathml.replace_equations(html))
 
 
@@ -80,9 +84,21 @@ def _with_joints(cell: re.Match[str]) -> str:
     return CODE.sub(_readable, cell[0])
 
 
+def _with_words(line: re.Match[str]) -> str:
+    """Return a line of commands whose words are whole: a browser breaks at every hyphen.
+
+    The line's end stands behind it: within, the style sheet's boxes would copy it twice.
+    """
+    words = (
+        part if SPACE.fullmatch(part) or not part else f'<span class="word">{part}</span>'
+        for part in SPACE.split(line[2])
+    )
+    return f"{line[1]}{''.join(words)}</span>\n"
+
+
 def _readable(code: re.Match[str]) -> str:
     """Return a name that may break at its joints, with the bars that GitHub wants escaped."""
-    return re.sub(r"(?<=[./_=])(?=\w)", "<wbr>", code[0].replace(r"\|", "|"))
+    return re.sub(r"(?<=[^\s][./_=])(?=\w)", "<wbr>", code[0].replace(r"\|", "|"))
 
 
 def _copied(source: str) -> str:

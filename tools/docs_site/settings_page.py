@@ -6,6 +6,7 @@ editor show.
 
 import importlib
 import inspect
+import json
 import re
 from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
@@ -251,4 +252,5 @@ def _part(value: Part) -> str:
 
 
 def _flow(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False).strip()
+    copied = json.loads(json.dumps(value))  # equal lists would be written as anchor and alias
+    return yaml.safe_dump(copied, default_flow_style=True, width=10_000, sort_keys=False).strip()

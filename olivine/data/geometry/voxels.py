@@ -27,12 +27,12 @@ class Voxelizer(Spec):
     )
     size: tuple[float, float, float] | None = Field(
         default=None,
-        description="Size of a voxel, (ρ m, φ degrees, z m) or (x m, y m, z m); None means (0.1, "
+        description="Size of a voxel, (ρ m, φ degrees, z m) or (x m, y m, z m); null means (0.1, "
         "1, 0.1) or (0.1, 0.1, 0.1).",
     )
     range_m: tuple[float, float, float, float, float, float] | None = Field(
         default=None,
-        description="Lower then upper limits of x, y, z (m); points outside get no voxel; None "
+        description="Lower then upper limits of x, y, z (m); points outside get no voxel; null "
         "has no limits.",
     )
     intensity_scale: float = Field(

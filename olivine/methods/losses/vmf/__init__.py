@@ -47,7 +47,7 @@ class VMF(Loss):
         default=1.0, gt=0, description="Factor of the estimated concentration."
     )
     max_concentration: float | None = Field(
-        default=None, gt=0, description="Upper limit of the concentration; None has no limit."
+        default=None, gt=0, description="Upper limit of the concentration; null has no limit."
     )
     average: Literal["class", "point"] = Field(
         default="class",
