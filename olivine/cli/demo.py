@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from olivine.cli.options import Changes, Config
-from olivine.cli.output import log, write
+from olivine.cli.output import log, write, write_layout
 from olivine.cli.stores import open_tracker
 from olivine.cli.sweep import Seeds
 
@@ -126,7 +126,7 @@ def _tabulate(out: Path, runtime: "Runtime", tracker: "Tracker") -> None:
     from olivine.results.tables.write import write_results
 
     results = write_results(SWEEP, runtime, tracker, out)
-    write(results.table)
+    write_layout(results.layout)
     for path in results.files:
         write(f"wrote {path}")
     results.keep(tracker)

@@ -15,7 +15,7 @@ from olivine.cli.options import (
     RecipeOption,
     names_of_sweeps,
 )
-from olivine.cli.output import log, write, write_json, write_next
+from olivine.cli.output import log, write, write_json, write_layout, write_next
 from olivine.cli.stores import existing_tracker, open_tracker
 
 if TYPE_CHECKING:
@@ -218,6 +218,6 @@ def write_results_of(
     from olivine.results.tables.write import write_results
 
     results = write_results(name, runtime, tracker, Path(runtime.out, "tables", folder), spec=spec)
-    write(results.table)
+    write_layout(results.layout)
     write(f"Wrote {', '.join(str(path) for path in results.files)}")
     results.keep(tracker)

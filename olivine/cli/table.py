@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from olivine.cli.options import Changes, Config, Folder, Json, words
-from olivine.cli.output import write, write_json
+from olivine.cli.output import write, write_json, write_layout
 from olivine.cli.stores import open_tracker
 from olivine.core.errors import UserError
 
@@ -91,7 +91,7 @@ def table(
     if as_json:
         write_json({"table": name, "files": results.files, "text": results.table})
         return 0
-    write(results.table)
+    write_layout(results.layout)
     for path in results.files:
         write(f"Wrote {path}")
     write(f"Next: mlflow server --backend-store-uri {runtime.store_uri()}")

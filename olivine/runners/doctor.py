@@ -65,7 +65,7 @@ def _extras() -> Iterator[Finding]:
             continue
         mend = f"pip install 'olivine[{extra}]'"
         if extra == "minkowski":
-            mend = "built on the machine: docs, networks and engines"
+            mend = "built on the machine, as docs/networks.md says"
         yield Finding("extra", extra, "note", f"not installed; for {use}", mend)
 
 
