@@ -85,7 +85,7 @@ def _anchors() -> dict[str, str]:
 
 
 def _with_joints(cell: re.Match[str]) -> str:
-    return CODE.sub(_readable, cell[0])
+    return CODE.sub(_readable, cell[0]).replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
 
 
 def _with_words(line: re.Match[str]) -> str:
