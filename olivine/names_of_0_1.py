@@ -37,7 +37,7 @@ def _names(module: str) -> dict[str, Any]:
 
         return {"UserError": UserError}
     if module == "olivine.pretrain":
-        from olivine.training.pretrain import NUM_INPUT_CHANNELS
+        from olivine.training.pretrained_networks import NUM_INPUT_CHANNELS
 
         return {"NUM_INPUT_CHANNELS": NUM_INPUT_CHANNELS}
     if module == "olivine.spec":

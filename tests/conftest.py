@@ -38,6 +38,6 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def finished(tiny_world: Path, tmp_path_factory: pytest.TempPathFactory) -> "Finished":
     """Finished runs on the tiny synthetic world, made once."""
-    from tests.support.finished_runs import finish_runs
+    from tests.support.run_stores.finished_runs import finish_runs
 
     return finish_runs(tiny_world, tmp_path_factory.mktemp("runs") / "out")

@@ -34,7 +34,7 @@ DEVKIT_LIMIT_BYTES = 14 << 30
 
 # What a process imports and what it then calls, timed apart.
 OURS = (
-    "from pathlib import Path; from olivine.datasets.nuscenes import Nuscenes, frames",
+    "from pathlib import Path; from olivine.data.datasets.nuscenes import Nuscenes, frames",
     "assert Nuscenes(version={version!r}, split='all', scene_step={step})"
     ".open(Path({root!r}), Path({cache!r}))",
 )

@@ -17,6 +17,7 @@ import pstats
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,22 +25,17 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from olivine.data.augmentations.crop_images import CropImages
-from olivine.data.augmentations.drop_cuboid import DropCuboid
-from olivine.data.augmentations.rotate_flip import RotateFlip
+from benchmarks.keyframes import AUGMENTATIONS, KeyframeReader, open_keyframes, write_labels
+from benchmarks.measuring import best_of
 from olivine.data.collate import Collate
 from olivine.data.dataset import Frames
-from olivine.data.datasets.nuscenes import Nuscenes
 from olivine.data.geometry.voxels import Voxelizer
-from olivine.data.pair_labels import PairLabels
 from olivine.data.records import Frame
-from olivine.data.samples import Samples, make_sample
-from olivine.labels.labellers.embedded import Embedded
+from olivine.data.samples import Samples
 from olivine.labels.store import LabelStore, label_name
 
-KEYFRAMES = {"nuscenes_scene0061_keyframe0": "v1.0-mini", "nuscenes_val_fd842039": "v1.0-trainval"}
-AUGMENTATIONS = (RotateFlip(), DropCuboid(), CropImages())
 ROWS_PX, COLUMNS_PX = 224, 416
+NUM_FRAMES = 8  # of a round
 
 
 class Straightforward:
@@ -160,42 +156,17 @@ class Straightforward:
         return cells, intensity[first, None], inverse.reshape(-1)
 
 
-def write_labels(frames: Frames, out: Path) -> LabelStore:
-    """Write a map of random blocks for every image, as large as a real one when compressed."""
-    labeller = Embedded()
-    store = LabelStore(out, frames.fingerprint, labeller.identity)
-    store.begin(labeller)
-    generator = np.random.default_rng(0)
-    num_classes = len(labeller.class_names)
-    for name in frames.image_names():
-        blocks = generator.integers(0, num_classes, (18, 32)).astype(np.uint8)
-        store.write(name, np.kron(blocks, np.ones((50, 50), np.uint8)))
-    return store
-
-
 def ours(frames: Frames, labels: LabelStore) -> Callable[[int], object]:
     """Return our loader's way to a batch of one frame."""
-
-    classes = PairLabels(labels.read, labels.pair_label_cache())
-
-    def read(index: int) -> object:
-        frame = frames.frame(index, classes=False)
-        return make_sample(frame, classes, frames.camera_names)
-
-    samples = Samples(read, AUGMENTATIONS, seed=0)
+    samples = Samples(KeyframeReader.with_labels(frames, labels), AUGMENTATIONS, seed=0)
     collate, epochs = Collate(Voxelizer()), iter(range(10**6))
     return lambda index: collate([samples[next(epochs), index]])
 
 
-def frame_seconds(call: Callable[[int], object], rounds: int) -> float:
-    """Return the processor time of a frame in the best round of eight frames."""
-    best = float("inf")
-    for _ in range(rounds):
-        start_s = time.process_time()
-        for _ in range(8):
-            call(0)
-        best = min(best, (time.process_time() - start_s) / 8)
-    return best
+def take(load: Callable[[int], object]) -> None:
+    """Load the frame as often as a round does."""
+    for _ in range(NUM_FRAMES):
+        load(0)
 
 
 def main() -> None:
@@ -206,22 +177,22 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    for folder, version in KEYFRAMES.items():
-        root = (given.data / folder).resolve()
-        with tempfile.TemporaryDirectory() as scratch:
-            frames = Nuscenes(version=version, split="all").open(root, Path(scratch))
-            labels = write_labels(frames, Path(scratch, "out"))
-            quick, plain = ours(frames, labels), Straightforward(root, frames, labels)
-            quick_s = frame_seconds(quick, given.rounds)
-            plain_s = frame_seconds(plain, given.rounds)
+    with tempfile.TemporaryDirectory() as scratch:
+        for root, frames in open_keyframes(given.data, Path(scratch)):
+            labels = write_labels(frames, Path(scratch, root.name, "out"))
+            quick = partial(take, ours(frames, labels))
+            plain = partial(take, Straightforward(root, frames, labels))
+            quick_s, plain_s = (
+                best_of(given.rounds, call, time.process_time) / NUM_FRAMES
+                for call in (quick, plain)
+            )
             print(
-                f"{folder}: ours {1 / quick_s:.1f} frames/s, straightforward {1 / plain_s:.1f}: "
-                f"{plain_s / quick_s:.1f} times as many"
+                f"{root.name}: ours {1 / quick_s:.1f} frames/s, straightforward "
+                f"{1 / plain_s:.1f}: {plain_s / quick_s:.1f} times as many"
             )
             if given.profile:
                 with cProfile.Profile() as profile:
-                    for _ in range(8):
-                        quick(0)
+                    quick()
                 pstats.Stats(profile).sort_stats("tottime").print_stats(18)
 
 

@@ -9,11 +9,12 @@ time, best of three rounds over cells, one round over points.
 """
 
 import argparse
-import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.measuring import best_of
 from olivine.data.clusterings.hdbscan import Hdbscan
 
 ALMOST_POINTS_M = 1e-3  # cells that hardly two points share
@@ -32,14 +33,10 @@ def scans(data: Path) -> dict[str, list[np.ndarray]]:
     return {"nuScenes": [keyframe, keyframe + np.float32(0.03)], "SemanticKITTI": kitti}
 
 
-def seconds(clustering: Hdbscan, clouds: list[np.ndarray], rounds: int) -> tuple[float, int]:
-    """Return the time of the best call and how many superpoints both scans show."""
-    best_s = float("inf")
-    for _ in range(rounds):
-        start_s = time.perf_counter()
-        here, there = clustering(clouds)
-        best_s = min(best_s, time.perf_counter() - start_s)
-    return best_s, len(np.setdiff1d(np.intersect1d(here, there), -1))
+def num_shared(clustering: Hdbscan, clouds: list[np.ndarray]) -> int:
+    """Return how many superpoints both scans show."""
+    here, there = clustering(clouds)
+    return len(np.setdiff1d(np.intersect1d(here, there), -1))
 
 
 def main() -> None:
@@ -50,12 +47,14 @@ def main() -> None:
     arguments = parser.parse_args()
     for name, clouds in scans(arguments.data).items():
         clustering = Hdbscan()
-        cells_s, number = seconds(clustering, clouds, 3)
+        number = num_shared(clustering, clouds)
+        cells_s = best_of(3, partial(clustering, clouds), warm_up=False)
         line = (
             f"{name}: {sum(map(len, clouds))} points, {number} shared superpoints, {cells_s:.2f} s"
         )
         if arguments.points:
-            points_s, _ = seconds(clustering.replace(cell_m=ALMOST_POINTS_M), clouds, 1)
+            over_points = partial(clustering.replace(cell_m=ALMOST_POINTS_M), clouds)
+            points_s = best_of(1, over_points, warm_up=False)
             line += f"; over all points {points_s:.1f} s, {points_s / cells_s:.1f} times as long"
         print(line, flush=True)
 

@@ -13,8 +13,8 @@ SAM, at 1600 x 900. Thresholds are set so that some `--boxes` boxes per image co
 """
 
 import argparse
+import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.measuring import seconds_of_rounds
 from olivine.labels.labellers.grounded_sam import GroundedSam
 from olivine.labels.labellers.grounded_sam.labeller import GroundedSamLabeller
 from olivine.labels.labellers.grounded_sam.rules import choose
@@ -67,7 +68,7 @@ def _with_boxes(
     labeller: GroundedSamLabeller, arguments: argparse.Namespace
 ) -> GroundedSamLabeller:
     """Set the threshold so that about the wanted number of boxes of an image count."""
-    settings, detector = labeller._settings, labeller._detector
+    settings, detector = labeller._rules, labeller._detector
     pixels = torch.from_numpy(pictures(1)[0].copy()).permute(2, 0, 1)[None]
     found, _ = detector(pixels, settings.short_side_px, settings.max_side_px)
     scores = torch.stack([found[0][:, places].amax(1) for places in detector.prompt_tokens])
@@ -87,7 +88,7 @@ def pictures(num_images: int) -> list[np.ndarray]:
 
 def networks(labeller: GroundedSamLabeller, images: list[np.ndarray]) -> Callable[[], Any]:
     """Return a call of both networks on ready tensors and ready boxes."""
-    settings, detector, segmenter = labeller._settings, labeller._detector, labeller._segmenter
+    settings, detector, segmenter = labeller._rules, labeller._detector, labeller._segmenter
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(labeller._device)
     ready = segmenter.prepare(pixels)
     scaled = grounding_dino.prepare(pixels, settings.short_side_px, settings.max_side_px)
@@ -112,7 +113,7 @@ def detector_precision(labeller: GroundedSamLabeller) -> torch.autocast:
 
 def boxes_of(labeller: GroundedSamLabeller, pixels: torch.Tensor) -> list[torch.Tensor]:
     """Return the boxes that the labeller finds."""
-    settings, detector = labeller._settings, labeller._detector
+    settings, detector = labeller._rules, labeller._detector
     found, boxes = detector(pixels, settings.short_side_px, settings.max_side_px)
     return [
         choose(
@@ -134,7 +135,7 @@ def script(labeller: GroundedSamLabeller, images: list[np.ndarray]) -> Callable[
     from PIL import Image
     from segment_anything import SamPredictor
 
-    settings, detector = labeller._settings, labeller._detector
+    settings, detector = labeller._rules, labeller._detector
     predictor = SamPredictor(labeller._segmenter.model)
     transform = transforms.Compose(
         [
@@ -162,18 +163,15 @@ def script(labeller: GroundedSamLabeller, images: list[np.ndarray]) -> Callable[
     return call
 
 
-def seconds(call: Callable[[], Any], device: str, repeats: int) -> float:
+def median_seconds(call: Callable[[], Any], device: str, repeats: int) -> float:
     """Return the median time of a call after one to warm up."""
-    times = []
-    for _ in range(repeats + 1):
-        if device != "cpu":
-            torch.cuda.synchronize()
-        began = time.perf_counter()
+
+    def whole() -> None:
         call()
         if device != "cpu":
             torch.cuda.synchronize()
-        times.append(time.perf_counter() - began)
-    return float(np.median(times[1:]))
+
+    return statistics.median(seconds_of_rounds(repeats, {"": whole})[""])
 
 
 def main() -> None:
@@ -200,7 +198,7 @@ def main() -> None:
     }
     print(f"{arguments.device}, {len(images)} images at once, boxes {num_boxes}")
     rates = {
-        name: len(images) / seconds(call, arguments.device, arguments.repeats)
+        name: len(images) / median_seconds(call, arguments.device, arguments.repeats)
         for name, call in calls.items()
     }
     for name, rate in rates.items():

@@ -13,19 +13,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
 from PIL import Image
 
+from benchmarks.labels.numbered_images import NumberedImages, Sleeper, write_image
 from olivine.core.runtime import Runtime
-from olivine.data.dataset import Dataset, Frames
-from olivine.data.records import Frame
 from olivine.labels.config import LabelConfig
-from olivine.labels.labeller import ImageLabeller, Labeller
 from olivine.labels.store import LabelStore, label_name
 
 FEW = 1000
@@ -33,10 +27,9 @@ NUM_LABELLED = 500  # after which the peak is read
 MAX_LINKS = 50_000  # of one file; ext4 allows 65,000
 
 STARTED = """
-import os, resource, sys, time
+import resource, time
 began = time.perf_counter()
-sys.path.insert(0, {folder!r})
-from label_listing import NUM_LABELLED, config, runtime
+from benchmarks.labels.label_listing import NUM_LABELLED, config, runtime
 from olivine.tracking.tracker import NullTracker
 from olivine.runners.on_ray.label import label_on_ray
 from olivine.runners.on_ray.session import ray_session
@@ -55,10 +48,9 @@ with ray_session(runtime({root!r})):
 """
 
 FINISHED = """
-import resource, sys, time
+import resource, time
 began = time.perf_counter()
-sys.path.insert(0, {folder!r})
-from label_listing import config, runtime
+from benchmarks.labels.label_listing import config, runtime
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.runners.on_ray.label import label_on_ray
 
@@ -70,70 +62,9 @@ print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_m
 """
 
 
-def names(num_images: int) -> list[str]:
-    """Return names as long as nuScenes'."""
-    return [
-        f"samples/CAM_{i % 6}/n015-2018-07-24-11-22-45+0800__CAM_FRONT__{1532402927612460 + i}.jpg"
-        for i in range(num_images)
-    ]
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A data set of names and one pixel each."""
-
-    num_images: int
-    root: Path
-    fingerprint: str = "1157ed"
-    class_names: tuple[str, ...] = ("dark", "bright")
-    camera_names: tuple[str, ...] = ("CAM",)
-
-    def __len__(self) -> int:
-        return 0
-
-    def tokens(self) -> Sequence[str]:
-        """There are no frames."""
-        return []
-
-    def image_names(self) -> Sequence[str]:
-        """Return as many names as were asked for."""
-        return names(self.num_images)
-
-    def read_image(self, name: str) -> np.ndarray:
-        """Return one black pixel."""
-        return np.zeros((1, 1, 3), np.uint8)
-
-    def frame(self, index: int, *, images: bool = True, classes: bool = True) -> Frame:
-        """There are none."""
-        raise IndexError(index)
-
-
-class ListedNames(Dataset):
-    """Opens them."""
-
-    num_images: int
-
-    def open_at(self, root: Path, cache_dir: Path) -> Frames:
-        """Return the names."""
-        return Listed(self.num_images, root)
-
-
-class Dark(Labeller):
-    """Calls every pixel dark."""
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Two classes."""
-        return ("dark", "bright")
-
-    def build(self, device: torch.device, frames: Frames) -> ImageLabeller:
-        """Return the labeller."""
-        return lambda images, names: [np.zeros(image.shape[:2], np.uint8) for image in images]
-
-
 def config(num_images: int) -> LabelConfig:
     """Return the labelling of that many names."""
-    return LabelConfig(dataset=ListedNames(num_images=num_images), labeller=Dark())
+    return LabelConfig(dataset=NumberedImages(num_images=num_images), labeller=Sleeper())
 
 
 def runtime(root: str) -> Runtime:
@@ -149,7 +80,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="label_listing") as root:
         peaks = {}
         for num_images in (FEW, many):
-            seconds, peaks[num_images] = _measure(STARTED, f"{root}/{num_images}", num_images)
+            place = f"{root}/{num_images}"
+            write_image(Path(place), 1, 1)
+            seconds, peaks[num_images] = _measure(STARTED, place, num_images)
             print(
                 f"{num_images:7d} images left: driver's peak {peaks[num_images]:.0f} MB after "
                 f"{NUM_LABELLED} were labelled ({seconds:.1f} s)"
@@ -166,10 +99,11 @@ def main() -> None:
 
 
 def _write_maps(root: str, num_images: int) -> None:
-    labeller = Dark()
-    store = LabelStore(root, Listed(num_images, Path(root)).fingerprint, labeller.identity)
-    store.begin(labeller)
-    for index, name in enumerate(names(num_images)):
+    wanted = config(num_images)
+    images = wanted.dataset.open(root, runtime(root).cache_path())
+    store = LabelStore(root, images.fingerprint, wanted.labeller.identity)
+    store.begin(wanted.labeller)
+    for index, name in enumerate(images.image_names()):
         target = Path(store.path) / label_name(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         if index % MAX_LINKS == 0:
@@ -181,14 +115,11 @@ def _write_maps(root: str, num_images: int) -> None:
 
 def _measure(code: str, root: str, num_images: int) -> tuple[float, float]:
     """Run code in a fresh process; return its seconds and its peak in MB."""
-    folder = str(Path(__file__).parent)
-    paths = [str(Path(__file__).parents[2]), folder, os.environ.get("PYTHONPATH", "")]
     answer = subprocess.run(
-        [sys.executable, "-c", code.format(folder=folder, root=root, num_images=num_images)],
+        [sys.executable, "-c", code.format(root=root, num_images=num_images)],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
     )
     seconds, kilobytes = map(float, answer.stdout.split()[-2:])
     return seconds, kilobytes / 1e3

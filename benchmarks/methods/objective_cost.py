@@ -9,14 +9,13 @@ more than `--limit-gb`. One thread, processor time. Linux only; 65,536 pairs tak
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
+from benchmarks.measuring import answer_of, status_bytes
 from olivine.methods.losses import log_sum_exp as contrast
 from olivine.methods.losses.info_nce.loss import info_nce
 from olivine.methods.losses.sup_con.loss import sup_con
@@ -24,13 +23,6 @@ from olivine.methods.losses.sup_con.loss import sup_con
 WAYS = ("one matrix", "tiles")
 COPIES = 8  # single-precision matrices of logits alive at the peak, for the limit
 Point = dict[str, float]
-
-
-def status_bytes(name: str) -> int:
-    """Return a line of the process's own memory account."""
-    with open("/proc/self/status") as lines:
-        found = next(line for line in lines if line.startswith(name))
-    return int(found.split()[1]) * 1024
 
 
 def measure(way: str, num_pairs: int) -> Point:
@@ -65,9 +57,8 @@ def sweep(numbers: list[int], limit_gb: float) -> dict[str, dict[int, Point]]:
             if way == "one matrix" and wanted_gb > limit_gb:
                 print(f"  {num_pairs:6} {way:10}  left out: about {wanted_gb:.0f} GB")
                 continue
-            command = [sys.executable, __file__, "--way", way, "--pairs", str(num_pairs)]
-            run = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-            point = found[way][num_pairs] = json.loads(run.stdout)
+            point = answer_of(__file__, "--way", way, "--pairs", str(num_pairs))
+            found[way][num_pairs] = point
             print(
                 f"  {num_pairs:6} {way:10} {point['seconds']:8.2f} s "
                 f"{point['bytes'] / 1e6:8.0f} MB",

@@ -10,26 +10,18 @@ Linux only, about 6 GB.
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.measuring import answer_of, status_bytes
 from olivine.methods.features import read_map
 
 NUM_TEACHER_CHANNELS, NUM_CHANNELS = 2048, 64
 MAP_SIZE, IMAGE_SIZE_PX = (56, 104), (224, 416)
 WAYS = ("project then enlarge", "sample then project")
-
-
-def status_bytes(name: str) -> int:
-    """Return a line of the process's own memory account."""
-    with open("/proc/self/status") as lines:
-        found = next(line for line in lines if line.startswith(name))
-    return int(found.split()[1]) * 1024
 
 
 def rows_of(way: str, maps: Tensor, pixels: Tensor, head: nn.Linear) -> Tensor:
@@ -75,11 +67,8 @@ def main() -> None:
     if given.way:
         print(json.dumps(measure(given.way, given.images, given.pairs)))
         return
-    found = {}
-    for way in WAYS:
-        command = [sys.executable, __file__, "--way", way]
-        command += ["--images", str(given.images), "--pairs", str(given.pairs)]
-        found[way] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    size = ("--images", str(given.images), "--pairs", str(given.pairs))
+    found = {way: answer_of(__file__, "--way", way, *size) for way in WAYS}
     theirs, ours = (found[way] for way in WAYS)
     for name in ("value", "gradient"):
         assert abs(theirs[name] - ours[name]) < 1e-3 * abs(theirs[name]), f"{name}s differ"

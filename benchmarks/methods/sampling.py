@@ -11,31 +11,27 @@ One thread, processor time, best round.
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.keyframes import KeyframeReader, open_keyframes
+from benchmarks.measuring import best_of, print_ratios
 from olivine.data.batch import PairTable
-from olivine.data.datasets.nuscenes import Nuscenes
-from olivine.data.samples import make_sample
 from olivine.methods.samplers.density_category import DensityCategory
 
-KEYFRAMES = {"nuscenes_scene0061_keyframe0": "v1.0-mini", "nuscenes_val_fd842039": "v1.0-trainval"}
 SAMPLER = DensityCategory(num_pairs=4096).build()
 
 
 def ranges(data: Path) -> Iterator[np.ndarray]:
     """Yield the horizontal range of every pair of each keyframe."""
-    for folder, version in KEYFRAMES.items():
-        with tempfile.TemporaryDirectory() as cache:
-            frames = Nuscenes(version=version, split="all").open(data / folder, Path(cache))
-            for index in range(len(frames)):
-                frame = frames.frame(index, classes=False)
-                sample = make_sample(frame, None, frames.camera_names)
-                yield sample.range_m[sample.pairs.point_index]
+    with tempfile.TemporaryDirectory() as cache:
+        for _, frames in open_keyframes(data, Path(cache)):
+            sample = KeyframeReader(frames)(0)
+            yield sample.range_m[sample.pairs.point_index]
 
 
 def table(data: Path, num_pairs: int) -> tuple[PairTable, int]:
@@ -60,16 +56,6 @@ def direct_weights(pairs: PairTable) -> Tensor:
     return 1 / (density[place] * pairs.class_ids.bincount()[pairs.class_ids])
 
 
-def best_of(rounds: int, call: Callable[[], object]) -> float:
-    """Return the seconds of the best round."""
-    seconds = []
-    for _ in range(rounds):
-        began = time.process_time()
-        call()
-        seconds.append(time.process_time() - began)
-    return min(seconds)
-
-
 def main() -> None:
     """Check that weights are equal, then measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -89,11 +75,11 @@ def main() -> None:
         "direct": best_of(
             given.rounds,
             lambda: direct_weights(pairs).multinomial(SAMPLER.num_pairs, generator=generator),
+            time.process_time,
         ),
-        "ours": best_of(given.rounds, lambda: SAMPLER(pairs, generator)),
+        "ours": best_of(given.rounds, lambda: SAMPLER(pairs, generator), time.process_time),
     }
-    for name, value in seconds.items():
-        print(f"  {name:8} {value * 1e3:8.1f} ms   {value / seconds['ours']:6.1f} x ours")
+    print_ratios(seconds)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.measuring import best_of, print_ratios
 from olivine.methods.losses.vmf import VMF
 from olivine.methods.matched import Matched
 
@@ -67,16 +68,6 @@ class Loop:
         return torch.stack(losses).mean()
 
 
-def best_of(rounds: int, call: Callable[[], object]) -> float:
-    """Return the seconds of the best round."""
-    seconds = []
-    for _ in range(rounds):
-        began = time.process_time()
-        call()
-        seconds.append(time.process_time() - began)
-    return min(seconds)
-
-
 def main() -> None:
     """Check that losses and gradients are equal, then measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -123,11 +114,9 @@ def measure(num_pairs: int, num_classes: int, rounds: int) -> None:
             rows.grad = None
             way().backward()
 
-        return best_of(rounds, step)
+        return best_of(rounds, step, time.process_time)
 
-    seconds = {"loop": timed(published), "ours": timed(ours)}
-    for name, value in seconds.items():
-        print(f"  {name:8} {value * 1e3:8.1f} ms   {value / seconds['ours']:6.1f} x ours")
+    print_ratios({"loop": timed(published), "ours": timed(ours)})
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.measuring import print_ratios, seconds_of_rounds
 from olivine.core.errors import UserError
 from olivine.data.batch import Voxels
 from olivine.data.geometry.voxelization import voxelize
@@ -71,25 +72,12 @@ def engines() -> dict[str, Callable[[Tensor], Any]]:
     return found
 
 
-def best_of(contenders: Contenders, rounds: int) -> dict[str, float]:
-    """Return the seconds of each one's best round; they take turns."""
-    now = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-    best = dict.fromkeys(contenders, float("inf"))
-    for call in contenders.values():
-        call()
-    for _ in range(rounds):
-        for name, call in contenders.items():
-            begin = now()
-            call()
-            best[name] = min(best[name], now() - begin)
-    return best
-
-
-def report(title: str, seconds: dict[str, float]) -> None:
-    """Print milliseconds and ratios to ours."""
+def report(title: str, contenders: Contenders, rounds: int) -> None:
+    """Let the contenders take turns; print the milliseconds of each one's best and ratios."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    seconds = seconds_of_rounds(rounds, contenders, clock)
     print(f"\n{title}")
-    for name, value in seconds.items():
-        print(f"  {name:16} {value * 1e3:8.1f} ms   {value / seconds['ours']:5.2f} x ours")
+    print_ratios({name: min(times) for name, times in seconds.items()}, name_width=16)
 
 
 def layer(cells: Tensor, inputs: int, outputs: int, cached: bool) -> Contenders:
@@ -145,20 +133,20 @@ def main() -> None:
     cells = surface(100_000)
     for cached in (True, False):
         title = f"3x3x3, 32 to 64 channels, {len(cells)} voxels, forward and backward, "
-        seconds = best_of(layer(cells, 32, 64, cached), given.rounds)
-        report(title + ("maps kept" if cached else "with maps"), seconds)
+        title += "maps kept" if cached else "with maps"
+        report(title, layer(cells, 32, 64, cached), given.rounds)
     real = scans(given.data)
     if not real:
         print(f"\nno real scans below {given.data}: the networks are not measured")
         return
     one = voxelize(Voxelizer(), [real[0][:, :3]], [real[0][:, 3]])
     title = f"MinkUNet-34, one real scan, {len(one.features)} voxels, forward and backward"
-    report(title, best_of(network(MinkUNet(), one), given.rounds))
+    report(title, network(MinkUNet(), one), given.rounds)
     torch.set_num_threads(1)
     sparse = [scan[::3] for scan in real * 2]
     four = voxelize(Voxelizer(), [s[:, :3] for s in sparse], [s[:, 3] for s in sparse])
     title = f"The demo's U-Net, 4 frames, {len(four.features)} voxels, 1 thread"
-    report(title, best_of(network(DEMO, four), given.rounds))
+    report(title, network(DEMO, four), given.rounds)
 
 
 if __name__ == "__main__":

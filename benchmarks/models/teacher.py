@@ -5,24 +5,27 @@
 
 Every way is compared with the library's own call in float32. Ours is channels-last; bfloat16 is
 left out where the processor has none; compiled is torch.compile, whose time to compile is that of
-the clock. Reading kept maps back is `olivine.teacher_maps` on a local disk, from the system's
-memory of it. Random weights, processor time, best round; one thread, unless --threads says more.
+the clock. Maps are kept and read back by `olivine.models.teachers.map_cache` on a local disk, from
+the system's memory of it. Random weights, processor time, best round; one thread, unless --threads
+says more.
 """
 
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.measuring import best_of
 from olivine.core.devices import has_bfloat16
 from olivine.core.storage import Store
 from olivine.models.foundation.image_input import ImageNetwork
+from olivine.models.foundation.published_sizes import TRANSFORMERS
 from olivine.models.foundation.resnet import ResNet50
-from olivine.models.foundation.vit import ARCHITECTURES, VisionTransformer
+from olivine.models.foundation.vit import VisionTransformer
 from olivine.models.teachers.map_cache import TeacherMapCache
 
 RESNETS = {"resnet50": True, "resnet50_stride32": False}  # name -> dilated
@@ -52,42 +55,32 @@ class Plain(nn.Module):
         return self.ours.features(pixels.contiguous())
 
 
-def seconds(call: Callable[[], object], rounds: int) -> float:
-    """Return the processor time of the best round, after one to warm up."""
-    call()
-    best = float("inf")
-    for _ in range(rounds):
-        begin = time.process_time()
-        call()
-        best = min(best, time.process_time() - begin)
-    return best
-
-
 def kept_seconds(maps: Tensor, rounds: int) -> tuple[float, float]:
     """Return the processor time to write a frame's maps, and to read them back."""
     with tempfile.TemporaryDirectory() as folder:
         shape = (maps.shape[1], maps.shape[2], maps.shape[3])
         kept = TeacherMapCache(Store(Path(folder)), "benchmark", shape, maps.dtype)
-        write_s = seconds(lambda: kept.write("frame", maps), rounds)
-        return write_s, seconds(lambda: kept.read("frame", len(maps)), rounds)
+        write_s = best_of(rounds, lambda: kept.write("frame", maps), time.process_time)
+        return write_s, best_of(rounds, lambda: kept.read("frame", len(maps)), time.process_time)
 
 
 def compare(name: str, images: Tensor, rounds: int, compiles: bool) -> None:
     """Print a line for every way to get the maps of some images."""
     plain = Plain(name)
-    plain_s = seconds(lambda: plain(images), rounds)
+    plain_s = best_of(rounds, lambda: plain(images), time.process_time)
     print(f"{name}, {len(images)} images of {images.shape[2]} x {images.shape[3]}:")
     print(f"  {'plain call, float32':32} {plain_s:8.3f} s")
     for dtype in (torch.float32, torch.bfloat16)[: 1 + has_bfloat16()]:
         ours, short = network(name, dtype), str(dtype).removeprefix("torch.")
         maps = ours(images)
-        ways = {f"ours, {short}": seconds(lambda ours=ours: ours(images), rounds)}
+        call = partial(ours, images)
+        ways = {f"ours, {short}": best_of(rounds, call, time.process_time)}
         if compiles:
             ours.compile()
             begin = time.perf_counter()
-            ours(images)
+            call()
             label = f"and compiled, in {time.perf_counter() - begin:.0f} s"
-            ways[label] = seconds(lambda ours=ours: ours(images), rounds)
+            ways[label] = best_of(rounds, call, time.process_time)
         ways[f"kept, {maps.nbytes / 1e6:.1f} MB: written"], ways["read back"] = kept_seconds(
             maps, rounds
         )
@@ -98,7 +91,7 @@ def compare(name: str, images: Tensor, rounds: int, compiles: bool) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    known, usual = [*RESNETS, *ARCHITECTURES], [*RESNETS, "dinov2_vits14"]
+    known, usual = [*RESNETS, *TRANSFORMERS], [*RESNETS, "dinov2_vits14"]
     parser.add_argument("--networks", nargs="+", choices=known, default=usual)
     parser.add_argument("--size", nargs=2, type=int, default=(112, 208), help="rows, columns")
     parser.add_argument("--images", type=int, default=2)
@@ -108,7 +101,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     for name in given.networks:
-        patch = ARCHITECTURES[name].patch_px if name in ARCHITECTURES else 1
+        patch = TRANSFORMERS[name].patch_px if name in TRANSFORMERS else 1
         rows, columns = (side // patch * patch for side in given.size)
         generator = torch.Generator().manual_seed(0)
         size = (given.images, rows, columns, 3)

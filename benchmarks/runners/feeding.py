@@ -14,7 +14,6 @@ batches that wait, and the processor time that the training's own process spends
 """
 
 import argparse
-import os
 import statistics
 import tempfile
 import time
@@ -24,33 +23,17 @@ from pathlib import Path
 
 import ray
 import torch
-from loading import AUGMENTATIONS, KEYFRAMES, write_labels
 
+from benchmarks.keyframes import AUGMENTATIONS, KeyframeReader, open_keyframes, write_labels
 from olivine.data.batch import Batch
 from olivine.data.collate import Collate
-from olivine.data.dataset import Frames
-from olivine.data.datasets.nuscenes import Nuscenes
 from olivine.data.geometry.voxels import Voxelizer
 from olivine.data.loader import BatchSource, load_batches
-from olivine.data.pair_labels import PairLabels
-from olivine.data.records import Sample
-from olivine.data.samples import Samples, make_sample
-from olivine.runners.on_ray.batch_source import AHEAD, AHEAD_PER_ACTOR, RayDataSource, _packed
+from olivine.data.samples import Samples
+from olivine.runners.on_ray.batch_source import AHEAD, AHEAD_PER_ACTOR, RayDataSource
+from olivine.runners.on_ray.packed_batch import packed
 
 WARM_STEPS = 3
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Reads a frame with its pairs and their classes."""
-
-    frames: Frames
-    classes: PairLabels
-
-    def __call__(self, index: int) -> Sample:
-        """Return it as it is before augmentation."""
-        frame = self.frames.frame(index, classes=False)
-        return make_sample(frame, self.classes, self.frames.camera_names)
 
 
 @dataclass(frozen=True)
@@ -94,25 +77,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    root = Path(__file__).resolve().parents[2]
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     ray.init(
         num_cpus=1 + given.processes,
         include_dashboard=False,
         log_to_driver=False,
         logging_level="warning",
     )
-    folder, version = next(iter(KEYFRAMES.items()))
     with tempfile.TemporaryDirectory() as scratch:
-        frames = Nuscenes(version=version, split="all").open(given.data / folder, Path(scratch))
+        _, frames = next(open_keyframes(given.data, Path(scratch)))
         labels = write_labels(frames, Path(scratch, "out"))
-        reader = Reader(frames, PairLabels(labels.read, labels.pair_label_cache()))
+        reader = KeyframeReader.with_labels(frames, labels)
         samples, collate = Samples(reader, AUGMENTATIONS, seed=0), Collate(Voxelizer())
         places = [
             [(step * given.frames + frame, 0) for frame in range(given.frames)]
             for step in range(given.steps)
         ]
-        batch_mb = sum(map(len, _packed(collate([samples[place] for place in places[0]])))) / 1e6
+        batch_mb = sum(map(len, packed(collate([samples[place] for place in places[0]])))) / 1e6
         feeds: dict[str, BatchSource] = {
             "in-process loader": load_batches,
             "Ray Data": RayDataSource(),

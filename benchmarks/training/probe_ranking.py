@@ -5,7 +5,7 @@
 
 Every method of `sweeps/demo_methods.py` is pretrained on the demo's world, or read from FOLDER,
 where a finished sweep may have left it (then `--out` is its `runtime.out` and `--world` its
-`runtime.data_root`). The weights are scored twice: by the probe (`olivine/pretrain_probe.py`) on
+`runtime.data_root`). The weights are scored twice: by the probe (`olivine/training/probe.py`) on
 training scenes, and by the linear probe on the validation scenes. Printed are both, their seconds,
 and their rank correlations over the methods' means and over all runs; and, as what can be hoped
 for, those of the linear probe with itself under another seed. A missing world is written with
@@ -38,6 +38,8 @@ from olivine.training import evaluate as evaluation
 from olivine.training import pretrain as pretraining
 from olivine.training.config import EvaluateConfig, label_configs
 from olivine.training.experiment_data import ExperimentData
+from olivine.training.pretrained_networks import build_model
+from olivine.training.pretrained_weights import load_weights, weights_name
 from olivine.training.probe import PROBE_MIOU, PretrainingProbe
 from olivine.training.worker import LocalWorker
 
@@ -89,9 +91,9 @@ def _make_labels(config: EvaluateConfig, runtime: Runtime) -> None:
 def _probe(config: EvaluateConfig, runtime: Runtime, worker: LocalWorker) -> PretrainingProbe:
     pretrained = config.pretrained
     frames = pretrained.data.open(runtime.data_path(), runtime.cache_path())
-    backbone = pretraining.build_model(pretrained, 1).backbone
-    name = pretraining.weights_name(pretraining.run_key(pretrained, frames))
-    pretraining.load_weights(Store(runtime.out), name, backbone, worker.device)
+    backbone = build_model(pretrained, 1).backbone
+    name = weights_name(pretraining.run_key(pretrained, frames))
+    load_weights(Store(runtime.out), name, backbone, worker.device)
     return PretrainingProbe.open(pretrained, runtime, worker, backbone, frames)
 
 

@@ -15,44 +15,43 @@ round.
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sampling import direct_weights
-from sparse_convolution import TableGrid
 from torch import Tensor, nn
-from vmf_bank import Loop
 
+from benchmarks.keyframes import KeyframeReader, open_keyframes
+from benchmarks.measuring import best_of
+from benchmarks.methods.sampling import direct_weights
+from benchmarks.methods.vmf_bank import Loop
+from benchmarks.models.sparse_convolution import TableGrid
 from olivine.core.devices import has_bfloat16
 from olivine.core.errors import UserError
 from olivine.data.augmentations.crop_images import CropImages
 from olivine.data.batch import Batch
 from olivine.data.collate import Collate
-from olivine.data.datasets.nuscenes import Nuscenes
 from olivine.data.geometry.voxels import Voxelizer
-from olivine.data.samples import make_sample
 from olivine.methods.catalogue import olivine_method
 from olivine.methods.distillation import Distillation
 from olivine.methods.objective import Objective
 from olivine.models.backbones.minkunet import MinkUNet
 from olivine.models.backbones.minkunet.network import SparseUNet
-from olivine.models.foundation.resnet import NUM_CHANNELS, ResNet50
+from olivine.models.foundation.published_sizes import RESNET50_CHANNELS
+from olivine.models.foundation.resnet import ResNet50
 from olivine.models.sparse.minkowski import MinkowskiGrid, minkowski_engine
 from olivine.training.optimisers.sgd import Sgd
 
-FOLDER, VERSION = "nuscenes_scene0061_keyframe0", "v1.0-mini"
 NUM_CLASSES, NUM_PAIRS, IMAGE_SIZE_PX, TEMPERATURE = 16, 4096, (224, 416), 0.07
 
 
 def batch_of(data: Path) -> Batch:
     """Return one keyframe, whole images, with random classes."""
     with tempfile.TemporaryDirectory() as cache:
-        frames = Nuscenes(version=VERSION, split="all").open((data / FOLDER).resolve(), Path(cache))
-        sample = make_sample(frames.frame(0, classes=False), None, frames.camera_names)
+        _, frames = next(open_keyframes(data, Path(cache)))
+        sample = KeyframeReader(frames)(0)
     sample = CropImages(min_area=1.0)(sample, np.random.default_rng(0))
     batch = Collate(Voxelizer())([sample])
     frequency = 0.73 ** torch.arange(NUM_CLASSES, dtype=torch.double)
@@ -92,8 +91,8 @@ class Ours:
             backbone=backbone(),
             num_point_channels=96,
             teacher=Maps(maps),
-            num_pixel_channels=NUM_CHANNELS,
-            objective=Objective(method, 64, NUM_CLASSES, NUM_CHANNELS),
+            num_pixel_channels=RESNET50_CHANNELS,
+            objective=Objective(method, 64, NUM_CLASSES, RESNET50_CHANNELS),
             heads=method.heads,
             num_channels=64,
         ).train()
@@ -118,7 +117,7 @@ class Straightforward:
         self.backbone = backbone()
         self.backbone._open_grid = open_grid
         self.point_heads = nn.ModuleList([nn.Linear(96, 64) for _ in range(2)])
-        self.pixel_heads = nn.ModuleList([nn.Conv2d(NUM_CHANNELS, 64, 1) for _ in range(2)])
+        self.pixel_heads = nn.ModuleList([nn.Conv2d(RESNET50_CHANNELS, 64, 1) for _ in range(2)])
         self.bank = Loop(NUM_CLASSES)
         modules = (self.backbone, self.point_heads, self.pixel_heads)
         self.optimiser = Sgd().build([{"params": [p for m in modules for p in m.parameters()]}])
@@ -154,17 +153,6 @@ class Straightforward:
         return F.normalize(whole, dim=1)
 
 
-def seconds(call: Callable[[], object], rounds: int) -> float:
-    """Return the time of the best round, after one to warm up."""
-    call()
-    best = float("inf")
-    for _ in range(rounds):
-        begin = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - begin)
-    return best
-
-
 def teachers(images: Tensor, rounds: int) -> Tensor:
     """Measure the teacher and return its maps."""
     torch.manual_seed(0)
@@ -174,8 +162,8 @@ def teachers(images: Tensor, rounds: int) -> Tensor:
     plain.network.to(memory_format=torch.contiguous_format)
     pixels = ((images.contiguous() - plain.mean) / plain.std).contiguous()
     with torch.no_grad():
-        plain_s = seconds(lambda: plain.features(pixels), rounds)
-        ours_s = seconds(lambda: ours(images), rounds)
+        plain_s = best_of(rounds, lambda: plain.features(pixels))
+        ours_s = best_of(rounds, lambda: ours(images))
         maps = ours(images).float()
     name = "channels-last, bfloat16" if half else "channels-last, float32"
     print(f"teacher, {len(images)} images: plain {plain_s:.2f} s, ours ({name}) {ours_s:.2f} s")
@@ -205,18 +193,18 @@ def main() -> None:
     batch = batch_of(given.data)
     print(f"{len(batch.voxels.features)} voxels, {len(batch.pairs)} pairs, {given.threads} threads")
     if given.without_teacher:
-        maps = torch.rand(len(batch.images), NUM_CHANNELS, 56, 104)
+        maps = torch.rand(len(batch.images), RESNET50_CHANNELS, 56, 104)
     else:
         maps = teachers(batch.images, given.rounds)
     ours = Ours(batch, maps)
-    ours_s = seconds(ours, given.rounds)
+    ours_s = best_of(given.rounds, ours)
     unet = backbone()
 
     def forward_backward() -> None:
         unet(batch.voxels).square().mean().backward()
 
     print(f"rest of the step: ours {ours_s:.2f} s, of which the U-Net alone ", end="")
-    print(f"{seconds(forward_backward, given.rounds):.2f} s")
+    print(f"{best_of(given.rounds, forward_backward):.2f} s")
     grids: dict[str, Callable[[Tensor], object]] = {"a table of neighbours": TableGrid}
     try:
         minkowski_engine()
@@ -224,7 +212,7 @@ def main() -> None:
     except UserError as error:
         print(error)
     for name, open_grid in grids.items():
-        theirs_s = seconds(Straightforward(batch, maps, open_grid), given.rounds)
+        theirs_s = best_of(given.rounds, Straightforward(batch, maps, open_grid))
         print(f"  straightforward with {name}: {theirs_s:.2f} s, {theirs_s / ours_s:.2f} x ours")
     parts(ours)
 

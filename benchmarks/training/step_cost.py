@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from step_parts import PARTS, add_options, parse_size
 
+from benchmarks.training.step_parts import PARTS, add_options, parse_size
 from olivine.results.colours import PALETTE
 from olivine.results.figures import plain, write
 

@@ -17,21 +17,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from loading import KEYFRAMES, write_labels
 from torch import Tensor
 
+from benchmarks.keyframes import KEYFRAMES, KeyframeReader, open_keyframes, write_labels
 from olivine.data.batch import Batch
 from olivine.data.collate import Collate
-from olivine.data.datasets.nuscenes import Nuscenes
 from olivine.data.geometry.voxels import Voxelizer
-from olivine.data.pair_labels import PairLabels
 from olivine.data.records import Sample
-from olivine.data.samples import Samples, make_sample, named
+from olivine.data.samples import Samples, named
 from olivine.experiments.recipes import recipe
 from olivine.models.activation_checkpointing import recompute_activations
 from olivine.models.foundation.resnet import ResNet50
 from olivine.training.config import PretrainConfig
-from olivine.training.pretrain import build_model, loss_function
+from olivine.training.pretrained_networks import build_model, loss_function
 from olivine.training.worker import LocalWorker
 
 PARTS = ("teacher", "U-Net backward", "U-Net forward", "objective", "loading", "optimiser")
@@ -122,18 +120,14 @@ class Step:
 
 def samples_of(data: Path, scratch: Path, config: PretrainConfig) -> tuple[Samples, int]:
     """Return the keyframes as the recipe augments them, and the number of classes."""
-    reads, num_classes = [], 0
-    for folder, version in KEYFRAMES.items():
-        dataset = Nuscenes(version=version, split="all")
-        frames = dataset.open((data / folder).resolve(), scratch / folder)
-        labels = write_labels(frames, scratch / folder / "out")
+    readers, num_classes = [], 0
+    for root, frames in open_keyframes(data, scratch):
+        labels = write_labels(frames, scratch / root.name / "out")
         num_classes = len(labels.class_names)
-        reads.append((frames, PairLabels(labels.read, labels.pair_label_cache())))
+        readers.append(KeyframeReader.with_labels(frames, labels))
 
     def read(index: int) -> Sample:
-        frames, classes = reads[index]
-        frame = frames.frame(0, classes=False)
-        return make_sample(frame, classes, frames.camera_names)
+        return readers[index](0)
 
     return Samples(read, named(config.augmentations), config.seed), num_classes
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from olivine.cli.options import Changes, Config, Json
-from olivine.cli.scans import (
+from olivine.cli.options.scans import (
     Data,
     Overwrite,
     Scans,

@@ -12,9 +12,9 @@ from jaxtyping import UInt8
 
 from olivine.core.array_cache import ArrayCache
 from olivine.core.hashing import text_hash
-from olivine.data.records import Correspondences, Frame, LabelMap
+from olivine.data.records import Correspondences, Frame
 
-ReadLabels = Callable[[str, tuple[int, int]], LabelMap]
+ReadLabels = Callable[[str, tuple[int, int]], UInt8[np.ndarray, "rows columns"]]
 
 VERSION = 1  # increased when the pairs of a frame, or their order, change
 
@@ -46,6 +46,6 @@ class PairLabels:
         for camera, (name, image) in enumerate(zip(frame.image_names, frame.images, strict=True)):
             of_camera = pairs.pixel_index[:, 0] == camera
             pixel = pairs.pixel_index[of_camera]
-            labels = self.read_labels(name, image.size_px)
-            found[of_camera] = labels.ids[pixel[:, 1], pixel[:, 2]]
+            ids = self.read_labels(name, image.size_px)
+            found[of_camera] = ids[pixel[:, 1], pixel[:, 2]]
         return found

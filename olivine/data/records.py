@@ -35,15 +35,6 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class LabelMap:
-    """An integer per pixel of one image: a class or a segment."""
-
-    ids: UInt8[np.ndarray, "rows columns"]  # index into `names`, or IGNORE
-    names: tuple[str, ...]
-    fingerprint: str  # of the labeller that made it
-
-
-@dataclass(frozen=True)
 class Correspondences:
     """Pairs of a point and a pixel that sees it; a point that two cameras see has two rows."""
 

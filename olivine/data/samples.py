@@ -54,10 +54,8 @@ def make_sample(
 
 
 def _segments(frame: Frame, read: ReadLabels) -> np.ndarray:
-    maps = []
-    for name, image in zip(frame.image_names, frame.images, strict=True):
-        maps.append(read(name, image.size_px).ids)
-    return np.stack(maps)
+    images = zip(frame.image_names, frame.images, strict=True)
+    return np.stack([read(name, image.size_px) for name, image in images])
 
 
 def make_cloud(frame: Frame) -> Sample:

@@ -13,7 +13,7 @@ from olivine.data.clusterings.hdbscan import Hdbscan
 from olivine.data.datasets.nuscenes import Nuscenes
 from olivine.data.datasets.semantic_kitti import SemanticKitti
 from olivine.experiments.demo_scale import at_demo_scale
-from olivine.experiments.recipes_of_others import offered_names, recipe_of_others
+from olivine.experiments.recipes_of_others import recipe_of_others
 from olivine.labels.labellers.grounded_sam import GroundedSam
 from olivine.labels.labellers.imported import Imported
 from olivine.labels.labellers.sam_segments import SamSegments
@@ -369,14 +369,6 @@ RECIPES: dict[str, Callable[[], EvaluateConfig]] = {
         *(demo, demo_ppkt, demo_random),
     )
 }
-
-
-def recipe_names() -> list[str]:
-    """Return the name of every recipe: ours, then those that installed packages offer.
-
-    Raises UserError if two recipes have one name.
-    """
-    return [*RECIPES, *offered_names(RECIPES)]
 
 
 def recipe(name: str) -> EvaluateConfig:

@@ -15,10 +15,11 @@ from olivine.core.errors import UserError
 from olivine.core.storage import Store
 from olivine.training.checkpoints import Checkpoints, parse_state, save_state
 from olivine.training.config import EvaluateConfig, PretrainConfig
-from olivine.training.evaluate import Segmenter
 from olivine.training.evaluated_network import NetworkNote, tensors_hash
-from olivine.training.pretrain import NUM_INPUT_CHANNELS, fit_weights
+from olivine.training.pretrained_networks import NUM_INPUT_CHANNELS
+from olivine.training.pretrained_weights import fit_weights
 from olivine.training.scene_counts import SceneCounts
+from olivine.training.segmenter import Segmenter
 
 BACKBONE_FILE = "backbone.pt"  # in the folder of a pretraining
 NOTE_FILE, CHECKPOINTS, COUNTS_FILE = "network.json", "checkpoints", "confusions.npz"  # evaluation

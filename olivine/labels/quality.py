@@ -115,7 +115,7 @@ def survey(frames: Frames, store: LabelStore, names: Sequence[str]) -> LabelQual
     confusion = np.zeros((num_classes, num_classes + 1), dtype=np.int64)
     chosen = evenly(names, MAX_IMAGES)
     for name in chosen:
-        ids = store.read(name).ids
+        ids = store.read(name)
         counts += np.bincount(ids.ravel(), minlength=IGNORE + 1)
         if read_truth:
             confusion += confusion_of(read_truth(name), true_id[ids], num_classes)
@@ -135,7 +135,7 @@ def survey(frames: Frames, store: LabelStore, names: Sequence[str]) -> LabelQual
 def _survey_segments(store: LabelStore, chosen: Sequence[str]) -> LabelQuality:
     num_segments, num_covered, num_pixels = 0, 0, 0
     for name in chosen:
-        counts = np.bincount(store.read(name).ids.ravel(), minlength=IGNORE + 1)
+        counts = np.bincount(store.read(name).ravel(), minlength=IGNORE + 1)
         num_segments += int(np.count_nonzero(counts[:IGNORE]))
         num_covered += int(counts[:IGNORE].sum())
         num_pixels += int(counts.sum())
@@ -211,7 +211,7 @@ def points_by_camera(frame: Frame, maps: LabelMaps) -> dict[int, CameraPoints]:
 def read_maps(frame: Frame, store: LabelStore, have: Container[str]) -> LabelMaps:
     """Return the maps of a frame's cameras whose image is among `have`, checked for their size."""
     return {
-        camera: store.read(name, (int(size[0]), int(size[1]))).ids
+        camera: store.read(name, (int(size[0]), int(size[1])))
         for camera, (name, size) in enumerate(
             zip(frame.image_names, frame.image_size_px, strict=True)
         )

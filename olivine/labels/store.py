@@ -22,7 +22,7 @@ from PIL import Image
 from olivine.core.array_cache import ArrayCache
 from olivine.core.errors import UserError
 from olivine.core.storage import Store, absolute
-from olivine.data.records import IGNORE, LabelMap
+from olivine.data.records import IGNORE
 from olivine.labels.labeller import Labeller
 
 FORMAT = 1  # of labeller.json and of the maps
@@ -124,9 +124,12 @@ class LabelStore:
         Image.fromarray(np.ascontiguousarray(ids)).save(stream, format="PNG", compress_level=6)
         self._store.write(self._name(label_name(image_name)), stream.getvalue())
 
-    def read(self, image_name: str, size_px: tuple[int, int] | None = None) -> LabelMap:
-        """Return the labels of one image of (rows, columns); None takes any size.
+    def read(
+        self, image_name: str, size_px: tuple[int, int] | None = None
+    ) -> UInt8[np.ndarray, "rows columns"]:
+        """Return the class or segment of each pixel of one image, or IGNORE.
 
+        `size_px` are the rows and columns that the map must have; None takes any size.
         Raises UserError for a map that is missing, unreadable, of another size, or that has a
         class the vocabulary does not know.
         """
@@ -144,7 +147,7 @@ class LabelStore:
                 f"{size_px[0]} and {size_px[1]}; remove the map and run `olivine label` again."
             )
         self._check_classes(ids, where)
-        return LabelMap(ids, self.class_names, self.labeller_identity)
+        return ids
 
     def pair_label_cache(self) -> ArrayCache:
         """Return the cache of pairs' labels, in the folder, so that both are removed together."""

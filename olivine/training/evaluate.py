@@ -1,28 +1,21 @@
 """The evaluation stage: linear probe and fine-tuning with few labels (method.md §8)."""
 
-import io
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from olivine.core.collectives import sum_over_workers
-from olivine.core.devices import autocast
 from olivine.core.errors import UserError
 from olivine.core.hashing import combined_hash, seeded
-from olivine.core.progress import Progress, Report
+from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
-from olivine.data.batch import Batch, Voxels
-from olivine.data.class_names import NUSCENES
+from olivine.data.batch import Batch
 from olivine.data.dataset import Frames
-from olivine.data.loader import training_batches, validation_batches
-from olivine.data.records import Sample
-from olivine.data.samples import Samples, make_cloud, named
-from olivine.data.schedule import Schedule, one_pass
+from olivine.data.loader import training_batches
+from olivine.data.samples import Samples, named
+from olivine.data.schedule import Schedule
 from olivine.methods.matched import StepPart
 from olivine.models.activation_checkpointing import recompute_activations
 from olivine.tracking.reused import Reused
@@ -38,14 +31,18 @@ from olivine.training.evaluated_network import (
 )
 from olivine.training.experiment_data import ExperimentData
 from olivine.training.finished_runs import OUT, find_finished, run_anew
-from olivine.training.loop import Trainer, device_hours_of
+from olivine.training.loop import LossOf, Trainer, device_hours_of
+from olivine.training.pretrained_networks import build_model
+from olivine.training.pretrained_weights import load_weights, weights_name
 from olivine.training.scene_counts import SceneCounts
-from olivine.training.segmentation import (
-    class_iou,
-    cross_entropy,
-    lovasz_softmax,
-    mean_iou,
-    scene_confusion,
+from olivine.training.segmentation import cross_entropy, lovasz_softmax
+from olivine.training.segmenter import Segmenter, voxel_classes
+from olivine.training.validation import (
+    CloudReader,
+    confusions_name,
+    named_scores,
+    predictions_name,
+    validate,
 )
 from olivine.training.worker import Worker
 
@@ -60,29 +57,6 @@ class EvaluateResult:
     reused: tuple[Reused, ...] = field(
         default=(), compare=False
     )  # runs that had done the pretraining, or all of it, before
-
-
-class Segmenter(nn.Module):
-    """A backbone with one linear layer per voxel."""
-
-    def __init__(self, backbone: nn.Module, num_channels: int, num_classes: int, frozen: bool):
-        super().__init__()
-        self.backbone = backbone.requires_grad_(not frozen)
-        self.head = nn.Linear(num_channels, num_classes)
-        self.frozen = frozen
-
-    def train(self, mode: bool = True) -> "Segmenter":
-        """Set the mode of what is trained; a frozen backbone keeps its running statistics."""
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
-        return self
-
-    def forward(self, voxels: Voxels) -> Tensor:
-        """Return logits (V, classes)."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            rows = self.backbone(voxels)
-        return self.head(rows)
 
 
 def finished(
@@ -160,7 +134,7 @@ def evaluate(
         run.log_dataset(config.val.kind, val.fingerprint, str(val.root), "val")
         trainer = _trainer(config, runtime, worker, model, train)
         trainer.train(_checkpoints(key, runtime), run, report)
-        counts, first = _validate(config, runtime, worker, model.eval(), val)
+        counts, first = validate(config, runtime, worker, model.eval(), val)
         scores = named_scores(counts.sum(0), val.class_names, config.absent)
         run.log_metrics({f"{SCORE}{name}": value for name, value in scores.items()}, 0)
         if worker.rank == 0:
@@ -173,37 +147,18 @@ def evaluate(
     return EvaluateResult(key, scores, predictions_name(key.fingerprint))
 
 
-def named_scores(counts: Tensor, class_names: tuple[str, ...], absent: str) -> dict[str, float]:
-    """Return mIoU, accuracy and each class's IoU in percent; absent classes are left out."""
-    iou = class_iou(counts)
-    scores = {
-        "miou": 100 * mean_iou(iou, absent),
-        "accuracy": 100 * float(counts.diagonal().sum() / counts.sum().clamp(min=1)),
-    }
-    per_class = zip(class_names, iou.tolist(), strict=True)
-    return scores | {
-        f"iou/{name}": 100 * value for name, value in per_class if not math.isnan(value)
-    }
-
-
-def read_predictions(store: Store, name: str) -> dict[str, np.ndarray]:
-    """Return `xyz_m`, `truth`, `predicted` and `class_names` of the first validation frame."""
-    with np.load(io.BytesIO(store.read(name)), allow_pickle=False) as arrays:
-        return {"class_names": np.array(NUSCENES), **arrays}  # older files are always of nuScenes
-
-
 def _build(
     config: EvaluateConfig, num_classes: int, store: Store, pretrained: RunKey, worker: Worker
 ) -> Segmenter:
     # Without epochs no teacher is loaded or compiled; the weights are read below.
-    model = pretraining.build_model(config.pretrained.replace(num_epochs=0), 1)
-    name = pretraining.weights_name(pretrained)
+    model = build_model(config.pretrained.replace(num_epochs=0), 1)
+    name = weights_name(pretrained)
     if not store.exists(name):
         raise UserError(
             f"No pretrained weights at {store.path(name)}; run `olivine pretrain` with the same "
             "settings first."
         )
-    pretraining.load_weights(store, name, model.backbone, torch.device("cpu"))
+    load_weights(store, name, model.backbone, torch.device("cpu"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded(config.seed, "head"))
         frozen = config.protocol == "linear_probe"
@@ -224,7 +179,7 @@ def _trainer(
         worker.world_size,
     )
     samples = Samples(
-        _CloudReader(train),
+        CloudReader(train),
         named(config.augmentations),
         config.seed,
         runtime.loader_cache_mb * 1_000_000,
@@ -237,19 +192,11 @@ def _trainer(
     ]
     if not model.frozen:
         groups.append({"params": list(model.backbone.parameters()), "lr": config.optimiser.lr})
-
-    def loss_of(batch: Batch, step: int, part: StepPart) -> tuple[Tensor, dict[str, Tensor]]:
-        logits, truth = wrapped(batch.voxels), _voxel_classes(batch)
-        values = {"cross_entropy": cross_entropy(logits, truth)}
-        if config.lovasz_weight:
-            values["lovasz"] = config.lovasz_weight * lovasz_softmax(logits, truth)
-        return torch.stack(list(values.values())).sum(), values
-
     return Trainer(
         "probe" if model.frozen else "finetune",
         model,
         wrapped,
-        loss_of=loss_of,
+        loss_of=_loss_function(wrapped, config.lovasz_weight),
         settings=config.optimiser,
         optimiser=config.optimiser.build(groups),
         schedule=schedule,
@@ -267,90 +214,15 @@ def _trainer(
     )
 
 
-def _voxel_classes(batch: Batch) -> Tensor:
-    """Return each voxel's class, which is that of its kept point."""
-    if batch.class_ids is None:
-        raise UserError(
-            f"Frame {batch.tokens[0]} has no point labels: evaluation needs the data set's "
-            "lidarseg files."
-        )
-    return batch.class_ids[batch.voxels.kept_point]
+def _loss_function(module: nn.Module, lovasz_weight: float) -> LossOf:
+    def loss_of(batch: Batch, step: int, part: StepPart) -> tuple[Tensor, dict[str, Tensor]]:
+        logits, truth = module(batch.voxels), voxel_classes(batch)
+        values = {"cross_entropy": cross_entropy(logits, truth)}
+        if lovasz_weight:
+            values["lovasz"] = lovasz_weight * lovasz_softmax(logits, truth)
+        return torch.stack(list(values.values())).sum(), values
 
-
-@torch.no_grad()
-def _validate(
-    config: EvaluateConfig, runtime: Runtime, worker: Worker, model: Segmenter, val: Frames
-) -> tuple[Tensor, bytes]:
-    """Return each scene's confusion matrix over all workers, and the first frame's predictions.
-
-    Scenes are in the order of their first frame in the split.
-    """
-    names, num_classes = val.scenes(), len(val.class_names)
-    index_of_scene = {name: index for index, name in enumerate(dict.fromkeys(names))}
-    shape = len(index_of_scene), num_classes, num_classes
-    counts = torch.zeros(shape, dtype=torch.long, device=worker.device)
-    batch_keys = one_pass(len(val), config.batch_frames, worker.rank, worker.world_size)
-    batches = validation_batches(
-        Samples(_CloudReader(val), [], config.seed),
-        batch_keys,
-        config.pretrained.voxels,
-        runtime.num_loader_workers,
-        batch_source=worker.batch_source,
-    )
-    report, first = Progress("validation", "batches"), b""
-    for done, (batch, keys) in enumerate(zip(batches, batch_keys, strict=True), start=1):
-        here = batch.to(worker.device)
-        with autocast(worker.device, config.precision):
-            predicted = predict(model, here)
-        assert here.class_ids is not None
-        scenes = torch.tensor([index_of_scene[names[frame]] for _, frame in keys]).to(worker.device)
-        of_point = scenes[here.voxels.coordinates[here.voxels.voxel_of_point, 0].long()]
-        counts += scene_confusion(here.class_ids, predicted, of_point, *shape[:2])
-        if not first:
-            first = _first_frame(val, predicted)
-        report(done, len(batch_keys))
-    return sum_over_workers(counts), first
-
-
-def predict(model: Segmenter, batch: Batch) -> Tensor:
-    """Return the class of every point of the batch, which is that of its voxel."""
-    _voxel_classes(batch)
-    logits = model(batch.voxels)
-    return logits.argmax(dim=1)[batch.voxels.voxel_of_point]
-
-
-def _first_frame(val: Frames, predicted: Tensor) -> bytes:
-    frame = val.frame(0, images=False)
-    assert frame.class_ids is not None
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        xyz_m=frame.xyz_m,
-        truth=frame.class_ids,
-        predicted=predicted[: len(frame.xyz_m)].cpu().numpy().astype(np.uint8),
-        class_names=np.array(val.class_names),
-    )
-    return buffer.getvalue()
-
-
-@dataclass(frozen=True)
-class _CloudReader:
-    """Reads one scan with its true classes; picklable, for loader processes."""
-
-    frames: Frames
-
-    def __call__(self, index: int) -> Sample:
-        return make_cloud(self.frames.frame(index, images=False))
-
-
-def predictions_name(fingerprint: str) -> str:
-    """Return the name of an experiment's first validation frame below `runtime.out`."""
-    return f"evaluated/{fingerprint}/first_frame.npz"
-
-
-def confusions_name(fingerprint: str) -> str:
-    """Return the name of an experiment's `SceneCounts` below `runtime.out`."""
-    return f"evaluated/{fingerprint}/confusions.npz"
+    return loss_of
 
 
 def _run_name(config: EvaluateConfig) -> str:

@@ -1,42 +1,36 @@
 """The pretraining stage: image-to-LiDAR contrastive distillation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from olivine.core.errors import UserError
-from olivine.core.hashing import combined_hash, seeded
+from olivine.core.hashing import combined_hash
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
 from olivine.core.storage import Store
-from olivine.data.batch import Batch
 from olivine.data.dataset import Frames
 from olivine.data.loader import training_batches
 from olivine.data.samples import Samples, named
 from olivine.data.schedule import Schedule
-from olivine.methods.class_counts import ABSENT_CLASSES, FEWER_PAIRS, require_pairs
+from olivine.methods.class_counts import ABSENT_CLASSES
 from olivine.methods.distillation import Distillation
-from olivine.methods.matched import WHOLE, StepPart
 from olivine.methods.objective import Objective
 from olivine.models.activation_checkpointing import recompute_activations
-from olivine.models.backbones.published_checkpoints import load_checkpoint
-from olivine.models.teachers.map_cache import TeacherMapCache, require_fixed_images
-from olivine.models.weights import locate
 from olivine.tracking.reused import Reused
 from olivine.tracking.tracker import RunKey, Tracker
-from olivine.training.checkpoints import Checkpoints, load_state, save_state
+from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import PretrainConfig
 from olivine.training.finished_runs import OUT, find_finished, one_at_a_time, run_anew
-from olivine.training.loop import LossOf, Trainer, TrainingHooks
-from olivine.training.pretrain_data import PretrainData
+from olivine.training.loop import Trainer, TrainingHooks
+from olivine.training.pretrain_data import PretrainData, caches_maps, map_cache
+from olivine.training.pretrained_networks import build_model, loss_function, with_enough_pairs
+from olivine.training.pretrained_weights import best_weights_name, save_weights, weights_name
 from olivine.training.probe import PROBE_MIOU, PretrainingProbe
 from olivine.training.worker import Worker
-
-NUM_INPUT_CHANNELS = 1  # intensity
 
 
 @dataclass(frozen=True)
@@ -152,7 +146,7 @@ def pretrain(
     frames = frames or open_frames(config, runtime)
     key = run_key(config, frames)
     data = PretrainData.open(config, runtime, frames)
-    _caches_maps(config, runtime)
+    caches_maps(config, runtime)
     tags = {OUT: runtime.out, "dataset": frames.fingerprint}
     if config.labels and config.method.uses_classes:
         tags["labels"] = config.labels.identity
@@ -208,68 +202,7 @@ def check_labels(config: PretrainConfig, runtime: Runtime) -> None:
     It also raises if the teacher's maps are to be cached and images differ at random.
     """
     PretrainData.open(config, runtime, open_frames(config, runtime))
-    _caches_maps(config, runtime)
-
-
-def weights_name(key: RunKey) -> str:
-    """Return the name of a pretraining's weights below `runtime.out`."""
-    return f"pretrained/{key.fingerprint}/backbone.pt"
-
-
-def best_weights_name(key: RunKey) -> str:
-    """Return the name of the weights of the epoch with the best probe score."""
-    return f"pretrained/{key.fingerprint}/backbone_best.pt"
-
-
-def build_model(
-    config: PretrainConfig, num_classes: int, device: torch.device | None = None
-) -> Distillation:
-    """Return the networks with weights drawn from the configuration's seed.
-
-    `device` is the device on which they will run (None: the CPU); it decides the teacher's number
-    format.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeded(config.seed, "weights"))
-        backbone = config.backbone.build(NUM_INPUT_CHANNELS)
-        assert isinstance(backbone, nn.Module)
-        if config.backbone.weights:
-            path = locate(config.backbone.weights)
-            load_checkpoint(backbone, path, config.voxels, config.backbone.kind)
-        teacher = config.teacher if config.num_epochs else None
-        num_pixel_channels = teacher.num_channels if teacher else 1
-        objective = Objective(config.method, config.num_channels, num_classes, num_pixel_channels)
-        return Distillation(
-            backbone=backbone,
-            num_point_channels=config.backbone.num_channels,
-            teacher=teacher.build(device) if teacher else None,
-            num_pixel_channels=num_pixel_channels,
-            objective=objective,
-            heads=config.method.heads,
-            num_channels=config.num_channels,
-            hidden_channels=config.hidden_channels,
-        )
-
-
-def save_weights(
-    store: Store, name: str, backbone: Mapping[str, Tensor], config: PretrainConfig
-) -> None:
-    """Write a backbone's weights with the settings that made them."""
-    save_state(store, name, {"backbone": backbone, "config": config.to_yaml()})
-
-
-def load_weights(store: Store, name: str, backbone: nn.Module, device: torch.device) -> None:
-    """Read a backbone's weights; raise UserError if they are those of another architecture."""
-    fit_weights(backbone, load_state(store, name, device)["backbone"], store.path(name))
-
-
-def fit_weights(backbone: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Set a backbone's weights; raise UserError that names `source` if they do not fit."""
-    try:
-        backbone.load_state_dict(weights)
-    except RuntimeError as error:
-        problem = str(error).strip().splitlines()[1].strip()
-        raise UserError(f"The weights {source} do not fit this backbone: {problem}") from None
+    caches_maps(config, runtime)
 
 
 def _trainer(
@@ -281,24 +214,7 @@ def _trainer(
     *,
     probe: PretrainingProbe | None,
 ) -> Trainer:
-    schedule = Schedule(
-        len(data.frames),
-        config.batch_frames,
-        config.num_epochs,
-        config.seed,
-        worker.rank,
-        worker.world_size,
-        config.accumulated_parts,
-    )
-    share = config.batch_frames // worker.world_size
-    if share % (config.contrast_frames * config.accumulated_parts):
-        parts = config.accumulated_parts
-        raise UserError(
-            f"Each of {worker.world_size} workers gets {share} frames of a batch, which"
-            f"{f', in accumulated_parts={parts},' if parts > 1 else ''} does not hold whole groups "
-            f"of contrast_frames={config.contrast_frames}: use fewer workers or a larger "
-            "batch_frames."
-        )
+    schedule = _schedule(config, worker, len(data.frames))
     cache_bytes = runtime.loader_cache_mb * 1_000_000
     samples = Samples(
         data,
@@ -307,8 +223,8 @@ def _trainer(
         cache_bytes,
         second_view=config.method.uses_second_view,
     )
-    if _caches_maps(config, runtime):
-        model.map_cache = _map_cache(config, runtime, worker, samples, data.frames)
+    if caches_maps(config, runtime):
+        model.map_cache = map_cache(config, runtime, worker, samples, data.frames)
     if runtime.recompute_activations:
         recompute_activations(model.backbone, config.backbone.kind)
     wrapped = worker.wrap(model.train())
@@ -317,7 +233,7 @@ def _trainer(
         "pretrain",
         model,
         wrapped,
-        loss_of=_with_enough_pairs(loss_function(wrapped, config, worker), model, config, runtime),
+        loss_of=with_enough_pairs(loss_function(wrapped, config, worker), model, config, runtime),
         settings=config.optimiser,
         optimiser=config.optimiser.build([{"params": trainable}]),
         schedule=schedule,
@@ -337,76 +253,27 @@ def _trainer(
     )
 
 
-def _caches_maps(config: PretrainConfig, runtime: Runtime) -> bool:
-    """Return whether the teacher's maps are cached; raise UserError if images differ at random."""
-    teaches = config.teacher is not None and config.method.uses_pixels and config.num_epochs > 0
-    if not (runtime.keep_teacher_maps and teaches):
-        return False
-    require_fixed_images(config.augmentations)
-    return True
-
-
-def _map_cache(
-    config: PretrainConfig, runtime: Runtime, worker: Worker, samples: Samples, frames: Frames
-) -> TeacherMapCache:
-    """Return the cache of the teacher's maps, after its size is printed."""
-    assert config.teacher is not None
-    images = samples[0, 0].images
-    maps = TeacherMapCache.open(
-        Store(runtime.out),
-        config.teacher,
-        frames,
-        augmentations=samples.augmentations,
-        image_size_px=images[0].size_px,
-        precision=config.precision,
-        device=worker.device,
+def _schedule(config: PretrainConfig, worker: Worker, num_frames: int) -> Schedule:
+    """Return which frames this worker reads; raise UserError if it gets no whole groups."""
+    schedule = Schedule(
+        num_frames,
+        config.batch_frames,
+        config.num_epochs,
+        config.seed,
+        worker.rank,
+        worker.world_size,
+        config.accumulated_parts,
     )
-    maps.announce(len(frames), len(images), prints=worker.rank == 0)
-    return maps
-
-
-def _with_enough_pairs(
-    loss_of: LossOf, model: Distillation, config: PretrainConfig, runtime: Runtime
-) -> LossOf:
-    """Return the loss with a check, in a run's first step, that samplers got their pairs.
-
-    Later steps may have fewer, since data vary; the number of pairs of each term is logged.
-    """
-
-    def guarded(batch: Batch, step: int, part: StepPart) -> tuple[Tensor, dict[str, Tensor]]:
-        losses = loss_of(batch, step, part)
-        if step == 0 and FEWER_PAIRS not in runtime.allow:
-            require_pairs(model.objective.sampled_pairs(), config.contrast_frames)
-        return losses
-
-    return guarded
-
-
-def loss_function(module: nn.Module, config: PretrainConfig, worker: Worker) -> LossOf:
-    """Return the loss of a batch at a step; sampling depends on (seed, step, term, group) alone."""
-    part_frames = config.batch_frames // worker.world_size // config.accumulated_parts
-    num_groups = part_frames // config.contrast_frames
-
-    def loss_of(
-        batch: Batch, step: int, part: StepPart = WHOLE
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        first = (worker.rank * config.accumulated_parts + part.index) * num_groups
-        if len(batch.pairs) == 0 and config.method.uses_images:
-            raise UserError(
-                f"No point of the frames {', '.join(batch.tokens)} is seen by a camera: check the "
-                "calibration, or ask less of the crop by pretrained.augmentations."
-            )
-
-        def generators(term: int, group: int) -> torch.Generator:
-            seed = seeded(config.seed, "draw", step, term, group)
-            return torch.Generator(worker.device).manual_seed(seed)
-
-        def group_of_frame(frame_index: Tensor) -> Tensor:
-            return first + frame_index // config.contrast_frames
-
-        return module(batch, group_of_frame, generators, part)
-
-    return loss_of
+    share = config.batch_frames // worker.world_size
+    if share % (config.contrast_frames * config.accumulated_parts):
+        parts = config.accumulated_parts
+        raise UserError(
+            f"Each of {worker.world_size} workers gets {share} frames of a batch, which"
+            f"{f', in accumulated_parts={parts},' if parts > 1 else ''} does not hold whole groups "
+            f"of contrast_frames={config.contrast_frames}: use fewer workers or a larger "
+            "batch_frames."
+        )
+    return schedule
 
 
 def _run_name(config: PretrainConfig) -> str:

@@ -1,4 +1,4 @@
-"""The data of a pretraining: frames, weak labels, segments and superpoints, as one sample each."""
+"""The data of a pretraining: what a sample has of a frame, and the teacher's maps that are kept."""
 
 from dataclasses import dataclass, replace
 
@@ -8,11 +8,13 @@ from olivine.core.storage import Store, absolute
 from olivine.data.dataset import Frames
 from olivine.data.pair_labels import PairLabels
 from olivine.data.records import Frame, Sample
-from olivine.data.samples import make_cloud, make_sample
+from olivine.data.samples import Samples, make_cloud, make_sample
 from olivine.data.superpoints import Superpoints
 from olivine.labels.labeller import Labeller
 from olivine.labels.store import LabelStore
+from olivine.models.teachers.map_cache import TeacherMapCache, require_fixed_images
 from olivine.training.config import PretrainConfig
+from olivine.training.worker import Worker
 
 
 @dataclass(frozen=True)
@@ -117,3 +119,31 @@ def _clusters(config: PretrainConfig, runtime: Runtime, frames: Frames) -> Super
     if config.clusters is None or not config.method.uses_clusters:
         return None
     return Superpoints(frames, config.clusters, Store(absolute(runtime.out)))
+
+
+def caches_maps(config: PretrainConfig, runtime: Runtime) -> bool:
+    """Return whether the teacher's maps are cached; raise UserError if images differ at random."""
+    teaches = config.teacher is not None and config.method.uses_pixels and config.num_epochs > 0
+    if not (runtime.keep_teacher_maps and teaches):
+        return False
+    require_fixed_images(config.augmentations)
+    return True
+
+
+def map_cache(
+    config: PretrainConfig, runtime: Runtime, worker: Worker, samples: Samples, frames: Frames
+) -> TeacherMapCache:
+    """Return the cache of the teacher's maps, after its size is printed."""
+    assert config.teacher is not None
+    images = samples[0, 0].images
+    maps = TeacherMapCache.open(
+        Store(runtime.out),
+        config.teacher,
+        frames,
+        augmentations=samples.augmentations,
+        image_size_px=images[0].size_px,
+        precision=config.precision,
+        device=worker.device,
+    )
+    maps.announce(len(frames), len(images), prints=worker.rank == 0)
+    return maps

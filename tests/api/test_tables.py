@@ -11,7 +11,7 @@ from olivine.core.runtime import Runtime
 from olivine.results.tables.formats import CSV_COLUMNS
 from olivine.results.tables.write import write_results
 from olivine.tracking.run_store import open_run_store
-from tests.support.filled_store import write_ablation
+from tests.support.run_stores.filled_store import write_ablation
 
 
 @pytest.fixture(scope="module")

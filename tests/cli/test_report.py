@@ -13,7 +13,7 @@ from olivine.core.spec import Spec
 from olivine.experiments.requests import ExperimentRequest
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import RunKey
-from tests.support.filled_store import write_ablation
+from tests.support.run_stores.filled_store import write_ablation
 
 
 @pytest.fixture(scope="module")

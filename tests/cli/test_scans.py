@@ -8,7 +8,7 @@ import pytest
 
 from olivine.cli import main as cli
 from olivine.inference import PointEncoder, load_backbone
-from tests.support.finished_runs import Finished
+from tests.support.run_stores.finished_runs import Finished
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from moto.core.authorization import ActionAuthenticatorMixin
 from olivine.core.buckets import explain
 from olivine.core.errors import UserError
 from olivine.core.storage import Store
-from tests.support.bucket_server import BUCKET, s3_server
+from tests.support.servers.bucket_server import BUCKET, s3_server
 
 
 @pytest.fixture(scope="module")

@@ -189,7 +189,7 @@ def test_code_versions_count_for_parts_of_others_too(tmp_path: Path) -> None:
     path = tmp_path / "v.py"
     text = "from olivine.methods.losses.info_nce import InfoNCE\nclass V(InfoNCE):\n    {}\n"
     path.write_text(text.format("code_version = 2"))
-    assert part_class(Loss, f"{path}:V")().what_decides()["code_version"] == 2
+    assert part_class(Loss, f"{path}:V")().fingerprint_fields()["code_version"] == 2
 
 
 def test_what_is_offered_is_listed_beside_ours(their: Path) -> None:

@@ -16,7 +16,7 @@ from olivine.data.geometry.voxels import Voxelizer
 from olivine.data.images import DecodedImage
 from olivine.data.loader import load_batches, training_batches
 from olivine.data.pair_labels import PairLabels
-from olivine.data.records import IGNORE, Frame, LabelMap, Sample
+from olivine.data.records import IGNORE, Frame, Sample
 from olivine.data.samples import Samples, make_cloud, make_sample
 from olivine.data.schedule import Schedule, one_pass
 from tests.support.two_cameras import CAMERAS, COLUMNS, ROWS, make_frame, read_labels
@@ -205,10 +205,7 @@ def test_the_second_view_keeps_points_and_pairs_them_with_themselves():
 def test_segments_move_with_their_images():
     frame = make_frame(0)
     marks = [np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS) % 200] * 2
-    maps = {
-        name: LabelMap(ids.astype(np.uint8), (), "")
-        for name, ids in zip(frame.image_names, marks, strict=True)
-    }
+    maps = {name: ids.astype(np.uint8) for name, ids in zip(frame.image_names, marks, strict=True)}
     painted = replace(
         frame,
         images=tuple(

@@ -6,7 +6,8 @@ import pytest
 
 from olivine.core.errors import UserError
 from olivine.core.plugins.kept_code import VARIABLE
-from olivine.experiments.recipes import RECIPES, demo, recipe, recipe_names
+from olivine.experiments.recipes import RECIPES, demo, recipe
+from olivine.experiments.recipes_of_others import offered_names
 from olivine.experiments.sweep_files import find_sweep, sweep_names
 from tests.support.plugins import forget, install, write_loss
 
@@ -65,7 +66,7 @@ def test_an_installed_recipe_is_found_by_its_name_and_by_its_module(
     body = "from olivine.experiments.recipes import demo_ppkt as mine\n"
     offer(tmp_path, monkeypatch, recipe=body)
     assert recipe("their_recipe") == recipe("their.recipe:mine") == recipe("demo_ppkt")
-    assert recipe_names() == [*RECIPES, "their_recipe"]
+    assert offered_names(RECIPES) == ["their_recipe"]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_two_recipes_of_one_name_are_one_sentence(
 ) -> None:
     offer(tmp_path, monkeypatch)
     offer(tmp_path, monkeypatch, "other")
-    for ask in (lambda: recipe("their_recipe"), recipe_names):
+    for ask in (lambda: recipe("their_recipe"), lambda: offered_names(RECIPES)):
         with pytest.raises(UserError, match="Two installed packages offer a recipe called"):
             ask()
     ours = {"olivine.recipes": {"demo": "third.recipe:mine"}}
@@ -124,7 +125,7 @@ def test_two_recipes_of_one_name_are_one_sentence(
     with pytest.raises(
         UserError, match=r"third 1.0 is offered as a recipe called 'demo', and oliv"
     ):
-        recipe_names()
+        offered_names(RECIPES)
 
 
 def test_an_installed_sweep_is_found_by_its_name_and_by_its_module(

@@ -15,8 +15,8 @@ from olivine.experiments.scaffold import USES, class_name, write_new
 from olivine.experiments.sweep_files import find_sweep
 from olivine.training.pretrain import pretrain
 from olivine.training.worker import LocalWorker
+from tests.support.run_stores.tiny_runs import Metrics, tiny_runtime
 from tests.support.small import SMALL
-from tests.support.tiny_runs import Metrics, tiny_runtime
 
 
 @pytest.fixture(autouse=True)

@@ -23,17 +23,18 @@ from olivine.inference import (
     load_backbone,
     load_segmenter,
 )
-from olivine.training.evaluate import _CloudReader, confusions_name
-from olivine.training.pretrain import build_model, save_weights
+from olivine.training.pretrained_networks import build_model
+from olivine.training.pretrained_weights import save_weights
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.segmentation import scene_confusion
-from tests.support.finished_runs import SMALL, Finished
+from olivine.training.validation import CloudReader, confusions_name
+from tests.support.run_stores.finished_runs import SMALL, Finished
 
 
 def by_evaluation(backbone: PretrainedBackbone, frames: Frames, batch: int) -> list[np.ndarray]:
     """Return the features of every frame's points by the way that an evaluation takes."""
     places = one_pass(len(frames), batch)
-    samples = Samples(_CloudReader(frames), [], seed=0)
+    samples = Samples(CloudReader(frames), [], seed=0)
     features = []
     with torch.no_grad():
         for one, indices in zip(

@@ -17,7 +17,7 @@ from olivine.tracking.run_store import open_run_store
 from olivine.tracking.tracker import NullTracker, RunKey, RunRecord, Tracker
 from olivine.training.config import PretrainConfig
 from olivine.training.evaluated_network import note_name, tensors_hash
-from tests.support.finished_runs import Finished
+from tests.support.run_stores.finished_runs import Finished
 
 
 @pytest.fixture

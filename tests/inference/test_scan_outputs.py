@@ -31,11 +31,11 @@ from olivine.inference import output_folder as output_folders
 from olivine.inference.output_folder import NOTE, OutputFolder
 from olivine.inference.scan_outputs import embed, predict_files, predict_split
 from olivine.inference.scan_sources import FileScans, SplitScans, whole_split
-from olivine.training.evaluate import Segmenter
-from olivine.training.pretrain import build_model
-from tests.support.bucket_server import BUCKET, s3_server
-from tests.support.finished_runs import SMALL, Finished
+from olivine.training.pretrained_networks import build_model
+from olivine.training.segmenter import Segmenter
 from tests.support.kitti_scans import SmallKitti
+from tests.support.run_stores.finished_runs import SMALL, Finished
+from tests.support.servers.bucket_server import BUCKET, s3_server
 
 
 @pytest.fixture(scope="module")

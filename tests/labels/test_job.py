@@ -306,7 +306,7 @@ def test_real_keyframes_get_maps_of_their_size(shared_data: Path, tmp_path: Path
     store = LabelStore.open(tmp_path / "out", fingerprint, Embedded().identity)
     assert result.num_labelled == len(frame.image_names) == 6
     for name, size in zip(frame.image_names, frame.image_size_px.tolist(), strict=True):
-        assert store.read(name, tuple(size)).ids.shape == (900, 1600)
+        assert store.read(name, tuple(size)).shape == (900, 1600)
 
 
 _JOB = """

@@ -16,8 +16,8 @@ from olivine.tracking.tracker import NullTracker
 from olivine.training.config import PretrainConfig, label_configs
 from olivine.training.pretrain import pretrain
 from olivine.training.worker import LocalWorker
+from tests.support.run_stores.tiny_runs import Metrics, tiny_runtime
 from tests.support.small import SMALL
-from tests.support.tiny_runs import Metrics, tiny_runtime
 
 METHODS = [name for name in RECIPES if not name.startswith("demo") and name != "random"]
 SMALL_SEGMENTS = {"pretrained.segments.num_segments": 30, "pretrained.segments.sigma_px": 1.0}

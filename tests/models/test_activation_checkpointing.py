@@ -15,7 +15,7 @@ from olivine.models.activation_checkpointing import recompute_activations
 from olivine.models.backbones.minkunet import MinkUNet
 from olivine.models.backbones.voxelnet import VoxelNet
 from olivine.models.backbones.waffleiron import WaffleIron
-from tests.support.seen_networks import seen_network
+from tests.support.networks import seen_network
 
 CARTESIAN = partial(Voxelizer, coordinates="cartesian")
 NETWORKS = {

@@ -18,7 +18,7 @@ from olivine.results.sweep_report.read import read_report
 from olivine.results.tables.write import write_results
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from tests.support.browser import Browser, Page, needs_browser, open_browser, open_page
-from tests.support.filled_store import ablation_sweep, write_ablation, write_search
+from tests.support.run_stores.filled_store import ablation_sweep, write_ablation, write_search
 
 pytestmark = [needs_browser, pytest.mark.slow]
 

@@ -29,6 +29,8 @@ from olivine.training import evaluate, pretrain
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import EvaluateConfig
 from olivine.training.experiment_data import ExperimentData
+from olivine.training.pretrained_networks import build_model
+from olivine.training.validation import predictions_name, read_predictions
 
 HERE = Path(__file__).parent
 ARCHIVES = sorted(HERE.glob("*.tar.xz"))
@@ -159,9 +161,7 @@ def test_its_evaluation_predicts_what_it_predicted_then(store: OldStore) -> None
     """The predictions of the first validation frame were kept; another processor rounds else."""
     fingerprint = of_demo(store.tracker, "evaluate").key.fingerprint
     network = load_segmenter(fingerprint, out=store.runtime.out)
-    then = evaluate.read_predictions(
-        Store(store.runtime.out), evaluate.predictions_name(fingerprint)
-    )
+    then = read_predictions(Store(store.runtime.out), predictions_name(fingerprint))
     frames = store.config.val.open(store.runtime.data_path(), store.runtime.cache_path())
     frame = frames.frame(0, images=False)
     predicted = PointClassifier(network, device="cpu")(frame.xyz_m, frame.intensity)
@@ -182,7 +182,7 @@ def test_its_checkpoints_fit_the_networks_of_now(store: OldStore) -> None:
     state = Checkpoints(Store(store.runtime.out), folder).latest()
     assert state is not None
     assert state["step"] == 8
-    pretrain.build_model(store.config.pretrained, 16).load_state_dict(state["module"])
+    build_model(store.config.pretrained, 16).load_state_dict(state["module"])
 
 
 def test_its_labels_are_read(store: OldStore) -> None:
@@ -198,4 +198,4 @@ def test_its_labels_are_read(store: OldStore) -> None:
     assert not failed
     for name in frames.image_names():
         if Path(name).with_suffix(".png").as_posix() in finished:
-            assert labels.read(name).ids.shape == (90, 160)
+            assert labels.read(name).shape == (90, 160)

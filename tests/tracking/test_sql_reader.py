@@ -11,7 +11,7 @@ from olivine.tracking.mlflow_backend.client import ClientReader
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.sql_reader import Query, SqlReader, UnreadableError, last_by_step, readable
 from olivine.tracking.tracker import RunKey
-from tests.support.run_readers import Settings, both_read_the_same
+from tests.support.run_stores.run_readers import Settings, both_read_the_same
 
 
 @pytest.fixture(scope="module")

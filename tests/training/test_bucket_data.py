@@ -25,10 +25,11 @@ from olivine.labels.job import LabelResult, label
 from olivine.labels.labellers.embedded import Embedded
 from olivine.tracking.tracker import NullTracker
 from olivine.training.config import label_config
-from olivine.training.pretrain import load_weights, pretrain
+from olivine.training.pretrain import pretrain
+from olivine.training.pretrained_weights import load_weights
 from olivine.training.worker import LocalWorker
-from tests.support.bucket_server import BUCKET, bucket_files, copy_to_bucket, s3_server
 from tests.support.image_folder import files_below
+from tests.support.servers.bucket_server import BUCKET, bucket_files, copy_to_bucket, s3_server
 from tests.support.small import SMALL
 
 DATA = f"s3://{BUCKET}/data"

@@ -18,8 +18,8 @@ from olivine.training.config import PretrainConfig
 from olivine.training.pretrain_data import PretrainData
 from olivine.training.worker import LocalWorker
 from tests.support.plugins import write_files, write_loss
+from tests.support.run_stores.tiny_runs import tiny_runtime
 from tests.support.small import SMALL
-from tests.support.tiny_runs import tiny_runtime
 
 SHORT = {**SMALL, "pretrained.num_epochs": 1, "pretrained.data.split": "mini_train",
          "pretrained.data.version": "v1.0-mini"}  # fmt: skip

@@ -15,15 +15,10 @@ from olivine.experiments.recipes import demo_random
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import NullTracker
 from olivine.training.config import EvaluateConfig
-from olivine.training.evaluate import (
-    Segmenter,
-    confusions_name,
-    evaluate,
-    experiment,
-    named_scores,
-    read_predictions,
-)
+from olivine.training.evaluate import evaluate, experiment
 from olivine.training.scene_counts import SceneCounts
+from olivine.training.segmenter import Segmenter
+from olivine.training.validation import confusions_name, named_scores, read_predictions
 from olivine.training.worker import LocalWorker
 
 SMALL = {

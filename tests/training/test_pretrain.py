@@ -27,11 +27,12 @@ from olivine.methods.matched import StepPart
 from olivine.tracking.tracker import NullTracker
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import PretrainConfig, label_config, label_configs
-from olivine.training.pretrain import build_model, loss_function, pretrain, run_key
+from olivine.training.pretrain import pretrain, run_key
 from olivine.training.pretrain_data import PretrainData
+from olivine.training.pretrained_networks import build_model, loss_function
 from olivine.training.worker import LocalWorker
+from tests.support.run_stores.tiny_runs import Metrics, tiny_runtime
 from tests.support.small import SMALL
-from tests.support.tiny_runs import Metrics, tiny_runtime
 
 
 @pytest.fixture

@@ -16,7 +16,9 @@ from olivine.data.dataset import Frames
 from olivine.experiments.recipes import demo_ppkt
 from olivine.tracking.tracker import NullTracker
 from olivine.training.config import PretrainConfig
-from olivine.training.pretrain import best_weights_name, build_model, pretrain
+from olivine.training.pretrain import pretrain
+from olivine.training.pretrained_networks import build_model
+from olivine.training.pretrained_weights import best_weights_name
 from olivine.training.probe import LabelledScans, PretrainingProbe, probe_frames
 from olivine.training.worker import LocalWorker
 from tests.support.small import SMALL

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from olivine.training.evaluate import named_scores
 from olivine.training.scene_counts import SceneCounts
-from tests.support.asked_runs import CLASSES, scene_counts
+from olivine.training.validation import named_scores
+from tests.support.run_stores.asked_runs import CLASSES, scene_counts
 
 
 @pytest.mark.parametrize("absent", ["skip", "one"])

@@ -20,8 +20,9 @@ from olivine.results.tables.spec import LABELS, TableSpec
 from olivine.results.tables.table import Table
 from olivine.results.tables.text import lay_out
 from olivine.tracking.tracker import FAILURE, Columns, RunRecord, Tracker
-from olivine.training.evaluate import PRETRAINED, confusions_name
+from olivine.training.evaluate import PRETRAINED
 from olivine.training.scene_counts import SceneCounts
+from olivine.training.validation import confusions_name
 
 FORMATS = ("md", "tex", "csv", "html")
 ALL = "all"  # instead of a sweep's name: every trial of the store

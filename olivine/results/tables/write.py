@@ -26,7 +26,8 @@ from olivine.results.tables.spec import ROW, TableSpec
 from olivine.results.tables.table import Table
 from olivine.results.tables.text import Layout, lay_out
 from olivine.tracking.tracker import Columns, RunRecord, Tracker
-from olivine.training.evaluate import PRETRAINED, predictions_name, read_predictions
+from olivine.training.evaluate import PRETRAINED
+from olivine.training.validation import predictions_name, read_predictions
 
 MAX_ROWS_DRAWN = 60  # more are no figure
 # Folders among the artifacts of a sweep's run: of its own table, and of one with other sweeps.

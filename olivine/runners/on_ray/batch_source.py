@@ -7,22 +7,17 @@ epochs, each with its own cache of samples, like the processes of the in-process
 one row and one block, so the number of batches that are ready or in the making is limited.
 """
 
-import io
 import os
-import pickle
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import ray
 import torch
-from ray.data import ActorPoolStrategy, DataContext, Datasource, ExecutionResources, ReadTask
-from ray.data.block import BlockMetadata
+from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
 from ray.util.placement_group import placement_group, remove_placement_group
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from olivine.core.carried_code import NO_CODE, CarriedCode
@@ -32,6 +27,8 @@ from olivine.data.batch import Batch
 from olivine.data.loader import BatchSource, load_batches
 from olivine.data.records import Sample
 from olivine.data.schedule import BatchKeys
+from olivine.runners.on_ray.packed_batch import packed, unpacked
+from olivine.runners.on_ray.read_tasks import FixedReadTasks
 from olivine.runners.on_ray.sent import Sent
 
 # Batches that the object store may hold for a trainer, ready or in the making: this many per actor,
@@ -135,7 +132,7 @@ class RayDataSource:
         sent = Sent.pack((samples, collate), self._code) if num_left > 0 else None
         for first in islice(left, 1):
             batch = collate([samples[key] for key in first])
-            num_bytes = sum(len(part) for part in _packed(batch))
+            num_bytes = sum(len(part) for part in packed(batch))
             yield batch
             del batch
         if sent is not None:
@@ -175,7 +172,7 @@ class RayDataSource:
             tables.close()
 
 
-class BatchKeySource(Datasource):
+class BatchKeySource(FixedReadTasks):
     """The sample keys of every batch, one row per batch and a read task per chunk of batches."""
 
     def __init__(self, batch_keys: Iterator[list[tuple[int, int]]], num_batches: int):
@@ -191,26 +188,9 @@ class BatchKeySource(Datasource):
         """The number of read tasks."""
         return len(self._chunks)
 
-    def estimate_inmemory_data_size(self) -> int | None:
-        """Return the size of the keys, which is almost nothing."""
-        return None
-
-    def get_read_tasks(
-        self,
-        parallelism: int,
-        per_task_row_limit: int | None = None,
-        data_context: DataContext | None = None,
-    ) -> list[ReadTask]:
-        """Return the tasks; their number does not depend on `parallelism`."""
-        return [
-            ReadTask(
-                chunk,
-                BlockMetadata(
-                    num_rows=len(chunk.rows), size_bytes=None, input_files=None, exec_stats=None
-                ),
-            )
-            for chunk in self._chunks
-        ]
+    def chunks(self) -> Iterator[tuple["_Chunk", int]]:
+        """Yield what reads each chunk, and its number of batches."""
+        return ((chunk, len(chunk.rows)) for chunk in self._chunks)
 
 
 @dataclass(frozen=True)
@@ -256,7 +236,7 @@ class MakeBatches:
             batch = self._collate([self._samples[key] for key in batch_keys])
         except UserError as error:  # raised here, it would reach the user in a traceback of Ray
             return {"number": number, "reason": str(error), "parts": []}
-        return {"number": number, "reason": "", "parts": _packed(batch)}
+        return {"number": number, "reason": "", "parts": packed(batch)}
 
 
 def _context(num_actors: int, num_bytes: int) -> DataContext:
@@ -277,37 +257,4 @@ def _batch_of(table: pa.Table) -> Batch:
     reason = table["reason"][0].as_py()
     if reason:
         raise UserError(reason)
-    return _unpacked([part.as_buffer() for part in table["parts"][0].values])
-
-
-class _Packer(pickle.Pickler):
-    """Pickles a batch without the memory of its tensors."""
-
-    def reducer_override(self, thing: Any) -> Any:
-        """Reduce a tensor, with its dimensions in the order of its memory."""
-        if not isinstance(thing, Tensor):
-            return NotImplemented
-        order = sorted(range(thing.dim()), key=thing.stride, reverse=True)
-        dense = thing.permute(order).contiguous()
-        memory = pickle.PickleBuffer(dense.reshape(-1).view(torch.uint8).numpy().data)
-        return _tensor, (memory, thing.dtype, dense.shape, order)
-
-
-def _packed(batch: Batch) -> list[memoryview]:
-    """Return a batch as a pickle, and the memory of its tensors, which is not copied."""
-    head, memory = io.BytesIO(), list[pickle.PickleBuffer]()
-    _Packer(head, protocol=5, buffer_callback=memory.append).dump(batch)
-    return [head.getbuffer(), *(part.raw() for part in memory)]
-
-
-def _unpacked(parts: Sequence[Any]) -> Batch:
-    """Return the batch of `_packed`, in new memory."""
-    head, *memory = parts
-    return pickle.loads(head, buffers=memory)
-
-
-def _tensor(memory: Any, dtype: torch.dtype, shape: Sequence[int], order: list[int]) -> Tensor:
-    # Memory of the object store is read-only, and would be held as long as the batch.
-    dense = torch.empty(shape, dtype=dtype, pin_memory=torch.cuda.is_available())
-    np.copyto(dense.view(-1).view(torch.uint8).numpy(), np.frombuffer(memory, np.uint8))
-    return dense.permute(np.argsort(order).tolist())
+    return unpacked([part.as_buffer() for part in table["parts"][0].values])

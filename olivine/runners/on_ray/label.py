@@ -16,8 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
-from ray.data.block import BlockMetadata
+from ray.data import ActorPoolStrategy, DataContext
 
 from olivine.core.carried_code import NO_CODE, CarriedCode
 from olivine.core.errors import UserError
@@ -30,6 +29,7 @@ from olivine.labels.image_files import read_image, write_image
 from olivine.labels.job import LabelJob, LabelResult, run_label_job
 from olivine.labels.records import FailedImage, ImageResult, LabelledImage, ReadImage, Usage
 from olivine.labels.store import LabelStore
+from olivine.runners.on_ray.read_tasks import FixedReadTasks
 from olivine.runners.on_ray.sent import Sent, user_error_in
 from olivine.tracking.tracker import Tracker
 
@@ -99,7 +99,7 @@ def label_on_ray(
     return run_label_job(config, runtime, tracker, stream, report, selection=selection)
 
 
-class ImageSource(Datasource):
+class ImageSource(FixedReadTasks):
     """The remaining images, one read task per block.
 
     `from_items` would put all names into the object store in one block per CPU, and would repeat
@@ -118,22 +118,11 @@ class ImageSource(Datasource):
         self._frames, self._code = frames, code
         self._names, self._blocks, self._batch = names, blocks, batch
 
-    def estimate_inmemory_data_size(self) -> int | None:
-        """Return None; the size is unknown before the images are decoded."""
-        return None
-
-    def get_read_tasks(
-        self,
-        parallelism: int,
-        per_task_row_limit: int | None = None,
-        data_context: DataContext | None = None,
-    ) -> list[ReadTask]:
-        """Return the tasks; their number depends on the blocks, not on `parallelism`."""
+    def chunks(self) -> Iterator[tuple["_Reading", int]]:
+        """Yield what reads each block, and its number of images."""
         starts = accumulate(self._blocks, initial=0)
-        return [
-            _read_task(_Reading(*self._shared, start, size, self._batch))
-            for start, size in zip(starts, self._blocks, strict=False)
-        ]
+        for start, size in zip(starts, self._blocks, strict=False):
+            yield _Reading(*self._shared, start, size, self._batch), size
 
     @cached_property
     def _shared(self) -> tuple[Any, Any]:
@@ -280,13 +269,6 @@ class _Reading:
         for start in range(0, len(mine), self._batch):
             batch = mine[start : start + self._batch]
             yield _table([read_image(frames, name) for name in batch], _IMAGES)
-
-
-def _read_task(reading: _Reading) -> ReadTask:
-    metadata = BlockMetadata(
-        num_rows=reading.size, size_bytes=None, input_files=None, exec_stats=None
-    )
-    return ReadTask(reading, metadata)
 
 
 def _table(

@@ -76,7 +76,7 @@ def test_identity_follows_settings_and_weights(
     assert first == Embedded().identity != Embedded(min_confidence=0.4).identity
 
     other = tmp_path / "weights.npz"
-    embedded.save_weights(other, SmallSegmenter().state_dict())
+    embedded.write_weights(other, SmallSegmenter().state_dict())
     monkeypatch.setattr(embedded_weights, "WEIGHTS", other)
     embedded_weights.weights_hash.cache_clear()
     assert Embedded().identity != first
@@ -94,7 +94,7 @@ def test_weights_are_small_and_a_broken_file_is_one_sentence(tmp_path: Path) -> 
         broken = tmp_path / "weights.npz"
         broken.write_bytes(data)
         with pytest.raises(UserError, match="Cannot read the embedded labeller's weights"):
-            embedded.load_weights(broken)
+            embedded.read_weights(broken)
 
 
 def test_it_has_sixteen_classes() -> None:

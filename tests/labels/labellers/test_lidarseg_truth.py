@@ -70,7 +70,7 @@ def test_pretraining_reads_the_truth_of_a_labelled_world(tiny_world: Path, tmp_p
     frames = dataset.open(tiny_world, tmp_path)
     store = LabelStore.open(tmp_path / "out", frames.fingerprint, LidarsegTruth().identity)
     frame = frames.frame(1)
-    check_maps(frame, [store.read(name, (90, 160)).ids for name in frame.image_names])
+    check_maps(frame, [store.read(name, (90, 160)) for name in frame.image_names])
     sample = make_sample(frame, PairLabels(store.read), cameras)
     assert frame.class_ids is not None
     own = frame.class_ids[sample.pairs.point_index]

@@ -7,8 +7,8 @@ from olivine.data.batch import Voxels
 from olivine.data.geometry.voxelization import voxelize
 from olivine.data.geometry.voxels import Voxelizer
 from olivine.models.backbones.minkunet import MinkUNet
-from olivine.models.backbones.minkunet.network import num_parameters
 from olivine.models.sparse import grid as grid_module
+from tests.support.networks import num_parameters
 
 TINY = MinkUNet(stem_channels=8, planes=(8, 12, 12, 8), blocks=(1, 1, 1, 1))
 

@@ -15,9 +15,10 @@ from olivine.models.backbones.voxelnet import VoxelNet
 from olivine.models.backbones.waffleiron import WaffleIron
 from olivine.tracking.tracker import NullTracker
 from olivine.training.evaluate import evaluate
-from olivine.training.pretrain import build_model, pretrain, run_key
+from olivine.training.pretrain import pretrain, run_key
+from olivine.training.pretrained_networks import build_model
 from olivine.training.worker import LocalWorker
-from tests.support.tiny_runs import tiny_runtime
+from tests.support.run_stores.tiny_runs import tiny_runtime
 
 SMALL = MinkUNet(stem_channels=4, planes=(8, 8), blocks=(1, 1))
 CONFIG = {"voxel_size": 0.1, "cylindrical_coordinates": True, "lr": 0.5}

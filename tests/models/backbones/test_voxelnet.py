@@ -15,13 +15,12 @@ from olivine.data.batch import Voxels
 from olivine.data.geometry.cell_keys import unpack
 from olivine.data.geometry.voxelization import voxelize
 from olivine.data.geometry.voxels import Voxelizer
-from olivine.models.backbones.minkunet.network import num_parameters
 from olivine.models.backbones.voxelnet import VoxelNet
 from olivine.models.backbones.voxelnet.network import INPUTS, read_bilinear
 from olivine.models.sparse.kernel_maps import occupied_cells
 from olivine.models.sparse.strided import output_shape
 from olivine.models.weights import load_into
-from tests.support.seen_networks import seen_network
+from tests.support.networks import num_parameters, seen_network
 
 # 16 x 24 x 40 voxels that do not begin at a multiple of the map's cells
 SMALL = VoxelNet(range_m=(-1.0, -0.9, -5.0, 0.6, 1.5, 3.0))

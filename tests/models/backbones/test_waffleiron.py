@@ -11,10 +11,9 @@ from olivine.core.errors import UserError
 from olivine.data.batch import Voxels
 from olivine.data.geometry.voxelization import voxelize
 from olivine.data.geometry.voxels import Voxelizer
-from olivine.models.backbones.minkunet.network import num_parameters
 from olivine.models.backbones.waffleiron import WaffleIron
 from olivine.models.backbones.waffleiron.network import Layers, project_to_grids
-from tests.support.seen_networks import seen_network
+from tests.support.networks import num_parameters, seen_network
 
 RANGE_M = (-6.0, -4.0, -2.0, 6.0, 5.0, 1.0)
 TINY = WaffleIron(

@@ -10,8 +10,8 @@ from olivine.core.runtime import Runtime
 from olivine.results.sweep_report.page import render, write_page
 from olivine.results.sweep_report.read import read_report
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
-from tests.support.filled_store import write_ablation, write_search
 from tests.support.html_reader import HtmlReader
+from tests.support.run_stores.filled_store import write_ablation, write_search
 
 FATES = {"OLIVINE, seed 1": "ValueError: <script>alert(1)</script> & more", "+ vMF, seed 1": ""}
 RUNNING = {f"{row}, seed {n}": "" for row in ("random", "+ vMF", "OLIVINE") for n in (0, 1)}

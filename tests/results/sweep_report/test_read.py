@@ -8,7 +8,7 @@ from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.results.sweep_report.read import SweepReport, read_report
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
-from tests.support.filled_store import PROVENANCE, write_ablation, write_search
+from tests.support.run_stores.filled_store import PROVENANCE, write_ablation, write_search
 
 FATES = {"OLIVINE, seed 1": "CUDA out of memory", "+ vMF, seed 1": "", "random, seed 1": "never"}
 

@@ -19,8 +19,9 @@ from olivine.results.tables.build import (
 from olivine.results.tables.spec import TableSpec
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import RunKey
-from olivine.training.evaluate import PRETRAINED, confusions_name
-from tests.support.asked_runs import scene_counts
+from olivine.training.evaluate import PRETRAINED
+from olivine.training.validation import confusions_name
+from tests.support.run_stores.asked_runs import scene_counts
 
 SCORES = {"PPKT": [30.0, 32.0, 34.5], "OLIVINE": [40.0, 41.0, 45.0], "OLIVINE, 10 %": [60.0, 61.5]}
 

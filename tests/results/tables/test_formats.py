@@ -14,8 +14,8 @@ from olivine.results.tables.formats import html as html_page
 from olivine.results.tables.latex_text import escape_latex
 from olivine.results.tables.spec import TableSpec
 from olivine.results.tables.text import lay_out
-from tests.support.asked_runs import asked, reader
 from tests.support.html_reader import HtmlReader
+from tests.support.run_stores.asked_runs import asked, reader
 
 AWKWARD = r"a|b <i> & 50 % $x_1$ {y} #~^\ τ=0.07 “é” *"
 SCORES = {

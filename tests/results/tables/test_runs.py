@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from olivine.experiments.sweep_plan import ROW, SEED, SWEEP, PlannedTrial, SweepPlan
 from olivine.results.tables.runs import AskedRuns, differing_settings, in_order, variants
 from olivine.tracking.tracker import FAILURE, RunKey, RunRecord
-from tests.support.asked_runs import asked
+from tests.support.run_stores.asked_runs import asked
 
 
 def record(fingerprint: str, score: float, status: str = "FINISHED", **tags: str) -> RunRecord:

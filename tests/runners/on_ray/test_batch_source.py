@@ -28,10 +28,9 @@ from olivine.runners.on_ray.batch_source import (
     AHEAD,
     AHEAD_PER_ACTOR,
     RayDataSource,
-    _packed,
-    _unpacked,
     require_cpus,
 )
+from olivine.runners.on_ray.packed_batch import packed, unpacked
 from olivine.runners.on_ray.train import train_on_ray
 from olivine.tracking.tracker import NullTracker, Tracker
 from olivine.training.config import label_configs
@@ -210,7 +209,7 @@ def test_a_packed_tensor_comes_back_as_it_lay(
     seed = data.draw(st.integers(0, 10))
     values = torch.randint(0, 255, shape, generator=torch.Generator().manual_seed(seed))
     tensor = values.to(dtype).permute(order)
-    (back,) = _unpacked([bytes(part) for part in _packed([tensor])])
+    (back,) = unpacked([bytes(part) for part in packed([tensor])])
     assert (back.dtype, back.shape) == (tensor.dtype, tensor.shape)
     assert torch.equal(back, tensor)
     assert back.is_contiguous() == tensor.is_contiguous()

@@ -25,8 +25,8 @@ from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.training.config import EvaluateConfig
 from olivine.training.evaluate import run_key
 from tests.support.plugins import FILES, forget, install, write_files
+from tests.support.run_stores.tiny_runs import tiny_runtime
 from tests.support.small import SMALL
-from tests.support.tiny_runs import tiny_runtime
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ from olivine.labels.store import LabelStore
 from olivine.runners.on_ray.label import ImageSource, label_on_ray
 from olivine.tracking.tracker import NullTracker
 from tests.support import image_folder
-from tests.support.image_folder import Folder, Threshold, files_below, write_images
+from tests.support.image_folder import FINGERPRINT, Folder, Threshold, files_below, write_images
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -72,7 +72,7 @@ def test_a_finished_job_is_not_run_again(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     root, out = tmp_path / "data", tmp_path / "out"
     write_images(root, 4)
-    folder = out / "labels" / "f01de4-0ddba11"
+    folder = out / "labels" / f"{FINGERPRINT}-0ddba11"
     folder.mkdir(parents=True)
     (folder / "samples").write_text("a file where a folder is needed")
 
@@ -137,7 +137,7 @@ def test_too_many_failures_stop_the_job_and_free_its_actors(tmp_path: Path) -> N
     with pytest.raises(UserError, match=r"of the first \d+ images failed.*ValueError: too bright"):
         label_on_ray(config_of(refuse_mean=0), runtime_of(root, out), NullTracker())
 
-    failed = LabelStore(out, "f01de4", "0ddba11").failed()
+    failed = LabelStore(out, FINGERPRINT, "0ddba11").failed()
     assert len(failed) >= 100
     assert set(failed) <= set(names)
     deadline_s = time.monotonic() + 20
@@ -187,7 +187,7 @@ label_on_ray(LabelConfig(dataset=Folder(), labeller=labeller), runtime, NullTrac
 def test_killed_actors_and_a_killed_driver_lose_nothing(tmp_path: Path, local_ray: str) -> None:
     root, out, diary = tmp_path / "data", tmp_path / "out", tmp_path / "diary"
     write_images(root, 600)
-    maps = out / "labels" / "f01de4-0ddba11"
+    maps = out / "labels" / f"{FINGERPRINT}-0ddba11"
     arguments = [local_ray, root, out, diary, maps]
     command = [sys.executable, "-c", _JOB, *map(str, arguments)]
 

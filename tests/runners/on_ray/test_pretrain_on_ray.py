@@ -15,7 +15,8 @@ from olivine.runners.on_ray.pretrain import pretrain_on_ray
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import NullTracker
 from olivine.training.config import PretrainConfig, label_configs
-from olivine.training.pretrain import build_model, pretrain
+from olivine.training.pretrain import pretrain
+from olivine.training.pretrained_networks import build_model
 from olivine.training.worker import LocalWorker
 from tests.support.small import SMALL
 

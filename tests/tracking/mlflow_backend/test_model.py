@@ -15,7 +15,9 @@ from olivine.experiments.recipes import demo_random
 from olivine.tracking.mlflow_backend.client import open_client
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import RunKey
-from olivine.training.pretrain import PretrainSettings, build_model, save_weights
+from olivine.training.pretrain import PretrainSettings
+from olivine.training.pretrained_networks import build_model
+from olivine.training.pretrained_weights import save_weights
 from tests.support.small import SMALL
 
 NAME = "pretrained/0123/backbone.pt"

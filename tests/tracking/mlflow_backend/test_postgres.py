@@ -15,8 +15,8 @@ from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.sql_reader import Query, SqlReader
 from olivine.tracking.tracker import STAGE, RunKey
 from tests.support import ROOT
-from tests.support.mlflow_server import mlflow_server
-from tests.support.postgres import postgres
+from tests.support.servers.mlflow_server import mlflow_server
+from tests.support.servers.postgres import postgres
 
 pytestmark = pytest.mark.slow
 NUM_PROCESSES, NUM_RUNS_EACH, NUM_STEPS = 5, 10, 30

@@ -22,8 +22,8 @@ from olivine.tracking.spool import REFUSED, left_behind
 from olivine.tracking.sql_reader import SqlReader
 from olivine.tracking.tracker import STAGE, RunKey
 from tests.support import ROOT
-from tests.support.mlflow_server import Server, mlflow_server
-from tests.support.run_readers import both_read_the_same
+from tests.support.run_stores.run_readers import both_read_the_same
+from tests.support.servers.mlflow_server import Server, mlflow_server
 
 pytestmark = pytest.mark.slow  # starting a server alone takes that long
 STEP_S = 0.02

@@ -19,7 +19,6 @@ CAMERAS = (  # SLidR's order: clockwise from the front
     "CAM_BACK_LEFT",
     "CAM_FRONT_LEFT",
 )
-VERSIONS = ("v1.0-mini", "v1.0-trainval", "v1.0-test")
 
 _PIECE_BYTES = 32 << 20
 _BETWEEN_ROWS = re.compile(rb"\}\s*,\s*\{")
@@ -64,18 +63,14 @@ class SceneRow(TableRow):
     """Twenty seconds of driving."""
 
     name: str
-    nbr_samples: int
     first_sample_token: str
-    last_sample_token: str
 
 
 class SampleRow(TableRow):
     """A keyframe of all sensors; `timestamp` in microseconds is the end of the LiDAR's scan."""
 
     timestamp: int
-    prev: str
     next: str
-    scene_token: str
 
 
 class SampleDataRow(TableRow):

@@ -108,8 +108,3 @@ def _stage(inputs: int, outputs: int, blocks: int, shape: UNetShape) -> nn.Seque
     return nn.Sequential(
         first, *(ResidualBlock(outputs, outputs, shape) for _ in range(blocks - 1))
     )
-
-
-def num_parameters(network: nn.Module) -> int:
-    """Return the number of parameters that the network learns."""
-    return sum(parameter.numel() for parameter in network.parameters())

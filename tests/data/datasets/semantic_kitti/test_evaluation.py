@@ -19,10 +19,11 @@ from olivine.results.colours import CLASS_COLOURS
 from olivine.results.figures import error_figure, save
 from olivine.tracking.tracker import NullTracker
 from olivine.training.config import EvaluateConfig, label_config
-from olivine.training.evaluate import confusions_name, experiment, read_predictions
+from olivine.training.evaluate import experiment
 from olivine.training.pretrain import pretrain
 from olivine.training.pretrain_data import PretrainData
 from olivine.training.scene_counts import SceneCounts
+from olivine.training.validation import confusions_name, read_predictions
 from olivine.training.worker import LocalWorker
 from tests.support.kitti_scans import SmallKitti
 

@@ -16,7 +16,7 @@ from olivine.data.datasets.semantic_kitti.classes import CLASS_NAMES, FINE_CLASS
 from olivine.data.datasets.semantic_kitti.frames import SemanticKittiFrames
 from olivine.data.datasets.semantic_kitti.layout import NUM_SCANS, SEQUENCES
 from olivine.data.records import IGNORE
-from tests.support.bucket_server import BUCKET, copy_to_bucket, s3_server
+from tests.support.servers.bucket_server import BUCKET, copy_to_bucket, s3_server
 
 PART = SemanticKitti(allow_partial=True)
 

@@ -230,4 +230,4 @@ def test_real_photos_go_through_the_whole_stage(
     assert store.class_names == settings.class_names
     for photo in data.iterdir():
         with Image.open(photo) as image:
-            assert store.read(f"samples/{photo.name}").ids.shape == (image.height, image.width)
+            assert store.read(f"samples/{photo.name}").shape == (image.height, image.width)

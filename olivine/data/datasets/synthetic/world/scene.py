@@ -43,7 +43,6 @@ class Actor:
     pace: Pace | None = None
     parked: bool = False
     ridden: bool = False
-    sitting: bool = False
 
     def pose(self, street: Street, time_s: float) -> tuple[Float[np.ndarray, " 3"], float]:
         """Return position on the ground and yaw in the scene's frame."""

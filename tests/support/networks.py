@@ -1,11 +1,19 @@
-"""Networks whose batch norms have seen something, so that evaluation is no plain pass."""
+"""What tests of networks share: their size, and one whose batch norms have seen something."""
 
 import torch
 from torch import nn
 
 
+def num_parameters(network):
+    """Return the number of parameters that a network learns."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 def seen_network(settings, training=False):
-    """Return a backbone with weights, statistics and scales drawn from one seed."""
+    """Return a backbone with weights, statistics and scales drawn from one seed.
+
+    Its evaluation is no plain pass: its batch norms have seen something.
+    """
     torch.manual_seed(0)
     net = settings.build(1).train(training)
     for module in net.modules():

@@ -1,0 +1,43 @@
+"""The files of a pretraining's weights: their names, how they are written and read."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from olivine.core.errors import UserError
+from olivine.core.storage import Store
+from olivine.tracking.tracker import RunKey
+from olivine.training.checkpoints import load_state, save_state
+from olivine.training.config import PretrainConfig
+
+
+def weights_name(key: RunKey) -> str:
+    """Return the name of a pretraining's weights below `runtime.out`."""
+    return f"pretrained/{key.fingerprint}/backbone.pt"
+
+
+def best_weights_name(key: RunKey) -> str:
+    """Return the name of the weights of the epoch with the best probe score."""
+    return f"pretrained/{key.fingerprint}/backbone_best.pt"
+
+
+def save_weights(
+    store: Store, name: str, backbone: Mapping[str, Tensor], config: PretrainConfig
+) -> None:
+    """Write a backbone's weights with the settings that made them."""
+    save_state(store, name, {"backbone": backbone, "config": config.to_yaml()})
+
+
+def load_weights(store: Store, name: str, backbone: nn.Module, device: torch.device) -> None:
+    """Read a backbone's weights; raise UserError if they are those of another architecture."""
+    fit_weights(backbone, load_state(store, name, device)["backbone"], store.path(name))
+
+
+def fit_weights(backbone: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Set a backbone's weights; raise UserError that names `source` if they do not fit."""
+    try:
+        backbone.load_state_dict(weights)
+    except RuntimeError as error:
+        problem = str(error).strip().splitlines()[1].strip()
+        raise UserError(f"The weights {source} do not fit this backbone: {problem}") from None

@@ -1,0 +1,1 @@
+"""Servers of our own that tests start: a bucket, a tracking server, a database."""
