@@ -121,7 +121,7 @@ def test_a_name_that_will_not_do_is_one_sentence(
 @pytest.mark.parametrize("there", ["my_loss.py", "test_my_loss.py"])
 def test_nothing_is_overwritten(there: str, here: Path) -> None:
     (here / there).write_text("mine")
-    with pytest.raises(UserError, match=f"{there} is there already"):
+    with pytest.raises(UserError, match=f"{there} exists already"):
         write_new("loss", "my_loss")
     assert [path.read_text() for path in here.iterdir()] == ["mine"]
 

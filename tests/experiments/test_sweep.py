@@ -186,7 +186,7 @@ def test_one_name_asks_one_thing():
     other = sweep(rows={"on": {"inner.weight": 3}})
     with pytest.raises(UserError, match=r"row 'on', seed 0, was another.*--as NAME"):
         require_same_contents(plan, [SweepPlan.of(other, expand(other, Outer()))])
-    with pytest.raises(UserError, match="searches something else"):
+    with pytest.raises(UserError, match="its space or its base configuration was another"):
         require_same_contents(plan, [SweepPlan.of(searched(), (), Outer())])
     renamed = plan.model_copy(update={"name": "mine"})
     require_same_contents(renamed, [SweepPlan.of(other, expand(other, Outer()))])

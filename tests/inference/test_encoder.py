@@ -189,7 +189,7 @@ def test_a_bad_scan_of_several_is_named_by_its_number(backbone):
     good = np.ones((5, 4), np.float32)
     with pytest.raises(UserError, match=r"Scan 1 has 3 columns|scan 1 has 3 columns"):
         PointEncoder(backbone, "cpu").encode([good, good[:, :3]])
-    with pytest.raises(UserError, match="1 scans came with 2 arrays"):
+    with pytest.raises(UserError, match="1 scans and 2 arrays"):
         PointEncoder(backbone, "cpu").encode([good[:, :3]], [good[:, 3], good[:, 3]])
     with pytest.raises(UserError, match="No scan was given"):
         PointEncoder(backbone, "cpu").encode([])

@@ -10,6 +10,7 @@ from olivine.core.errors import UserError
 from olivine.results.tables.cells import make_table
 from olivine.results.tables.runs import TableRuns
 from olivine.results.tables.spec import TableSpec
+from tests.support.run_stores.table_runs import table_runs
 
 SCORES = {"random": [8.0, 9.0, 7.0], "PPKT": [30.0, 32.0, 34.0], "OLIVINE": [40.0, 41.0, 45.0]}
 MIOU = TableSpec(metrics=("miou",))

@@ -6,7 +6,7 @@ import pytest
 from olivine.results.statistics import MIN_SCENES, holm, paired_test
 from olivine.results.tables.cells import make_table
 from olivine.results.tables.spec import TableSpec
-from tests.support.run_stores.table_runs import reader, scene_counts
+from tests.support.run_stores.table_runs import reader, scene_counts, table_runs
 
 SCORES = {
     "base": [10.0, 12.0, 14.0, 13.0],

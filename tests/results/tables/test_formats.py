@@ -15,7 +15,7 @@ from olivine.results.tables.latex_text import escape_latex
 from olivine.results.tables.spec import TableSpec
 from olivine.results.tables.text import lay_out
 from tests.support.html_reader import HtmlReader
-from tests.support.run_stores.table_runs import reader
+from tests.support.run_stores.table_runs import reader, table_runs
 
 AWKWARD = r"a|b <i> & 50 % $x_1$ {y} #~^\ τ=0.07 “é” *"
 SCORES = {

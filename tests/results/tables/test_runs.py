@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from olivine.experiments.sweep_plan import ROW, SEED, SWEEP, PlannedTrial, SweepPlan
 from olivine.results.tables.runs import TableRuns, differing_settings, ordered_names, variants
 from olivine.tracking.tracker import FAILURE, RunKey, RunRecord
+from tests.support.run_stores.table_runs import table_runs
 
 
 def record(fingerprint: str, score: float, status: str = "FINISHED", **tags: str) -> RunRecord:

@@ -7,7 +7,7 @@ from olivine.results.tables.cells import make_table
 from olivine.results.tables.spec import TableSpec
 from olivine.results.tables.table import MissingRun, num_decimals
 from olivine.results.tables.text import NUM_MISSING_SHOWN, lay_out
-from tests.support.run_stores.table_runs import reader
+from tests.support.run_stores.table_runs import reader, table_runs
 
 SCORES = {"random": [8.0, 9.0, 7.0], "PPKT": [30.0, 32.0, 34.0], "OLIVINE": [40.0, 41.0, 45.0]}
 
