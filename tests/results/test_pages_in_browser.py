@@ -200,5 +200,5 @@ def test_a_point_says_what_it_is(browser: Browser, pages: dict[str, Path]) -> No
     """)
     told = page.run('document.querySelector("#chart-cost .hoverlayer").textContent')
     assert HOSTILE.replace(" ", "") in told.replace("\u00a0", "").replace(" ", "")
-    assert "device time (min): " in told
+    assert "device time (h): " in told
     page.close()
