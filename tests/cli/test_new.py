@@ -28,7 +28,7 @@ def test_it_says_where_the_files_are_and_how_they_are_used(
     assert cli.main(["show", "demo", "--set", setting]) == 0
     assert "kind: my_loss.py:MyLoss@" in capsys.readouterr().out
     assert cli.main(["new", "loss", "my_loss"]) == cli.USER_ERROR
-    assert "my_loss.py is there already" in capsys.readouterr().err
+    assert "my_loss.py exists already" in capsys.readouterr().err
 
 
 def test_it_can_be_read_by_a_program(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
