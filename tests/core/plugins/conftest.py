@@ -1,4 +1,4 @@
-"""Every test of other people's code keeps its copies in a folder of its own."""
+"""Every test of user code stores its copies in a folder of its own."""
 
 from pathlib import Path
 

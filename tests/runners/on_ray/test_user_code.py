@@ -1,4 +1,4 @@
-"""Code of other people on workers that see neither its file nor the driver's copies of it."""
+"""User code on workers that have neither its file nor the copies of the driver."""
 
 import importlib
 import shutil
