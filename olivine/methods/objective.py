@@ -42,7 +42,7 @@ class Objective(nn.Module):
         self.losses = nn.ModuleDict(
             {name: term.loss.build(width[term.project_pixels], total) for name, term in terms}
         )
-        self.register_load_state_dict_pre_hook(_rename_class_counts)
+        self.register_load_state_dict_pre_hook(_rename_class_counts)  # type: ignore[no-untyped-call] # torch has no hints for it
 
     def forward(
         self,
