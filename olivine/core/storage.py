@@ -166,7 +166,7 @@ def _local_folder(root: str) -> Path:
     from pyarrow import fs
 
     if not root.startswith("file://"):
-        return Path(root).absolute()
+        return Path(root).expanduser().absolute()
     return Path(fs.FileSystem.from_uri(root)[1])
 
 

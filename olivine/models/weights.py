@@ -15,10 +15,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 from olivine.core.errors import UserError, nearest
 from olivine.core.progress import Report
+from olivine.core.storage import absolute
 
 MANIFEST = Path(__file__).with_name("weights.csv")
 ENVIRONMENT = "OLIVINE_WEIGHTS"
@@ -76,7 +79,23 @@ def published() -> Mapping[str, Weights]:
 def weights_folder(given: str = "") -> Path:
     """Return the folder of weights: `given`, else $OLIVINE_WEIGHTS, else in the user's cache."""
     folder = given or os.environ.get(ENVIRONMENT, "")
-    return Path(folder).absolute() if folder else Path.home() / ".cache" / "olivine" / "weights"
+    return (
+        Path(folder).expanduser().absolute()
+        if folder
+        else Path.home() / ".cache" / "olivine" / "weights"
+    )
+
+
+def _absolute_unless_published(text: str) -> str:
+    """Return a path as an absolute one, and a published name or an unknown word as it is."""
+    if not text or ("/" not in text and (text in published() or not Path(text).exists())):
+        return text
+    return str(absolute(text))
+
+
+# A setting that names published weights, a file or a folder. A path becomes absolute when it is
+# set: a worker may have another working directory.
+WeightsName = Annotated[str, AfterValidator(_absolute_unless_published)]
 
 
 def find(name: str) -> Weights:

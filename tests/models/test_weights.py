@@ -11,7 +11,15 @@ import torch
 
 from olivine.cli.main import main
 from olivine.core.errors import UserError
+from olivine.core.parts import part_class
+from olivine.labels.labeller import Labeller
+from olivine.labels.labellers.grounded_sam import GroundedSam
+from olivine.labels.labellers.sam_segments import SamSegments
 from olivine.models import weights
+from olivine.models.backbones.base import Backbone
+from olivine.models.backbones.minkunet import MinkUNet
+from olivine.models.teachers.base import Teacher
+from olivine.models.teachers.resnet50 import ResNet50Teacher
 from olivine.models.weights import (
     WeightFile,
     Weights,
@@ -207,3 +215,37 @@ def test_the_commands_list_check_and_fetch(
         assert "Did you mean 'net'" in capsys.readouterr().err
     finally:
         published.cache_clear()
+
+
+def test_a_path_of_weights_is_absolute_once_it_is_set_and_a_name_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker may have another working directory than the command."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "mine.pth").write_bytes(b"weights")
+    (tmp_path / "bert-base-uncased").mkdir()  # the published name comes first
+    for given, kept in {
+        "mine.pth": f"{tmp_path}/mine.pth",
+        "./mine.pth": f"{tmp_path}/mine.pth",
+        "weights/other.pth": f"{tmp_path}/weights/other.pth",
+        "~/other.pth": f"{tmp_path}/home/other.pth",
+        "/srv/other.pth": "/srv/other.pth",
+        "sam_vit_h": "sam_vit_h",
+        "bert-base-uncased": "bert-base-uncased",
+        "sam_vit_hh": "sam_vit_hh",
+        "": "",
+    }.items():
+        assert GroundedSam(segmenter=given).segmenter == kept
+        assert SamSegments(segmenter=given).segmenter == kept
+        assert ResNet50Teacher(weights=given).weights == kept
+        assert MinkUNet(weights=given).weights == kept
+
+
+def test_every_part_that_names_weights_has_such_a_setting() -> None:
+    words = {"weights", "segmenter", "detector", "text_encoder"}
+    for family in (Labeller, Teacher, Backbone):
+        for kind in family.built_in:
+            part = part_class(family, kind)
+            for name in words & part.model_fields.keys():
+                assert part.model_fields[name].metadata, (kind, name)

@@ -16,7 +16,7 @@ from olivine.core.errors import UserError
 from olivine.data.dataset import Frames
 from olivine.data.records import IGNORE
 from olivine.labels.labeller import ImageLabeller, Labeller
-from olivine.models.weights import weights_identity
+from olivine.models.weights import WeightsName, weights_identity
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ class SamSegments(Labeller):
     kind: ClassVar[str] = "sam_segments"
     makes: ClassVar[Literal["classes", "segments"]] = "segments"
     places: ClassVar[frozenset[str]] = frozenset({"segmenter"})
-    segmenter: str = Field(
+    segmenter: WeightsName = Field(
         default="sam_vit_h",
         description="SAM's weights: a published name (see `olivine weights list`) or a file.",
     )

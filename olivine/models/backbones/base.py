@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from olivine.core.parts import Part
-from olivine.models.weights import weights_identity
+from olivine.models.weights import WeightsName, weights_identity
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ class Backbone(Part):
     }
     places: ClassVar[frozenset[str]] = frozenset({"weights"})
 
-    weights: str = Field(
+    weights: WeightsName = Field(
         default="",
         description="Path of a published checkpoint that the network starts from; empty starts at "
         "random.",

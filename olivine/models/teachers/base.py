@@ -10,7 +10,7 @@ from pydantic import Field
 from olivine.core.devices import usable
 from olivine.core.errors import UserError
 from olivine.core.parts import Part
-from olivine.models.weights import locate, weights_identity
+from olivine.models.weights import WeightsName, locate, weights_identity
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +70,7 @@ class PretrainedTeacher(Teacher):
     """
 
     places: ClassVar[frozenset[str]] = frozenset({"weights", "compile"})
-    weights: str = Field(default="", description="Path of the file of weights.")
+    weights: WeightsName = Field(default="", description="Path of the file of weights.")
     precision: Literal["float32", "float16", "bfloat16"] = Field(
         default="float32",
         description="Number format of its products on a GPU; a CPU takes bfloat16 if it has "

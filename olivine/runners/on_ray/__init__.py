@@ -14,3 +14,6 @@ os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 # Ray Train polls its workers at this interval, and a worker that reports waits for the poll: with
 # the default of 2 s, an epoch of a small network would take longer to report than to train.
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.3")
+# Workers stay in the working directory of the command or job, where a relative path means what it
+# meant there; Ray Train and Tune would give each one another.
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")

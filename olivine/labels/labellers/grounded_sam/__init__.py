@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from olivine.data.dataset import Frames
 from olivine.labels.labeller import ImageLabeller, Labeller
 from olivine.labels.labellers.grounded_sam.detection_rules import DetectionRules
-from olivine.models.weights import weights_identity
+from olivine.models.weights import WeightsName, weights_identity
 
 if TYPE_CHECKING:
     import torch
@@ -32,17 +32,17 @@ class GroundedSam(DetectionRules, Labeller):
         default="packages",
         description="Packages that run the networks: the authors' own, or transformers.",
     )
-    detector: str = Field(
+    detector: WeightsName = Field(
         default="groundingdino_swint_ogc",
         description="GroundingDINO's weights: a published name (see `olivine weights list`), a "
         "file or a folder.",
     )
-    segmenter: str = Field(
+    segmenter: WeightsName = Field(
         default="sam_vit_h",
         description="SAM's weights: a published name (see `olivine weights list`), a file or a "
         "folder.",
     )
-    text_encoder: str = Field(
+    text_encoder: WeightsName = Field(
         default="bert-base-uncased",
         description="BERT's weights: a published name, or a folder; the engine transformers has "
         "them in the detector.",
