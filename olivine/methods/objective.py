@@ -34,7 +34,7 @@ class Objective(nn.Module):
         self.ignored_id = num_classes if method.ignored_as_class else IGNORE
         total = num_classes + method.ignored_as_class
         width = {True: num_channels, False: num_teacher_channels}
-        self.class_counts = ClassCounter()
+        self.census = ClassCounter()  # its name is part of the keys of checkpoints
         self.num_sampled: dict[str, list[int]] = {}  # of the last step, by term and contrast group
         terms = method.active().items()
         self._samplers = {name: term.sample.build() for name, term in terms if term.sample}
@@ -59,7 +59,7 @@ class Objective(nn.Module):
         """
         values = {}
         if self.training and self.method.uses_classes:
-            self.class_counts.add(tables["pixel"].class_ids)
+            self.census.add(tables["pixel"].class_ids)
         tables = {match: _relabelled(pairs, self.ignored_id) for match, pairs in tables.items()}
         for position, (name, term) in enumerate(self.method.active().items()):
             pairs = tables[term.match]
@@ -123,7 +123,7 @@ class Objective(nn.Module):
         They are the mean number of pairs per contrast group of every term, and those of stateful
         losses.
         """
-        device = self.class_counts.num_pairs.device
+        device = self.census.num_pairs.device
         numbers = {
             f"{name}/num_pairs": torch.tensor(sum(numbers) / max(len(numbers), 1), device=device)
             for name, numbers in self.num_sampled.items()

@@ -60,7 +60,7 @@ class PretrainHooks(TrainingHooks):
 
     def end_epoch(self) -> None:
         """Complete the class counts of the first epoch."""
-        self.objective.class_counts.close()
+        self.objective.census.close()
 
     def measure(self, epoch: int) -> dict[str, float]:
         """Return the probe's score if it is due after this epoch."""
@@ -68,12 +68,12 @@ class PretrainHooks(TrainingHooks):
 
     def before_save(self) -> None:
         """Bring the class counts of all workers to the first one, which saves them."""
-        self.objective.class_counts.gather()
+        self.objective.census.gather()
 
     def check(self) -> None:
         """Raise UserError if a class of the weak labels had no point in the first epoch."""
         if ABSENT_CLASSES not in self.runtime.allow:
-            self.objective.class_counts.require_classes(self.class_names)
+            self.objective.census.require_classes(self.class_names)
 
 
 class PretrainSettings(Spec):
