@@ -152,7 +152,7 @@ def test_identity_is_of_the_labels_and_not_of_their_place() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"generation": "A"}, "need a name that tells them from others"),
+        ({"generation": "A"}, "need a name of their own"),
         ({"source": "theirs"}, "need a vocabulary: set generation=A or"),
         ({**B, "class_ids": {"a": 1}}, "generation or class_ids, not both"),
         ({"class_ids": {"a": 1, "b": 1}}, "an id of its own from 0 to 254"),

@@ -170,7 +170,7 @@ def test_a_sweep_that_runs_already_and_one_that_cannot_be_placed_are_told(tmp_pa
     question = ask(asked, Experiment(num_steps=1, step_s=0))
     runtime = Runtime(out=str(tmp_path), device="cuda")
     tracker = MlflowTracker(runtime.store_uri(), "refused")
-    with pytest.raises(UserError, match="asks for 1 GPUs and this machine has 0"):
+    with pytest.raises(UserError, match="needs 1 GPUs and this machine has 0"):
         run_sweep(question, run_trial, runtime, tracker, log=lambda _: None)
 
     def meddle(text: str) -> None:
