@@ -2,8 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.support.run_stores.finished_runs import Finished
 
 # Set before Ray, MLflow or torch is imported anywhere. One thread: on a busy machine torch's
 # threads wait for each other longer than they compute.

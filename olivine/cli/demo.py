@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from olivine.cli.options import Changes, Config
-from olivine.cli.output import log, write_line
+from olivine.cli.output import log, write_layout, write_line
 from olivine.cli.stores import open_tracker
 from olivine.cli.sweep import Seeds
 
@@ -128,7 +128,7 @@ def _tabulate(out: Path, runtime: "Runtime", tracker: "Tracker") -> None:
     from olivine.results.tables.write import write_results
 
     results = write_results(SWEEP, runtime, tracker, out)
-    write_line(results.table)
+    write_layout(results.layout)
     for path in results.files:
         write_line(f"wrote {path}")
     results.log(tracker)

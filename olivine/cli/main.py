@@ -134,6 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     steady_streams()
     arguments = _joined(list(sys.argv[1:] if argv is None else argv))
     command = typer.main.get_command(build_app())
+    _leave_out_types_of_flags(command)
     try:
         status = command.main(arguments, prog_name="olivine", standalone_mode=False)
         return int(status or 0)
@@ -142,7 +143,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:  # an argument that no option or parameter takes
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "olivine"
-        return _fail(f"{where}: {' '.join(error.format_message().split())}")
+        message = " ".join(error.format_message().split())
+        return _fail(f"{where}: {message}") if message else USER_ERROR  # then it has shown the help
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("olivine: interrupted; the same command goes on from here.\n")
         return INTERRUPTED
@@ -150,6 +152,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         from olivine.core.progress import end_bars
 
         end_bars()
+
+
+def _leave_out_types_of_flags(command: Any) -> None:
+    """Have `--help` name no type of options that take no value, of this command and those in it."""
+    for option in (*command.params, command.get_help_option(typer.Context(command))):
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    for inner in getattr(command, "commands", {}).values():
+        _leave_out_types_of_flags(inner)
 
 
 def _fail(text: str) -> int:

@@ -15,7 +15,7 @@ from olivine.cli.options import (
     RecipeOption,
     complete_sweep,
 )
-from olivine.cli.output import log, write_json, write_line, write_next
+from olivine.cli.output import log, write_json, write_layout, write_line, write_next
 from olivine.cli.stores import existing_tracker, open_tracker
 
 if TYPE_CHECKING:
@@ -226,6 +226,6 @@ def write_results_of(
     from olivine.results.tables.write import write_results
 
     results = write_results(name, runtime, tracker, Path(runtime.out, "tables", folder), spec=spec)
-    write_line(results.table)
+    write_layout(results.layout)
     write_line(f"Wrote {', '.join(str(path) for path in results.files)}")
     results.log(tracker)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from olivine.cli.options import Changes, Config, Folder, Json, items_of
-from olivine.cli.output import write_json, write_line
+from olivine.cli.output import write_json, write_layout, write_line
 from olivine.cli.stores import open_tracker
 from olivine.core.errors import UserError
 
@@ -95,7 +95,7 @@ def table(
     if as_json:
         write_json({"table": name, "files": results.files, "text": results.table})
         return 0
-    write_line(results.table)
+    write_layout(results.layout)
     for path in results.files:
         write_line(f"Wrote {path}")
     write_line(f"Next: mlflow server --backend-store-uri {runtime.store_uri()}")

@@ -42,6 +42,7 @@ class Objective(nn.Module):
         self.losses = nn.ModuleDict(
             {name: term.loss.build(width[term.project_pixels], total) for name, term in terms}
         )
+        self.register_load_state_dict_pre_hook(_rename_class_counts)  # type: ignore[no-untyped-call] # torch has no hints for it
 
     def forward(
         self,
@@ -172,3 +173,10 @@ def primary_term(metrics: Mapping[str, float]) -> str | None:
     counted = [re.fullmatch(r"pretrain/([^/]+)/num_pairs", name) for name in sorted(metrics)]
     terms = [found[1] for found in counted if found and f"pretrain/{found[1]}" in metrics]
     return min(terms, key=lambda term: term != "pixel", default=None)
+
+
+def _rename_class_counts(_: nn.Module, state: dict[str, Tensor], prefix: str, *__: object) -> None:
+    """Rename the class counts in a checkpoint of version 0.1, where they are `census`."""
+    old = f"{prefix}census."
+    for name in [name for name in state if name.startswith(old)]:
+        state[f"{prefix}class_counts.{name.removeprefix(old)}"] = state.pop(name)

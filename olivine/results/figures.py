@@ -110,11 +110,12 @@ def score_bars(
     unit. A method without a finished run keeps its place, with a remark.
     """
     lines = table[table["metric"] == metric].reset_index(drop=True)
+    marked = lines.loc[lines["method"] == baseline, "mean"].dropna()
     is_wide = lines["method"].map(len).max() > LONG_NAME
     figure = Figure(
         figsize=(
             DOUBLE_COLUMN_INCHES if is_wide else SINGLE_COLUMN_INCHES,
-            0.5 + 0.22 * len(lines),
+            (0.5 if marked.empty else 0.62) + 0.22 * len(lines),
         ),
         layout="tight",
     )
@@ -129,12 +130,12 @@ def score_bars(
         axis.text(
             1.02, height, _score_text(line), va="center", fontsize=TEXT_POINTS, transform=beside
         )
-    for mean in lines.loc[lines["method"] == baseline, "mean"].dropna().astype(float):
+    for mean in marked.astype(float):
         axis.axvline(mean, color="#555555", linestyle=":", linewidth=1)
     axis.set_yticks(heights, [short(name, 60) for name in lines["method"]])
     axis.set_xlim(0, 1.05 * np.nanmax(means + np.nan_to_num(spreads), initial=1e-9))
     axis.set_ylim(-0.6, len(lines) - 0.4)
-    axis.set_xlabel(label)
+    axis.set_xlabel(label if marked.empty else f"{label}\ndotted: {short(baseline, LONG_NAME)}")
     plain(axis)
     axis.grid(axis="x", color=GUIDE, linewidth=0.6)
     axis.set_axisbelow(True)

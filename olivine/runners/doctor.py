@@ -67,7 +67,7 @@ def _extras() -> Iterator[Finding]:
             continue
         fix = f"pip install 'olivine[{extra}]'"
         if extra == "minkowski":
-            fix = "built on the machine: docs, networks and engines"
+            fix = "built on the machine, as docs/networks.md says"
         yield Finding("extra", extra, "note", f"not installed; for {use}", fix)
 
 

@@ -158,3 +158,29 @@ def test_a_settings_file_that_is_none_is_named(
     path = tmp_path / "settings.yaml"
     path.write_text(text)
     mistake(capsys, "show", "--config", str(path))
+
+
+@pytest.mark.parametrize("words", [(), ("data",), ("weights",)])
+def test_without_a_command_the_help_is_all_that_is_said(words: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "olivine.cli.main", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert "Usage: olivine" in said
+    assert said.rstrip().splitlines()[-1].strip() not in ("olivine:", f"olivine {' '.join(words)}:")
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("words", [(), ("sweep",), ("weights", "list")])
+def test_an_option_without_a_value_has_no_type_in_the_help(words: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "olivine.cli.main", *words, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--help" in done.stdout
+    assert "bool" not in done.stdout

@@ -1,14 +1,20 @@
 """Results on standard output, JSON where it is asked for, and commands that can be given."""
 
+import io
 import json
 import logging
+import re
 import shlex
+import sys
+from collections.abc import Callable
 
 import pytest
 
 from olivine.cli import main as cli
 from olivine.cli import output
+from olivine.cli.output import write_layout, write_table
 from olivine.experiments.requests import ExperimentRequest, command
+from olivine.results.tables.text import Layout, TextCell, TextTable
 
 
 def answer(capsys: pytest.CaptureFixture[str], *words: str):
@@ -89,3 +95,80 @@ def test_a_shell_completes_recipes_sweeps_and_lists():
     assert set(complete_recipe("demo")) == {"demo", "demo_ppkt", "demo_random"}
     assert "components" in set(complete_sweep("comp"))
     assert list(completions("rec")) == ["recipes"]
+
+
+class Terminal(io.StringIO):
+    """Standard output that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch, width: int, call: Callable[[], None]) -> str:
+    """Return what a call writes on a terminal of so many columns."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    call()
+    return re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue())  # bold and underlined
+
+
+NAME, VALUE = "pretrained.method.terms.class.sample.category_temperature", "0.5"
+SENTENCE = "How far rare classes are favoured when the pairs of the term are drawn."
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_no_name_is_cut_or_broken_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    columns = ("setting", "value", "what it is")
+    shown = on_terminal(monkeypatch, width, lambda: write_table(columns, [(NAME, VALUE, SENTENCE)]))
+    assert max(map(len, shown.splitlines())) <= max(width, len(NAME))
+    assert "…" not in shown
+    assert " ".join(shown.split()).endswith(SENTENCE) or width >= 120
+    if width >= 80:
+        assert NAME in shown
+    assert ("setting" in shown) == (width >= 120), "below each other where there is no room"
+
+
+LAYOUT = Layout(
+    title="Sweep methods",
+    scores=TextTable(
+        ("method", "mIoU (%)", "accuracy (%)", "n"),
+        (
+            (TextCell("random"), TextCell("7.64 ± 0.37"), TextCell("40.51 ± 1.15"), TextCell("3")),
+            (
+                TextCell("a_b*"),
+                TextCell("11.02 ± 1.13", is_best=True),
+                TextCell("–", is_missing=True),
+                TextCell("3"),
+            ),
+        ),
+    ),
+    remarks=("The best of a column is bold.", "Differences to `a_b*`."),
+    differences=None,
+    difference_remarks=(),
+    sources=("`random`, mIoU: 8.1, printed",),
+    missing=("[b]never[/b] ran",),
+)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_a_table_on_a_terminal_has_no_markup_and_nothing_cut(
+    monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    shown = on_terminal(monkeypatch, width, lambda: write_layout(LAYOUT))
+    for text in ("Sweep methods", "mIoU (%)", "accuracy (%)", "11.02 ± 1.13", "40.51 ± 1.15"):
+        assert text in shown
+    for text in ("Differences to a_b*.", "• random, mIoU: 8.1, printed", "• [b]never[/b] ran"):
+        assert text in " ".join(shown.split())
+    for mark in ("**", "<ins>", "`", "|", "…"):
+        assert mark not in shown
+    assert max(map(len, shown.splitlines())) <= width
+    assert (shown.count("mIoU (%)") == 1) == (width >= 80), "a line per score where it is narrow"
+
+
+def test_a_table_elsewhere_is_markdown(capsys: pytest.CaptureFixture[str]) -> None:
+    write_layout(LAYOUT)
+    assert capsys.readouterr().out.startswith("# Sweep methods\n")

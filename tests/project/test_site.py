@@ -1,5 +1,6 @@
 """The site builds without a warning, and nothing of it comes from the network."""
 
+import html
 import os
 import re
 import subprocess
@@ -98,6 +99,32 @@ def test_names_in_cells_break_at_their_joints_and_have_no_escapes() -> None:
     page = "<td>by <code>a.b_c=1 \\| 2</code></td><p><code>a.b</code></p>"
     shown = hooks.CELL.sub(hooks._with_joints, page)
     assert shown == ("<td>by <code>a.<wbr>b_<wbr>c=<wbr>1 | 2</code></td><p><code>a.b</code></p>")
+
+
+def test_commands_are_the_words_of_their_page_whatever_wraps_them(site: Path) -> None:
+    num_blocks = 0
+    for page in (ROOT / "docs").glob("*.md"):
+        written = re.findall(r"^```bash\n(.*?)\n```", page.read_text(), re.DOTALL | re.MULTILINE)
+        blocks = hooks.COMMANDS.findall((site / f"{page.stem}.html").read_text())
+        shown = [html.unescape(re.sub(r"<[^>]+>", "", block)).rstrip("\n") for block in blocks]
+        assert shown == written, page.name
+        num_blocks += len(blocks)
+    assert num_blocks > 20
+
+
+def test_a_command_breaks_between_its_words_and_a_name_at_its_joints() -> None:
+    line = '0-1">olivine<span class="w"> </span>--dry-run<span class="w"> </span>'
+    line += '--set<span class="w"> </span><b>a.b_c</b>=1\n</span>'
+    shown = hooks.LINE.sub(hooks._with_words, '<span id="__span-' + line)
+    words = re.findall(r'<span class="word">(.*?)</span>', shown)
+    assert words == ["olivine", "--dry-run", "--set", "<b>a.<wbr>b_<wbr>c</b>=1"]
+    assert shown.endswith("</span>\n"), "a line's end within its box would be copied twice"
+    option = hooks.INLINE.sub(
+        lambda code: hooks.OPTION.sub(r"[\g<0>]", code[0]),
+        "<code>a-b --dry-run -v</code> --no",
+    )
+    assert option == "<code>a-b [--dry-run] [-v]</code> --no"
+    assert hooks.JOINT.sub("|", "__call__ ./a .png a.b_c") == "__call__ ./a .png a.|b_|c"
 
 
 def test_equations_become_mathml_whatever_their_characters() -> None:

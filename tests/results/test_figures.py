@@ -185,7 +185,7 @@ def test_bars_tell_their_scores_and_mark_the_baseline():
     axis = score_bars(table, styles, "miou", label="mIoU (%)", baseline="PPKT").axes[0]
     told = [text.get_text() for text in axis.texts]
     assert told == ["30.00 (n=3)", "31.00 ± 2.00 (n=3)", "no finished run"]
-    assert axis.get_xlabel() == "mIoU (%)"
+    assert axis.get_xlabel() == "mIoU (%)\ndotted: PPKT"
     assert 30.0 in [line.get_xdata()[0] for line in axis.lines]
 
 

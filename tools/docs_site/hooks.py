@@ -24,6 +24,9 @@ CELL = re.compile(r"(?<=<td>).*?(?=</td>)", re.DOTALL)
 CODE = re.compile(r"(?<=<code>)[^<]*(?=</code>)")
 COMMANDS = re.compile(r'(?<=<div class="language-bash highlight">).*?(?=</code>)', re.DOTALL)
 LINE = re.compile(r'(?<=<span id="__span-)(\d+-\d+">)(.*?)\n</span>')
+INLINE = re.compile(r"(?<=<code>)(?:[^<]|<wbr>)*(?=</code>)")
+OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")  # a browser would break it at its hyphens
+TAG, JOINT = re.compile(r"(<[^>]+>)"), re.compile(r"(?<=[^\s_.][./_=])(?=[^\W_])")
 SPACE = re.compile(r'(<span class="w">\s+</span>)')
 # Pages that are files elsewhere in the checkout, where their readers look for them.
 COPIED = {
@@ -62,7 +65,8 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     """Write equations as MathML and citations as links, and say where names and commands break."""
     html = CITATION.sub(lambda found: _cited(found, page.file.src_uri), html)
     html = COMMANDS.sub(lambda block: LINE.sub(_with_words, block[0]), html)
-    return CELL.sub(_with_joints, mathml.replace_equations(html))
+    html = CELL.sub(_with_joints, mathml.replace_equations(html))
+    return INLINE.sub(lambda code: OPTION.sub(r'<span class="option">\g<0></span>', code[0]), html)
 
 
 def _cited(found: re.Match[str], page: str) -> str:
@@ -81,7 +85,7 @@ def _anchors() -> dict[str, str]:
 
 
 def _with_joints(cell: re.Match[str]) -> str:
-    return CODE.sub(_readable, cell[0])
+    return CODE.sub(_readable, cell[0]).replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
 
 
 def _with_words(line: re.Match[str]) -> str:
@@ -90,15 +94,22 @@ def _with_words(line: re.Match[str]) -> str:
     The line's end stands behind it: within, the style sheet's boxes would copy it twice.
     """
     words = (
-        part if SPACE.fullmatch(part) or not part else f'<span class="word">{part}</span>'
+        part if SPACE.fullmatch(part) or not part else f'<span class="word">{_jointed(part)}</span>'
         for part in SPACE.split(line[2])
     )
     return f"{line[1]}{''.join(words)}</span>\n"
 
 
+def _jointed(html: str) -> str:
+    """Return HTML whose names may break at their joints; tags stay as they are."""
+    return "".join(
+        part if part.startswith("<") else JOINT.sub("<wbr>", part) for part in TAG.split(html)
+    )
+
+
 def _readable(code: re.Match[str]) -> str:
     """Return a name that may break at its joints, with the bars that GitHub wants escaped."""
-    return re.sub(r"(?<=[^\s][./_=])(?=\w)", "<wbr>", code[0].replace(r"\|", "|"))
+    return JOINT.sub("<wbr>", code[0].replace(r"\|", "|"))
 
 
 def _copied(source: str) -> str:

@@ -23,13 +23,13 @@ CLASS_SHARES = {
     "true_class": "true class, if other",
     "pixels_percent": "labelled pixels (%)",
     "points_percent": "labelled points (%)",
-    "true_points_percent": "points truly of it (%)",
+    "true_points_percent": "points, truth (%)",
     "num_pixels": "pixels",
     "num_points": "points",
 }
 CLASS_SCORES = {
     "true_class": "class",
-    "true_points_percent": "points truly of it (%)",
+    "true_points_percent": "points, truth (%)",
     "precision_percent": "precision (%)",
     "recall_percent": "recall (%)",
     "iou_percent": "IoU (%)",
@@ -254,5 +254,7 @@ def _text(value: object) -> str:
     if isinstance(value, float | np.floating):
         if np.isnan(value):
             return ABSENT
+        if 0 < value < 0.005:
+            return "<0.01"
         return f"{value:.2f}" if 0 < value < 0.1 else f"{value:.1f}"
     return f"{value:,}" if isinstance(value, int | np.integer) else class_words(str(value))

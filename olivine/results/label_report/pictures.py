@@ -26,6 +26,7 @@ from olivine.results.words import class_words
 
 PANEL_INCHES = 4.0  # width of an image in a picture
 NAME_POSITIONS = (9, 16)  # rows and columns of the grid of positions for names
+NAME_POINTS, LETTER_INCHES = 7, 0.06  # a region's name, and how wide one of its letters is
 LEGEND_COLUMNS = 7
 NAMED_SHARE = 0.015  # smallest share of the image of a class that is named in it
 MISSING, WRONG_RING = "#9a9a9a", "#ffffff"  # points without a label, and with a wrong one
@@ -195,11 +196,13 @@ def _name_regions(axis: Axes, ids: UInt8[np.ndarray, "rows columns"], names: Seq
         around = around + padded[1:-1, :-2] + padded[1:-1, 2:]
         row, column = divmod(int(np.argmax(around)), columns)
         centre_px, width_px = (column + 0.5) * cell_columns, ids.shape[1]
+        words = class_words(true_name(name))
+        room_px = (0.01 + 0.5 * len(words) * LETTER_INCHES / PANEL_INCHES) * width_px
         text = axis.text(
-            min(max(centre_px, 0.1 * width_px), 0.9 * width_px),
+            min(max(centre_px, room_px), width_px - room_px),
             (row + 0.5) * cell_rows,
-            class_words(true_name(name)),
-            size=7,
+            words,
+            size=NAME_POINTS,
             ha="center",
             va="center",
         )

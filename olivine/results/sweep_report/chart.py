@@ -56,7 +56,7 @@ def base_layout(height_px: int, margin_px: Mapping[str, int]) -> dict[str, Any]:
 def axis(title: str) -> dict[str, Any]:
     """Return an axis with a title, which may have several lines."""
     text = plotly_text(title).replace("\n", "<br>")
-    return {"title": {"text": text, "standoff": 8}, "zeroline": False}
+    return {"title": {"text": text, "standoff": 8}, "zeroline": False, "ticklabelstandoff": 4}
 
 
 def plotly_text(text: str) -> str:

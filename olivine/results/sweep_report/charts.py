@@ -12,7 +12,7 @@ from olivine.results.colours import BLUE, ORANGE, POOR, LineStyle
 from olivine.results.importance import Importance, VaryingSetting
 from olivine.results.sweep_report.chart import NUM_DESCRIBED, Chart, axis, base_layout, plotly_text
 from olivine.results.sweep_report.curves import Curves
-from olivine.results.sweep_report.trials import ScoreAtCost
+from olivine.results.sweep_report.trials import CostUnit, ScoreAtCost
 from olivine.results.words import short_name
 
 MAX_BARS = 12  # settings whose importance is drawn
@@ -60,19 +60,19 @@ def importance_bars(settings: Sequence[VaryingSetting], found: Importance) -> Ch
 
 
 def score_against_cost(
-    points: Sequence[ScoreAtCost], metric: str, cost: str, styles: Mapping[str, LineStyle]
+    points: Sequence[ScoreAtCost], metric: str, cost: CostUnit, styles: Mapping[str, LineStyle]
 ) -> Chart:
     """Draw score over cost; no point is as good as those on the front at lower cost.
 
-    `metric` and `cost` are headers with units. Points with a style have its colour; those of a
-    search are orange on the front and grey behind it.
+    `metric` is a header with its unit, `cost` the unit in which hours are shown. Points with a
+    style have their own colour, those of a search are orange on the front and grey behind it.
     """
     groups = [[one] for one in points] if styles else [
         [one for one in points if one.on_front is on_front] for on_front in (False, True)
     ]  # fmt: skip
     front = sorted((one for one in points if one.on_front), key=lambda one: one.hours)
     line = go.Scatter(
-        x=[one.hours for one in front],
+        x=[cost.amount(one.hours) for one in front],
         y=[one.score for one in front],
         mode="lines",
         line={"shape": "hv", "dash": "dot", "width": 1.2, "color": POOR},
@@ -81,14 +81,16 @@ def score_against_cost(
     )
     traces = [_points(group, styles, cost) for group in groups if group]
     layout = base_layout(360, {"l": 56, "r": 16, "t": 30, "b": 52})
-    layout |= {"xaxis": axis(cost), "yaxis": axis(metric)}
-    known = [one.hours for one in points]
+    layout |= {"xaxis": axis(cost.header), "yaxis": axis(metric)}
+    known = [cost.amount(one.hours) for one in points]
     if min(known) > 0 and max(known) / min(known) > 20:
         layout["xaxis"] |= {"type": "log"} | _round_ticks(min(known), max(known))
     described = "; ".join(
-        f"{one.name}: {one.score:.4g} in {one.hours:.3g}" for one in front[:NUM_DESCRIBED]
+        f"{one.name}: {one.score:.4g} in {cost.amount(one.hours):.3g} {cost.unit}"
+        for one in front[:NUM_DESCRIBED]
     )
-    text = f"{metric} against {cost} of {len(points)} configurations. On the front: {described}."
+    text = f"{metric} against {cost.header} of {len(points)} configurations."
+    text += f" Best for the cost: {described}."
     return Chart("cost", go.Figure([line, *traces], layout), text)
 
 
@@ -118,12 +120,14 @@ def _round_ticks(low: float, high: float) -> dict[str, Any]:
     return {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
-def _points(group: Sequence[ScoreAtCost], styles: Mapping[str, LineStyle], cost: str) -> go.Scatter:
+def _points(
+    group: Sequence[ScoreAtCost], styles: Mapping[str, LineStyle], cost: CostUnit
+) -> go.Scatter:
     first = group[0]
     colour = styles[first.name].colour if styles else (ORANGE if first.on_front else POOR)
     spread = np.nan_to_num([one.deviation for one in group])
     return go.Scatter(
-        x=[one.hours for one in group],
+        x=[cost.amount(one.hours) for one in group],
         y=[one.score for one in group],
         name=plotly_text(first.name) if styles else "",
         legendgroup=first.name if styles else "",
@@ -133,7 +137,7 @@ def _points(group: Sequence[ScoreAtCost], styles: Mapping[str, LineStyle], cost:
         error_y={"array": spread, "thickness": 1.2, "width": 4, "visible": bool(spread.any())},
         customdata=[[plotly_text(one.name), _spread_text(one)] for one in group],
         hovertemplate=f"<b>%{{customdata[0]}}</b><br>%{{y:.4g}}%{{customdata[1]}}<br>"
-        f"{plotly_text(cost)}: %{{x:.3g}}<extra></extra>",
+        f"{plotly_text(cost.header)}: %{{x:.3g}}<extra></extra>",
     )  # fmt: skip
 
 

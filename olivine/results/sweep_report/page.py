@@ -27,13 +27,14 @@ from olivine.results.sweep_report.curves import MAX_METHODS
 from olivine.results.sweep_report.parallel_coordinates import parallel_coordinates
 from olivine.results.sweep_report.read import SweepReport
 from olivine.results.sweep_report.trials import (
-    DEVICE_HOURS_TEXT,
+    DEVICE_TIME,
     GIVEN_UP,
     NEVER_STARTED,
     TrialFacts,
 )
 from olivine.results.tables.formats import html_parts
 from olivine.results.tables.spec import UNKNOWN
+from olivine.results.tables.table import num_decimals
 from olivine.results.tables.text import lay_out
 from olivine.results.words import ABSENT
 from olivine.tracking.tracker import FAILURE
@@ -128,11 +129,14 @@ def _facts(report: SweepReport) -> Iterator[tuple[str, str]]:
     if best is not None:
         what = metric_label(report.metric).header
         what = what if report.is_search else f"mean {what} over n={best.num_seeds}"
-        yield f"best {what}: {best.name}", f"{best.score:.4g}"
+        yield f"best {what}: {best.name}", _numbers([best.score])[0]
     if report.device_hours:
         hours = report.device_hours
         text = f"{hours:,.0f} h" if hours >= 100 else f"{hours:.3g} h"
-        yield "of devices, shared work once", text if hours >= 1 else f"{60 * hours:.3g} min"
+        yield (
+            "device time, shared work counted once",
+            text if hours >= 1 else f"{60 * hours:.3g} min",
+        )
 
 
 def _result(report: SweepReport) -> dict[str, Any] | Markup | None:
@@ -146,23 +150,25 @@ def _result(report: SweepReport) -> dict[str, Any] | Markup | None:
 
 
 def _cost(report: SweepReport, styles: Mapping[str, LineStyle]) -> dict[str, Any] | None:
-    """Return score against cost as a chart, and the front as a table."""
+    """Return score against cost as a chart, and the best for their cost as a table."""
     points = [point for point in report.points if not math.isnan(point.hours)]
     if not points:
         return None
     metric = metric_label(report.metric).header
     styled = styles if styles.keys() >= {point.name for point in points} else {}
-    front = [
-        (point.name, _number(point.score), f"{point.hours:.3g}")
-        for point in points
-        if point.on_front
-    ]
+    front = [point for point in points if point.on_front]
+    columns = (
+        [point.name for point in front],
+        _numbers([point.score for point in front]),
+        _numbers([report.cost.amount(point.hours) for point in front]),
+    )
+    header = ("best for the cost", metric, report.cost.header)
     return {
         "chart": score_against_cost(points, metric, report.cost, styled),
         "num_points": len(points),
         "has_styles": bool(styled),
-        "in_full": report.cost == DEVICE_HOURS_TEXT,
-        "front": html.html_table(pd.DataFrame(front), ("on the front", metric, report.cost)),
+        "in_full": report.cost.text == DEVICE_TIME,
+        "front": html.html_table(pd.DataFrame(zip(*columns, strict=True)), header),
     }
 
 
@@ -216,24 +222,26 @@ def _trial_table(
     report: SweepReport, trials: Sequence[TrialFacts], *, with_status: bool = False
 ) -> Markup:
     settings = report.shown_settings
-    header = ["trial", metric_label(report.metric).header, report.cost]
+    header = ["trial", metric_label(report.metric).header, report.cost.header]
     header += [setting.name for setting in settings]
     words = [index for index, one in enumerate(settings, start=3) if not one.is_numeric]
     if with_status:
         words += [len(header), len(header) + 1]
         header += ["status", "fingerprint"]
+    scores = _numbers([trial.score for trial in trials])
+    costs = _numbers([report.cost.amount(trial.hours) for trial in trials])
     lines = [
         (
             trial.name,
-            _number(trial.score),
-            _number(trial.hours),
+            score,
+            cost,
             *(
                 _setting_text(trial.settings.get(one.name, UNKNOWN), one.is_numeric)
                 for one in settings
             ),
             *((trial.status, trial.fingerprint) if with_status else ()),
         )
-        for trial in trials
+        for trial, score, cost in zip(trials, scores, costs, strict=True)
     ]
     return _text_table(lines, header, text_columns=(0, *words))
 
@@ -267,8 +275,10 @@ def _setting_text(value: str, is_numeric: bool) -> str:
     return f"{float(value):.4g}" if is_numeric and value != UNKNOWN else value
 
 
-def _number(value: float) -> str:
-    return ABSENT if math.isnan(value) else f"{value:.4g}"
+def _numbers(values: Sequence[float]) -> list[str]:
+    """Return a column's numbers, all with the same decimals."""
+    decimals = num_decimals(values)
+    return [ABSENT if math.isnan(value) else f"{value:.{decimals}f}" for value in values]
 
 
 def _time(seconds: float) -> str:

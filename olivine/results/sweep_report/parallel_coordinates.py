@@ -90,7 +90,10 @@ def _dimension(setting: VaryingSetting, order: Int[np.ndarray, " T"]) -> dict[st
 def _numeric_dimension(label: str, numbers: Float[np.ndarray, " T"]) -> dict[str, Any]:
     low, high = float(np.nanmin(numbers)), float(np.nanmax(numbers))
     room = 0.0 if high > low else 0.5
-    return {"label": label, "values": numbers, "range": [low - room, high + room]}
+    dimension = {"label": label, "values": numbers, "range": [low - room, high + room]}
+    if (numbers[np.isfinite(numbers)] % 1).any():
+        dimension["tickformat"] = ".4~r"  # else the ends of the axis have five digits and more
+    return dimension
 
 
 def _label(setting: VaryingSetting) -> str:

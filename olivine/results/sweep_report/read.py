@@ -22,10 +22,12 @@ from olivine.results.importance import (
 )
 from olivine.results.sweep_report.curves import Curves, read_curves
 from olivine.results.sweep_report.trials import (
-    CLOCK_HOURS_TEXT,
-    DEVICE_HOURS_TEXT,
+    CLOCK_TIME,
+    DEVICE_TIME,
+    CostUnit,
     ScoreAtCost,
     TrialFacts,
+    cost_unit,
     environment,
     has_hours,
     report_order,
@@ -67,7 +69,7 @@ class SweepReport:
     table: Table | None  # of an ablation with finished trials
     settings: tuple[VaryingSetting, ...]  # settings that vary over the finished trials
     importance: Importance
-    cost: str  # the meaning of `hours`
+    cost: CostUnit  # what the trials' `hours` are, and how they are shown
     points: tuple[ScoreAtCost, ...]  # rows, or a search's trials
     curves: tuple[Curves, ...]
     device_hours: float  # of all runs, shared ones counted once
@@ -141,7 +143,7 @@ def read_report(
         table=table,
         settings=settings,
         importance=_importance(settings, done, is_search),
-        cost=DEVICE_HOURS_TEXT if has_hours(records) else CLOCK_HOURS_TEXT,
+        cost=cost_unit(DEVICE_TIME if has_hours(records) else CLOCK_TIME, trials),
         points=score_at_cost(done, is_search, lower),
         curves=read_curves(ordered, evaluated, pretrained, tracker),
         device_hours=sum(device_hours_of(run.metrics) for run in (*evaluated, *pretrained)),

@@ -11,7 +11,8 @@ from olivine.tracking.tracker import FAILURE, RunRecord, best_status_run
 
 PROVENANCE = ("git.", "version.", "hardware.", "sha256.")  # beginnings of the names of such tags
 HOURS = "hours"  # a trial's metric: its device-hours, with its pretraining in full
-DEVICE_HOURS_TEXT, CLOCK_HOURS_TEXT = "device time (h)", "wall-clock time (h)"
+DEVICE_TIME, CLOCK_TIME = "device time", "wall-clock time"
+_PER_HOUR = {"h": 1.0, "min": 60.0, "s": 3600.0}  # units in which a cost is shown
 FINISHED, NEVER_STARTED, GIVEN_UP = "finished", "never started", "given up"
 
 
@@ -43,6 +44,23 @@ class TrialFacts:
     def settings(self) -> Mapping[str, str]:
         """Its settings, as its run stored them."""
         return self.record.settings if self.record else {}
+
+
+@dataclass(frozen=True)
+class CostUnit:
+    """What trials take, as people read it: a kind of time, and a unit that suits its size."""
+
+    text: str
+    unit: str  # h, min or s
+
+    @property
+    def header(self) -> str:
+        """The text with the unit in brackets, as a table's header and a chart's axis have it."""
+        return f"{self.text} ({self.unit})"
+
+    def amount(self, hours: float) -> float:
+        """Return hours in this unit."""
+        return hours * _PER_HOUR[self.unit]
 
 
 @dataclass(frozen=True)
@@ -126,6 +144,17 @@ def report_order(
         return tuple(trials)
     sign = 1 if lower_is_better else -1
     return tuple(sorted(trials, key=lambda trial: (math.isnan(trial.score), sign * trial.score)))
+
+
+def cost_unit(text: str, trials: Iterable[TrialFacts]) -> CostUnit:
+    """Return the largest unit of which half of the trials take one or more; hours if none is known.
+
+    A demo takes seconds and minutes, of which nobody reads 0.0063 hours.
+    """
+    known = [trial.hours for trial in trials if not math.isnan(trial.hours)]
+    middle = statistics.median(known) if known else 1.0
+    fitting = (unit for unit, per_hour in _PER_HOUR.items() if middle * per_hour >= 1)
+    return CostUnit(text, next(fitting, "s"))
 
 
 def has_hours(records: Iterable[RunRecord]) -> bool:

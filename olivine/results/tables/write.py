@@ -24,7 +24,7 @@ from olivine.results.tables.build import (
 from olivine.results.tables.formats import long_format, markdown
 from olivine.results.tables.spec import ROW, TableSpec
 from olivine.results.tables.table import Table
-from olivine.results.tables.text import lay_out
+from olivine.results.tables.text import Layout, lay_out
 from olivine.tracking.tracker import Columns, RunRecord, Tracker
 from olivine.training.evaluate import PRETRAINED
 from olivine.training.validation import predictions_name, read_predictions
@@ -36,11 +36,16 @@ RUN_FOLDER, JOINT_FOLDER = "table", "joint_table"
 
 @dataclass(frozen=True)
 class Results:
-    """The files of a sweep's results, or of several together, and the table as text."""
+    """The files of a sweep's results, or of several together, and the table as people read it."""
 
-    table: str
+    layout: Layout
     files: tuple[Path, ...]
     sweep_runs: tuple[str, ...]  # ids of the sweeps' runs; empty for all trials
+
+    @property
+    def table(self) -> str:
+        """The table as Markdown."""
+        return markdown(self.layout)
 
     def log(self, tracker: Tracker) -> None:
         """Store copies with the sweeps' runs, where the run store's pages show them."""
@@ -72,7 +77,7 @@ def write_results(
         files += _draw_bars(folder, table, plan)
         files += _draw_errors(folder, runtime, table, plan)
         files += _draw_curves(folder, tracker, table, plan)
-    return Results(markdown(lay_out(table)), tuple(files), tuple(sweep.run_id for sweep in sweeps))
+    return Results(lay_out(table), tuple(files), tuple(sweep.run_id for sweep in sweeps))
 
 
 def _draw_bars(folder: Path, table: Table, plan: SweepPlan) -> Sequence[Path]:

@@ -136,7 +136,7 @@ def test_what_is_missing_or_broken_is_recorded_by_the_job_and_the_rest_is_taken(
     assert "No such file" in result.failed[names[1]]
     assert "not a readable PNG" in result.failed[names[2]]
     store = LabelStore.open(tmp_path / "out", FINGERPRINT, config.labeller.identity)
-    assert store.read(names[0]).names[4] == "truck"
+    assert store.class_names[4] == "truck"
 
 
 def test_identity_is_of_the_labels_and_not_of_their_place() -> None:

@@ -15,9 +15,10 @@ from olivine.results.sweep_report.charts import (
     score_against_cost,
 )
 from olivine.results.sweep_report.curves import Curves
-from olivine.results.sweep_report.trials import ScoreAtCost
+from olivine.results.sweep_report.trials import DEVICE_TIME, CostUnit, ScoreAtCost
 
 HOSTILE = '</script><b onclick="x">%{y} & more'
+HOURS = CostUnit(DEVICE_TIME, "h")
 HOSTILE_SHOWN = '&lt;/script&gt;&lt;b onclick="x"&gt;%{y} &amp; more'
 
 
@@ -38,16 +39,25 @@ def curves(methods: int, seeds: int = 2, steps: int = 4, named: int = 99) -> Cur
 
 
 def test_an_axis_says_what_it_is_of_and_in_which_unit() -> None:
-    cost = score_against_cost(points(3), "mIoU (%)", "device time (h)", {}).figure.layout
+    cost = score_against_cost(points(3), "mIoU (%)", HOURS, {}).figure.layout
     assert (cost.xaxis.title.text, cost.yaxis.title.text) == ("device time (h)", "mIoU (%)")
     learning = learning_curves_chart(curves(2), line_styles(["m0", "m1"])).figure.layout
     assert (learning.xaxis.title.text, learning.yaxis.title.text) == ("step", "probe mIoU (%)")
 
 
+def test_a_cost_is_drawn_in_its_unit() -> None:
+    some = [ScoreAtCost("m", 11.0, 0.5, hours=0.02, num_seeds=3, on_front=True)]
+    chart = score_against_cost(some, "mIoU (%)", CostUnit(DEVICE_TIME, "min"), {})
+    assert [list(trace.x) for trace in chart.figure.data] == [[pytest.approx(1.2)]] * 2
+    assert chart.figure.layout.xaxis.title.text == "device time (min)"
+    assert "device time (min): %{x" in chart.figure.data[1].hovertemplate
+    assert "m: 11 in 1.2 min" in chart.text
+
+
 def test_a_method_has_one_colour_in_every_chart() -> None:
     styles = line_styles(["m0", "m1", "m2"])
     some = [ScoreAtCost(name, 1.0, 0.1, 2.0, 2, False) for name in styles]
-    cost = score_against_cost(some, "miou", "hours", styles).figure.data[1:]
+    cost = score_against_cost(some, "miou", HOURS, styles).figure.data[1:]
     assert [trace.marker.color for trace in cost] == [style.colour for style in styles.values()]
     whole = learning_curves_chart(curves(3), styles).figure.data
     assert {t.legendgroup: t.line.color for t in whole if t.line.color} == {
@@ -58,7 +68,7 @@ def test_a_method_has_one_colour_in_every_chart() -> None:
 
 def test_rows_are_points_of_their_own_and_the_front_a_line() -> None:
     line, *rows = score_against_cost(
-        points(4), "miou", "hours", line_styles(f"row {i}" for i in range(4))
+        points(4), "miou", HOURS, line_styles(f"row {i}" for i in range(4))
     ).figure.data
     assert (list(line.x), list(line.y), line.line.shape) == ([1, 3], [10, 12], "hv")
     assert [row.name for row in rows] == ["row 0", "row 1", "row 2", "row 3"]
@@ -68,7 +78,7 @@ def test_rows_are_points_of_their_own_and_the_front_a_line() -> None:
 
 
 def test_trials_of_a_search_are_orange_on_the_front_and_grey_behind_it() -> None:
-    _, behind, front = score_against_cost(points(40), "miou", "hours", {}).figure.data
+    _, behind, front = score_against_cost(points(40), "miou", HOURS, {}).figure.data
     assert (behind.marker.color, front.marker.color) == (POOR, ORANGE)
     assert len(behind.x) == len(front.x) == 20
     assert front.customdata[0][0] == "row 0"
@@ -80,11 +90,11 @@ def test_trials_of_a_search_are_orange_on_the_front_and_grey_behind_it() -> None
 )
 def test_cost_over_orders_of_magnitude_is_logarithmic(hours: list[float], ticks: set[str]) -> None:
     wide = [ScoreAtCost(f"#{i}", float(i), math.nan, h, 1, True) for i, h in enumerate(hours)]
-    axis = score_against_cost(wide, "miou", "hours", {}).figure.layout.xaxis
+    axis = score_against_cost(wide, "miou", HOURS, {}).figure.layout.xaxis
     assert axis.type == "log"
     assert ticks <= set(axis.ticktext)
     assert [float(text) for text in axis.ticktext] == pytest.approx(list(axis.tickvals))
-    narrow = score_against_cost(points(3), "miou", "hours", {}).figure.layout.xaxis
+    narrow = score_against_cost(points(3), "miou", HOURS, {}).figure.layout.xaxis
     assert narrow.type != "log"
 
 
@@ -142,7 +152,9 @@ def test_names_are_no_markup_and_no_script() -> None:
     hostile = curves(1).lines.replace({"method": {"m0": HOSTILE}})
     styles = line_styles([HOSTILE])
     learning = learning_curves_chart(Curves("a", "A", HOSTILE, hostile, (HOSTILE,)), styles)
-    cost = score_against_cost([ScoreAtCost(HOSTILE, 1.0, 0.5, 1.0, 2, True)], HOSTILE, "h", styles)
+    cost = score_against_cost(
+        [ScoreAtCost(HOSTILE, 1.0, 0.5, 1.0, 2, True)], HOSTILE, HOURS, styles
+    )
     for chart in (learning, cost):
         assert chart.figure.data[1].name == HOSTILE_SHOWN
         assert chart.figure.layout.yaxis.title.text == HOSTILE_SHOWN

@@ -85,7 +85,8 @@ def test_the_page_of_an_ablation_says_what_was_found(pages: dict[str, Path]) -> 
     assert "ValueError: <script>alert(1)</script> & more" in page.text, "shown, not obeyed"
     assert ["method", "mIoU (%)", "accuracy (%)", "n"] in page.tables[0]
     assert ["random", "20.50 ± 0.71", "41.00 ± 1.41", "2"] in page.tables[0]
-    assert ["on the front", "mIoU (%)", "device time (h)"] in page.tables[1]
+    assert ["best for the cost", "mIoU (%)", "device time (min)"] in page.tables[1]
+    assert ["OLIVINE", "30.00", "60.00"] in page.tables[1], "decimals of a column are equal"
     assert "for seed in 0 1; do" in page.text
     assert "52a846625b9acfd991737989f6ae99b340c007c5" in page.text
     assert "too few to decide which of 2 settings matters" in page.text

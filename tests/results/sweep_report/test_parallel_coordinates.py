@@ -56,6 +56,8 @@ def test_many_numbers_are_drawn_to_scale_so_that_any_range_can_be_chosen() -> No
     linear, _ = dimensions_of(values)
     assert linear.tickvals is None, "with ticks given only ranges between them can be chosen"
     assert list(linear.values) == pytest.approx([0.1 * i for i in range(10)])
+    assert linear.tickformat == ".4~r", "the ends of an axis have few digits"
+    assert dimensions_of(tuple(str(1000 * i) for i in range(10)))[0].tickformat is None
     wide, _ = dimensions_of(tuple(str(10.0**i) for i in range(10)))
     assert wide.label == "log₁₀ s0"
     assert list(wide.values) == pytest.approx(range(10))

@@ -2,11 +2,19 @@
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from olivine.experiments.sweep_plan import GAVE_UP, POINT, PlannedTrial, SweepPlan
-from olivine.results.sweep_report.trials import TrialFacts, report_order, score_at_cost, trial_facts
+from olivine.results.sweep_report.trials import (
+    DEVICE_TIME,
+    TrialFacts,
+    cost_unit,
+    report_order,
+    score_at_cost,
+    trial_facts,
+)
 from olivine.tracking.tracker import FAILURE, RunKey, RunRecord
 
 NUMBERS = st.integers(0, 6).map(float)
@@ -103,3 +111,21 @@ def test_without_measured_hours_the_clock_counts_and_a_finished_run_tells_most()
     assert (trial.status, trial.hours) == ("finished", 0.5)
     (open_end,) = trial_facts(plan, [record("a", "FINISHED", {"miou": 1.0})])
     assert math.isnan(open_end.hours)
+
+
+@pytest.mark.parametrize(
+    ("hours", "header", "amount"),
+    [
+        ((30.0, 40.0, 0.1), "device time (h)", 30.0),
+        ((0.3, 0.2, 0.9), "device time (min)", 18.0),
+        ((0.006, 0.0136, 0.0163), "device time (s)", 21.6),
+        ((1e-9, 1e-9, math.nan), "device time (s)", 3.6e-6),
+        ((math.nan, math.nan), "device time (h)", math.nan),
+    ],
+)
+def test_a_cost_has_the_unit_that_suits_its_size(
+    hours: tuple[float, ...], header: str, amount: float
+) -> None:
+    unit = cost_unit(DEVICE_TIME, [facts(1.0, one) for one in hours])
+    assert unit.header == header
+    assert unit.amount(hours[0]) == pytest.approx(amount, nan_ok=True)

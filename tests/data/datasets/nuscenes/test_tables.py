@@ -13,7 +13,7 @@ def scenes(num):
             "token": f"t{number}",
             "name": f"scene-{number}",
             "nbr_samples": number,
-            "first_sample_token": "a",
+            "first_sample_token": f"s{number}",
             "last_sample_token": "b",
             "description": 'looks like an end }, { and \\"}, {',
         }
@@ -31,8 +31,8 @@ def test_rows_are_the_same_for_any_size_of_piece_and_any_layout(
     monkeypatch.setattr(tables, "_PIECE_BYTES", piece_bytes)
     (tmp_path / "scene.json").write_text(json.dumps(scenes(num), indent=indent))
     rows = list(read_rows(tmp_path, "scene", SceneRow))
-    assert [(row.token, row.name, row.nbr_samples) for row in rows] == [
-        (f"t{number}", f"scene-{number}", number) for number in range(num)
+    assert [(row.token, row.name, row.first_sample_token) for row in rows] == [
+        (f"t{number}", f"scene-{number}", f"s{number}") for number in range(num)
     ]
 
 
@@ -46,7 +46,7 @@ def test_rows_are_the_same_for_any_size_of_piece_and_any_layout(
         (json.dumps(scenes(9))[:-1], "broken JSON"),
         ('{"token": "t"}', "not a nuScenes table"),
         ('[{"token": "t"}]', "missing required field `name`"),
-        (json.dumps([*scenes(3), {**scenes(1)[0], "nbr_samples": "many"}]), "nbr_samples"),
+        (json.dumps([*scenes(3), {**scenes(1)[0], "first_sample_token": 3}]), "first_sample_token"),
     ],
 )
 def test_a_damaged_table_is_named(tmp_path, monkeypatch, text, words, piece_bytes):
