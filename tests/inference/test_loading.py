@@ -187,7 +187,7 @@ def test_an_evaluation_of_version_0_1_has_its_settings_from_the_run(moved):
     with pytest.raises(UserError, match="is no folder of a finished evaluation"):
         load_segmenter(moved.out / "evaluated" / fingerprint)
     Store(moved.out).write(description_name(fingerprint), b"{}")
-    with pytest.raises(UserError, match="is not what an evaluation wrote there"):
+    with pytest.raises(UserError, match="does not describe a network"):
         load_segmenter(fingerprint, out=moved.out)
 
 
@@ -195,7 +195,7 @@ def test_what_is_no_network_is_told(finished, tmp_path):
     with pytest.raises(UserError, match="has no head that predicts classes"):
         load_segmenter(finished.pretrained(), out=finished.out)
     torch.save({"state_dict": {}}, tmp_path / "other.pt")
-    with pytest.raises(UserError, match="is not what a pretraining left"):
+    with pytest.raises(UserError, match="is not the file of a pretraining"):
         load_backbone(tmp_path / "other.pt")
     with pytest.raises(UserError, match="is no evaluated network"):
         load_segmenter(tmp_path / "other.pt")

@@ -98,7 +98,7 @@ def test_the_page_of_a_search_says_what_was_found(pages: dict[str, Path]) -> Non
     assert "96 of 120" in page.text
     assert "12 points were given up by the search" in page.text
     assert re.search(r"12 failed.*CUDA out of memory", page.text, re.DOTALL)
-    assert re.search(r"predicts them with R²\s0\.", page.text)
+    assert re.search(r"predicts unseen points with R²\s0\.", page.text)
     assert page.text.count("olivine evaluate") == 120
 
 
