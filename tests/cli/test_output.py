@@ -12,7 +12,7 @@ import pytest
 
 from olivine.cli import main as cli
 from olivine.cli import output
-from olivine.cli.output import write_layout, write_table
+from olivine.cli.output import write_layout, write_rows
 from olivine.experiments.requests import ExperimentRequest, command
 from olivine.results.tables.text import Layout, TextCell, TextTable
 
@@ -123,7 +123,7 @@ def test_no_name_is_cut_or_broken_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     columns = ("setting", "value", "what it is")
-    shown = on_terminal(monkeypatch, width, lambda: write_table(columns, [(NAME, VALUE, SENTENCE)]))
+    shown = on_terminal(monkeypatch, width, lambda: write_rows(columns, [(NAME, VALUE, SENTENCE)]))
     assert max(map(len, shown.splitlines())) <= max(width, len(NAME))
     assert "…" not in shown
     assert " ".join(shown.split()).endswith(SENTENCE) or width >= 120

@@ -127,7 +127,7 @@ def test_terms_that_ask_for_more_than_there_is_end_at_once_unless_allowed(
     runtime = tiny_runtime(tiny_world, tmp_path)
     strict = runtime.override({"allow": []})
 
-    with pytest.raises(UserError, match=r"'pixel' asks for 60000 pairs of 2 frames.* one has \d+:"):
+    with pytest.raises(UserError, match=r"'pixel' asks for 60000 pairs of 2 frames.* has \d+:"):
         pretrain(config, strict, LocalWorker(), NullTracker())
     tracker = Metrics()
     pretrain(config, runtime, LocalWorker(), tracker)

@@ -58,5 +58,5 @@ def test_a_state_saved_within_the_epoch_goes_on_counting() -> None:
 
 def test_fewer_pairs_than_asked_for_are_told() -> None:
     require_pairs({"pixel": (100, 100)}, 4)
-    with pytest.raises(UserError, match=r"'class' asks for 100 pairs of 4 frames.* one has 99"):
+    with pytest.raises(UserError, match=r"'class' asks for 100 pairs of 4 frames.* has 99"):
         require_pairs({"pixel": (100, 100), "class": (100, 99)}, 4)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from olivine.core.errors import UserError
 from olivine.data.dataset import Dataset, Frames
-from olivine.data.images import Pixels
+from olivine.data.images import DecodedImage
 from olivine.data.records import Frame
 from pydantic import Field
 
@@ -103,7 +103,7 @@ class TownFrames:
     def frame(self, index: int, *, images: bool = True, classes: bool = True) -> Frame:
         """Read one frame; images and classes are left out unless requested."""
         path, arrays = self.files[index], _read(self.files[index])
-        shown = tuple(Pixels(image) for image in arrays["images"]) if images else ()
+        shown = tuple(DecodedImage(image) for image in arrays["images"]) if images else ()
         size_px = arrays["images"].shape[1:3]
         return Frame(
             token=self.tokens()[index],
