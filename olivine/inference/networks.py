@@ -16,7 +16,7 @@ from olivine.core.storage import Store
 from olivine.training.checkpoints import Checkpoints, parse_state, save_state
 from olivine.training.config import EvaluateConfig, PretrainConfig
 from olivine.training.evaluated_network import NetworkDescription, tensors_hash
-from olivine.training.pretrained_networks import NUM_INPUT_CHANNELS
+from olivine.training.pretrained_networks import built_backbone
 from olivine.training.pretrained_weights import fit_weights
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.segmenter import Segmenter
@@ -182,6 +182,4 @@ def _segmenter(
 
 def _backbone_of(config: PretrainConfig) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # its first weights are replaced
-        network = config.backbone.build(NUM_INPUT_CHANNELS)
-    assert isinstance(network, nn.Module)
-    return network
+        return built_backbone(config)
