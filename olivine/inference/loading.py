@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+from olivine.core.arguments import require_type, shown
 from olivine.core.buckets import is_bucket
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
@@ -40,7 +41,7 @@ def load_backbone(
     UserError for an unknown, ambiguous or unfinished run, for weights that are gone or were changed
     after they were logged, and for other kinds of files.
     """
-    found = _located(source, str(out), tracking_uri)
+    found = _located(source, out, tracking_uri)
     if isinstance(found, EvaluationFolder):
         return read_evaluation(found.store, found.config_yaml).backbone
     data = found.store.read(found.name)
@@ -57,7 +58,7 @@ def load_segmenter(
     Arguments and errors are those of `load_backbone`; a pretraining also raises UserError, because
     it has no head.
     """
-    found = _located(source, str(out), tracking_uri)
+    found = _located(source, out, tracking_uri)
     if isinstance(found, EvaluationFolder):
         return read_evaluation(found.store, found.config_yaml)
     return read_segmenter(found.store.read(found.name), found.path)
@@ -74,16 +75,20 @@ def read_logged_backbone(source: str, sha256: str) -> PretrainedBackbone:
     return read_backbone(data, source)
 
 
-def _located(given: str | Path, out: str, tracking_uri: str) -> BackboneFile | EvaluationFolder:
+def _located(
+    given: str | Path, out: str | Path, tracking_uri: str
+) -> BackboneFile | EvaluationFolder:
     if not isinstance(given, str | Path):
-        raise UserError(f"{_NETWORKS} it was given a value of type {type(given).__name__}.")
+        raise UserError(f"{_NETWORKS} it was given {shown(given)}.")
     if isinstance(given, str) and not given.strip():
         raise UserError(f"{_NETWORKS} it was given an empty text.")
+    require_type("out", out, (str, Path), "a folder or the URI of a bucket")
+    require_type("tracking_uri", tracking_uri, str, "the URI of a run store")
     source = str(given) if is_bucket(given) else os.path.expanduser(given)
     exists = not is_bucket(source) and Path(source).exists()
     if isinstance(given, str) and not exists:
         if looks_like_run(source):
-            return files_of_run(source, Runtime(out=out, tracking_uri=tracking_uri))
+            return files_of_run(source, Runtime(out=str(out), tracking_uri=tracking_uri))
         if source.startswith("runs:"):
             raise UserError(
                 f"{source!r} names no run: after runs:/ stands the id of a run in MLflow, or its "

@@ -10,6 +10,7 @@ import torch
 import yaml
 from torch import nn
 
+from olivine.core.arguments import require_type
 from olivine.core.devices import Precision
 from olivine.core.errors import UserError
 from olivine.core.storage import Store
@@ -80,6 +81,25 @@ class EvaluatedNetwork:
             "class_names": list(self.class_names),
         }
         save_state(Store(folder or "."), name, state)
+
+
+def check_backbone_type(given: Any) -> None:
+    """Raise UserError unless the value is a backbone."""
+    advice = " Of an evaluated network, give its .backbone." * isinstance(given, EvaluatedNetwork)
+    require_type(
+        "The network of features", given, PretrainedBackbone,
+        "what olivine.load_backbone(...) returns", advice,
+    )  # fmt: skip
+
+
+def check_evaluated_type(given: Any) -> None:
+    """Raise UserError unless the value is an evaluated network."""
+    advice = " A backbone alone has no head that predicts classes: evaluate it."
+    require_type(
+        "The network of predictions", given, EvaluatedNetwork,
+        "what olivine.load_segmenter(...) returns",
+        advice if isinstance(given, PretrainedBackbone) else "",
+    )  # fmt: skip
 
 
 def read_backbone(data: bytes, source: str) -> PretrainedBackbone:
