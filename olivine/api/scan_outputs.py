@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from olivine.api.settings import checked_runtime
+from olivine.core.arguments import require_type, shown
 from olivine.core.errors import UserError
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
@@ -39,12 +41,15 @@ def embed(
     """
     from olivine.inference import scan_outputs
     from olivine.inference.loading import load_backbone
+    from olivine.inference.networks import check_backbone_type
     from olivine.inference.scan_sources import FileScans, ScanSource, SplitScans, open_split
 
-    runtime = runtime or Runtime()
+    runtime = checked_runtime(runtime)
+    require_type("folder", folder, (str, Path), "a path or the URI of a bucket")
     _one_source(files, split, data)
     if isinstance(network, str | Path):
         network = load_backbone(network, out=runtime.out, tracking_uri=runtime.tracking_uri)
+    check_backbone_type(network)
     if files:
         scans: ScanSource = FileScans.of(files)
     else:
@@ -77,12 +82,15 @@ def predict(
     """
     from olivine.inference import scan_outputs
     from olivine.inference.loading import load_segmenter
+    from olivine.inference.networks import check_evaluated_type
     from olivine.inference.scan_sources import FileScans, open_split
 
-    runtime = runtime or Runtime()
+    runtime = checked_runtime(runtime)
+    require_type("folder", folder, (str, Path), "a path or the URI of a bucket")
     _one_source(files, split, data)
     if isinstance(network, str | Path):
         network = load_segmenter(network, out=runtime.out, tracking_uri=runtime.tracking_uri)
+    check_evaluated_type(network)
     if files:
         return scan_outputs.predict_files(
             network, FileScans.of(files), folder, form=form, device=runtime.device,
@@ -96,8 +104,12 @@ def predict(
 
 
 def _one_source(files: Sequence[Any], split: str, data: Any) -> None:
-    if isinstance(files, str | Path):
-        raise UserError(f"files takes a list of paths; it was given {str(files)!r}.")
+    if isinstance(files, str | Path) or not isinstance(files, Sequence):
+        given = repr(str(files)) if isinstance(files, Path) else shown(files)
+        raise UserError(f"files takes a list of paths; it was given {given}.")
+    for file in files:
+        require_type("files", file, (str, Path), "a list of paths")
+    require_type("split", split, str, "the name of a split")
     if bool(files) == bool(split or data is not None):
         raise UserError(
             "Give the scans either as files=[...] or as a split=... or data=... of a data set."
@@ -109,6 +121,10 @@ def _dataset(own: "Dataset", split: str, data: "Dataset | Mapping[str, Any] | No
     from olivine.inference.scan_sources import whole_split
 
     changes = {"split": split} if split else {}
+    from olivine.data.dataset import Dataset
+
+    wanted = "a data set, or settings that change the network's own, such as {'split': 'test'}"
+    require_type("data", data, (Dataset, Mapping, type(None)), wanted)
     if data is None or isinstance(data, Mapping):
         return whole_split(own, {**(data or {}), **changes})
     return whole_split(data, changes)

@@ -1,6 +1,7 @@
 """The stages as functions: label, pretrain, evaluate, sweep."""
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from olivine.api.settings import (
@@ -11,6 +12,7 @@ from olivine.api.settings import (
     resolved_pretraining,
     split_settings,
 )
+from olivine.core.arguments import require_type, several
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.experiments import recipes
@@ -42,6 +44,7 @@ def recipe(name: str, settings: Settings = NO_SETTINGS) -> EvaluateConfig:
     `settings` are dotted names and values, as `--set` takes them; `olivine show NAME` prints all of
     them. Raises UserError for an unknown recipe or setting and for a wrong value.
     """
+    require_type("recipe", name, str, "a recipe's name")
     changes, runtime = split_settings(settings)
     if runtime:
         raise UserError(
@@ -63,6 +66,7 @@ def label(
     Existing labels are kept; `selection` chooses some of the other images. The other arguments and
     the errors are those of `pretrain`.
     """
+    require_type("selection", selection, Selection, "a Selection of olivine.labels.config")
     pretrained, runtime = resolved_pretraining(experiment, settings, runtime)
     tracker = open_run_store(runtime)
     configs = label_configs(pretrained)
@@ -127,9 +131,19 @@ def run_sweep(
     on Ray, whatever `runtime.launcher` is. Failed trials are in the result's `failures` and raise
     nothing.
     """
-    rows = [rows] if isinstance(rows, str) else rows
-    chosen = choose_sweep(sweep, rows=rows, seeds=seeds, as_name=as_name)
-    config, runtime = resolved(experiment or chosen.recipe, settings, runtime)
+    require_type("sweep", sweep, (str, Sweep), "a sweep's name, the path of its file, or a Sweep")
+    require_type("as_name", as_name, str, "a name")
+    require_type("limits", limits, Limits, "an olivine.Limits(...)")
+    if not callable(log):
+        raise UserError(f"log takes a function of one text, such as print; it was given {log!r}.")
+    rows = several("rows", rows, str, "names of rows")
+    numbers = several("seeds", seeds, Integral, "whole numbers, such as [0, 1, 2]")
+    chosen = choose_sweep(
+        sweep, rows=rows, seeds=[int(number) for number in numbers], as_name=as_name
+    )
+    config, runtime = resolved(
+        chosen.recipe if experiment is None else experiment, settings, runtime
+    )
     expanded = expand_sweep(chosen, config, runtime)
     tracker = open_run_store(runtime)
     return launch_sweep(expanded, runtime, tracker, limits=limits, force=force, log=log)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from olivine.core.arguments import require_type, several
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.tracking.run_store import existing_run_store
@@ -38,14 +39,11 @@ def table(
 
     if layout not in ("long", "wide"):
         raise UserError(f"layout takes 'long' or 'wide'; it was given {layout!r}.")
+    for name, given in (("sweep", sweep), ("baseline", baseline), ("tracking_uri", tracking_uri)):
+        require_type(name, given, str, "a text")
+    require_type("out", out, (str, Path), "a folder or the URI of a bucket")
     runtime = Runtime(out=str(out), tracking_uri=tracking_uri)
     frame_of = long_frame if layout == "long" else wide_frame
-    return frame_of(
-        sweep, runtime, existing_run_store(runtime),
-        by=_words(by), columns=_words(columns), metrics=_words(metrics), rows=_words(rows),
-        baseline=baseline,
-    )  # fmt: skip
-
-
-def _words(given: Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+    lists = {"by": by, "columns": columns, "metrics": metrics, "rows": rows}
+    names = {name: several(name, given, str, "names") for name, given in lists.items()}
+    return frame_of(sweep, runtime, existing_run_store(runtime), baseline=baseline, **names)

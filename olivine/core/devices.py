@@ -55,7 +55,7 @@ def choose_device(wanted: str) -> "torch.device":
     """
     import torch
 
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", wanted):
+    if not (isinstance(wanted, str) and re.fullmatch(r"auto|cpu|cuda(:\d+)?", wanted)):
         raise UserError(f"A device is auto, cpu, cuda or cuda:NUMBER; it was given {wanted!r}.")
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

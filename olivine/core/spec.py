@@ -6,8 +6,9 @@ sampler, a backbone) and is chosen from its family by its *kind*.
 
 import json
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -19,12 +20,29 @@ from olivine.core.hashing import value_hash
 SpecT = TypeVar("SpecT", bound="Spec")
 
 _WITHOUT_PLACES = "without places"
+_INSIDE = ContextVar("_INSIDE", default=False)  # whether settings are being validated
 
 
 class Spec(BaseModel):
-    """Frozen settings; an unknown name is an error."""
+    """Frozen settings, given by name; a wrong one raises UserError that names it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    if not TYPE_CHECKING:  # type checkers derive the arguments from the fields
+
+        def __init__(self, /, **settings: Any) -> None:
+            if _INSIDE.get():  # the outer settings give an error its whole dotted name
+                super().__init__(**settings)
+                return
+            inside = _INSIDE.set(True)
+            try:
+                super().__init__(**settings)
+            except ValidationError as error:
+                raise UserError(explain_invalid(error, type(self))) from None
+            finally:
+                _INSIDE.reset(inside)
+
+        __init__.__pydantic_base_init__ = True  # validation makes inner settings without it
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values; parts include their kind."""
@@ -33,10 +51,13 @@ class Spec(BaseModel):
     @classmethod
     def from_dict(cls: type[SpecT], tree: Mapping[str, Any]) -> SpecT:
         """Return the value of a mapping; raise UserError that names the wrong setting."""
+        inside = _INSIDE.set(True)
         try:
             return cls.model_validate(tree)
         except ValidationError as error:
             raise UserError(explain_invalid(error)) from None
+        finally:
+            _INSIDE.reset(inside)
 
     def fingerprint_fields(self) -> dict[str, Any]:
         """Return `to_dict` without the parts' `places`; equal values give equal results."""
@@ -185,11 +206,18 @@ def _replace_part(tree: dict[str, Any], path: list[str], name: str, kind: Any) -
     _assign(tree, ".".join(path), {"kind": kind})
 
 
-def explain_invalid(error: ValidationError) -> str:
-    """Return the first problem as a sentence with the setting, its value and the allowed values."""
+def explain_invalid(error: ValidationError, made: type[Spec] | None = None) -> str:
+    """Return the first problem as a sentence with the setting, its value and the allowed values.
+
+    `made` is the class whose names are listed for one that it does not have.
+    """
     problem = error.errors(include_url=False)[0]
     where = ".".join(str(step) for step in problem["loc"]) or "settings"
     if problem["type"] == "extra_forbidden":
+        if made is not None and len(problem["loc"]) == 1:
+            names = ", ".join(sorted(made.model_fields)) or "none"
+            near = nearest(where, made.model_fields)
+            return f"No setting {where!r} in {made.__name__}, whose settings are: {names}.{near}"
         return f"No setting {where!r}; see `olivine show` for all names."
     if problem["type"] == "missing":
         return f"Setting {where!r} must be set; a part is chosen by its name and .kind."

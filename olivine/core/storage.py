@@ -166,7 +166,13 @@ def _local_folder(root: str) -> Path:
     from pyarrow import fs
 
     if not root.startswith("file://"):
-        return Path(root).expanduser().absolute()
+        try:
+            return Path(root).expanduser().absolute()
+        except RuntimeError:
+            raise UserError(
+                f"{root!r} begins with the home folder of a user who is not known here: write the "
+                "path in full."
+            ) from None
     return Path(fs.FileSystem.from_uri(root)[1])
 
 

@@ -1,7 +1,7 @@
 """Features and classes of the points of scans, by a trained network."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +9,18 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from olivine.core.arguments import shown
 from olivine.core.devices import Precision, autocast, choose_device
 from olivine.core.errors import UserError
 from olivine.data.geometry.voxelization import voxelize
 from olivine.data.geometry.voxels import Voxelizer
 from olivine.data.scans import Scan, checked_scan
-from olivine.inference.networks import EvaluatedNetwork, PretrainedBackbone
+from olivine.inference.networks import (
+    EvaluatedNetwork,
+    PretrainedBackbone,
+    check_backbone_type,
+    check_evaluated_type,
+)
 
 
 class PointEncoder:
@@ -33,6 +39,7 @@ class PointEncoder:
     ):
         if outside not in ("nearest", "nan"):
             raise UserError(f"outside takes 'nearest' or 'nan'; it was given {outside!r}.")
+        check_backbone_type(backbone)
         self.device = choose_device(device)
         self.num_channels = backbone.num_channels
         self._network = _on(backbone.network, self.device)
@@ -50,7 +57,7 @@ class PointEncoder:
         return self.encode([points], None if intensity is None else [intensity])[0]
 
     def encode(
-        self, points: Sequence[Any], intensity: Sequence[Any] | None = None
+        self, points: Iterable[Any], intensity: Iterable[Any] | None = None
     ) -> list[Float[np.ndarray, "_ channels"]]:
         """Return the features of several scans, in one pass through the network.
 
@@ -76,6 +83,7 @@ class PointClassifier:
     """
 
     def __init__(self, evaluated: EvaluatedNetwork, device: str = "auto"):
+        check_evaluated_type(evaluated)
         self.device = choose_device(device)
         self.class_names = evaluated.class_names
         self._network = _on(evaluated.network, self.device)
@@ -87,7 +95,7 @@ class PointClassifier:
         return self.classify([points], None if intensity is None else [intensity])[0]
 
     def classify(
-        self, points: Sequence[Any], intensity: Sequence[Any] | None = None
+        self, points: Iterable[Any], intensity: Iterable[Any] | None = None
     ) -> list[UInt8[np.ndarray, " _"]]:
         """Return the class ids of several scans, in one pass through the network."""
         scans = _checked(points, intensity)
@@ -98,18 +106,26 @@ class PointClassifier:
         return [part.numpy() for part in class_ids.split([len(scan.xyz_m) for scan in scans])]
 
 
-def _checked(points: Sequence[Any], intensity: Sequence[Any] | None) -> list[Scan]:
+def _checked(given: Iterable[Any], intensity: Iterable[Any] | None) -> list[Scan]:
     """Return checked scans; errors name one of several by its number, counted from 0."""
-    if not len(points):
+    points = _listed("scans", given)
+    if not points:
         raise UserError("No scan was given: give at least one.")
-    values = [None] * len(points) if intensity is None else intensity
+    values = [None] * len(points) if intensity is None else _listed("intensities", intensity)
     if len(values) != len(points):
         raise UserError(
             f"{len(points)} scans and {len(values)} arrays of intensities were given: give one "
             "for each."
         )
     names = ["the scan"] if len(points) == 1 else [f"scan {n}" for n in range(len(points))]
-    return [checked_scan(*given) for given in zip(points, values, names, strict=True)]
+    return [checked_scan(*one) for one in zip(points, values, names, strict=True)]
+
+
+def _listed(what: str, given: Iterable[Any]) -> list[Any]:
+    try:
+        return list(given)
+    except TypeError:  # also of an array without an axis
+        raise UserError(f"Give a list of arrays of {what}; it was {shown(given)}.") from None
 
 
 @torch.no_grad()

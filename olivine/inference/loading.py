@@ -1,13 +1,18 @@
 """Loads networks from files, folders, buckets and runs."""
 
+import os
+import re
 from pathlib import Path
 
+from olivine.core.arguments import require_type, shown
 from olivine.core.buckets import is_bucket
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
 from olivine.inference.networks import (
     BACKBONE_FILE,
+    CHECKPOINTS,
+    NOTE_FILE,
     EvaluatedNetwork,
     PretrainedBackbone,
     check_hash,
@@ -16,6 +21,11 @@ from olivine.inference.networks import (
     read_segmenter,
 )
 from olivine.inference.runs import BackboneFile, EvaluationFolder, files_of_run, looks_like_run
+
+_NETWORKS = (
+    "A network is named by the path of its file or folder, a run's id, a fingerprint, or the "
+    "beginning of one;"
+)
 
 
 def load_backbone(
@@ -31,7 +41,7 @@ def load_backbone(
     UserError for an unknown, ambiguous or unfinished run, for weights that are gone or were changed
     after they were logged, and for other kinds of files.
     """
-    found = _located(str(source), isinstance(source, Path), str(out), tracking_uri)
+    found = _located(source, out, tracking_uri)
     if isinstance(found, EvaluationFolder):
         return read_evaluation(found.store, found.config_yaml).backbone
     data = found.store.read(found.name)
@@ -48,7 +58,7 @@ def load_segmenter(
     Arguments and errors are those of `load_backbone`; a pretraining also raises UserError, because
     it has no head.
     """
-    found = _located(str(source), isinstance(source, Path), str(out), tracking_uri)
+    found = _located(source, out, tracking_uri)
     if isinstance(found, EvaluationFolder):
         return read_evaluation(found.store, found.config_yaml)
     return read_segmenter(found.store.read(found.name), found.path)
@@ -66,27 +76,46 @@ def read_logged_backbone(source: str, sha256: str) -> PretrainedBackbone:
 
 
 def _located(
-    source: str, is_path: bool, out: str, tracking_uri: str
+    given: str | Path, out: str | Path, tracking_uri: str
 ) -> BackboneFile | EvaluationFolder:
-    if not is_path and looks_like_run(source) and not Path(source).exists():
-        return files_of_run(source, Runtime(out=out, tracking_uri=tracking_uri))
-    if is_bucket(source) and not source.endswith(".pt"):
-        return _in_folder(source)
-    if not is_bucket(source) and Path(source).is_dir():
-        return _in_folder(source)
-    if not (is_path or is_bucket(source) or "/" in source or Path(source).exists()):
-        raise UserError(
-            f"{source!r} is neither a file nor a run: give a path, a run's id, a fingerprint (12 "
-            "digits 0 to 9 and a to f), or the beginning of one."
-        )
-    return _file(source)
+    if not isinstance(given, str | Path):
+        raise UserError(f"{_NETWORKS} it was given {shown(given)}.")
+    if isinstance(given, str) and not given.strip():
+        raise UserError(f"{_NETWORKS} it was given an empty text.")
+    require_type("out", out, (str, Path), "a folder or the URI of a bucket")
+    require_type("tracking_uri", tracking_uri, str, "the URI of a run store")
+    source = str(given) if is_bucket(given) else os.path.expanduser(given)
+    exists = not is_bucket(source) and Path(source).exists()
+    if isinstance(given, str) and not exists:
+        if looks_like_run(source):
+            return files_of_run(source, Runtime(out=str(out), tracking_uri=tracking_uri))
+        if source.startswith("runs:"):
+            raise UserError(
+                f"{source!r} names no run: after runs:/ stands the id of a run in MLflow, or its "
+                "beginning, in digits 0 to 9 and a to f."
+            )
+        if "/" not in source:
+            raise UserError(
+                f"{source!r} is neither a file nor a run: give a path, a run's id, a fingerprint "
+                "(12 digits 0 to 9 and a to f), or the beginning of one."
+            )
+    is_folder = not source.endswith(".pt") if is_bucket(source) else Path(source).is_dir()
+    return _in_folder(source) if is_folder else _file(source)
 
 
 def _in_folder(source: str) -> BackboneFile | EvaluationFolder:
     store = Store(source)
     if store.exists(BACKBONE_FILE):
         return BackboneFile(store, BACKBONE_FILE)
-    return EvaluationFolder(store)
+    folders = store.folders()
+    if store.exists(NOTE_FILE) or CHECKPOINTS in folders:
+        return EvaluationFolder(store)
+    runs = sorted(name for name in folders if re.fullmatch(r"[0-9a-f]{12}", name))
+    example = f" Of its {len(runs)} folders of runs, name one, such as {runs[0]}." if runs else ""
+    raise UserError(
+        f"{source!r} is no folder of a run, with a {BACKBONE_FILE} or a {NOTE_FILE}: give "
+        f"<out>/pretrained/<fingerprint> or <out>/evaluated/<fingerprint>.{example}"
+    )
 
 
 def _file(source: str) -> BackboneFile:

@@ -10,13 +10,14 @@ import torch
 import yaml
 from torch import nn
 
+from olivine.core.arguments import require_type
 from olivine.core.devices import Precision
 from olivine.core.errors import UserError
 from olivine.core.storage import Store
 from olivine.training.checkpoints import Checkpoints, parse_state, save_state
 from olivine.training.config import EvaluateConfig, PretrainConfig
 from olivine.training.evaluated_network import NetworkDescription, tensors_hash
-from olivine.training.pretrained_networks import NUM_INPUT_CHANNELS
+from olivine.training.pretrained_networks import built_backbone
 from olivine.training.pretrained_weights import fit_weights
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.segmenter import Segmenter
@@ -80,6 +81,25 @@ class EvaluatedNetwork:
             "class_names": list(self.class_names),
         }
         save_state(Store(folder or "."), name, state)
+
+
+def check_backbone_type(given: Any) -> None:
+    """Raise UserError unless the value is a backbone."""
+    advice = " Of an evaluated network, give its .backbone." * isinstance(given, EvaluatedNetwork)
+    require_type(
+        "The network of features", given, PretrainedBackbone,
+        "what olivine.load_backbone(...) returns", advice,
+    )  # fmt: skip
+
+
+def check_evaluated_type(given: Any) -> None:
+    """Raise UserError unless the value is an evaluated network."""
+    advice = " A backbone alone has no head that predicts classes: evaluate it."
+    require_type(
+        "The network of predictions", given, EvaluatedNetwork,
+        "what olivine.load_segmenter(...) returns",
+        advice if isinstance(given, PretrainedBackbone) else "",
+    )  # fmt: skip
 
 
 def read_backbone(data: bytes, source: str) -> PretrainedBackbone:
@@ -182,6 +202,4 @@ def _segmenter(
 
 def _backbone_of(config: PretrainConfig) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # its first weights are replaced
-        network = config.backbone.build(NUM_INPUT_CHANNELS)
-    assert isinstance(network, nn.Module)
-    return network
+        return built_backbone(config)

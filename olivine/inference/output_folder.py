@@ -16,7 +16,7 @@ from typing import Any
 
 from olivine.core.buckets import is_bucket
 from olivine.core.errors import UserError
-from olivine.core.storage import Store
+from olivine.core.storage import Store, absolute
 
 NOTE = "olivine.json"
 LOCK = ".olivine.lock"
@@ -122,7 +122,7 @@ class OutputFolder:
         if is_bucket(self.folder):
             yield
             return
-        folder = Path(self.folder.removeprefix("file://"))
+        folder = Path(absolute(self.folder))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / LOCK).open("w")

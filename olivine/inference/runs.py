@@ -46,8 +46,12 @@ class EvaluationFolder:
 
 
 def looks_like_run(source: str) -> bool:
-    """Return whether a text that is no path may be the beginning of an id or fingerprint."""
-    return bool(_AS_URI.fullmatch(source) or re.fullmatch(r"[0-9a-f]{1,32}", source))
+    """Return whether a text that is no path may be the beginning of an id or fingerprint.
+
+    Its letters may be capitals.
+    """
+    text = source.lower()
+    return bool(_AS_URI.fullmatch(text) or re.fullmatch(r"[0-9a-f]{1,32}", text))
 
 
 def files_of_run(reference: str, runtime: Runtime) -> BackboneFile | EvaluationFolder:
@@ -70,8 +74,8 @@ def files_of_run(reference: str, runtime: Runtime) -> BackboneFile | EvaluationF
 
 def find_run(reference: str, tracker: Tracker, store_name: str) -> RunRecord:
     """Return the finished run of a reference; raise UserError unless there is exactly one."""
-    match = _AS_URI.fullmatch(reference)
-    wanted = match.group(1) if match else reference
+    match = _AS_URI.fullmatch(reference.lower())
+    wanted = match.group(1) if match else reference.lower()
     runs, found = _called(wanted, tracker)
     if not found:
         known = [run.key.fingerprint for run in runs]

@@ -1,5 +1,6 @@
 """Sources of scans that are read one at a time: files, or a split of a data set."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,7 @@ def _files_of(given: str) -> list[str]:
     if is_bucket(given):
         suffix_of(given)
         return [given]
+    given = os.path.expanduser(given)
     path = Path(given)
     if path.is_dir():
         files = sorted(str(file) for file in path.iterdir() if file.name.endswith(SUFFIXES))

@@ -8,19 +8,24 @@ number of devices, and the same value and gradient in one process as in many.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from olivine.core.user_parts import built_module, run_by, scalar
 from olivine.data.batch import PairTable
 from olivine.data.records import IGNORE
 from olivine.methods.class_counts import ClassCounter
 from olivine.methods.features import Projected
+from olivine.methods.losses.base import Loss
 from olivine.methods.losses.stateful import Stateful
 from olivine.methods.matched import WHOLE, Matched, StepPart
 from olivine.methods.method import Method, Term
+from olivine.methods.poolings.base import Pooling
+from olivine.methods.samplers.base import Sampler
 
 
 class Objective(nn.Module):
@@ -37,10 +42,13 @@ class Objective(nn.Module):
         self.class_counts = ClassCounter()
         self.num_sampled: dict[str, list[int]] = {}  # of the last step, by term and contrast group
         terms = method.active().items()
-        self._samplers = {name: term.sample.build() for name, term in terms if term.sample}
-        self._poolings = {name: term.pool.build() for name, term in terms if term.pool}
+        self._samplers = {name: _built(term.sample) for name, term in terms if term.sample}
+        self._poolings = {name: _built(term.pool) for name, term in terms if term.pool}
         self.losses = nn.ModuleDict(
-            {name: term.loss.build(width[term.project_pixels], total) for name, term in terms}
+            {
+                name: built_module(term.loss, _built(term.loss, width[term.project_pixels], total))
+                for name, term in terms
+            }
         )
         self.register_load_state_dict_pre_hook(_rename_class_counts)  # type: ignore[no-untyped-call] # torch has no hints for it
 
@@ -86,29 +94,33 @@ class Objective(nn.Module):
     def _sample(
         self, name: str, pairs: PairTable, rows: Tensor, generator: torch.Generator
     ) -> Tensor:
-        sampler = self._samplers.get(name)
-        return rows if sampler is None else rows[sampler(pairs.take(rows), generator)]
+        sampler, settings = self._samplers.get(name), self.method.active()[name].sample
+        if sampler is None or settings is None:
+            return rows
+        with run_by(settings):
+            return rows[sampler(pairs.take(rows), generator)]
 
     def _matched(
         self, name: str, features: Projected, pairs: PairTable, group_ids: Tensor
     ) -> Matched:
         term, pool = self.method.active()[name], self._poolings.get(name)
-        if pool is None:
+        if pool is None or term.pool is None:
             return _unpooled(term, features, pairs, group_ids)
         wants = term.loss.uses_teacher_rows
-        return pool(features, term.head, pairs, group_ids, teacher_rows=wants)
+        with run_by(term.pool):
+            return pool(features, term.head, pairs, group_ids, teacher_rows=wants)
 
     def _value(self, name: str, matched: Matched, part: StepPart) -> Tensor:
-        loss = self.losses[name]
-        if isinstance(loss, Stateful):
-            loss.observe(matched, part)
+        loss, settings = self.losses[name], self.method.active()[name].loss
         groups = torch.unique(matched.group_ids)
-        if len(groups) == 0:
-            # There is no loss, but every head must take part in the backward pass, and in a loss
-            # that gathers keys other workers wait for this one.
-            return loss(matched)
-        values = [loss(matched.take(matched.group_ids == group)) for group in groups]
-        return torch.stack(values).mean()
+        # Without a group there is no loss, but every head must take part in the backward pass, and
+        # in a loss that gathers keys other workers wait for this one.
+        of_groups = [matched.take(matched.group_ids == group) for group in groups] or [matched]
+        with run_by(settings):
+            if isinstance(loss, Stateful):
+                loss.observe(matched, part)
+            values = [scalar(settings, loss(rows)) for rows in of_groups]
+        return torch.stack(values).mean() if len(groups) else values[0]
 
     def sampled_pairs(self) -> dict[str, tuple[int, int]]:
         """Return the pairs wanted and the fewest sampled in the last step, by sampling term."""
@@ -135,6 +147,11 @@ class Objective(nn.Module):
             if isinstance(loss, Stateful)
             for key, value in loss.state_metrics().items()
         }
+
+
+def _built(part: Loss | Sampler | Pooling, *arguments: int) -> Any:
+    with run_by(part):
+        return part.build(*arguments)
 
 
 def _unpooled(term: Term, features: Projected, pairs: PairTable, group_ids: Tensor) -> Matched:

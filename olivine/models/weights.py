@@ -204,11 +204,13 @@ def read_state(path: Path) -> dict[str, Any]:
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from None
+    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError):  # some advise unsafe ways
         raise UserError(
             f"{path} is not a file of weights that can be read without running code from it: "
-            f"{reason}"
+            "torch.save must have written it with tensors and plain values alone. It may be "
+            "damaged or of another kind."
         ) from None
     if not isinstance(state, dict):
         raise UserError(f"{path} holds a {type(state).__name__}, not named weights.")

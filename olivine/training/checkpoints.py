@@ -105,6 +105,9 @@ def parse_state(data: bytes, source: str, device: torch.device | None = None) ->
     """
     try:
         return torch.load(io.BytesIO(data), map_location=device or "cpu", weights_only=True)
-    except Exception as error:  # a broken archive raises any of several types
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"The checkpoint {source} cannot be read: {reason}") from None
+    except Exception:  # a broken archive raises any of several types, some with unsafe advice
+        raise UserError(
+            f"{source} cannot be read: it is no file of weights, or it is damaged. A file of "
+            "weights is one that torch.save wrote with tensors and plain values alone; code in a "
+            "file is never run."
+        ) from None

@@ -6,12 +6,14 @@ from torch import Tensor, nn
 from olivine.core.errors import UserError
 from olivine.core.hashing import seeded
 from olivine.core.runtime import Runtime
+from olivine.core.user_parts import built_module, run_by
 from olivine.data.batch import Batch
 from olivine.methods.class_counts import FEWER_PAIRS, require_pairs
 from olivine.methods.distillation import Distillation
 from olivine.methods.matched import WHOLE, StepPart
 from olivine.methods.objective import Objective
 from olivine.models.backbones.published_checkpoints import load_checkpoint
+from olivine.models.teachers.base import Teacher
 from olivine.models.weights import locate
 from olivine.training.config import PretrainConfig
 from olivine.training.loop import LossOf
@@ -30,8 +32,7 @@ def build_model(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded(config.seed, "weights"))
-        backbone = config.backbone.build(NUM_INPUT_CHANNELS)
-        assert isinstance(backbone, nn.Module)
+        backbone = built_backbone(config)
         if config.backbone.weights:
             path = locate(config.backbone.weights)
             load_checkpoint(backbone, path, config.voxels, config.backbone.kind)
@@ -41,13 +42,24 @@ def build_model(
         return Distillation(
             backbone=backbone,
             num_point_channels=config.backbone.num_channels,
-            teacher=teacher.build(device) if teacher else None,
+            teacher=_built_teacher(teacher, device) if teacher else None,
             num_pixel_channels=num_pixel_channels,
             objective=objective,
             heads=config.method.heads,
             num_channels=config.num_channels,
             hidden_channels=config.hidden_channels,
         )
+
+
+def built_backbone(config: PretrainConfig) -> nn.Module:
+    """Return the backbone, with weights drawn from torch's global generator."""
+    with run_by(config.backbone):
+        return built_module(config.backbone, config.backbone.build(NUM_INPUT_CHANNELS))
+
+
+def _built_teacher(teacher: Teacher, device: torch.device | None) -> nn.Module:
+    with run_by(teacher):
+        return built_module(teacher, teacher.build(device))
 
 
 def loss_function(module: nn.Module, config: PretrainConfig, worker: Worker) -> LossOf:

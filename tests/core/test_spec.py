@@ -6,10 +6,12 @@ from hypothesis import strategies as st
 
 from olivine.core.errors import UserError
 from olivine.core.parts import kinds, part_class
+from olivine.core.runtime import Runtime
 from olivine.core.spec import parse_settings, read_yaml
 from olivine.data.augmentations.base import Augmentation
 from olivine.data.clusterings.base import Clustering
 from olivine.data.dataset import Dataset
+from olivine.experiments.limits import Limits
 from olivine.experiments.recipes import RECIPES, demo, recipe
 from olivine.labels.labeller import Labeller
 from olivine.labels.labellers.embedded import Embedded
@@ -17,6 +19,7 @@ from olivine.labels.labellers.regions import Regions
 from olivine.methods.losses.base import Loss
 from olivine.methods.losses.info_nce import InfoNCE
 from olivine.methods.losses.sup_con import SupCon
+from olivine.methods.method import Term
 from olivine.methods.poolings.base import Pooling
 from olivine.methods.samplers.base import Sampler
 from olivine.models.backbones.base import Backbone
@@ -184,3 +187,40 @@ def test_a_part_without_its_kind_is_told_which_kinds_there_are(name):
 def test_what_only_a_kind_can_do_no_family_pretends_to():
     with pytest.raises(TypeError, match="abstract"):
         Optimiser(lr=0.1)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (
+            lambda: Runtime(num_workers=0),
+            "Setting 'num_workers': Input should be greater than or equal to 1; it was given 0.",
+        ),
+        (
+            lambda: Limits(max_hour=1),
+            "No setting 'max_hour' in Limits, whose settings are: max_gpu_hours, max_hours, "
+            "max_trials, max_usd. Did you mean 'max_hours'?",
+        ),
+        (
+            lambda: InfoNCE(temperature="hot"),
+            "Setting 'temperature': Input should be a valid number, unable to parse string as a "
+            "number; it was given 'hot'.",
+        ),
+        (  # a part in settings: the whole dotted name
+            lambda: Term(loss={"kind": "info_nce", "temperature": "cold"}),
+            "Setting 'loss.temperature': Input should be a valid number, unable to parse string as "
+            "a number; it was given 'cold'.",
+        ),
+        (  # the same by from_dict
+            lambda: Term.from_dict({"loss": {"kind": "info_nce", "temperature": "hot"}}),
+            "Setting 'loss.temperature': Input should be a valid number, unable to parse string as "
+            "a number; it was given 'hot'.",
+        ),
+    ],
+)
+def test_settings_that_are_wrong_are_one_sentence_however_they_are_made(make, sentence):
+    with pytest.raises(UserError) as told:
+        make()
+    assert str(told.value) == sentence
+    with pytest.raises(UserError):  # nothing is left behind by the first error
+        Runtime(num_workers=0)

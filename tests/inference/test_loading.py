@@ -12,6 +12,7 @@ from olivine.core.storage import Store
 from olivine.experiments.sweep_plan import SweepPlan
 from olivine.inference import load_backbone, load_segmenter
 from olivine.inference.runs import find_run
+from olivine.models.weights import read_state
 from olivine.runners.launch import launch_evaluation
 from olivine.tracking.run_store import open_run_store
 from olivine.tracking.tracker import NullTracker, RunKey, RunRecord, Tracker
@@ -59,6 +60,27 @@ def test_a_file_is_named_from_its_own_folder(finished, monkeypatch):
     expected = weights_hash(folder / "backbone.pt")
     for source in ("backbone.pt", "./backbone.pt", Path("backbone.pt"), "."):
         assert load_backbone(source).weights_sha256() == expected
+
+
+def test_a_path_may_begin_with_the_home_folder(finished, monkeypatch):
+    fingerprint = finished.pretrained()
+    expected = weights_hash(finished.out / "pretrained" / fingerprint / "backbone.pt")
+    monkeypatch.setenv("HOME", str(finished.out))
+    folder = f"~/pretrained/{fingerprint}"
+    for source in (folder, f"{folder}/backbone.pt", Path(folder), Path(folder) / "backbone.pt"):
+        assert load_backbone(source).weights_sha256() == expected, source
+    assert load_backbone(fingerprint, out="~").weights_sha256() == expected
+    with pytest.raises(UserError, match=r"a user who is not known here: write the path in full"):
+        load_backbone("~nobody-of-this-name/backbone.pt", out="~nobody-of-this-name")
+    with pytest.raises(UserError, match=r"a user who is not known here: write the path in full"):
+        load_backbone(fingerprint, out="~nobody-of-this-name")
+
+
+def test_a_fingerprint_may_be_in_capitals(finished):
+    fingerprint, identity = finished.pretrained(), run_id(finished, "pretrain")
+    expected = load_backbone(fingerprint, out=finished.out).weights_sha256()
+    for source in (fingerprint.upper(), fingerprint[:8].upper(), f"runs:/{identity.upper()}"):
+        assert load_backbone(source, out=finished.out).weights_sha256() == expected, source
 
 
 def test_an_evaluation_gives_the_backbone_that_it_scored(finished):
@@ -206,6 +228,37 @@ def test_what_is_no_network_is_told(finished, tmp_path):
         load_backbone(tmp_path / "none.pt")
     with pytest.raises(UserError, match="neither a file nor a run"):
         load_backbone("my backbone")
+
+
+def test_what_names_no_network_is_told(finished, tmp_path):
+    for empty in ("", " "):
+        with pytest.raises(UserError, match=r"named by the path .*; it was given an empty text\."):
+            load_backbone(empty)
+    for wrong in ("runs:/", "runs:", "runs:/my-run"):
+        with pytest.raises(UserError, match=r"names no run: after runs:/ stands the id of a run"):
+            load_backbone(wrong)
+    place = finished.out / "pretrained"
+    with pytest.raises(UserError) as told:
+        load_backbone(place)
+    assert "is no folder of a run" in str(told.value)
+    assert f"such as {min(path.name for path in place.iterdir())}." in str(told.value)
+    with pytest.raises(UserError, match=r"no folder of a run.*<out>/evaluated/<fingerprint>\.$"):
+        load_segmenter(tmp_path)
+
+
+def test_a_file_of_another_kind_is_told_without_unsafe_advice(tmp_path):
+    (tmp_path / "some.py").write_text("import torch\n")
+    (tmp_path / "empty.pt").write_bytes(b"")
+    torch.save({"backbone": Path("x"), "config": Finished}, tmp_path / "objects.pt")
+    for name in ("some.py", "empty.pt", "objects.pt"):
+        with pytest.raises(
+            UserError, match=f"{name} cannot be read: it is no file of weights"
+        ) as told:
+            load_backbone(tmp_path / name)
+        assert "weights_only" not in str(told.value)
+        with pytest.raises(UserError, match=f"{name} is not a file of weights") as told:
+            read_state(tmp_path / name)
+        assert "weights_only" not in str(told.value)
 
 
 def test_a_run_that_there_is_not_is_told(finished, tmp_path):

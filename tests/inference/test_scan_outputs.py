@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -364,6 +365,19 @@ def test_a_folder_stands_for_its_scans(scan_files, tmp_path):
     with pytest.raises(UserError, match="is no scan that can be read"):
         FileScans.of([tmp_path / "scan.ply"])
     assert FileScans.of([scan_files[0], scan_files[0]]).paths == (str(scan_files[0]),)
+
+
+def test_scans_and_results_may_be_in_the_home_folder(backbone, scan_files, tmp_path, monkeypatch):
+    (tmp_path / "scans").mkdir()
+    shutil.copy(scan_files[0], tmp_path / "scans")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(scan_files[0].parent)
+    there = set(Path().iterdir())
+    scans = FileScans.of(["~/scans"])
+    assert FileScans.of([f"~/scans/{scan_files[0].name}"]).stamps() == scans.stamps()
+    write_features(backbone, scans, "~/features", device="cpu")
+    assert len(list((tmp_path / "features").glob("*.npz"))) == 1
+    assert set(Path().iterdir()) == there  # none is called ~
 
 
 def test_a_bad_scan_of_many_is_named(backbone, tmp_path):

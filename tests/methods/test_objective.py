@@ -1,13 +1,18 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from olivine.core.errors import UserError
+from olivine.core.parts import part_class
+from olivine.core.user_parts import run_by
 from olivine.data.batch import PairTable
 from olivine.data.records import IGNORE
 from olivine.methods.catalogue import olivine_method, ppkt_method
+from olivine.methods.losses.base import Loss
+from olivine.methods.losses.info_nce import InfoNCE
 from olivine.methods.losses.info_nce.loss import info_nce
 from olivine.methods.losses.sup_con.loss import sup_con
 from olivine.methods.method import Method
@@ -215,3 +220,54 @@ def test_a_loss_on_the_teachers_own_features_has_their_width():
     objective = Objective(olivine_method().override(settings), NUM_CHANNELS, NUM_CLASSES, 7)
 
     assert objective.losses["compact"].mean.shape == (NUM_CLASSES, 7)
+
+
+def loss_of_a_user(folder: Path, build: str) -> Loss:
+    """Return a loss of a file, with this code of `build`."""
+    lines = [
+        "import torch",
+        "from olivine.methods.losses.base import Loss",
+        "class Mine(Loss):",
+        "    def build(self, num_channels, num_classes):",
+        *(f"        {line}" for line in build.splitlines()),
+    ]
+    (folder / "mine.py").write_text("\n".join(lines))
+    return part_class(Loss, f"{folder}/mine.py:Mine")()
+
+
+WRONG_FORWARD = """
+class Module(torch.nn.Module):
+    def forward(self, matched):
+        return {value}
+return Module()
+"""
+
+
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        ("return 5", "returned a value of type int, and it must return a torch.nn.Module"),
+        ("raise KeyError('width')", "fails: KeyError: 'width'. olivine"),
+        (WRONG_FORWARD.format(value="matched.query"), "no attribute 'query'"),
+        (WRONG_FORWARD.format(value="matched.queries @ matched.keys"), "fails: RuntimeError: "),
+        (WRONG_FORWARD.format(value="1.0"), "returned a value of type float, and a loss must"),
+        (WRONG_FORWARD.format(value="matched.queries.sum(1)"), r"Tensor and shape \(120,\)"),
+    ],
+)
+def test_a_users_loss_that_is_wrong_is_told_with_its_check(tmp_path, build, reason):
+    loss = loss_of_a_user(tmp_path, build)
+    with pytest.raises(UserError, match=reason) as told:
+        run(ppkt_method().override({"terms.pixel.loss": loss}))
+    assert "mine.py:Mine@" in str(told.value)
+    assert "olivine.testing.check_loss finds such mistakes" in str(told.value)
+
+
+def test_errors_of_our_parts_and_of_the_machine_stay_what_they_are(tmp_path):
+    with pytest.raises(KeyError), run_by(InfoNCE()):  # a fault of the library
+        raise KeyError("mine")
+    loss = loss_of_a_user(tmp_path, "return torch.nn.Identity()")
+    for error in (MemoryError(), torch.OutOfMemoryError()):
+        with pytest.raises(type(error)), run_by(loss):
+            raise error
+    with pytest.raises(UserError, match=r"^Mine already\.$"), run_by(loss):
+        raise UserError("Mine already.")

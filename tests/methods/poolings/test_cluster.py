@@ -146,7 +146,7 @@ def test_terms_over_time_that_make_no_sense_are_refused(settings, message) -> No
 
 def test_a_method_has_one_second_scan() -> None:
     over_time = Term(loss=InfoNCE(), match="time", pool=Cluster())
-    with pytest.raises(ValueError, match="one or the other"):
+    with pytest.raises(UserError, match="one or the other"):
         Method(terms={"a": over_time, "b": Term(loss=InfoNCE(), match="view")})
     alone = Method(terms={"a": over_time})
     assert alone.uses_clusters
