@@ -51,9 +51,24 @@ def read_tree(path: Path) -> SourceTree:
 
 
 def read_folder(folder: Path) -> SourceTree:
-    """Return every Python file below a folder."""
-    paths = sorted(path for path in folder.rglob("*.py") if path.is_file())
+    """Return every Python file below a folder; links to folders are followed, as imports do."""
+    paths = sorted(_python_files(folder, frozenset()))
     return SourceTree({path.relative_to(folder).as_posix(): path.read_bytes() for path in paths})
+
+
+def _python_files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    real = folder.resolve()
+    if real in above:
+        return  # a link to a folder that contains it
+    try:
+        inside = list(folder.iterdir())
+    except PermissionError:
+        return  # nothing in it can be imported
+    for path in inside:
+        if path.is_dir():
+            yield from _python_files(path, above | {real})
+        elif path.suffix == ".py" and path.is_file():
+            yield path
 
 
 class Units:

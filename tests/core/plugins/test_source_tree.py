@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from olivine.core.errors import UserError
-from olivine.core.plugins.source_tree import SourceTree, read_tree
+from olivine.core.plugins.source_tree import SourceTree, read_folder, read_tree
 
 
 def write(folder: Path, **files: str) -> None:
@@ -103,3 +103,18 @@ def test_a_file_of_a_package_that_imports_it_by_name_is_told_to_name_the_package
     write(tmp_path / "lab", __init__="", losses="from lab.helper import x", helper="x = 1")
     with pytest.raises(UserError, match=r"belongs to the package 'lab'.*package\.module:Name"):
         read_tree(tmp_path / "lab" / "losses.py")
+
+
+def test_a_linked_folder_counts_as_if_it_lay_there_and_a_circle_of_links_ends(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "package", __init__="", one="x = 1")
+    write(tmp_path / "other", __init__="", helper="x = 1")
+    (tmp_path / "package" / "linked").symlink_to("../other")
+    (tmp_path / "other" / "back").symlink_to("../package")
+    before = read_folder(tmp_path / "package")
+    assert set(before.files) == {
+        "__init__.py", "one.py", "linked/__init__.py", "linked/helper.py",
+    }  # fmt: skip
+    write(tmp_path / "other", helper="x = 2")
+    assert read_folder(tmp_path / "package").hash != before.hash
