@@ -101,6 +101,8 @@ class UserCodeFinder:
                 return spec_from_file_location(
                     name, file, loader=loader, submodule_search_locations=inner
                 )
+        if folder.joinpath(*parts).is_dir():  # without an __init__.py
+            return ModuleSpec(name, None, is_package=True)
         return None
 
 
@@ -128,7 +130,7 @@ class _Loader(SourceFileLoader):
 
 @cache
 def _units(folder: Path) -> Units:
-    return Units(folder)  # cached trees never change
+    return Units(folder, cached=True)  # cached trees never change
 
 
 class _Redirect(ast.NodeTransformer):

@@ -47,6 +47,25 @@ def test_every_form_of_import_finds_the_file_beside(tmp_path: Path) -> None:
     assert part.os.path.join("a", "b") == "a/b"
 
 
+def test_a_folder_without_an_init_file_is_imported_from_the_copy(tmp_path: Path) -> None:
+    (tmp_path / "sub" / "deep").mkdir(parents=True)
+    write(tmp_path / "sub", helper="from .deep.leaf import X", other="Y = 'other'")
+    write(tmp_path / "sub" / "deep", leaf="from sub.other import Y\nX = 'leaf'\nclass C: ...")
+    lines = ["from sub.helper import X", "import sub.deep.leaf", "from sub import other"]
+    write(tmp_path, part="\n".join([*lines, "from .sub import helper"]))
+    part = load_file(tmp_path / "part.py")
+    assert (part.X, part.sub.deep.leaf.Y, part.other.Y, part.helper.X) == (
+        "leaf", "other", "other", "leaf",
+    )  # fmt: skip
+    named = file_of_module(part.sub.deep.leaf.C.__module__)
+    assert named is not None
+    assert named[1] == "sub/deep/leaf.py"
+    assert "sub" not in sys.modules
+    write(tmp_path / "sub", other="Y = 'edited'")
+    again = load_file(tmp_path / "part.py")
+    assert (part.other.Y, again.other.Y) == ("other", "edited")
+
+
 def test_the_file_beside_is_meant_even_where_another_of_its_name_could_be_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
