@@ -1,9 +1,10 @@
 """The hash of a user's class: that of its package, or of its file.
 
 The hash of a package covers all `.py` files of its top-level package (below a namespace, of the
-package in it); the hash of a file covers the file and its imports from its folder. Packages
-imported from elsewhere, such as torch, do not count. A hash is computed once per process, on first
-use, because the process runs that code.
+package in it); the hash of a file covers the file and its imports from its folder, that of a module
+below a namespace its imports from the folder that holds the namespace. Packages imported from
+elsewhere, such as torch, do not count. A hash is computed once per process, on first use, because
+the process runs that code.
 """
 
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from olivine.core.errors import UserError
 from olivine.core.hashing import text_hash
 from olivine.core.plugins.file_modules import PACKAGE, file_of_module
-from olivine.core.plugins.source_tree import SourceTree, read_folder, read_tree
+from olivine.core.plugins.source_tree import SourceTree, Units, read_folder, read_tree
 
 _INSTALLED = ("site-packages", "dist-packages")
 
@@ -57,13 +58,26 @@ def _package_of(module: str) -> str:
 @cache
 def _package_hash(name: str) -> str:
     file = Path(_origin(name))
-    if file.name == "__init__.py":
-        return read_folder(file.parent).hash
+    if not file.is_file() or file.suffix == ".pyc":
+        raise UserError(
+            f"The code of {name} cannot be read from {file}, so nobody could tell whether it has "
+            "changed: unpack it into a folder of Python files."
+        )
+    if file.name.partition(".")[0] == "__init__":  # perhaps a compiled one
+        return SourceTree({**read_folder(file.parent).files, file.name: file.read_bytes()}).hash
     # The files beside an installed module belong to other packages.
-    installed = any(part in _INSTALLED for part in file.parts)
-    if installed or file.suffix != ".py":
+    if is_installed(file) or file.suffix != ".py":
         return SourceTree({file.name: file.read_bytes()}).hash
+    namespace = name.split(".")[:-1]
+    root = file.parents[len(namespace)]
+    if namespace and root.joinpath(*namespace) == file.parent:
+        return Units(root).tree(namespace[0]).hash
     return read_tree(file).hash
+
+
+def is_installed(file: Path) -> bool:
+    """Return whether a file was installed, as by pip, and is not edited where it lies."""
+    return any(part in _INSTALLED for part in file.parts)
 
 
 def _origin(name: str) -> str:
