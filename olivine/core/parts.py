@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 from pydantic import model_serializer, model_validator
 
 from olivine.core.errors import UserError, nearest
-from olivine.core.plugins.code_hash import code_hash, is_ours
+from olivine.core.plugins.code_hash import code_hash, counts_as_code, defined_elsewhere, is_ours
 from olivine.core.plugins.entry_points import load_offer, names_in, offer_of, offers
 from olivine.core.plugins.file_modules import file_of_module
-from olivine.core.plugins.targets import names_a_file, parse_target
+from olivine.core.plugins.targets import Target, names_a_file, parse_target
 from olivine.core.spec import _WITHOUT_PLACES, Spec
 
 CODE = "@code"  # in a fingerprint: hash of the code of a user's part
@@ -124,7 +124,10 @@ def part_class(family: type[Part], kind: str) -> type[Part]:
         return part
     what = _one_of(family)
     if target := parse_target(str(kind)):
-        return _member(family, target.load(what), repr(kind))
+        named = target.load_module()
+        part = _member(family, target.object_in(named, what), repr(kind))
+        _check_place(part, target, named.__name__)
+        return part
     if offer := offer_of(_group(family), str(kind), what):
         part = _member(family, load_offer(offer, f"The part of {family.family}"), str(offer))
         if part.kind != kind:
@@ -144,7 +147,8 @@ def part_code(cls: type[Part]) -> str:
     modules = [base.__module__ for base in cls.__mro__ if issubclass(base, Part)]
     if all(map(is_ours, modules)):
         return ""
-    return code_hash(modules)
+    others = {base.__module__ for base in cls.__mro__ if not issubclass(base, Part)}
+    return code_hash([*modules, *filter(counts_as_code, others)])
 
 
 def parts_of(value: Any) -> Iterator[Part]:
@@ -203,6 +207,20 @@ def _kind_of(cls: type[Part]) -> str:
 
 def _top(name: str) -> str:
     return name.partition(":")[0].partition(".")[0]
+
+
+def _check_place(part: type[Part], target: Target, named: str) -> None:
+    """Raise UserError if a class is of other code than was named, which would count for nothing."""
+    if not defined_elsewhere(part.__module__, named):
+        return
+    where = part.kind
+    if found := file_of_module(part.__module__):
+        folder = f"{target.file.rpartition('/')[0] or '.'}/" if target.file else ""
+        where = f"{folder}{found[1]}:{part.__qualname__}"
+    raise UserError(
+        f"{target.text!r} names a class that is defined elsewhere, so its own code would count for "
+        f"nothing: name the class where it is defined, {where!r}, or derive one from it."
+    )
 
 
 def _member(family: type[Part], found: Any, shown: str) -> type[Part]:

@@ -185,6 +185,79 @@ def test_the_base_of_a_part_counts_as_its_code(tmp_path: Path, their: Path) -> N
     assert part_code(after) != code
 
 
+MIXED = """
+import abc
+from {mix} import Mix
+from olivine.methods.losses.info_nce import InfoNCE
+
+
+class Mixed(Mix, InfoNCE, abc.ABC):
+    pass
+"""
+
+
+def test_a_base_of_another_package_that_is_no_part_counts_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("their", "other"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "their" / "losses.py").write_text(MIXED.format(mix="other.mix"))
+    monkeypatch.syspath_prepend(tmp_path)
+    codes = set()
+    for scale in (1, 2):
+        (tmp_path / "other" / "mix.py").write_text(f"class Mix:\n    SCALE = {scale}\n")
+        forget("their", "other")
+        codes.add(part_code(part_class(Loss, "their.losses:Mixed")))
+    assert len(codes) == 2
+
+
+@pytest.mark.parametrize(("offers_parts", "num_codes"), [(False, 1), (True, 2)])
+def test_an_installed_base_that_is_no_part_counts_if_its_package_offers_parts(
+    offers_parts: bool, num_codes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = {"olivine.losses": {"a_loss": "other.mix:Mix"}} if offers_parts else {}
+    files = {"__init__.py": "", "mix.py": ""}
+    install(tmp_path / "site-packages", monkeypatch, "other", files, offered)
+    path = tmp_path / "mixed.py"
+    path.write_text(MIXED.format(mix="other.mix"))
+    codes = set()
+    for scale in (1, 2):
+        place = tmp_path / "site-packages" / "other" / "other" / "mix.py"
+        place.write_text(f"class Mix:\n    SCALE = {scale}\n")
+        forget("other")
+        codes.add(part_code(part_class(Loss, f"{path}:Mixed")))
+    assert len(codes) == num_codes
+
+
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ("from my_loss import MyLoss", "'{folder}/my_loss.py:MyLoss'"),
+        ("from their.losses import Unlisted as MyLoss", "'their.losses:Unlisted'"),
+        ("from olivine.methods.losses.info_nce import InfoNCE as MyLoss", "'info_nce'"),
+    ],
+)
+def test_a_class_is_named_where_it_is_defined(
+    line: str, where: str, tmp_path: Path, their: Path
+) -> None:
+    folder = write_loss(tmp_path / "mine").parent
+    (folder / "b.py").write_text(f"import helper\n{line}\nhelper.SCALE = 100\n")
+    sentence = sentence_of(f"{folder}/b.py:MyLoss")
+    assert f"where it is defined, {where.format(folder=folder)}" in sentence
+
+
+def test_a_class_of_another_module_is_named_where_it_is_defined(
+    tmp_path: Path, their: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other.py").write_text("from their.losses import Unlisted\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "where it is defined, 'their.losses:Unlisted'" in sentence_of("other:Unlisted")
+    (their / "__init__.py").write_text("from their.losses import Unlisted\n")
+    forget("their")
+    assert loss_of(with_loss("their:Unlisted")).kind == "their.losses:Unlisted", "one package"
+
+
 def test_code_versions_count_for_parts_of_others_too(tmp_path: Path) -> None:
     path = tmp_path / "v.py"
     text = "from olivine.methods.losses.info_nce import InfoNCE\nclass V(InfoNCE):\n    {}\n"

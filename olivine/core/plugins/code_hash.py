@@ -15,9 +15,11 @@ from pathlib import Path
 
 from olivine.core.errors import UserError
 from olivine.core.hashing import text_hash
+from olivine.core.plugins.entry_points import offering_packages
 from olivine.core.plugins.file_modules import PACKAGE, file_of_module
 from olivine.core.plugins.source_tree import SourceTree, Units, read_folder, read_tree
 
+_FOUNDATIONS = ("torch", "pydantic", "pydantic_core")
 _INSTALLED = ("site-packages", "dist-packages")
 
 
@@ -25,6 +27,30 @@ def is_ours(module: str) -> bool:
     """Return whether a module is part of this library."""
     top = module.partition(".")[0]
     return top == "olivine" and not module.startswith(f"{PACKAGE}.")
+
+
+def counts_as_code(module: str) -> bool:
+    """Return whether a base class of a user's part, itself no part, counts as code of the user.
+
+    Python's own library, the libraries that parts are made with and whatever is installed do not
+    count, unless the installed package offers parts itself.
+    """
+    top = module.partition(".")[0]
+    if is_ours(module) or top in sys.stdlib_module_names or top in _FOUNDATIONS:
+        return False
+    if file_of_module(module):
+        return True
+    return not is_installed(Path(_origin(_package_of(module)))) or top in offering_packages()
+
+
+def defined_elsewhere(module: str, named: str) -> bool:
+    """Return whether code of `module` has another hash than `named`, the module that was named."""
+    if is_ours(module) or is_ours(named):
+        return is_ours(module) != is_ours(named)
+    mine, other = file_of_module(module), file_of_module(named)
+    if mine or other:
+        return mine != other
+    return _package_of(module) != _package_of(named)
 
 
 def code_hash(modules: Iterable[str]) -> str:

@@ -38,6 +38,16 @@ def offers(group: str) -> Mapping[str, tuple[Offer, ...]]:
     return {name: tuple(named.values()) for name, named in sorted(found.items())}
 
 
+@cache
+def offering_packages() -> frozenset[str]:
+    """Return the top-level packages that offer anything in a group of ours."""
+    from importlib.metadata import entry_points
+
+    groups = [group for group in entry_points().groups if group.startswith("olivine.")]
+    found = [offer for group in groups for named in offers(group).values() for offer in named]
+    return frozenset(offer.value.partition(":")[0].partition(".")[0] for offer in found)
+
+
 def offer_of(group: str, name: str, what: str) -> Offer | None:
     """Return the only entry point of a name, or None; raise UserError if there are two."""
     found = offers(group).get(name, ())

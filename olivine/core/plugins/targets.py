@@ -60,7 +60,11 @@ class Target:
 
     def load(self, what: str) -> Any:
         """Return the object; raise UserError if it cannot be imported or is missing."""
-        found: Any = self.load_module()
+        return self.object_in(self.load_module(), what)
+
+    def object_in(self, module: ModuleType, what: str) -> Any:
+        """Return the object of the imported module; raise UserError if it is missing."""
+        found: Any = module
         for step in self.name.split("."):
             if not hasattr(found, step):
                 names = [name for name in vars(found) if not name.startswith("_")]
