@@ -130,7 +130,7 @@ def part_class(family: type[Part], kind: str) -> type[Part]:
         return part
     if offer := offer_of(_group(family), str(kind), what):
         part = _member(family, load_offer(offer, f"The part of {family.family}"), str(offer))
-        if part.kind != kind:
+        if part.kind != kind and not _is_offered_as(part.kind, offer.value, family):
             raise UserError(
                 f"The entry point {kind!r} of {_group(family)} gives {offer}, whose class has "
                 f"the kind {part.kind!r}: give both one name."
@@ -187,8 +187,8 @@ def _kind_of(cls: type[Part]) -> str:
     """Return the kind of a user's class: by an entry point, or by its location.
 
     A class with a `kind` keeps it if an entry point of its package has that name; a class without
-    one has the name of the entry point that points to it. The kind of its base class does not
-    matter.
+    one has the first name whose entry point points to it. A name of ours, or of two packages, is
+    not taken. The kind of its base class does not matter.
     """
     where = f"{cls.__module__}:{cls.__qualname__}"
     if found := file_of_module(cls.__module__):
@@ -196,13 +196,18 @@ def _kind_of(cls: type[Part]) -> str:
         return f"{file}:{cls.__qualname__}@{code}"
     own, family = vars(cls).get("kind"), family_of(cls)
     for name, found_offers in offers(_group(family)).items():
-        if name in family.built_in:
-            continue
-        for offer in found_offers:
-            same_package = _top(offer.value) == _top(where)
-            if (own == name and same_package) or (own is None and offer.value == where):
-                return name
+        if name in family.built_in or len(found_offers) > 1:
+            continue  # the name means another class, or no one could tell which
+        (offer,) = found_offers
+        same_package = _top(offer.value) == _top(where)
+        if (own == name and same_package) or (own is None and offer.value == where):
+            return name
     return where
+
+
+def _is_offered_as(kind: str, value: str, family: type[Part]) -> bool:
+    """Return whether an object is also offered by another name, which is the one that is stored."""
+    return any(offer.value == value for offer in offers(_group(family)).get(kind, ()))
 
 
 def _top(name: str) -> str:

@@ -378,6 +378,18 @@ def test_two_packages_that_offer_one_name_are_one_sentence(
     with pytest.raises(UserError, match=wanted):
         kinds(Loss)
     assert with_loss("alias"), "another name is not concerned"
+    for package in ("their", "other"):
+        kind = f"{package}.losses:Named"  # as the sentence tells
+        assert loss_of(with_loss(kind)).kind == kind
+
+
+def test_a_class_may_be_offered_by_two_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = {"olivine.losses": dict.fromkeys(("m1", "m2"), "their.losses:Nameless")}
+    install(tmp_path, monkeypatch, "their", {"__init__.py": "", "losses.py": BODY}, offered)
+    assert {loss_of(with_loss(name)).kind for name in ("m1", "m2")} == {"m1"}
+    assert with_loss("m1").fingerprint() == with_loss("m2").fingerprint()
 
 
 def test_a_package_cannot_take_a_name_of_ours(
