@@ -110,25 +110,27 @@ def members(family: type[Part]) -> list[Member]:
     return sorted(found, key=lambda member: member.kind)
 
 
-def part_class(family: type[Part], kind: str) -> type[Part]:
+def part_class(family: type[Part], kind: Any) -> type[Part]:
     """Return the member of a family that has this kind, importing only its module.
 
     Raises UserError for a kind that the family does not have, for code that cannot be imported and
     for a class of another family.
     """
     family = family_of(family)
+    if not isinstance(kind, str):
+        raise UserError(_no_text(family, kind))
     if kind in family.built_in:
         module, _, name = family.built_in[kind].partition(":")
         part: type[Part] = getattr(importlib.import_module(module), name)
         assert part.kind == kind, f"{module}:{name} calls itself {part.kind!r}, and is {kind!r}"
         return part
     what = _one_of(family)
-    if target := parse_target(str(kind)):
+    if target := parse_target(kind):
         named = target.load_module()
         part = _member(family, target.object_in(named, what), repr(kind))
         _check_place(part, target, named.__name__)
         return part
-    if offer := offer_of(_group(family), str(kind), what):
+    if offer := offer_of(_group(family), kind, what):
         part = _member(family, load_offer(offer, f"The part of {family.family}"), str(offer))
         if part.kind != kind and not _is_offered_as(part.kind, offer.value, family):
             raise UserError(
@@ -136,7 +138,7 @@ def part_class(family: type[Part], kind: str) -> type[Part]:
                 f"the kind {part.kind!r}: give both one name."
             )
         return part
-    raise UserError(_unknown(family, str(kind)))
+    raise UserError(_unknown(family, kind))
 
 
 def part_code(cls: type[Part]) -> str:
@@ -180,6 +182,18 @@ def _unknown(family: type[Part], kind: str) -> str:
     return (
         f"No {kind!r} in {family.family}.{nearest(kind, names)} There are: {', '.join(names)}; "
         "a class of your own is named as ./file.py:Class or package.module:Class."
+    )
+
+
+def _no_text(family: type[Part], kind: Any) -> str:
+    given = repr(kind)
+    if isinstance(kind, Mapping) and len(kind) == 1:  # as YAML reads "file.py:" and "a: b"
+        name, value = next(iter(kind.items()))
+        given = repr(f"{name}:" if value is None else f"{name}: {value}")
+    return (
+        f"The kind {given} is read as {type(kind).__name__}, and the kind of {_one_of(family)} is "
+        "a text: its name, ./file.py:Class or package.module:Class, in quotes if YAML reads it "
+        "otherwise."
     )
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ def their(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "their" / "their"
 
 
-def with_loss(kind: str) -> EvaluateConfig:
+def with_loss(kind: Any) -> EvaluateConfig:
     return demo().override({f"{PLACE}.kind": kind})
 
 
@@ -289,7 +290,7 @@ def test_every_part_within_settings_is_found() -> None:
     }  # fmt: skip
 
 
-def sentence_of(kind: str) -> str:
+def sentence_of(kind: Any) -> str:
     with pytest.raises(UserError) as caught:
         with_loss(kind)
     assert "\n" not in str(caught.value)
@@ -316,10 +317,15 @@ def sentence_of(kind: str) -> str:
         ("./my_loss.py:MyLoss", ["names the file", "which is not there", "where the command runs"]),
         ("my_loss.py:MyLoss@0123456789ab", ["The code of", "is not on this machine"]),
         ("3", ["No '3' in losses"]),
+        ([1], ["The kind [1] is read as list, and the kind of one of losses is a text"]),
+        (3, ["The kind 3 is read as int"]),
+        (None, ["The kind None is read as NoneType"]),
+        ({"a": 1}, ["The kind 'a: 1' is read as dict", "./file.py:Class"]),
+        ({"./many.py": None}, ["The kind './many.py:' is read as dict", "in quotes"]),
     ],
 )
 def test_a_kind_that_cannot_be_had_is_one_sentence(
-    kind: str, parts: list[str], their: Path
+    kind: Any, parts: list[str], their: Path
 ) -> None:
     sentence = sentence_of(kind)
     for part in parts:
