@@ -35,11 +35,12 @@ class Target:
         if self.module:
             return _import(self.module, self.text)
         if not self.code_hash:
-            path = Path(self.file).expanduser().absolute()
-            if not path.is_file():
+            path = file_at(self.file)
+            if path is None:
                 raise UserError(
-                    f"{self.text!r} names the file {path}, which is not there; a path is from the "
-                    "folder where the command runs."
+                    f"{_short(self.text)} names the file {_short(self.file)}, which is not there; "
+                    "a path is from the folder where the command runs, here "
+                    f"{Path.cwd()}."
                 )
             return load_file(path)
         if cached_folder(self.code_hash) is None:
@@ -47,8 +48,8 @@ class Target:
         return load_cached(self.code_hash, self.file)
 
     def _take_from_here(self) -> None:
-        path = Path(self.file).absolute()
-        tree = read_tree(path) if path.is_file() else None
+        path = file_at(self.file)
+        tree = read_tree(path) if path else None
         if tree is None or tree.hash != self.code_hash:
             differs = "" if tree is None else f", and {path} is another version ({tree.hash})"
             raise UserError(
@@ -83,6 +84,28 @@ def parse_target(text: str) -> Target | None:
     if found := _MODULE.fullmatch(text):
         return Target(text, found["name"], module=found["module"])
     return None
+
+
+def file_at(text: str) -> Path | None:
+    """Return the absolute path of a file that a user names, or None if there is no such file.
+
+    Raises UserError for the home folder of an unknown user.
+    """
+    try:
+        path = Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise UserError(
+            f"{_short(text)} begins with the home folder of a user who is unknown here: write the "
+            "whole path, or ~/ for your own folder."
+        ) from None
+    try:
+        return path if path.is_file() else None
+    except OSError:  # such as a name that is too long
+        return None
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 200 else f"{text[:100]}…{text[-50:]}")
 
 
 def names_a_file(text: str) -> bool:
