@@ -317,7 +317,7 @@ def sentence_of(kind: Any) -> str:
         ("./my_loss.py:MyLoss", ["names the file", "which is not there", "where the command runs"]),
         ("my_loss.py:MyLoss@0123456789ab", ["The code of", "is not on this machine"]),
         ("~nobody_here/x.py:M", ["begins with the home folder of a user who is unknown here"]),
-        ("./" + "x" * 5000 + ".py:M", ["names the file './xxx", "which is not there"]),
+        ("./" + "x" * 5000 + ".py:M", ["names the file ./xxx", "which is not there"]),
         ("./" + "x/" * 2500 + "x.py:M", ["which is not there"]),
         ("x" * 300 + ".py:M@0123456789ab", ["The code of", "is not on this machine"]),
         ("3", ["No '3' in losses"]),
@@ -349,6 +349,7 @@ def test_a_file_without_the_class_offers_the_nearest(tmp_path: Path) -> None:
             "ModuleNotFoundError: No module named 'nothing_of_this_name'",
         ),
         ("raise RuntimeError('no licence\\nfound')", "RuntimeError: no licence found"),
+        ("raise BaseException('no licence')", "BaseException: no licence"),
         ("x = 1", "AttributeError: module 'their.losses' has no attribute 'Named'"),
     ],
 )
@@ -372,6 +373,30 @@ def test_an_entry_point_of_another_family_or_name_is_one_sentence(
     sentence = sentence_of("b")
     assert "The entry point 'b' of olivine.losses gives their.losses:Named" in sentence
     assert "has the kind 'their.losses:Named': give both one name" in sentence
+
+
+@pytest.mark.parametrize("line", ["a line without a sign", "[olivine.losses]\nmine"])
+def test_a_list_of_entry_points_that_cannot_be_read_names_its_package(
+    line: str, their: Path
+) -> None:
+    about = their.parent / "their-1.0.dist-info" / "entry_points.txt"
+    about.write_text(f"{about.read_text()}\n{line}\n")
+    forget("their")
+    wanted = "The entry points of the package their cannot be read: each line"
+    with pytest.raises(UserError, match=wanted):
+        kinds(Loss)
+    assert wanted in sentence_of("their_loss")
+
+
+@pytest.mark.parametrize("value", [":::", "their losses", "their.losses:"])
+def test_an_entry_point_that_names_no_object_is_one_sentence(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"__init__.py": "", "losses.py": BODY}
+    install(tmp_path, monkeypatch, "their", files, {"olivine.losses": {"mine": value}})
+    assert f"'mine' of their 1.0 cannot be imported: its entry point names {value!r}, which" in (
+        sentence_of("mine")
+    )
 
 
 def test_two_packages_that_offer_one_name_are_one_sentence(

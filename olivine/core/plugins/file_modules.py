@@ -53,7 +53,9 @@ def load_cached(code_hash: str, name: str, shown: str = "") -> ModuleType:
         raise UserError(f"{shown}: {error}") from None
     except ValidationError as error:
         raise UserError(f"{shown}: {explain_invalid(error)}") from None
-    except (Exception, SystemExit) as error:  # a user's file may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's file may raise anything
         raise UserError(f"{shown} cannot be run: {error_sentence(error)}") from None
 
 

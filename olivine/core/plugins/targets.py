@@ -38,9 +38,8 @@ class Target:
             path = file_at(self.file)
             if path is None:
                 raise UserError(
-                    f"{_short(self.text)} names the file {_short(self.file)}, which is not there; "
-                    "a path is from the folder where the command runs, here "
-                    f"{Path.cwd()}."
+                    f"{_short(self.text)!r} names the file {_short(self.file)}, which is not "
+                    f"there; a path is from the folder where the command runs, {Path.cwd()}."
                 )
             return load_file(path)
         if cached_folder(self.code_hash) is None:
@@ -95,7 +94,7 @@ def file_at(text: str) -> Path | None:
         path = Path(text).expanduser().absolute()
     except RuntimeError:
         raise UserError(
-            f"{_short(text)} begins with the home folder of a user who is unknown here: write the "
+            f"{_short(text)!r} begins with the home folder of a user who is unknown here: write the "
             "whole path, or ~/ for your own folder."
         ) from None
     try:
@@ -105,7 +104,7 @@ def file_at(text: str) -> Path | None:
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 200 else f"{text[:100]}…{text[-50:]}")
+    return text if len(text) <= 200 else f"{text[:100]}…{text[-50:]}"
 
 
 def names_a_file(text: str) -> bool:
@@ -116,7 +115,9 @@ def names_a_file(text: str) -> bool:
 def _import(module: str, text: str) -> ModuleType:
     try:
         return importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # a module may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may raise anything
         raise UserError(
             f"{text!r} cannot be imported: {error_sentence(error)} Install its package in this "
             "environment, or name a file by its path, ./file.py:Name."

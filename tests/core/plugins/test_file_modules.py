@@ -159,6 +159,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
         ("from .helpr import nothing", "ModuleNotFoundError: No module named .*helpr"),
         ("import sys; sys.exit(3)", "SystemExit: 3."),
         ("assert False", "AssertionError."),
+        ("raise BaseException('no licence')", "part.py cannot be run: BaseException: no licence."),
     ],
 )
 def test_a_file_that_cannot_be_run_is_one_sentence_with_its_reason(
@@ -169,3 +170,9 @@ def test_a_file_that_cannot_be_run_is_one_sentence_with_its_reason(
         load_file(tmp_path / "part.py")
     assert "\n" not in str(caught.value)
     assert str(tmp_path / "part.py") in str(caught.value)
+
+
+def test_an_interrupt_while_a_file_is_imported_stays_one(tmp_path: Path) -> None:
+    write(tmp_path, part="raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        load_file(tmp_path / "part.py")
