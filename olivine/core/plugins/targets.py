@@ -94,8 +94,8 @@ def file_at(text: str) -> Path | None:
         path = Path(text).expanduser().absolute()
     except RuntimeError:
         raise UserError(
-            f"{_short(text)!r} begins with the home folder of a user who is unknown here: write the "
-            "whole path, or ~/ for your own folder."
+            f"{_short(text)!r} begins with the home folder of a user who is unknown here: write "
+            "the whole path, or ~/ for your own folder."
         ) from None
     try:
         return path if path.is_file() else None
