@@ -132,6 +132,26 @@ def test_another_process_reads_what_was_pickled_when_the_file_is_gone(
     assert answer.stdout.decode().strip() == "3.0"
 
 
+def test_another_process_has_the_folder_without_an_init_file_too(
+    tmp_path: Path, kept: Path
+) -> None:
+    folder = tmp_path / "theirs"
+    (folder / "sub").mkdir(parents=True)
+    write(folder / "sub", helper="X = 'helper'")
+    write(folder, part="from sub.helper import X\nimport sub.helper\nclass C:\n    x = X")
+    made = pickle.dumps(load_file(folder / "part.py").C())
+    shutil.rmtree(folder)
+    (tmp_path / "sub").mkdir()  # another one, where the process works
+    write(tmp_path / "sub", helper="X = 'other'")
+    code = "import olivine.core.parts, pickle, sys; print(pickle.loads(sys.stdin.buffer.read()).x)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        input=made, capture_output=True, check=True, cwd=tmp_path,
+        env={"PATH": "", VARIABLE: str(kept)},
+    )  # fmt: skip
+    assert answer.stdout.decode().strip() == "helper"
+
+
 def test_a_copy_that_was_edited_is_written_again(tmp_path: Path, kept: Path) -> None:
     write(tmp_path, part="X = 1")
     tree = read_tree(tmp_path / "part.py")
