@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 from pydantic import model_serializer, model_validator
 
 from olivine.core.errors import UserError, nearest
-from olivine.core.plugins.code_hash import code_hash, is_ours
+from olivine.core.plugins.code_hash import code_hash, counts_as_code, defined_elsewhere, is_ours
 from olivine.core.plugins.entry_points import load_offer, names_in, offer_of, offers
 from olivine.core.plugins.file_modules import file_of_module
-from olivine.core.plugins.targets import names_a_file, parse_target
+from olivine.core.plugins.targets import Target, names_a_file, parse_target
 from olivine.core.spec import _WITHOUT_PLACES, Spec
 
 CODE = "@code"  # in a fingerprint: hash of the code of a user's part
@@ -110,30 +110,35 @@ def members(family: type[Part]) -> list[Member]:
     return sorted(found, key=lambda member: member.kind)
 
 
-def part_class(family: type[Part], kind: str) -> type[Part]:
+def part_class(family: type[Part], kind: Any) -> type[Part]:
     """Return the member of a family that has this kind, importing only its module.
 
     Raises UserError for a kind that the family does not have, for code that cannot be imported and
     for a class of another family.
     """
     family = family_of(family)
+    if not isinstance(kind, str):
+        raise UserError(_no_text(family, kind))
     if kind in family.built_in:
         module, _, name = family.built_in[kind].partition(":")
         part: type[Part] = getattr(importlib.import_module(module), name)
         assert part.kind == kind, f"{module}:{name} calls itself {part.kind!r}, and is {kind!r}"
         return part
     what = _one_of(family)
-    if target := parse_target(str(kind)):
-        return _member(family, target.load(what), repr(kind))
-    if offer := offer_of(_group(family), str(kind), what):
+    if target := parse_target(kind):
+        named = target.load_module()
+        part = _member(family, target.object_in(named, what), repr(kind))
+        _check_place(part, target, named.__name__)
+        return part
+    if offer := offer_of(_group(family), kind, what):
         part = _member(family, load_offer(offer, f"The part of {family.family}"), str(offer))
-        if part.kind != kind:
+        if part.kind != kind and not _is_offered_as(part.kind, offer.value, family):
             raise UserError(
                 f"The entry point {kind!r} of {_group(family)} gives {offer}, whose class has "
                 f"the kind {part.kind!r}: give both one name."
             )
         return part
-    raise UserError(_unknown(family, str(kind)))
+    raise UserError(_unknown(family, kind))
 
 
 def part_code(cls: type[Part]) -> str:
@@ -144,7 +149,8 @@ def part_code(cls: type[Part]) -> str:
     modules = [base.__module__ for base in cls.__mro__ if issubclass(base, Part)]
     if all(map(is_ours, modules)):
         return ""
-    return code_hash(modules)
+    others = {base.__module__ for base in cls.__mro__ if not issubclass(base, Part)}
+    return code_hash([*modules, *filter(counts_as_code, others)])
 
 
 def parts_of(value: Any) -> Iterator[Part]:
@@ -179,12 +185,24 @@ def _unknown(family: type[Part], kind: str) -> str:
     )
 
 
+def _no_text(family: type[Part], kind: Any) -> str:
+    given = repr(kind)
+    if isinstance(kind, Mapping) and len(kind) == 1:  # as YAML reads "file.py:" and "a: b"
+        name, value = next(iter(kind.items()))
+        given = repr(f"{name}:" if value is None else f"{name}: {value}")
+    return (
+        f"The kind {given} is read as {type(kind).__name__}, and the kind of {_one_of(family)} is "
+        "a text: its name, ./file.py:Class or package.module:Class, in quotes if YAML reads it "
+        "otherwise."
+    )
+
+
 def _kind_of(cls: type[Part]) -> str:
     """Return the kind of a user's class: by an entry point, or by its location.
 
     A class with a `kind` keeps it if an entry point of its package has that name; a class without
-    one has the name of the entry point that points to it. The kind of its base class does not
-    matter.
+    one has the first name whose entry point points to it. A name of ours, or of two packages, is
+    not taken. The kind of its base class does not matter.
     """
     where = f"{cls.__module__}:{cls.__qualname__}"
     if found := file_of_module(cls.__module__):
@@ -192,17 +210,36 @@ def _kind_of(cls: type[Part]) -> str:
         return f"{file}:{cls.__qualname__}@{code}"
     own, family = vars(cls).get("kind"), family_of(cls)
     for name, found_offers in offers(_group(family)).items():
-        if name in family.built_in:
-            continue
-        for offer in found_offers:
-            same_package = _top(offer.value) == _top(where)
-            if (own == name and same_package) or (own is None and offer.value == where):
-                return name
+        if name in family.built_in or len(found_offers) > 1:
+            continue  # the name means another class, or no one could tell which
+        (offer,) = found_offers
+        same_package = _top(offer.value) == _top(where)
+        if (own == name and same_package) or (own is None and offer.value == where):
+            return name
     return where
+
+
+def _is_offered_as(kind: str, value: str, family: type[Part]) -> bool:
+    """Return whether an object is also offered by another name, which is the one that is stored."""
+    return any(offer.value == value for offer in offers(_group(family)).get(kind, ()))
 
 
 def _top(name: str) -> str:
     return name.partition(":")[0].partition(".")[0]
+
+
+def _check_place(part: type[Part], target: Target, named: str) -> None:
+    """Raise UserError if a class is of other code than was named, which would count for nothing."""
+    if not defined_elsewhere(part.__module__, named):
+        return
+    where = part.kind
+    if found := file_of_module(part.__module__):
+        folder = f"{target.file.rpartition('/')[0] or '.'}/" if target.file else ""
+        where = f"{folder}{found[1]}:{part.__qualname__}"
+    raise UserError(
+        f"{target.text!r} names a class that is defined elsewhere, so its own code would count for "
+        f"nothing: name the class where it is defined, {where!r}, or derive one from it."
+    )
 
 
 def _member(family: type[Part], found: Any, shown: str) -> type[Part]:

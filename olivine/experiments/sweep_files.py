@@ -15,7 +15,7 @@ from typing import Any
 from olivine.core.errors import UserError, nearest
 from olivine.core.plugins.entry_points import load_offer, offer_of, offers
 from olivine.core.plugins.file_modules import load_file
-from olivine.core.plugins.targets import parse_target
+from olivine.core.plugins.targets import file_at, parse_target
 from olivine.experiments.sweep import Sweep
 
 ATTRIBUTE = "SWEEP"
@@ -76,8 +76,8 @@ def sweep_file(name: str) -> Path | None:
     Raises UserError for a name that is unknown or that two have.
     """
     if name.endswith(".py") or "/" in name:
-        path = Path(name).expanduser().absolute()
-        if not path.is_file():
+        path = file_at(name)
+        if path is None:
             raise UserError(f"There is no sweep's file {name}.")
         return path
     found: list[Any] = [path for path in _all_files() if path.stem == name]

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ def their(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "their" / "their"
 
 
-def with_loss(kind: str) -> EvaluateConfig:
+def with_loss(kind: Any) -> EvaluateConfig:
     return demo().override({f"{PLACE}.kind": kind})
 
 
@@ -185,6 +186,79 @@ def test_the_base_of_a_part_counts_as_its_code(tmp_path: Path, their: Path) -> N
     assert part_code(after) != code
 
 
+MIXED = """
+import abc
+from {mix} import Mix
+from olivine.methods.losses.info_nce import InfoNCE
+
+
+class Mixed(Mix, InfoNCE, abc.ABC):
+    pass
+"""
+
+
+def test_a_base_of_another_package_that_is_no_part_counts_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("their", "other"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "their" / "losses.py").write_text(MIXED.format(mix="other.mix"))
+    monkeypatch.syspath_prepend(tmp_path)
+    codes = set()
+    for scale in (1, 2):
+        (tmp_path / "other" / "mix.py").write_text(f"class Mix:\n    SCALE = {scale}\n")
+        forget("their", "other")
+        codes.add(part_code(part_class(Loss, "their.losses:Mixed")))
+    assert len(codes) == 2
+
+
+@pytest.mark.parametrize(("offers_parts", "num_codes"), [(False, 1), (True, 2)])
+def test_an_installed_base_that_is_no_part_counts_if_its_package_offers_parts(
+    offers_parts: bool, num_codes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = {"olivine.losses": {"a_loss": "other.mix:Mix"}} if offers_parts else {}
+    files = {"__init__.py": "", "mix.py": ""}
+    install(tmp_path / "site-packages", monkeypatch, "other", files, offered)
+    path = tmp_path / "mixed.py"
+    path.write_text(MIXED.format(mix="other.mix"))
+    codes = set()
+    for scale in (1, 2):
+        place = tmp_path / "site-packages" / "other" / "other" / "mix.py"
+        place.write_text(f"class Mix:\n    SCALE = {scale}\n")
+        forget("other")
+        codes.add(part_code(part_class(Loss, f"{path}:Mixed")))
+    assert len(codes) == num_codes
+
+
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ("from my_loss import MyLoss", "'{folder}/my_loss.py:MyLoss'"),
+        ("from their.losses import Unlisted as MyLoss", "'their.losses:Unlisted'"),
+        ("from olivine.methods.losses.info_nce import InfoNCE as MyLoss", "'info_nce'"),
+    ],
+)
+def test_a_class_is_named_where_it_is_defined(
+    line: str, where: str, tmp_path: Path, their: Path
+) -> None:
+    folder = write_loss(tmp_path / "mine").parent
+    (folder / "b.py").write_text(f"import helper\n{line}\nhelper.SCALE = 100\n")
+    sentence = sentence_of(f"{folder}/b.py:MyLoss")
+    assert f"where it is defined, {where.format(folder=folder)}" in sentence
+
+
+def test_a_class_of_another_module_is_named_where_it_is_defined(
+    tmp_path: Path, their: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other.py").write_text("from their.losses import Unlisted\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "where it is defined, 'their.losses:Unlisted'" in sentence_of("other:Unlisted")
+    (their / "__init__.py").write_text("from their.losses import Unlisted\n")
+    forget("their")
+    assert loss_of(with_loss("their:Unlisted")).kind == "their.losses:Unlisted", "one package"
+
+
 def test_code_versions_count_for_parts_of_others_too(tmp_path: Path) -> None:
     path = tmp_path / "v.py"
     text = "from olivine.methods.losses.info_nce import InfoNCE\nclass V(InfoNCE):\n    {}\n"
@@ -216,7 +290,7 @@ def test_every_part_within_settings_is_found() -> None:
     }  # fmt: skip
 
 
-def sentence_of(kind: str) -> str:
+def sentence_of(kind: Any) -> str:
     with pytest.raises(UserError) as caught:
         with_loss(kind)
     assert "\n" not in str(caught.value)
@@ -242,11 +316,20 @@ def sentence_of(kind: str) -> str:
         ("./my_loss.py", ["names a file: name its class too, as ./my_loss.py:MyClass"]),
         ("./my_loss.py:MyLoss", ["names the file", "which is not there", "where the command runs"]),
         ("my_loss.py:MyLoss@0123456789ab", ["The code of", "is not on this machine"]),
+        ("~nobody_here/x.py:M", ["begins with the home folder of a user who is unknown here"]),
+        ("./" + "x" * 5000 + ".py:M", ["names the file ./xxx", "which is not there"]),
+        ("./" + "x/" * 2500 + "x.py:M", ["which is not there"]),
+        ("x" * 300 + ".py:M@0123456789ab", ["The code of", "is not on this machine"]),
         ("3", ["No '3' in losses"]),
+        ([1], ["The kind [1] is read as list, and the kind of one of losses is a text"]),
+        (3, ["The kind 3 is read as int"]),
+        (None, ["The kind None is read as NoneType"]),
+        ({"a": 1}, ["The kind 'a: 1' is read as dict", "./file.py:Class"]),
+        ({"./many.py": None}, ["The kind './many.py:' is read as dict", "in quotes"]),
     ],
 )
 def test_a_kind_that_cannot_be_had_is_one_sentence(
-    kind: str, parts: list[str], their: Path
+    kind: Any, parts: list[str], their: Path
 ) -> None:
     sentence = sentence_of(kind)
     for part in parts:
@@ -266,6 +349,7 @@ def test_a_file_without_the_class_offers_the_nearest(tmp_path: Path) -> None:
             "ModuleNotFoundError: No module named 'nothing_of_this_name'",
         ),
         ("raise RuntimeError('no licence\\nfound')", "RuntimeError: no licence found"),
+        ("raise BaseException('no licence')", "BaseException: no licence"),
         ("x = 1", "AttributeError: module 'their.losses' has no attribute 'Named'"),
     ],
 )
@@ -291,6 +375,30 @@ def test_an_entry_point_of_another_family_or_name_is_one_sentence(
     assert "has the kind 'their.losses:Named': give both one name" in sentence
 
 
+@pytest.mark.parametrize("line", ["a line without a sign", "[olivine.losses]\nmine"])
+def test_a_list_of_entry_points_that_cannot_be_read_names_its_package(
+    line: str, their: Path
+) -> None:
+    about = their.parent / "their-1.0.dist-info" / "entry_points.txt"
+    about.write_text(f"{about.read_text()}\n{line}\n")
+    forget("their")
+    wanted = "The entry points of the package their cannot be read: each line"
+    with pytest.raises(UserError, match=wanted):
+        kinds(Loss)
+    assert wanted in sentence_of("their_loss")
+
+
+@pytest.mark.parametrize("value", [":::", "their losses", "their.losses:"])
+def test_an_entry_point_that_names_no_object_is_one_sentence(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"__init__.py": "", "losses.py": BODY}
+    install(tmp_path, monkeypatch, "their", files, {"olivine.losses": {"mine": value}})
+    assert f"'mine' of their 1.0 cannot be imported: its entry point names {value!r}, which" in (
+        sentence_of("mine")
+    )
+
+
 def test_two_packages_that_offer_one_name_are_one_sentence(
     their: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,6 +413,18 @@ def test_two_packages_that_offer_one_name_are_one_sentence(
     with pytest.raises(UserError, match=wanted):
         kinds(Loss)
     assert with_loss("alias"), "another name is not concerned"
+    for package in ("their", "other"):
+        kind = f"{package}.losses:Named"  # as the sentence tells
+        assert loss_of(with_loss(kind)).kind == kind
+
+
+def test_a_class_may_be_offered_by_two_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = {"olivine.losses": dict.fromkeys(("m1", "m2"), "their.losses:Nameless")}
+    install(tmp_path, monkeypatch, "their", {"__init__.py": "", "losses.py": BODY}, offered)
+    assert {loss_of(with_loss(name)).kind for name in ("m1", "m2")} == {"m1"}
+    assert with_loss("m1").fingerprint() == with_loss("m2").fingerprint()
 
 
 def test_a_package_cannot_take_a_name_of_ours(

@@ -139,6 +139,7 @@ def install(
 def forget(*packages: str) -> None:
     """Have what is known of packages looked up again, as a new process would."""
     entry_points.offers.cache_clear()
+    entry_points.offering_packages.cache_clear()
     code_hash._package_hash.cache_clear()
     code_hash._package_of.cache_clear()
     importlib.invalidate_caches()

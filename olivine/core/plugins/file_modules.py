@@ -53,7 +53,9 @@ def load_cached(code_hash: str, name: str, shown: str = "") -> ModuleType:
         raise UserError(f"{shown}: {error}") from None
     except ValidationError as error:
         raise UserError(f"{shown}: {explain_invalid(error)}") from None
-    except (Exception, SystemExit) as error:  # a user's file may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's file may raise anything
         raise UserError(f"{shown} cannot be run: {error_sentence(error)}") from None
 
 
@@ -101,6 +103,8 @@ class UserCodeFinder:
                 return spec_from_file_location(
                     name, file, loader=loader, submodule_search_locations=inner
                 )
+        if folder.joinpath(*parts).is_dir():  # without an __init__.py
+            return ModuleSpec(name, None, is_package=True)
         return None
 
 
@@ -128,7 +132,7 @@ class _Loader(SourceFileLoader):
 
 @cache
 def _units(folder: Path) -> Units:
-    return Units(folder)  # cached trees never change
+    return Units(folder, cached=True)  # cached trees never change
 
 
 class _Redirect(ast.NodeTransformer):

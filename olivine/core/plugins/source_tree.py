@@ -1,10 +1,11 @@
 """A Python file and all its imports from its own folder, which are hashed, cached and shipped.
 
-A *unit* is a module or a package that lies beside the file: `helper.py`, or `helper/` with an
-`__init__.py`. `import helper`, `from helper import f` and `from .helper import f` all mean that
-unit, as they do for a script that Python runs; names of Python's standard library and `olivine`
-always mean those. A package counts as a whole. Imports are found in the syntax tree, so a module
-that is named only when the code runs (`importlib.import_module(name)`) is not part of the tree.
+A *unit* is a module or a package that lies beside the file: `helper.py`, or `helper/` with Python
+files. `import helper`, `from helper import f` and `from .helper import f` all mean that unit, as
+they do for a script that Python runs: a folder without an `__init__.py` is meant only if no
+installed module has its name; names of Python's standard library and `olivine` always mean those. A
+package counts as a whole. Imports are found in the syntax tree, so a module that is named only when
+the code runs (`importlib.import_module(name)`) is not part of the tree.
 """
 
 import ast
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 from olivine.core.errors import UserError
@@ -51,16 +53,34 @@ def read_tree(path: Path) -> SourceTree:
 
 
 def read_folder(folder: Path) -> SourceTree:
-    """Return every Python file below a folder."""
-    paths = sorted(path for path in folder.rglob("*.py") if path.is_file())
+    """Return every Python file below a folder; links to folders are followed, as imports do."""
+    paths = sorted(_python_files(folder, frozenset()))
     return SourceTree({path.relative_to(folder).as_posix(): path.read_bytes() for path in paths})
 
 
-class Units:
-    """The modules and packages of one folder, read once."""
+def _python_files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    real = folder.resolve()
+    if real in above:
+        return  # a link to a folder that contains it
+    try:
+        inside = list(folder.iterdir())
+    except PermissionError:
+        return  # nothing in it can be imported
+    for path in inside:
+        if path.is_dir():
+            yield from _python_files(path, above | {real})
+        elif path.suffix == ".py" and path.is_file():
+            yield path
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+
+class Units:
+    """The modules and packages of one folder, read once.
+
+    A cached tree has only what its files need, so all in it is meant, whatever is installed.
+    """
+
+    def __init__(self, folder: Path, *, cached: bool = False):
+        self.folder, self._cached = folder, cached
         self._files: dict[str, dict[str, bytes]] = {}  # of each unit that was needed so far
         self._trees: dict[str, SourceTree] = {}
 
@@ -68,19 +88,20 @@ class Units:
         """Return whether an absolute import of this name means a unit of the folder."""
         if name in sys.stdlib_module_names or name == "olivine":
             return False
-        return bool(self.files(name))
+        if not self.files(name):
+            return False
+        beside = f"{name}.py" in self.files(name) or f"{name}/__init__.py" in self.files(name)
+        return beside or self._cached or not _is_installed(name)
 
     def files(self, name: str) -> dict[str, bytes]:
         """Return the files of a unit by their path below the folder; none if it is missing."""
         if name not in self._files:
             package, module = self.folder / name, self.folder / f"{name}.py"
-            if (package / "__init__.py").is_file():
-                found = read_folder(package).files
-                self._files[name] = {f"{name}/{path}": data for path, data in found.items()}
-            elif module.is_file():
+            if module.is_file() and not (package / "__init__.py").is_file():
                 self._files[name] = {module.name: module.read_bytes()}
             else:
-                self._files[name] = {}
+                found = read_folder(package).files if package.is_dir() else {}
+                self._files[name] = {f"{name}/{path}": data for path, data in found.items()}
         return self._files[name]
 
     def tree(self, name: str) -> SourceTree:
@@ -122,12 +143,35 @@ class Units:
     def _refuse_own_package(self, names: list[str], path: str) -> None:
         """Raise UserError for an import by the name of the folder's own package."""
         own = self.folder.name
-        if own in names and not self.has(own) and (self.folder / "__init__.py").is_file():
+        if own in names and not self.has(own) and self._is_package():
             raise UserError(
                 f"{self.folder / path} belongs to the package {own!r} and imports from it by that "
                 "name: install the package and name the part as package.module:Name, or import by "
                 "`from .module import name`."
             )
+
+    def _is_package(self) -> bool:
+        """Return whether the folder itself can be imported from, with `__init__.py` or without."""
+        if (self.folder / "__init__.py").is_file():
+            return True
+        places = _found(self.folder.name)[1]
+        return any(Path(place).resolve() == self.folder.resolve() for place in places)
+
+
+def _is_installed(name: str) -> bool:
+    """Return whether a module or a package with an `__init__.py` has this name elsewhere."""
+    return _found(name)[0]
+
+
+def _found(name: str) -> tuple[bool, list[str]]:
+    """Return whether a top-level name has a file, and where a name without one has its folders."""
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):
+        return False, []
+    if spec is None or spec.has_location:
+        return spec is not None, []
+    return False, list(spec.submodule_search_locations or [])
 
 
 def package_of(path: str, level: int, folder: Path) -> tuple[str, ...]:

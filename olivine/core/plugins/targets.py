@@ -35,11 +35,11 @@ class Target:
         if self.module:
             return _import(self.module, self.text)
         if not self.code_hash:
-            path = Path(self.file).expanduser().absolute()
-            if not path.is_file():
+            path = file_at(self.file)
+            if path is None:
                 raise UserError(
-                    f"{self.text!r} names the file {path}, which is not there; a path is from the "
-                    "folder where the command runs."
+                    f"{_short(self.text)!r} names the file {_short(self.file)}, which is not "
+                    f"there; a path is from the folder where the command runs, {Path.cwd()}."
                 )
             return load_file(path)
         if cached_folder(self.code_hash) is None:
@@ -47,8 +47,8 @@ class Target:
         return load_cached(self.code_hash, self.file)
 
     def _take_from_here(self) -> None:
-        path = Path(self.file).absolute()
-        tree = read_tree(path) if path.is_file() else None
+        path = file_at(self.file)
+        tree = read_tree(path) if path else None
         if tree is None or tree.hash != self.code_hash:
             differs = "" if tree is None else f", and {path} is another version ({tree.hash})"
             raise UserError(
@@ -60,7 +60,11 @@ class Target:
 
     def load(self, what: str) -> Any:
         """Return the object; raise UserError if it cannot be imported or is missing."""
-        found: Any = self.load_module()
+        return self.object_in(self.load_module(), what)
+
+    def object_in(self, module: ModuleType, what: str) -> Any:
+        """Return the object of the imported module; raise UserError if it is missing."""
+        found: Any = module
         for step in self.name.split("."):
             if not hasattr(found, step):
                 names = [name for name in vars(found) if not name.startswith("_")]
@@ -81,6 +85,28 @@ def parse_target(text: str) -> Target | None:
     return None
 
 
+def file_at(text: str) -> Path | None:
+    """Return the absolute path of a file that a user names, or None if there is no such file.
+
+    Raises UserError for the home folder of an unknown user.
+    """
+    try:
+        path = Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise UserError(
+            f"{_short(text)!r} begins with the home folder of a user who is unknown here: write "
+            "the whole path, or ~/ for your own folder."
+        ) from None
+    try:
+        return path if path.is_file() else None
+    except OSError:  # such as a name that is too long
+        return None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else f"{text[:100]}…{text[-50:]}"
+
+
 def names_a_file(text: str) -> bool:
     """Return whether a text without `:Name` looks like the path of a Python file."""
     return text.endswith(".py") or text.startswith(("./", "../", "~/", "/"))
@@ -89,7 +115,9 @@ def names_a_file(text: str) -> bool:
 def _import(module: str, text: str) -> ModuleType:
     try:
         return importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # a module may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may raise anything
         raise UserError(
             f"{text!r} cannot be imported: {error_sentence(error)} Install its package in this "
             "environment, or name a file by its path, ./file.py:Name."

@@ -47,6 +47,25 @@ def test_every_form_of_import_finds_the_file_beside(tmp_path: Path) -> None:
     assert part.os.path.join("a", "b") == "a/b"
 
 
+def test_a_folder_without_an_init_file_is_imported_from_the_copy(tmp_path: Path) -> None:
+    (tmp_path / "sub" / "deep").mkdir(parents=True)
+    write(tmp_path / "sub", helper="from .deep.leaf import X", other="Y = 'other'")
+    write(tmp_path / "sub" / "deep", leaf="from sub.other import Y\nX = 'leaf'\nclass C: ...")
+    lines = ["from sub.helper import X", "import sub.deep.leaf", "from sub import other"]
+    write(tmp_path, part="\n".join([*lines, "from .sub import helper"]))
+    part = load_file(tmp_path / "part.py")
+    assert (part.X, part.sub.deep.leaf.Y, part.other.Y, part.helper.X) == (
+        "leaf", "other", "other", "leaf",
+    )  # fmt: skip
+    named = file_of_module(part.sub.deep.leaf.C.__module__)
+    assert named is not None
+    assert named[1] == "sub/deep/leaf.py"
+    assert "sub" not in sys.modules
+    write(tmp_path / "sub", other="Y = 'edited'")
+    again = load_file(tmp_path / "part.py")
+    assert (part.other.Y, again.other.Y) == ("other", "edited")
+
+
 def test_the_file_beside_is_meant_even_where_another_of_its_name_could_be_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +132,26 @@ def test_another_process_reads_what_was_pickled_when_the_file_is_gone(
     assert answer.stdout.decode().strip() == "3.0"
 
 
+def test_another_process_has_the_folder_without_an_init_file_too(
+    tmp_path: Path, kept: Path
+) -> None:
+    folder = tmp_path / "theirs"
+    (folder / "sub").mkdir(parents=True)
+    write(folder / "sub", helper="X = 'helper'")
+    write(folder, part="from sub.helper import X\nimport sub.helper\nclass C:\n    x = X")
+    made = pickle.dumps(load_file(folder / "part.py").C())
+    shutil.rmtree(folder)
+    (tmp_path / "sub").mkdir()  # another one, where the process works
+    write(tmp_path / "sub", helper="X = 'other'")
+    code = "import olivine.core.parts, pickle, sys; print(pickle.loads(sys.stdin.buffer.read()).x)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        input=made, capture_output=True, check=True, cwd=tmp_path,
+        env={"PATH": "", VARIABLE: str(kept)},
+    )  # fmt: skip
+    assert answer.stdout.decode().strip() == "helper"
+
+
 def test_a_copy_that_was_edited_is_written_again(tmp_path: Path, kept: Path) -> None:
     write(tmp_path, part="X = 1")
     tree = read_tree(tmp_path / "part.py")
@@ -140,6 +179,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
         ("from .helpr import nothing", "ModuleNotFoundError: No module named .*helpr"),
         ("import sys; sys.exit(3)", "SystemExit: 3."),
         ("assert False", "AssertionError."),
+        ("raise BaseException('no licence')", "part.py cannot be run: BaseException: no licence."),
     ],
 )
 def test_a_file_that_cannot_be_run_is_one_sentence_with_its_reason(
@@ -150,3 +190,9 @@ def test_a_file_that_cannot_be_run_is_one_sentence_with_its_reason(
         load_file(tmp_path / "part.py")
     assert "\n" not in str(caught.value)
     assert str(tmp_path / "part.py") in str(caught.value)
+
+
+def test_an_interrupt_while_a_file_is_imported_stays_one(tmp_path: Path) -> None:
+    write(tmp_path, part="raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        load_file(tmp_path / "part.py")

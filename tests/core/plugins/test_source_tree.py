@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from olivine.core.errors import UserError
-from olivine.core.plugins.source_tree import SourceTree, read_tree
+from olivine.core.plugins.source_tree import SourceTree, read_folder, read_tree
 
 
 def write(folder: Path, **files: str) -> None:
@@ -42,7 +42,7 @@ def test_what_is_imported_from_elsewhere_does_not(tmp_path: Path) -> None:
 
 
 def test_a_package_beside_belongs_as_a_whole_with_what_it_imports(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()  # a folder without __init__.py is none
+    (tmp_path / "data").mkdir()  # a folder without Python files is none
     write(
         tmp_path,
         part="from helpers.one import x\nimport data",
@@ -103,3 +103,48 @@ def test_a_file_of_a_package_that_imports_it_by_name_is_told_to_name_the_package
     write(tmp_path / "lab", __init__="", losses="from lab.helper import x", helper="x = 1")
     with pytest.raises(UserError, match=r"belongs to the package 'lab'.*package\.module:Name"):
         read_tree(tmp_path / "lab" / "losses.py")
+
+
+def test_a_linked_folder_counts_as_if_it_lay_there_and_a_circle_of_links_ends(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "package", __init__="", one="x = 1")
+    write(tmp_path / "other", __init__="", helper="x = 1")
+    (tmp_path / "package" / "linked").symlink_to("../other")
+    (tmp_path / "other" / "back").symlink_to("../package")
+    before = read_folder(tmp_path / "package")
+    assert set(before.files) == {
+        "__init__.py", "one.py", "linked/__init__.py", "linked/helper.py",
+    }  # fmt: skip
+    write(tmp_path / "other", helper="x = 2")
+    assert read_folder(tmp_path / "package").hash != before.hash
+
+
+@pytest.mark.parametrize("line", ["from sub.helper import x", "import sub.deep.leaf", "import sub"])
+def test_a_folder_beside_without_an_init_file_belongs_too(line: str, tmp_path: Path) -> None:
+    write(tmp_path, part=line)
+    write(tmp_path / "sub", helper="import deeper", deep__in__leaf="x = 1")
+    write(tmp_path, deeper="x = 1", stranger="x = 1")
+    assert set(read_tree(tmp_path / "part.py").files) == {
+        "part.py", "sub/helper.py", "sub/deep/leaf.py", "deeper.py",
+    }  # fmt: skip
+
+
+def test_a_folder_without_an_init_file_yields_to_an_installed_package_of_its_name(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, part="import numpy", relative="from .numpy import other")
+    write(tmp_path / "numpy", other="x = 1")
+    assert set(read_tree(tmp_path / "part.py").files) == {"part.py"}
+    assert set(read_tree(tmp_path / "relative.py").files) == {"relative.py", "numpy/other.py"}
+
+
+def test_a_file_that_imports_by_the_name_of_its_own_folder_is_told_to_name_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "their_lab", losses="from their_lab.helper import x", helper="x = 1")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        UserError, match=r"belongs to the package 'their_lab'.*package\.module:Name"
+    ):
+        read_tree(tmp_path / "their_lab" / "losses.py")
