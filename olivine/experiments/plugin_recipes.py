@@ -14,6 +14,7 @@ from olivine.core.plugins.entry_points import Offer, load_offer, names_in, offer
 from olivine.core.plugins.file_modules import error_sentence
 from olivine.core.plugins.targets import names_a_file, parse_target
 from olivine.core.spec import explain_invalid
+from olivine.core.streams import prints_to_stderr
 from olivine.training.config import EvaluateConfig
 
 GROUP, ONE_RECIPE = "olivine.recipes", "a recipe"
@@ -32,7 +33,7 @@ def offered_recipes(ours: Mapping[str, Any]) -> Iterator[tuple[Offer, Any]]:
     for name in offered_names(ours):
         (offer,) = offers(GROUP)[name]
         try:
-            yield offer, load_offer(offer, "The recipe")
+            yield offer, _loaded(offer)
         except UserError as error:
             yield offer, str(error)
 
@@ -44,9 +45,11 @@ def plugin_recipe(name: str, ours: Mapping[str, Any]) -> EvaluateConfig:
     imported, that fails or that returns something else.
     """
     if target := parse_target(name):
-        return _run(target.load(ONE_RECIPE), name)
+        with prints_to_stderr():
+            found = target.load(ONE_RECIPE)
+        return _run(found, name)
     if offer := offer_of(GROUP, name, ONE_RECIPE):
-        return _run(load_offer(offer, "The recipe"), f"{name!r} ({offer})")
+        return _run(_loaded(offer), f"{name!r} ({offer})")
     if names_a_file(name):
         raise UserError(f"{name!r} names a file: name its function too, as {name}:my_recipe.")
     names = [*ours, *offers(GROUP)]
@@ -54,6 +57,11 @@ def plugin_recipe(name: str, ours: Mapping[str, Any]) -> EvaluateConfig:
         f"No recipe {name!r}; there are {', '.join(names)}.{nearest(name, names)} One of your own "
         "is named as ./my_recipe.py:name."
     )
+
+
+def _loaded(offer: Offer) -> Any:
+    with prints_to_stderr():
+        return load_offer(offer, "The recipe")
 
 
 def _run(function: Any, shown: str) -> EvaluateConfig:
@@ -64,12 +72,13 @@ def _run(function: Any, shown: str) -> EvaluateConfig:
             f"The recipe {shown} is of type {type(function).__name__}; it must be {wanted}."
         )
     try:
-        found = function()
+        with prints_to_stderr():
+            found = function()
     except UserError as error:
         raise UserError(f"The recipe {shown}: {error}") from None
     except ValidationError as error:
         raise UserError(f"The recipe {shown}: {explain_invalid(error)}") from None
-    except Exception as error:  # a user's function may raise anything
+    except (Exception, SystemExit) as error:  # a user's function may raise anything
         raise UserError(f"The recipe {shown} fails: {error_sentence(error)}") from None
     if not isinstance(found, EvaluateConfig):
         raise UserError(

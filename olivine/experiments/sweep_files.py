@@ -16,6 +16,7 @@ from olivine.core.errors import UserError, nearest
 from olivine.core.plugins.entry_points import load_offer, offer_of, offers
 from olivine.core.plugins.file_modules import load_file
 from olivine.core.plugins.targets import parse_target
+from olivine.core.streams import prints_to_stderr
 from olivine.experiments.sweep import Sweep
 
 ATTRIBUTE = "SWEEP"
@@ -35,7 +36,8 @@ def find_sweep(name: str) -> Sweep:
     read as a sweep.
     """
     target = parse_target(name)
-    found = target.load(ONE_SWEEP) if target else sweep_module(name)
+    with prints_to_stderr():
+        found = target.load(ONE_SWEEP) if target else sweep_module(name)
     sweep = getattr(found, ATTRIBUTE, None) if isinstance(found, ModuleType) else found
     place = repr(name) if target else str(sweep_file(name) or f"The sweep {name!r}")
     if not isinstance(sweep, Sweep):

@@ -60,6 +60,51 @@ def test_a_recipe_file_may_import_its_loss_from_beside_it(tmp_path: Path) -> Non
     assert recipe("./my_recipe.py:mine").fingerprint() == config.fingerprint()
 
 
+LOUD = """
+print("imported")
+from olivine.experiments.recipes import demo
+
+
+def mine():
+    print("called")
+    return demo()
+"""
+
+
+def test_an_interrupt_within_a_recipe_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "my_recipe.py").write_text("def mine(): raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        recipe("./my_recipe.py:mine")
+
+
+@pytest.mark.parametrize("place", ["./my_recipe.py:mine", "their_recipe", "their.recipe:mine"])
+def test_what_a_recipe_prints_is_no_part_of_a_commands_result(
+    place: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "my_recipe.py").write_text(LOUD)
+    offer(tmp_path, monkeypatch, recipe=LOUD)
+    assert recipe(place) == demo()
+    written = capsys.readouterr()
+    assert (written.out, written.err) == ("", "imported\ncalled\n")
+
+
+@pytest.mark.parametrize("place", ["./theirs.py", "theirs", "their.sweep:SWEEP"])
+def test_what_a_sweep_prints_is_no_part_of_a_commands_result(
+    place: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "theirs.py").write_text(SWEEP + "print('imported')")
+    offer(tmp_path, monkeypatch, sweep=SWEEP + "print('imported')")
+    assert find_sweep(place).name == "theirs"
+    written = capsys.readouterr()
+    assert (written.out, written.err) == ("", "imported\n")
+
+
 def test_an_installed_recipe_is_found_by_its_name_and_by_its_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +118,8 @@ def test_an_installed_recipe_is_found_by_its_name_and_by_its_module(
     ("body", "sentence"),
     [
         ("def mine(): raise OSError('no disk')", r"my_recipe.py:mine fails: OSError: no disk\."),
+        ("def mine(): raise SystemExit(0)", "my_recipe.py:mine fails: SystemExit: 0"),
+        ("def mine(): exit()", "my_recipe.py:mine fails: SystemExit"),
         ("def mine(): return 3", "returned a value of type int; it must be a function of"),
         ("def mine(): return None", "returned a value of type NoneType"),
         ("def mine(x): return x", "fails: TypeError: mine.. missing 1 required positional"),
