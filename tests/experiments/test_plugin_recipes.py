@@ -1,9 +1,11 @@
 """Recipes and sweeps of somebody else: by entry point, module or file, each mistake a sentence."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from olivine.cli import main as cli
 from olivine.core.errors import UserError
 from olivine.core.plugins.code_cache import VARIABLE
 from olivine.experiments.plugin_recipes import offered_names
@@ -167,12 +169,37 @@ def test_two_recipes_of_one_name_are_one_sentence(
     for ask in (lambda: recipe("their_recipe"), lambda: offered_names(RECIPES)):
         with pytest.raises(UserError, match="Two installed packages offer a recipe called"):
             ask()
-    ours = {"olivine.recipes": {"demo": "third.recipe:mine"}}
-    install(tmp_path / "installed", monkeypatch, "third", {"__init__.py": ""}, ours)
-    with pytest.raises(
-        UserError, match=r"third 1.0 is offered as a recipe called 'demo', and oliv"
+
+
+def test_ours_keep_their_names_and_a_packages_are_listed_by_their_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = "from olivine.experiments.recipes import demo_ppkt as mine\n"
+    files = {"__init__.py": "", "recipe.py": body, "sweep.py": SWEEP}
+    taken = {
+        "olivine.recipes": {"demo": "third.recipe:mine"},
+        "olivine.sweeps": {"components": "third.sweep"},
+    }
+    for package in ("third", "fourth"):  # not even two of them take it away
+        offered = {
+            group: {name: place.replace("third", package) for name, place in named.items()}
+            for group, named in taken.items()
+        }
+        install(tmp_path / "installed", monkeypatch, package, files, offered)
+    assert recipe("demo") == demo()
+    assert recipe("third.recipe:mine") == recipe("demo_ppkt")
+    assert "OLIVINE" in find_sweep("components").rows
+    assert find_sweep("third.sweep:SWEEP").name == "theirs"
+    assert offered_names(RECIPES) == []
+    for what, own, theirs in (
+        ("recipes", "demo", "third.recipe:mine"),
+        ("sweeps", "components", "third.sweep:SWEEP"),
     ):
-        offered_names(RECIPES)
+        assert cli.main(["list", what, "--json"]) == 0
+        listed = json.loads(capsys.readouterr().out)
+        assert "third" not in listed[own]
+        assert listed[theirs].endswith(f"(third 1.0; {own!r} is olivine's own)")
+    forget("third", "fourth")
 
 
 def test_an_installed_sweep_is_found_by_its_name_and_by_its_module(
