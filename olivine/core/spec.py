@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticSerializationError
 
 from olivine.core.errors import UserError, nearest
@@ -20,6 +20,7 @@ from olivine.core.hashing import value_hash
 SpecT = TypeVar("SpecT", bound="Spec")
 
 _WITHOUT_PLACES = "without places"
+LARGEST = 2**63 - 1  # whole number in a setting
 MOST_SHOWN = 80  # characters of a value that a message repeats
 
 
@@ -27,6 +28,15 @@ class Spec(BaseModel):
     """Frozen settings; an unknown name is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _numbers_fit(self: SpecT) -> SpecT:
+        """Refuse whole numbers that no array, loop or seed of the libraries below can hold."""
+        for name, value in self:
+            for number in value if isinstance(value, tuple) else (value,):
+                if isinstance(number, int) and abs(number) > LARGEST:
+                    raise ValueError(f"{name} must be at most 2^63 - 1 in size")
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values; parts include their kind."""

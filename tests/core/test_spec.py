@@ -170,6 +170,13 @@ def test_a_value_that_yaml_cannot_convert_is_one_short_sentence(value, tmp_path)
         assert len(str(caught.value)) < 300
 
 
+@pytest.mark.parametrize("name", ["pretrained.num_epochs", "pretrained.seed", "seed"])
+def test_a_number_beyond_64_bits_is_refused(name):
+    with pytest.raises(UserError, match=rf"{name.split('.')[-1]} must be at most 2\^63 - 1"):
+        demo().override({name: 2**63})
+    assert demo().override({name: 2**63 - 1}).flatten()[name] == 2**63 - 1
+
+
 def test_a_settings_file_may_be_below_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "x.yaml").write_text("seed: 1\n")
