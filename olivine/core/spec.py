@@ -201,6 +201,8 @@ def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
 
 
 def _replace_part(tree: dict[str, Any], path: list[str], name: str, kind: Any) -> None:
+    if kind is None or kind == "":
+        raise UserError(f"Setting {name!r} is empty: it takes the name of a kind.")
     node: Any = tree
     parent: Any = None
     for key in path:

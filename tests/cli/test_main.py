@@ -143,6 +143,27 @@ def test_an_empty_argument_is_refused(
     assert re.search(expected, mistake(capsys, *arguments))
 
 
+def test_a_home_is_expanded_in_every_path(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli.main(["new", "loss", "my_loss", "--folder=~/mine"]) == 0
+    assert (tmp_path / "mine" / "my_loss.py").is_file()
+    capsys.readouterr()
+    assert cli.main(["show", "demo"]) == 0
+    (tmp_path / "x.yaml").write_text(capsys.readouterr().out.partition("\n")[2])
+    assert cli.main(["show", "--config", "~/x.yaml"]) == 0
+    capsys.readouterr()
+    assert f"No folder {tmp_path}/world" in mistake(capsys, "data", "check", "~/world")
+
+
+@pytest.mark.parametrize("value", ["", "null", "''"])
+def test_a_kind_that_is_empty_is_told_so(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "pretrained.method.terms.pixel.loss.kind"
+    line = mistake(capsys, "show", "demo", "--set", f"{name}={value}")
+    assert f"Setting {name!r} is empty: it takes the name of a kind." in line
+
+
 @pytest.mark.parametrize("command", ["label", "pretrain", "evaluate"])
 def test_a_missing_data_root_is_named(
     command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
