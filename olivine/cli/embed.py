@@ -12,6 +12,7 @@ from olivine.cli.options.scans import (
     Split,
     Target,
     network_argument,
+    option_names,
     print_written,
     scan_arguments,
 )
@@ -62,15 +63,16 @@ def embed(
     from olivine.experiments.requests import ExperimentRequest
 
     runtime = ExperimentRequest("", config, tuple(changes or ())).resolve_runtime()
-    written = olivine.embed(
-        run,
-        folder,
-        **scan_arguments(scans, split, data),
-        form=form,
-        dtype=dtype,
-        outside=outside,
-        runtime=runtime,
-        overwrite=overwrite,
-    )
+    with option_names():
+        written = olivine.embed(
+            run,
+            folder,
+            **scan_arguments(scans, split, data),
+            form=form,
+            dtype=dtype,
+            outside=outside,
+            runtime=runtime,
+            overwrite=overwrite,
+        )
     print_written(written, as_json=as_json)
     return 0

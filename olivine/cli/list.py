@@ -79,14 +79,19 @@ def _recipes() -> Iterator[tuple[str, str]]:
 
     for name, function in RECIPES.items():
         yield name, first_line(function.__doc__)
-    for offer, function in offered_recipes(RECIPES):
+    for name, note, function in offered_recipes(RECIPES):
         text = function if isinstance(function, str) else first_line(inspect.getdoc(function))
-        yield offer.name, f"{text} ({offer.package})"
+        yield name, f"{text} ({note})"
 
 
 def _sweeps() -> Iterator[tuple[str, str]]:
     """Yield sweeps and their questions; their files are parsed, not run."""
-    from olivine.experiments.sweep_files import find_sweep, sweep_file, sweep_names
+    from olivine.experiments.sweep_files import (
+        find_sweep,
+        hidden_sweeps,
+        sweep_file,
+        sweep_names,
+    )
 
     for name in sweep_names():
         try:
@@ -98,6 +103,12 @@ def _sweeps() -> Iterator[tuple[str, str]]:
         except (SyntaxError, UserError) as error:
             text = f"cannot be read: {error}"
         yield name, first_line(text)
+    for hidden in hidden_sweeps():
+        try:
+            text = find_sweep(hidden.location).question.strip()
+        except UserError as error:
+            text = f"cannot be read: {error}"
+        yield hidden.location, f"{first_line(text)} ({hidden.note})"
 
 
 def _methods() -> Iterator[tuple[str, str]]:

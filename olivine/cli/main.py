@@ -29,6 +29,7 @@ from olivine.cli import (
     weights,
 )
 from olivine.cli import list as listing
+from olivine.cli.options.given_values import check_given_values
 from olivine.cli.output import set_up_logging
 from olivine.core.errors import UserError, nearest
 from olivine.core.streams import steady_streams
@@ -135,6 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _joined(list(sys.argv[1:] if argv is None else argv))
     command = typer.main.get_command(build_app())
     _leave_out_types_of_flags(command)
+    check_given_values(command)
     try:
         status = command.main(arguments, prog_name="olivine", standalone_mode=False)
         return int(status or 0)

@@ -1,5 +1,6 @@
 """`olivine new`: a user's part, recipe or sweep, and its test."""
 
+import shlex
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -49,6 +50,6 @@ def new(
         write_json(facts)
         return 0
     write_line(f"Wrote {written.part} and {written.test}.")
-    write_line(f"Test it: python -m pytest {written.test}")
+    write_line(f"Test it: {shlex.join(['python', '-m', 'pytest', str(written.test)])}")
     write_line(f"Use it:  {written.use}")
     return 0

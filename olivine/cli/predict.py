@@ -12,6 +12,7 @@ from olivine.cli.options.scans import (
     Split,
     Target,
     network_argument,
+    option_names,
     print_written,
     scan_arguments,
 )
@@ -51,13 +52,14 @@ def predict(
     from olivine.experiments.requests import ExperimentRequest
 
     runtime = ExperimentRequest("", config, tuple(changes or ())).resolve_runtime()
-    written = olivine.predict(
-        run,
-        folder,
-        **scan_arguments(scans, split, data),
-        form=form,
-        runtime=runtime,
-        overwrite=overwrite,
-    )
+    with option_names():
+        written = olivine.predict(
+            run,
+            folder,
+            **scan_arguments(scans, split, data),
+            form=form,
+            runtime=runtime,
+            overwrite=overwrite,
+        )
     print_written(written, as_json=as_json)
     return 0

@@ -5,13 +5,14 @@ sampler, a backbone) and is chosen from its family by its *kind*.
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticSerializationError
 
 from olivine.core.errors import UserError, nearest
@@ -20,6 +21,8 @@ from olivine.core.hashing import value_hash
 SpecT = TypeVar("SpecT", bound="Spec")
 
 _WITHOUT_PLACES = "without places"
+LARGEST = 2**63 - 1  # whole number in a setting
+MOST_SHOWN = 80  # characters of a value that a message repeats
 _INSIDE = ContextVar("_INSIDE", default=False)  # whether settings are being validated
 
 
@@ -43,6 +46,15 @@ class Spec(BaseModel):
                 _INSIDE.reset(inside)
 
         __init__.__pydantic_base_init__ = True  # validation makes inner settings without it
+
+    @model_validator(mode="after")
+    def _numbers_fit(self: SpecT) -> SpecT:
+        """Refuse whole numbers that no array, loop or seed of the libraries below can hold."""
+        for name, value in self:
+            for number in value if isinstance(value, tuple) else (value,):
+                if isinstance(number, int) and abs(number) > LARGEST:
+                    raise ValueError(f"{name} must be at most 2^63 - 1 in size")
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values; parts include their kind."""
@@ -127,9 +139,11 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
         if not (name and equals):
             raise UserError(f"--set takes name=value, for example seed=1; it was given {text!r}.")
         try:
-            settings[name.strip()] = _number(yaml.safe_load(value))
-        except yaml.YAMLError:
-            raise UserError(f"--set {name}: {value!r} is not a YAML value; quote it.") from None
+            settings[name.strip()] = _number(_loaded(value))
+        except ValueError:
+            raise UserError(
+                f"--set {name}: {_short(value)} is not a YAML value; quote it."
+            ) from None
     return settings
 
 
@@ -138,17 +152,33 @@ def setting_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: str | Path) -> dict[str, Any]:
     """Return the mapping in a YAML file; raise UserError if the file holds none."""
     try:
-        tree = yaml.safe_load(path.read_text())
+        tree = _loaded(Path(os.path.expanduser(path)).read_text())
     except OSError as error:
         raise UserError(f"Cannot read the settings file {path}: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
         raise UserError(f"{path} must hold settings as name: value, not a {type(tree).__name__}.")
     return tree
+
+
+def _loaded(text: str) -> Any:
+    """Return the value of a YAML text; raise ValueError, with the reason, if it has none."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
+    except RecursionError:
+        raise ValueError("its lists or maps are nested too deeply") from None
+    except Exception as error:  # `!!int x`, `2026-13-45`: PyYAML lets its converters' errors pass
+        raise ValueError(f"a value does not fit its type ({error})") from None
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…")
 
 
 def _number(value: Any) -> Any:
@@ -192,6 +222,8 @@ def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
 
 
 def _replace_part(tree: dict[str, Any], path: list[str], name: str, kind: Any) -> None:
+    if kind is None or kind == "":
+        raise UserError(f"Setting {name!r} is empty: it takes the name of a kind.")
     node: Any = tree
     parent: Any = None
     for key in path:

@@ -4,8 +4,10 @@
 program goes on.
 """
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -41,6 +43,17 @@ class SteadyStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def prints_to_stderr() -> Iterator[None]:
+    """Send to standard error what the block prints; standard output is for a command's result.
+
+    A user's code that is imported or called for its settings runs in such a block: its prints
+    would otherwise be a part of `--json` and of `olivine show … > mine.yaml`.
+    """
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
 
 
 def steady_streams() -> None:

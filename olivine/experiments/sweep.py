@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from olivine.core.errors import UserError, nearest
 from olivine.core.spec import Spec
@@ -49,6 +49,22 @@ class Sweep(Spec):
         description="Name of the table in published.csv shown beside this one; empty means the "
         "sweep's name.",
     )
+
+    @model_validator(mode="after")
+    def _check_rows(self) -> "Sweep":
+        """Refuse a row without a name, and settings that the seeds would overwrite."""
+        if any(not label.strip() for label in self.rows):
+            raise ValueError(f"a row of the sweep {self.name!r} has an empty name; name every row")
+        places = {f"row {label!r}": settings for label, settings in self.rows.items()}
+        places |= {"the grid": self.grid, "the search": self.search.space if self.search else {}}
+        for place, settings in places.items():
+            for name in self.seed_names:
+                if name in settings:
+                    raise ValueError(
+                        f"{place} of the sweep {self.name!r} sets {name!r}, which takes the "
+                        "sweep's seed (seed_names): leave it out of one of the two"
+                    )
+        return self
 
     def only(self, rows: Iterable[str] = (), seeds: Iterable[int] = ()) -> "Sweep":
         """Return the sweep with some rows and other seeds; an empty choice keeps all."""

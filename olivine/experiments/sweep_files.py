@@ -16,6 +16,8 @@ from olivine.core.errors import UserError, nearest
 from olivine.core.plugins.entry_points import load_offer, offer_of, offers
 from olivine.core.plugins.file_modules import load_file
 from olivine.core.plugins.targets import file_at, parse_target
+from olivine.core.streams import prints_to_stderr
+from olivine.experiments.hidden_offers import HiddenOffer, hidden_offers
 from olivine.experiments.sweep import Sweep
 
 ATTRIBUTE = "SWEEP"
@@ -28,6 +30,11 @@ def sweep_names() -> list[str]:
     return sorted({*(path.stem for path in _all_files()), *offers(GROUP)})
 
 
+def hidden_sweeps() -> list[HiddenOffer]:
+    """Return the sweeps of packages whose names are ours; they are found by their locations."""
+    return hidden_offers(GROUP, [path.stem for path in _files_of(_our_folder())], ATTRIBUTE)
+
+
 def find_sweep(name: str) -> Sweep:
     """Return a sweep by its name, by the path of its file, or as package.module:NAME.
 
@@ -35,7 +42,8 @@ def find_sweep(name: str) -> Sweep:
     read as a sweep.
     """
     target = parse_target(name)
-    found = target.load(ONE_SWEEP) if target else sweep_module(name)
+    with prints_to_stderr():
+        found = target.load(ONE_SWEEP) if target else sweep_module(name)
     sweep = getattr(found, ATTRIBUTE, None) if isinstance(found, ModuleType) else found
     place = repr(name) if target else str(sweep_file(name) or f"The sweep {name!r}")
     if not isinstance(sweep, Sweep):
@@ -73,7 +81,8 @@ def sweep_module(name: str) -> Any:
 def sweep_file(name: str) -> Path | None:
     """Return the path of a sweep's file, or None for one that an installed package offers.
 
-    Raises UserError for a name that is unknown or that two have.
+    One of a package never stands in for one of ours. Raises UserError for a name that is unknown
+    or that two have.
     """
     if name.endswith(".py") or "/" in name:
         path = file_at(name)
@@ -81,7 +90,8 @@ def sweep_file(name: str) -> Path | None:
             raise UserError(f"There is no sweep's file {name}.")
         return path
     found: list[Any] = [path for path in _all_files() if path.stem == name]
-    found += [offer for offer in [offer_of(GROUP, name, ONE_SWEEP)] if offer is not None]
+    if not any(path.parent == _our_folder() for path in found):
+        found += filter(None, [offer_of(GROUP, name, ONE_SWEEP)])
     if not found:
         raise UserError(
             f"No sweep {name!r}.{nearest(name, sweep_names())} There are: "
@@ -103,8 +113,11 @@ def _all_files() -> list[Path]:
     """Return our files, and those of `sweeps/` in the working directory if it is another."""
     here = Path("sweeps").resolve()
     folders = [_our_folder(), *([here] if here.is_dir() and here != _our_folder() else [])]
-    files = [path for folder in folders for path in sorted(folder.glob("*.py"))]
-    return [path for path in files if not path.stem.startswith("_")]
+    return [path for folder in folders for path in _files_of(folder)]
+
+
+def _files_of(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")]
 
 
 def _load_ours(path: Path) -> ModuleType:

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import re
+import sqlite3
 import time
 import urllib.error
 import urllib.request
@@ -86,6 +87,26 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:") else None
 
 
+def require_database(path: Path) -> None:
+    """Raise UserError at once if SQLite cannot read a file; MLflow would try for minutes.
+
+    A file that is locked by another process can be read later, so it passes.
+    """
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.as_uri()}?mode=rw", timeout=0, uri=True)
+        ) as database:
+            database.execute("PRAGMA schema_version")
+    except sqlite3.Error as error:
+        if "locked" in str(error):
+            return
+        reason = "it is a folder" if path.is_dir() else one_line(error)
+        raise UserError(
+            f"Cannot open the run store sqlite:///{path}: {reason}; move it away, or name another "
+            "by --set runtime.tracking_uri=sqlite:////PATH/mlflow.db."
+        ) from None
+
+
 def artifact_folder(uri: str, experiment: str, root: str = "") -> str | None:
     """Return the URI of an experiment's files, or None if a server decides it.
 
@@ -107,5 +128,9 @@ def artifact_folder(uri: str, experiment: str, root: str = "") -> str | None:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error's message on one line of at most 300 characters."""
-    return " ".join(str(error).split())[:300]
+    """Return an error's message on one line of at most 300 characters.
+
+    SQLAlchemy's remarks, the statement and the page about the error, are left out.
+    """
+    text, *_ = re.split(r"\s*(?:\[SQL: |\(Background on this error at: )", str(error), maxsplit=1)
+    return " ".join(text.split())[:300]

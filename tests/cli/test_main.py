@@ -1,10 +1,14 @@
 """What a person types and reads: help at once, mistakes in one line, settings that go round."""
 
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 import yaml
 
 from olivine.cli import main as cli
@@ -92,6 +96,72 @@ def test_a_mistake_is_one_line_with_the_nearest_real_name(
     monkeypatch.chdir(tmp_path)
     assert expected in mistake(capsys, *arguments)
     assert list(tmp_path.iterdir()) == [], "a mistake leaves nothing behind"
+
+
+def texts_of(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the words of each command with each of its options that takes a text."""
+    for inner, found in getattr(command, "commands", {}).items():
+        yield from texts_of(found, (*words, *inner.split()))
+    for option in command.params:
+        takes_text = option.type_descriptor.annotation in (str, list[str])
+        if option.param_type_name == "option" and takes_text and not option.is_flag:
+            yield words, option.opts[0]
+
+
+@pytest.mark.parametrize("empty", ["", " ", ",", " ; "])
+def test_an_empty_value_of_any_option_is_refused(
+    empty: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = typer.main.get_command(cli.build_app())
+    pairs = list(texts_of(app))
+    named = {option for _, option in pairs}
+    assert named >= {"--config", "--seeds", "--rows", "--as", "--folder", "--set", "--recipe"}
+    for words, option in pairs:
+        line = mistake(capsys, *words, option, empty)
+        assert f"{option} was given an empty value" in line, words
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["show", ""], "RECIPE was given an empty value, .*: leave it out or give a RECIPE"),
+        (["pretrain", ""], "RECIPE was given an empty value"),
+        (["embed", "run", ""], "SCAN was given an empty value"),
+        (["embed", "run", "scan.bin", ""], "SCAN was given an empty value"),
+        (["sweep", ""], "SWEEP was given an empty value, .*: give a SWEEP"),
+        (["data", "check", ""], "FOLDER was given an empty value"),
+        (["list", ""], "WHAT was given an empty value"),
+        (["new", "loss", ""], "NAME was given an empty value"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_empty_argument_is_refused(
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert re.search(expected, mistake(capsys, *arguments))
+
+
+def test_a_home_is_expanded_in_every_path(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli.main(["new", "loss", "my_loss", "--folder=~/mine"]) == 0
+    assert (tmp_path / "mine" / "my_loss.py").is_file()
+    capsys.readouterr()
+    assert cli.main(["show", "demo"]) == 0
+    (tmp_path / "x.yaml").write_text(capsys.readouterr().out.partition("\n")[2])
+    assert cli.main(["show", "--config", "~/x.yaml"]) == 0
+    capsys.readouterr()
+    assert f"No folder {tmp_path}/world" in mistake(capsys, "data", "check", "~/world")
+
+
+@pytest.mark.parametrize("value", ["", "null", "''"])
+def test_a_kind_that_is_empty_is_told_so(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "pretrained.method.terms.pixel.loss.kind"
+    line = mistake(capsys, "show", "demo", "--set", f"{name}={value}")
+    assert f"Setting {name!r} is empty: it takes the name of a kind." in line
 
 
 @pytest.mark.parametrize("command", ["label", "pretrain", "evaluate"])

@@ -1,6 +1,7 @@
 """`olivine new`: what it writes and says, and a run that says that it was reused."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,18 @@ def test_it_says_where_the_files_are_and_how_they_are_used(
     assert "kind: my_loss.py:MyLoss@" in capsys.readouterr().out
     assert cli.main(["new", "loss", "my_loss"]) == cli.USER_ERROR
     assert "my_loss.py exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("folder", ["with space", "with $HOME; and 'quotes'", "größer"])
+def test_its_commands_can_be_copied_from_any_folder(
+    folder: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["new", "recipe", "mine", "--folder", folder]) == 0
+    said = capsys.readouterr().out.splitlines()
+    test, use = (shlex.split(line.partition(": ")[2]) for line in said[1:])
+    assert test == ["python", "-m", "pytest", f"{folder}/test_mine.py"]
+    assert use == ["olivine", "show", f"./{folder}/mine.py:mine"]
+    assert cli.main(use[1:]) == 0
 
 
 def test_it_can_be_read_by_a_program(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,6 +46,18 @@ def test_features_of_a_file_are_those_of_the_encoder(finished, place, scan, tmp_
     assert (again["num_written"], again["num_kept"]) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("option", "allowed"), [("--format", "npz, npy"), ("--dtype", "float"), ("--outside", "'near")]
+)
+def test_a_value_that_does_not_exist_is_told_by_its_option(
+    option, allowed, place, real_names, capsys
+):
+    words = ["embed", real_names["RUN"], real_names["SCAN"], *place, option, "nosuch"]
+    capsys.readouterr()
+    assert cli.main(words) == cli.USER_ERROR
+    assert f"olivine: {option} takes {allowed}" in capsys.readouterr().err
+
+
 def test_a_split_is_predicted_in_its_benchmarks_format(finished, place, tmp_path, capsys):
     folder = tmp_path / "predictions"
     run = finished.probe.key.fingerprint

@@ -323,7 +323,7 @@ def sentence_of(kind: Any) -> str:
         ("3", ["No '3' in losses"]),
         ([1], ["The kind [1] is read as list, and the kind of one of losses is a text"]),
         (3, ["The kind 3 is read as int"]),
-        (None, ["The kind None is read as NoneType"]),
+        (None, ["loss.kind' is empty: it takes the name of a kind"]),
         ({"a": 1}, ["The kind 'a: 1' is read as dict", "./file.py:Class"]),
         ({"./many.py": None}, ["The kind './many.py:' is read as dict", "in quotes"]),
     ],

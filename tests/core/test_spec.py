@@ -159,6 +159,35 @@ def test_a_malformed_setting_is_an_error(text):
         parse_settings([text])
 
 
+BROKEN_VALUES = ["2026-13-45", "!!int x", "!!int ''", "!!float x", "!!bool x", "!!timestamp x",
+                 "1" * 5000, "[" * 5000]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", BROKEN_VALUES, ids=lambda value: value[:12])
+def test_a_value_that_yaml_cannot_convert_is_one_short_sentence(value, tmp_path):
+    (tmp_path / "x.yaml").write_text(f"seed: {value}\n")
+    for ask in (lambda: parse_settings([f"seed={value}"]), lambda: read_yaml(tmp_path / "x.yaml")):
+        with pytest.raises(UserError, match=r"is not a? ?YAML") as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("name", ["pretrained.num_epochs", "pretrained.seed", "seed"])
+def test_a_number_beyond_64_bits_is_refused(name):
+    with pytest.raises(UserError, match=rf"{name.split('.')[-1]} must be at most 2\^63 - 1"):
+        demo().override({name: 2**63})
+    assert demo().override({name: 2**63 - 1}).flatten()[name] == 2**63 - 1
+
+
+def test_a_settings_file_may_be_below_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "x.yaml").write_text("seed: 1\n")
+    assert read_yaml("~/x.yaml") == read_yaml(tmp_path / "x.yaml") == {"seed": 1}
+    with pytest.raises(UserError, match="Cannot read the settings file ~nobody_here/x"):
+        read_yaml("~nobody_here/x.yaml")
+
+
 def test_an_unknown_recipe_offers_the_nearest():
     with pytest.raises(UserError, match="Did you mean 'demo_ppkt'"):
         recipe("demo_ppk")

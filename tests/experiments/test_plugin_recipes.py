@@ -1,9 +1,11 @@
 """Recipes and sweeps of somebody else: by entry point, module or file, each mistake a sentence."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from olivine.cli import main as cli
 from olivine.core.errors import UserError
 from olivine.core.plugins.code_cache import VARIABLE
 from olivine.experiments.plugin_recipes import offered_names
@@ -60,6 +62,51 @@ def test_a_recipe_file_may_import_its_loss_from_beside_it(tmp_path: Path) -> Non
     assert recipe("./my_recipe.py:mine").fingerprint() == config.fingerprint()
 
 
+LOUD = """
+print("imported")
+from olivine.experiments.recipes import demo
+
+
+def mine():
+    print("called")
+    return demo()
+"""
+
+
+def test_an_interrupt_within_a_recipe_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "my_recipe.py").write_text("def mine(): raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        recipe("./my_recipe.py:mine")
+
+
+@pytest.mark.parametrize("place", ["./my_recipe.py:mine", "their_recipe", "their.recipe:mine"])
+def test_what_a_recipe_prints_is_no_part_of_a_commands_result(
+    place: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "my_recipe.py").write_text(LOUD)
+    offer(tmp_path, monkeypatch, recipe=LOUD)
+    assert recipe(place) == demo()
+    written = capsys.readouterr()
+    assert (written.out, written.err) == ("", "imported\ncalled\n")
+
+
+@pytest.mark.parametrize("place", ["./theirs.py", "theirs", "their.sweep:SWEEP"])
+def test_what_a_sweep_prints_is_no_part_of_a_commands_result(
+    place: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "theirs.py").write_text(SWEEP + "print('imported')")
+    offer(tmp_path, monkeypatch, sweep=SWEEP + "print('imported')")
+    assert find_sweep(place).name == "theirs"
+    written = capsys.readouterr()
+    assert (written.out, written.err) == ("", "imported\n")
+
+
 def test_an_installed_recipe_is_found_by_its_name_and_by_its_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +120,8 @@ def test_an_installed_recipe_is_found_by_its_name_and_by_its_module(
     ("body", "sentence"),
     [
         ("def mine(): raise OSError('no disk')", r"my_recipe.py:mine fails: OSError: no disk\."),
+        ("def mine(): raise SystemExit(0)", "my_recipe.py:mine fails: SystemExit: 0"),
+        ("def mine(): exit()", "my_recipe.py:mine fails: SystemExit"),
         ("def mine(): return 3", "returned a value of type int; it must be a function of"),
         ("def mine(): return None", "returned a value of type NoneType"),
         ("def mine(x): return x", "fails: TypeError: mine.. missing 1 required positional"),
@@ -120,12 +169,37 @@ def test_two_recipes_of_one_name_are_one_sentence(
     for ask in (lambda: recipe("their_recipe"), lambda: offered_names(RECIPES)):
         with pytest.raises(UserError, match="Two installed packages offer a recipe called"):
             ask()
-    ours = {"olivine.recipes": {"demo": "third.recipe:mine"}}
-    install(tmp_path / "installed", monkeypatch, "third", {"__init__.py": ""}, ours)
-    with pytest.raises(
-        UserError, match=r"third 1.0 is offered as a recipe called 'demo', and oliv"
+
+
+def test_ours_keep_their_names_and_a_packages_are_listed_by_their_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = "from olivine.experiments.recipes import demo_ppkt as mine\n"
+    files = {"__init__.py": "", "recipe.py": body, "sweep.py": SWEEP}
+    taken = {
+        "olivine.recipes": {"demo": "third.recipe:mine"},
+        "olivine.sweeps": {"components": "third.sweep"},
+    }
+    for package in ("third", "fourth"):  # not even two of them take it away
+        offered = {
+            group: {name: place.replace("third", package) for name, place in named.items()}
+            for group, named in taken.items()
+        }
+        install(tmp_path / "installed", monkeypatch, package, files, offered)
+    assert recipe("demo") == demo()
+    assert recipe("third.recipe:mine") == recipe("demo_ppkt")
+    assert "OLIVINE" in find_sweep("components").rows
+    assert find_sweep("third.sweep:SWEEP").name == "theirs"
+    assert offered_names(RECIPES) == []
+    for what, own, theirs in (
+        ("recipes", "demo", "third.recipe:mine"),
+        ("sweeps", "components", "third.sweep:SWEEP"),
     ):
-        offered_names(RECIPES)
+        assert cli.main(["list", what, "--json"]) == 0
+        listed = json.loads(capsys.readouterr().out)
+        assert "third" not in listed[own]
+        assert listed[theirs].endswith(f"(third 1.0; {own!r} is olivine's own)")
+    forget("third", "fourth")
 
 
 def test_an_installed_sweep_is_found_by_its_name_and_by_its_module(

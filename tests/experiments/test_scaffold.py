@@ -107,6 +107,9 @@ def test_a_recipe_and_a_sweep_are_found_by_the_words_they_are_used_by(here: Path
         ("loss", "class", "'class' is a reserved name"),
         ("sampler", "random", "'random' is a reserved name"),
         ("loss", "olivine", "is a reserved name"),
+        ("loss", "torch", "'torch' is the name of an installed module, which the file would hide"),
+        ("recipe", "yaml", "such as my_yaml"),
+        ("loss", "google", "is the name of an installed module"),  # it has no __init__.py
     ],
 )
 def test_a_name_that_will_not_do_is_one_sentence(
@@ -116,6 +119,18 @@ def test_a_name_that_will_not_do_is_one_sentence(
         write_new(what, name)
     assert sentence in str(caught.value)
     assert list(here.iterdir()) == []
+
+
+def test_files_of_ones_own_are_no_installed_modules(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(here)
+    (here / "my_loss.py").write_text("mine")
+    (here / "my_sampler").mkdir()
+    with pytest.raises(UserError, match=r"my_loss\.py exists already"):
+        write_new("loss", "my_loss")
+    assert write_new("loss", "my_loss", "elsewhere").part.is_file()
+    assert write_new("sampler", "my_sampler").part.is_file()
 
 
 @pytest.mark.parametrize("there", ["my_loss.py", "test_my_loss.py"])

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from olivine.core.errors import UserError
 from olivine.core.spec import Spec
@@ -88,6 +89,23 @@ def test_identity_follows_settings_and_inputs_and_never_the_label():
 def test_what_cannot_be_asked_is_told_before_anything_starts(changes, told):
     with pytest.raises(UserError, match=told):
         expand(sweep(**changes), Outer())
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"rows": {"a": {"inner.seed": 5}}}, "row 'a' of the sweep 'demo' sets 'inner.seed'"),
+        ({"grid": {"seed": (1, 2)}}, "the grid of the sweep 'demo' sets 'seed', which takes the"),
+        (
+            {"rows": {}, "search": Search(space={"seed": Whole(low=0, high=3)}, num_points=2)},
+            "the search of the sweep 'demo' sets 'seed'",
+        ),
+        ({"rows": {"": {"epochs": 1}}}, "a row of the sweep 'demo' has an empty name"),
+    ],
+)
+def test_a_sweep_whose_seeds_overwrite_a_row_or_whose_row_has_no_name_is_not_made(changes, told):
+    with pytest.raises(ValidationError, match=told):
+        sweep(**changes)
 
 
 def test_only_keeps_some_rows_and_replaces_seeds():

@@ -14,7 +14,7 @@ from .shared import ROWS
 
 SWEEP = Sweep(name="mine", question=__doc__, metric="miou", recipe="demo", rows=ROWS)
 """
-SHARED = 'ROWS = {"one": {"seed": 1}, "other": {"pretrained.num_epochs": 0}}\n'
+SHARED = 'ROWS = {"one": {"pretrained.num_epochs": 1}, "other": {"pretrained.num_epochs": 0}}\n'
 
 
 @pytest.fixture

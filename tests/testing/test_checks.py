@@ -215,7 +215,13 @@ def test_a_recipe_that_says_nothing_is_told() -> None:
     ("changes", "sentence"),
     [
         ({"question": "It is so."}, "has no question"),
-        ({"rows": {"a": {"seed": 5}}, "seed_names": ("seed", "pretrained.seed")}, None),
+        (
+            {
+                "rows": {"a": {"pretrained.num_epochs": 5}},
+                "seed_names": ("seed", "pretrained.seed"),
+            },
+            None,
+        ),
         ({"rows": {"a": {"pretrained.lr": 5}}}, "row 'a': No setting"),
         ({"recipe": "dem"}, "Did you mean 'demo'"),
     ],

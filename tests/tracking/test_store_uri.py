@@ -1,17 +1,23 @@
 """Where things lie, and that no password is shown."""
 
 import contextlib
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from olivine.core.errors import UserError
 from olivine.tracking import store_uri as run_store
+from olivine.tracking.mlflow_backend.client import open_client
 from olivine.tracking.store_uri import (
     artifact_folder,
+    one_line,
+    require_database,
     require_server,
     spool_folder,
     without_password,
@@ -29,6 +35,36 @@ from olivine.tracking.store_uri import (
 )
 def test_a_password_is_not_without_password(uri, told):
     assert without_password(uri) == told
+
+
+def test_a_path_that_is_no_database_is_told_at_once(tmp_path):
+    (tmp_path / "mlflow.db").mkdir()
+    (tmp_path / "text file?.db").write_text("no database at all" * 100)
+    for name, reason in (("mlflow.db", "it is a folder"), ("text file?.db", "file is not a data")):
+        with pytest.raises(UserError, match=f"Cannot open the run store .*{reason}"):
+            require_database(tmp_path / name)
+    start_s = time.monotonic()
+    with pytest.raises(UserError, match="it is a folder"):
+        open_client(f"sqlite:///{tmp_path}/mlflow.db")
+    assert time.monotonic() - start_s < 30, "MLflow itself tries for minutes"
+
+
+def test_an_empty_and_a_locked_database_pass(tmp_path):
+    path = tmp_path / "mlflow.db"
+    path.touch()
+    require_database(path)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE runs (id)")
+        other.execute("BEGIN EXCLUSIVE")
+        require_database(path)
+
+
+def test_an_error_is_told_without_its_statement():
+    engine = sa.create_engine("sqlite://")
+    with engine.connect() as connection, pytest.raises(sa.exc.OperationalError) as caught:
+        connection.execute(sa.text("SELECT x FROM no_runs WHERE y = :y"), {"y": 1})
+    assert "[SQL: " in str(caught.value)
+    assert one_line(caught.value) == "(sqlite3.OperationalError) no such table: no_runs"
 
 
 def test_what_waits_lies_beside_a_file_and_in_the_cache_for_the_rest(tmp_path):

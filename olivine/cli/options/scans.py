@@ -1,5 +1,8 @@
 """Options that `olivine embed` and `olivine predict` share."""
 
+import contextlib
+import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -63,6 +66,17 @@ def scan_arguments(scans: list[str] | None, split: str, data: list[str] | None) 
         )
     changes = parse_settings(data or ())
     return {"files": scans or (), "split": split, "data": changes or None}
+
+
+@contextlib.contextmanager
+def option_names() -> Iterator[None]:
+    """Call the arguments of `olivine.embed` by the names of their options in a UserError."""
+    try:
+        yield
+    except UserError as error:
+        text = re.sub(r"^form takes", "--format takes", str(error)).replace("form=", "--format ")
+        text = re.sub(r"^(dtype|outside) takes", r"--\1 takes", text)
+        raise UserError(text) from None
 
 
 def print_written(written: "WrittenFiles", *, as_json: bool) -> None:

@@ -23,6 +23,7 @@ from olivine.core.errors import UserError
 from olivine.core.plugins.code_cache import cached_folder, store_tree
 from olivine.core.plugins.source_tree import Units, package_of, parse, read_tree
 from olivine.core.spec import explain_invalid
+from olivine.core.streams import prints_to_stderr
 
 PACKAGE = "olivine.user_code"
 _PREFIX = f"{PACKAGE}.h_"
@@ -48,7 +49,8 @@ def load_cached(code_hash: str, name: str, shown: str = "") -> ModuleType:
         raise UserError(f"The code of {name} ({code_hash}) is not on this machine.")
     module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     try:
-        return importlib.import_module(f"{_PREFIX}{code_hash}.{module}")
+        with prints_to_stderr():
+            return importlib.import_module(f"{_PREFIX}{code_hash}.{module}")
     except UserError as error:
         raise UserError(f"{shown}: {error}") from None
     except ValidationError as error:

@@ -5,10 +5,12 @@ The templates are text files beside this module, `parts/<what>.py.txt` and `test
 
 import keyword
 import re
+import shlex
 import string
 import sys
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 from olivine.core.errors import UserError, nearest
@@ -32,7 +34,7 @@ USES = {
 
 @dataclass(frozen=True)
 class NewFiles:
-    """The paths of the new files, and the argument by which a command names the part."""
+    """The paths of the new files, and the words of a command that name the part, for a shell."""
 
     part: Path
     test: Path
@@ -45,11 +47,16 @@ def write_new(what: str, name: str, folder: str | Path = ".") -> NewFiles:
     `what` is a key of `USES` such as "loss". `name` is the name of the file without .py, such as
     my_loss; its class is then MyLoss. A missing folder is created. Both files work unchanged.
 
-    Raises UserError for an unknown `what`, for a name that is not a module's, and if one of the two
-    files exists already: nothing is overwritten.
+    Raises UserError for an unknown `what`, for a name that is not a module's or is that of an
+    installed module, and if one of the two files exists already: nothing is overwritten.
     """
-    _check(what, name)
     place = Path(folder).expanduser()
+    _check(what, name)
+    if _is_installed(name, place):
+        raise UserError(
+            f"{name!r} is the name of an installed module, which the file would hide: take "
+            f"another, such as my_{name}."
+        )
     written = _names(what, name, place)
     for path in (written.part, written.test):
         if path.exists():
@@ -73,8 +80,25 @@ def class_name(name: str) -> str:
 def _names(what: str, name: str, folder: Path) -> NewFiles:
     part = folder / f"{name}.py"
     shown = str(part) if part.is_absolute() else f"./{part}"
-    use = string.Template(USES[what]).substitute(name=name, Class=class_name(name), file=shown)
-    return NewFiles(part, folder / f"test_{name}.py", use)
+    names = {"name": name, "Class": class_name(name), "file": shown}
+    words = (string.Template(word).substitute(names) for word in USES[what].split())
+    return NewFiles(part, folder / f"test_{name}.py", shlex.join(words))
+
+
+def _is_installed(name: str, folder: Path) -> bool:
+    """Return whether an import of this name finds something that is not a file of the user's.
+
+    Nothing is imported. The working folder is on Python's path for some commands only.
+    """
+    try:
+        spec = find_spec(name)
+    except ValueError:  # a module of this process that has no specification
+        return True
+    if spec is None:
+        return False
+    found = list(spec.submodule_search_locations or filter(None, [spec.origin]))
+    own = {Path.cwd(), folder.resolve()}
+    return not found or any(Path(one).resolve().parent not in own for one in found)
 
 
 def _check(what: str, name: str) -> None:

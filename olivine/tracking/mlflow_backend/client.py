@@ -30,6 +30,7 @@ from olivine.tracking.store_uri import (
     is_database,
     is_server,
     one_line,
+    require_database,
     require_server,
     sqlite_lock,
     without_password,
@@ -63,10 +64,15 @@ def open_client(uri: str) -> MlflowClient:
         )
     try:
         with sqlite_lock(uri) as path:
-            if path is not None and not path.exists():
-                _make_database(path)
+            if path is not None:
+                if path.exists():
+                    require_database(path)
+                else:
+                    _make_database(path)
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
+    except UserError:
+        raise
     except Exception as error:  # from any library below MLflow
         raise UserError(
             f"Cannot open the run store {without_password(uri)}: {one_line(error)}"

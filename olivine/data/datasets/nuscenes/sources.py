@@ -97,8 +97,9 @@ def versions(root: Path) -> list[str]:
 def version_folder(root: Path, version: str) -> Path:
     """Return root/version; raise UserError that lists the existing versions."""
     if not root.is_dir():
+        reason = "it is no folder" if root.exists() else "the folder is not there"
         raise UserError(
-            f"No data set at {root.absolute()}: the folder is not there. nuScenes' root holds "
+            f"No data set at {root.absolute()}: {reason}. nuScenes' root holds "
             f"samples/ and {version}/; set it with `--set runtime.data_root=PATH`."
         )
     folder = root / version

@@ -242,6 +242,9 @@ def test_radar_files_hold_what_their_header_says(tiny, content, kind):
 
 def test_a_missing_root_or_version_is_the_users_mistake(tiny, tmp_path):
     data = tiny()
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="it is no folder"):
+        check(tmp_path / "file", "v1.0-mini")
     with pytest.raises(UserError, match="the folder is not there"):
         check(tmp_path / "nowhere", "v1.0-mini")
     data.write_tables()
