@@ -38,8 +38,8 @@ def offered_recipes(ours: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     The note names the package. In place of a function that cannot be had there is the reason. A
     recipe with a name of `ours` is named by its location.
     """
-    named = [(name, *offers(GROUP)[name]) for name in offered_names(ours)]
-    found = [(name, offer.package, offer) for name, offer in named]
+    own = [offer for name in offered_names(ours) for offer in offers(GROUP)[name]]
+    found = [(offer.name, offer.package, offer) for offer in own]
     found += [(one.location, one.note, one.offer) for one in hidden_offers(GROUP, ours)]
     for name, note, offer in found:
         try:
