@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from olivine.core.errors import UserError
 from olivine.core.plugins.file_modules import error_sentence
+from olivine.core.streams import prints_to_stderr
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -113,7 +114,8 @@ def load_offer(offer: Offer, what: str) -> Any:
             f"{offer.value!r}, which is not of the form package.module:Name."
         )
     try:
-        return EntryPoint(offer.name, offer.value, "").load()
+        with prints_to_stderr():
+            return EntryPoint(offer.name, offer.value, "").load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a package may raise anything

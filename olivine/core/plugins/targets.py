@@ -15,6 +15,7 @@ from olivine.core.errors import UserError, nearest
 from olivine.core.plugins.code_cache import cached_folder, store_tree
 from olivine.core.plugins.file_modules import error_sentence, load_cached, load_file
 from olivine.core.plugins.source_tree import HASH_DIGITS, read_tree
+from olivine.core.streams import prints_to_stderr
 
 _FILE = re.compile(rf"(?P<file>.+\.py):(?P<name>[^:@]+)(@(?P<hash>[0-9a-f]{{{HASH_DIGITS}}}))?")
 _MODULE = re.compile(r"(?P<module>[\w.]+):(?P<name>[^:@]+)")
@@ -114,7 +115,8 @@ def names_a_file(text: str) -> bool:
 
 def _import(module: str, text: str) -> ModuleType:
     try:
-        return importlib.import_module(module)
+        with prints_to_stderr():
+            return importlib.import_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a module may raise anything
