@@ -256,5 +256,7 @@ def explain_invalid(error: ValidationError, made: type[Spec] | None = None) -> s
     text = problem["msg"].removeprefix("Value error, ")
     given = problem["input"]
     if isinstance(given, Mapping | Spec):  # settings that contradict each other: too many to print
+        if not problem["loc"]:
+            return f"Settings: {text}."
         return f"Setting {where!r}: {text}."
     return f"Setting {where!r}: {text}; it was given {given!r}."
