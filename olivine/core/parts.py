@@ -186,6 +186,11 @@ def _unknown(family: type[Part], kind: str) -> str:
 
 
 def _no_text(family: type[Part], kind: Any) -> str:
+    if kind is None:
+        return (
+            f"The kind of {_one_of(family)} is empty: it takes a name, ./file.py:Class or "
+            "package.module:Class."
+        )
     given = repr(kind)
     if isinstance(kind, Mapping) and len(kind) == 1:  # as YAML reads "file.py:" and "a: b"
         name, value = next(iter(kind.items()))

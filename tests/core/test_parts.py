@@ -438,3 +438,8 @@ def test_a_package_cannot_take_a_name_of_ours(
         kinds(Loss)
     assert type(loss_of(with_loss("info_nce"))) is InfoNCE
     assert loss_of(with_loss("their.losses:Nameless")).kind == "their.losses:Nameless"
+
+
+def test_an_empty_kind_of_a_file_of_settings_is_one_sentence() -> None:
+    with pytest.raises(UserError, match="The kind of one of losses is empty: it takes a name"):
+        part_class(Loss, None)

@@ -14,7 +14,7 @@ def test_the_line_says_rate_time_left_and_more(
     now = 1000.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     report = Progress("label", "images", lambda: "0.5 GPU-hours")
-    for done, now in ((0, 1000.0), (10, 1003.0), (600, 1060.0), (601, 1060.1), (6000, 1600.0)):  # noqa: B007
+    for done, now in ((0, 1000.0), (10, 1003.0), (600, 1060.0), (601, 1060.1), (6000, 1600.0)):  # noqa: B007, the clock reads `now`
         report(done, 6000)
     assert capsys.readouterr().err.splitlines() == [
         "label: 600/6000 images, 10/s, 9 min left, 0.5 GPU-hours",
