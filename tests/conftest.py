@@ -1,8 +1,6 @@
 """What every test may ask for."""
 
-import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,16 +17,6 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-
-
-@pytest.fixture(autouse=True)
-def library_log() -> Iterator[None]:
-    """Leave the library's logger as it was: a command takes it over for its process."""
-    log = logging.getLogger("olivine")
-    before = log.handlers, log.propagate, log.level
-    yield
-    log.handlers, log.propagate = before[0], before[1]
-    log.setLevel(before[2])
 
 
 @pytest.fixture(scope="session")

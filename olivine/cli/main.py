@@ -30,7 +30,7 @@ from olivine.cli import (
 )
 from olivine.cli import list as listing
 from olivine.cli.options.given_values import check_given_values
-from olivine.cli.output import set_up_logging
+from olivine.cli.output import library_log
 from olivine.core.errors import UserError, nearest
 from olivine.core.streams import steady_streams
 
@@ -68,6 +68,7 @@ def _version(wanted: bool) -> None:
 
 
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -79,7 +80,7 @@ def _options(
     ] = False,
 ) -> None:
     """Which pretraining makes a LiDAR network best with the fewest labels, and why."""
-    set_up_logging(1 if verbose else -1 if quiet else 0)
+    context.with_resource(library_log(1 if verbose else -1 if quiet else 0))
 
 
 def build_app() -> typer.Typer:

@@ -4,7 +4,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -157,14 +158,23 @@ def write_next(arguments: Sequence[str]) -> None:
         write_line(f"Next: ray job submit --working-dir . -- python -m {module} {job}")
 
 
-def set_up_logging(verbosity: int) -> None:
-    """Write the library's messages to standard error: -1 only warnings, 0 usual, 1 all."""
+@contextmanager
+def library_log(verbosity: int) -> Iterator[None]:
+    """Write the library's messages to standard error: -1 only warnings, 0 usual, 1 all.
+
+    Afterwards its logger is as it was: a program that runs a command keeps its own handlers.
+    """
     handler = _Handler(sys.stderr)
     text = "%(asctime)s %(name)s: %(message)s" if verbosity > 0 else "%(message)s"
     handler.setFormatter(logging.Formatter(text))
-    log.handlers = [handler]
-    log.propagate = False
+    handlers, propagate, level = log.handlers, log.propagate, log.level
+    log.handlers, log.propagate = [handler], False
     log.setLevel({-1: logging.WARNING, 0: logging.INFO}.get(verbosity, logging.DEBUG))
+    try:
+        yield
+    finally:
+        log.handlers, log.propagate = handlers, propagate
+        log.setLevel(level)
 
 
 class _Handler(logging.StreamHandler):

@@ -1,5 +1,6 @@
 """What a person types and reads: help at once, mistakes in one line, settings that go round."""
 
+import logging
 import re
 import subprocess
 import sys
@@ -254,3 +255,18 @@ def test_an_option_without_a_value_has_no_type_in_the_help(words: tuple[str, ...
     )
     assert "--help" in done.stdout
     assert "bool" not in done.stdout
+
+
+@pytest.mark.parametrize("words", [("list", "recipes"), ("show", "nosuch"), ("-v", "show", "demo")])
+def test_a_command_leaves_the_librarys_logger_to_the_program_that_runs_it(
+    words: tuple[str, ...],
+) -> None:
+    log = logging.getLogger("olivine")
+    mine = logging.NullHandler()
+    log.addHandler(mine)
+    before = list(log.handlers), log.propagate, log.level
+    try:
+        cli.main(words)
+        assert (log.handlers, log.propagate, log.level) == before
+    finally:
+        log.removeHandler(mine)
