@@ -151,6 +151,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("olivine: interrupted; the same command goes on from here.\n")
         return INTERRUPTED
+    except Exception as error:
+        from olivine.core.user_parts import error_of_user_code
+
+        mistake = error_of_user_code(error)
+        if mistake is None:
+            raise
+        return _fail(f"olivine: {mistake}")
     finally:
         from olivine.core.progress import end_bars
 

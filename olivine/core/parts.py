@@ -22,6 +22,7 @@ from olivine.core.plugins.targets import Target, names_a_file, parse_target
 from olivine.core.spec import _WITHOUT_PLACES, Spec
 
 CODE = "@code"  # in a fingerprint: hash of the code of a user's part
+_USERS_PACKAGES: set[str] = set()  # top-level modules in which this process met a user's part
 
 
 class Part(Spec):
@@ -46,6 +47,7 @@ class Part(Spec):
         super().__pydantic_init_subclass__(**settings)
         if not is_ours(cls.__module__) and hasattr(cls, "family"):
             cls.kind = _kind_of(cls)
+            _USERS_PACKAGES.add(cls.__module__.partition(".")[0])
 
     @model_serializer(mode="wrap")
     def _write_kind(self, write: Any, info: Any) -> dict[str, Any]:
@@ -81,6 +83,13 @@ class Member:
     kind: str
     target: str  # "package.module:Class"
     package: str = ""  # name and version of an installed package; empty: built in
+
+
+def is_user_code(module: str) -> bool:
+    """Return whether a module lies in a package or a file that has defined a user's part."""
+    if file_of_module(module):
+        return True
+    return not is_ours(module) and module.partition(".")[0] in _USERS_PACKAGES
 
 
 def family_of(cls: type[Part]) -> type[Part]:

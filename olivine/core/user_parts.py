@@ -1,13 +1,15 @@
 """What a user's part does wrong, told as a user's mistake."""
 
 import contextlib
+import traceback
 from collections.abc import Iterator
+from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from olivine.core.errors import UserError
-from olivine.core.parts import Part
+from olivine.core.parts import Part, is_user_code
 from olivine.core.plugins.code_hash import is_ours
-from olivine.core.plugins.file_modules import error_sentence
+from olivine.core.plugins.file_modules import error_sentence, file_of_module
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +38,38 @@ def run_by(part: Part) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def errors_of_user_code() -> Iterator[None]:
+    """Turn an exception of a user's code into `error_of_user_code`, and leave all others.
+
+    It surrounds what runs in another process, which an exception would leave as a traceback.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # a user's code may raise anything
+        mistake = error_of_user_code(error)
+        if mistake is None:
+            raise
+        raise mistake from error
+
+
+def error_of_user_code(error: Exception) -> UserError | None:
+    """Return a UserError that names file, line and function, or None if no user's code is to blame.
+
+    A user's code is if the innermost line that belongs to this library or to code that defines a
+    user's part belongs to the latter. Errors of the machine are excluded, as in `run_by`.
+    """
+    line = _line_of_user_code(error.__traceback__)
+    if not line or _may_be_of_the_machine(error):
+        return None
+    return UserError(
+        f"The code of {line} fails: {error_sentence(error)} The checks of olivine.testing find "
+        "such mistakes before a run."
+    )
+
+
 def built_module(part: Part, built: ModuleT) -> ModuleT:
     """Return what a part built; raise UserError unless it is a torch.nn.Module."""
     from torch import nn
@@ -60,6 +94,19 @@ def scalar(part: Part, value: "Tensor") -> "Tensor":
         f"return a tensor of one number, of shape (). {_check(part)} finds such mistakes before a "
         "run."
     )
+
+
+def _line_of_user_code(tb: TracebackType | None) -> str:
+    """Return the innermost line of a traceback if it is of a user's part, else an empty text."""
+    for frame, line in reversed(list(traceback.walk_tb(tb))):
+        module = frame.f_globals.get("__name__", "")
+        if is_ours(module):
+            return ""
+        if is_user_code(module):
+            in_tree = file_of_module(module)
+            file = in_tree[1] if in_tree else frame.f_code.co_filename
+            return f"{file}, line {line} in {frame.f_code.co_qualname},"
+    return ""
 
 
 def _check(part: Part) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from olivine.core.errors import UserError
+from olivine.core.user_parts import errors_of_user_code
 from olivine.data.batch import Batch
 from olivine.data.collate import Collate, ReadMaps
 from olivine.data.geometry.voxels import Voxelizer
@@ -75,7 +76,8 @@ class _ErrorsAsValues(Dataset[Sample | UserError]):
 
     def __getitem__(self, key: tuple[int, int]) -> Sample | UserError:
         try:
-            return self.samples[key]
+            with errors_of_user_code():
+                return self.samples[key]
         except UserError as error:
             return error
 
@@ -91,7 +93,8 @@ class _Collated:
             if isinstance(sample, UserError):
                 return sample
         try:
-            return self.collate(samples)  # type: ignore[arg-type] # no error is left among them
+            with errors_of_user_code():
+                return self.collate(samples)  # type: ignore[arg-type] # no error is left among them
         except UserError as error:
             return error
 

@@ -49,6 +49,7 @@ class BatchLabeller:
     ):
         self._began_s = time.monotonic()
         self._busy_s = 0.0
+        self._kind = labeller.kind
         self._actor = uuid.uuid4().hex[:8]
         self._num_gpus = gpu_share if device.type == "cuda" else 0.0
         self._memory = (
@@ -124,16 +125,30 @@ class BatchLabeller:
         except Exception as error:  # of any kind: it depends on the image and the network
             reason, too_many = failure_reason(error), out_of_memory(error)
         else:
-            assert len(maps) == len(batch), "the labeller must return one map per image"
-            return [_labelled(*pair) for pair in zip(batch, maps, strict=True)], False
+            return self._labelled(batch, maps), False
         if too_many and torch.cuda.is_initialized():
             torch.cuda.empty_cache()  # not earlier: the error held the tensors of its frames
         return ([FailedImage(batch[0].name, reason)] if len(batch) == 1 else []), too_many
 
+    def _labelled(self, batch: Sequence[ReadImage], maps: Sequence[np.ndarray]) -> list[_Tried]:
+        """Return images with their maps; raise UserError if these are not maps of these images."""
+        if len(maps) != len(batch):
+            raise UserError(self._wrong(f"{len(maps)} maps for {len(batch)} images"))
+        for image, ids in zip(batch, maps, strict=True):
+            rows, columns = image.pixels.shape[:2]
+            if (ids.shape, ids.dtype) != ((rows, columns), np.uint8):
+                size = f"of {rows} rows and {columns} columns"
+                raise UserError(
+                    self._wrong(f"{ids.dtype} of shape {ids.shape} for {image.name}, {size}")
+                )
+        return [LabelledImage(image.name, ids) for image, ids in zip(batch, maps, strict=True)]
 
-def _labelled(image: ReadImage, ids: np.ndarray) -> LabelledImage:
-    assert ids.shape == image.pixels.shape[:2], "the labeller made a map of another size"
-    return LabelledImage(image.name, ids)
+    def _wrong(self, what: str) -> str:
+        return (
+            f"The labeller {self._kind!r} returned {what}, and it must return one map of uint8 "
+            "(rows, columns) for each image. olivine.testing.check_labeller finds such mistakes "
+            "before a run."
+        )
 
 
 def batch_cap(runtime: Runtime) -> int:

@@ -40,12 +40,17 @@ def write_image(
             case LabelledImage(name, ids):
                 num_classes = len(store.class_names)
                 counts = np.bincount(ids.ravel(), minlength=IGNORE + 1)
-                unnamed = store.makes == "classes" and counts[num_classes:IGNORE].any()
-                assert not unnamed, "the labeller used a class it does not name"
+                unnamed = np.flatnonzero(counts[num_classes:IGNORE]) + num_classes
+                if store.makes == "classes" and len(unnamed):
+                    raise UserError(
+                        f"The labeller gave class {unnamed[0]} to pixels of {name}, and it names "
+                        f"{num_classes} classes: ids are 0 to {num_classes - 1}, or {IGNORE} for "
+                        "none. olivine.testing.check_labeller finds such mistakes before a run."
+                    )
                 store.write(name, ids)
                 if retries:
                     store.forget_failure(name)
-    except UserError as error:  # nothing can be written any more
+    except UserError as error:  # nothing can be written any more, or no map will be right
         return ImageResult(image.name, "fatal", str(error))
     pixels = (*counts[:num_classes].tolist(), int(counts[IGNORE]))
     return ImageResult(name, "done", "", pixels, usage)

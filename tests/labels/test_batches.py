@@ -90,13 +90,21 @@ def test_a_bad_image_costs_only_itself() -> None:
     assert labeller([unreadable]) == [unreadable]
 
 
-def test_a_map_of_another_size_is_a_fault_of_the_labeller() -> None:
-    class Cut(Watched):
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda maps: [ids[1:] for ids in maps], r"uint8 of shape \(1, 3\) for 0, of 2 rows and 3"),
+        (lambda maps: [ids.astype(float) for ids in maps], r"float64 of shape \(2, 3\) for 0"),
+        (lambda maps: maps[1:], "1 maps for 2 images"),
+    ],
+)
+def test_what_is_no_map_of_an_image_is_a_fault_of_the_labeller(change, told) -> None:
+    class Wrong(Watched):
         def label(self, images: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
-            return [image[1:, :, 0] for image in images]
+            return change(super().label(images, names))
 
-    with pytest.raises(AssertionError, match="another size"):
-        loaded(4, Cut())(images(2))
+    with pytest.raises(UserError, match=told):
+        loaded(4, Wrong())(images(2))
 
 
 def test_a_measured_size_follows_from_the_first_good_image() -> None:

@@ -67,6 +67,8 @@ class Threshold(Labeller):
     refuse_mean: int = 300  # images brighter than this raise
     num_fitting: int = 0  # images of a batch above which memory is short; 0: any number fits
     missing: str = ""  # why it cannot be loaded
+    bright_id: int = 1
+    cut_rows: int = 0  # rows that its maps lack
     diary: str = ""  # a line per image: process, whether it had a map already, name
     maps: str = ""  # where the diary looks for maps
 
@@ -111,7 +113,8 @@ class _ThresholdLabeller:
         grey = image.mean(axis=2)
         if grey.mean() > self.settings.refuse_mean:
             raise ValueError("too bright")
-        ids = (grey > 127).astype(np.uint8)
+        ids = ((grey > 127) * self.settings.bright_id).astype(np.uint8)[self.settings.cut_rows :]
+        grey = grey[self.settings.cut_rows :]
         ids[grey < 2] = IGNORE
         if self.settings.log:
             with Path(self.settings.log).open("a") as log:

@@ -24,6 +24,7 @@ from torch.utils.data import Dataset
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.shipped_code import NO_USER_CODE, UserCode
+from olivine.core.user_parts import errors_of_user_code
 from olivine.data.batch import Batch
 from olivine.data.loader import BatchSource, load_batches
 from olivine.data.records import Sample
@@ -220,7 +221,8 @@ class BatchMaker:
         torch.set_num_threads(1)
         self._broken = ""
         try:
-            self._samples, self._collate = ray.get(shared).open()
+            with errors_of_user_code():
+                self._samples, self._collate = ray.get(shared).open()
         except UserError as error:  # if raised here, it would reach the user as a dead actor
             self._broken = str(error)
 
@@ -234,7 +236,8 @@ class BatchMaker:
         try:
             if self._broken:
                 raise UserError(self._broken)
-            batch = self._collate([self._samples[key] for key in batch_keys])
+            with errors_of_user_code():
+                batch = self._collate([self._samples[key] for key in batch_keys])
         except UserError as error:  # if raised here, it would reach the user in a traceback of Ray
             return {"number": number, "reason": str(error), "parts": []}
         return {"number": number, "reason": "", "parts": packed(batch)}

@@ -21,6 +21,7 @@ from olivine.core.errors import UserError
 from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
 from olivine.core.shipped_code import NO_USER_CODE, UserCode
+from olivine.core.user_parts import errors_of_user_code
 from olivine.data.dataset import Frames
 from olivine.labels.batches import BatchLabeller, batch_cap, block_sizes
 from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
@@ -153,15 +154,16 @@ class LabelImages:
 
         self._broken = ""
         try:
-            labeller, frames = pickled.open()
-            self._label = BatchLabeller(
-                labeller,
-                torch.device(device),
-                frames,
-                size,
-                gpu_share=gpu_share,
-                num_neighbours=num_neighbours,
-            )
+            with errors_of_user_code():
+                labeller, frames = pickled.open()
+                self._label = BatchLabeller(
+                    labeller,
+                    torch.device(device),
+                    frames,
+                    size,
+                    gpu_share=gpu_share,
+                    num_neighbours=num_neighbours,
+                )
         except UserError as error:
             self._broken = str(error)
 
@@ -170,7 +172,11 @@ class LabelImages:
         images = list(_images(table, ReadImage))
         if self._broken:
             return _table([FailedImage(image.name, self._broken) for image in images], _MAPS)
-        return _table(self._label(images), _MAPS, usage=vars(self._label.usage))
+        try:
+            labelled = self._label(images)
+        except UserError as error:  # if raised here, it would reach the user in a traceback of Ray
+            return _table([FailedImage(image.name, str(error)) for image in images], _MAPS)
+        return _table(labelled, _MAPS, usage=vars(self._label.usage))
 
 
 def _write_table(table: pa.Table, store: LabelStore, retries: bool) -> pa.Table:

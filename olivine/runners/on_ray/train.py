@@ -20,6 +20,7 @@ from olivine.core.progress import Progress, Report
 from olivine.core.runtime import Runtime
 from olivine.core.shipped_code import NO_USER_CODE, UserCode
 from olivine.core.storage import Store
+from olivine.core.user_parts import errors_of_user_code
 from olivine.data.loader import BatchSource
 from olivine.runners.on_ray.batch_source import batch_source_of, require_cpus
 from olivine.runners.on_ray.pickled import PickledWithCode
@@ -99,7 +100,8 @@ def train_on_ray(
         first = worker.rank == 0
         report = _ProgressFile(notes, progress) if first else lambda done, total: None
         try:
-            pickled.open()(worker, tracker if first else NullTracker(), report)
+            with errors_of_user_code():
+                pickled.open()(worker, tracker if first else NullTracker(), report)
         except UserError as error:
             notes.write(mistake, str(error).encode())
             raise

@@ -12,6 +12,7 @@ from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.shipped_code import NO_USER_CODE, UserCode
 from olivine.core.spec import Spec
+from olivine.core.user_parts import errors_of_user_code
 from olivine.experiments.sweep import Trial
 from olivine.experiments.sweep_plan import GAVE_UP, POINT, ROW, SEED
 from olivine.tracking.tracker import RunKey, StoppedError, Tracker
@@ -75,7 +76,8 @@ def run_trial(trial_config: Mapping[str, Any], job: TrialJob) -> None:
         return
     with job.tracker.run(key, name, config, tags) as run:
         try:
-            scores = job.function(config, job.runtime, job.tracker.within(run.run_id, {}))
+            with errors_of_user_code():
+                scores = job.function(config, job.runtime, job.tracker.within(run.run_id, {}))
         except StoppedError as stop:
             raise StoppedError(_limit(job) or f"{GAVE_UP}: {stop}") from None
         except (SystemExit, ray.exceptions.ActorDiedError) as stop:

@@ -114,16 +114,25 @@ def test_maps_are_written_before_all_images_are_read(tmp_path: Path) -> None:
     assert 0 < len(diary.read_text().splitlines()) < len(names)
 
 
-def test_a_labeller_that_cannot_be_loaded_ends_the_job_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"missing": "There are no weights; fetch them."}, r"^There are no weights; fetch them\.$"),
+        ({"cut_rows": 1}, r"^The labeller .* returned uint8 of shape \(\d+, \d+\) for samples/"),
+        ({"bright_id": 7}, "^The labeller gave class 7 to pixels of samples/.* names 2 classes"),
+    ],
+    ids=["cannot be loaded", "maps of another size", "a class without a name"],
+)
+def test_a_labeller_that_is_wrong_ends_the_job_at_once(
+    settings: dict[str, object], reason: str, tmp_path: Path
+) -> None:
     root, out = tmp_path / "data", tmp_path / "out"
     write_images(root, 30)
     began_s = time.monotonic()
 
-    with pytest.raises(UserError, match=r"^There are no weights; fetch them\.$"):
+    with pytest.raises(UserError, match=reason):
         label_on_ray(
-            config_of(missing="There are no weights; fetch them."),
-            runtime_of(root, out, num_label_actors=2),
-            NullTracker(),
+            config_of(**settings), runtime_of(root, out, num_label_actors=2), NullTracker()
         )
 
     assert time.monotonic() - began_s < 30
