@@ -31,12 +31,20 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the root of a small synthetic world: ten scenes of two keyframes, 160 x 90 images."""
+    """Return the root of a small synthetic world: ten scenes of two keyframes, 160 x 90 images.
+
+    The processes of one call of pytest share it, and no test changes it.
+    """
+    from filelock import FileLock
+
     from olivine.data.datasets.synthetic.config import WorldConfig
     from olivine.data.datasets.synthetic.export.writing import write_world
 
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     config = WorldConfig(keyframes_per_scene=2, image_width_px=160, num_firings=120)
-    return write_world(config, tmp_path_factory.mktemp("world") / "tiny", num_processes=2)
+    with FileLock(shared / "world.lock"):  # a complete world is not written again
+        return write_world(config, shared / "world", num_processes=2)
 
 
 @pytest.fixture(scope="session")

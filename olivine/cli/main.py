@@ -154,10 +154,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         from olivine.core.user_parts import error_of_user_code
 
-        mistake = error_of_user_code(error)
-        if mistake is None:
-            raise
-        return _fail(f"olivine: {mistake}")
+        if mistake := error_of_user_code(error):
+            return _fail(f"olivine: {mistake}")
+        raise
     finally:
         from olivine.core.progress import end_bars
 

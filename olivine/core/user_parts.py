@@ -46,21 +46,20 @@ def errors_of_user_code() -> Iterator[None]:
     """
     try:
         yield
-    except UserError:
-        raise
     except Exception as error:  # a user's code may raise anything
-        mistake = error_of_user_code(error)
-        if mistake is None:
-            raise
-        raise mistake from error
+        if mistake := error_of_user_code(error):
+            raise mistake from error
+        raise
 
 
 def error_of_user_code(error: Exception) -> UserError | None:
     """Return a UserError that names file, line and function, or None if no user's code is to blame.
 
     A user's code is if the innermost line that belongs to this library or to code that defines a
-    user's part belongs to the latter. Errors of the machine are excluded, as in `run_by`.
+    user's part belongs to the latter. UserError and errors of the machine stay, as in `run_by`.
     """
+    if isinstance(error, UserError):
+        return None
     line = _line_of_user_code(error.__traceback__)
     if not line or _may_be_of_the_machine(error):
         return None

@@ -54,12 +54,26 @@ def test_there_are_forms_for_bugs_and_questions() -> None:
     assert {name.split("/")[-1] for name in FORMS} >= {"bug.yml", "question.yml"}
 
 
-def test_the_workflow_runs_ci_and_may_write_nothing() -> None:
+def test_the_workflow_runs_ci() -> None:
     workflow = read(".github/workflows/ci.yml")
     (job,) = workflow["jobs"].values()
     assert [step["run"] for step in job["steps"] if "run" in step][-1] == ".ci/run"
-    assert workflow["permissions"] == {"contents": "read"}
     assert set(workflow[True]) == {"push", "pull_request"}  # YAML reads `on` as true
+
+
+def test_at_night_the_tests_run_that_ci_leaves_out() -> None:
+    (job,) = read(".github/workflows/nightly.yml")["jobs"].values()
+    *_, set_up, tests = (step["run"] for step in job["steps"] if "run" in step)
+    pages = "".join((ROOT / page).read_text() for page in ("README.md", "CONTRIBUTING.md"))
+    assert [line for line in set_up.splitlines() if line not in pages] == []
+    assert f"`{tests}`" in pages
+
+
+@pytest.mark.parametrize("name", ["ci", "nightly"])
+def test_workflows_use_what_the_project_needs(name: str) -> None:
+    workflow = read(f".github/workflows/{name}.yml")
+    (job,) = workflow["jobs"].values()
+    assert workflow["permissions"] == {"contents": "read"}
     for step in job["steps"]:
         assert ("uses" in step) != ("run" in step)
         assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/checkout@v4"))

@@ -176,6 +176,7 @@ def test_the_jobs_api_answers_only_who_has_the_token(head: Head) -> None:
         assert head.ask(path, token.read_text()) == 200
 
 
+@pytest.mark.nightly
 def test_the_five_jobs_one_after_the_other(head: Head, place: dict[str, str]) -> None:
     out, changes = Path(place["runtime.out"]), settings(SMALL, place)
     jobs = (

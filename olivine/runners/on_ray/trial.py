@@ -12,7 +12,7 @@ from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.shipped_code import NO_USER_CODE, UserCode
 from olivine.core.spec import Spec
-from olivine.core.user_parts import errors_of_user_code
+from olivine.core.user_parts import error_of_user_code
 from olivine.experiments.sweep import Trial
 from olivine.experiments.sweep_plan import GAVE_UP, POINT, ROW, SEED
 from olivine.tracking.tracker import RunKey, StoppedError, Tracker
@@ -76,8 +76,7 @@ def run_trial(trial_config: Mapping[str, Any], job: TrialJob) -> None:
         return
     with job.tracker.run(key, name, config, tags) as run:
         try:
-            with errors_of_user_code():
-                scores = job.function(config, job.runtime, job.tracker.within(run.run_id, {}))
+            scores = job.function(config, job.runtime, job.tracker.within(run.run_id, {}))
         except StoppedError as stop:
             raise StoppedError(_limit(job) or f"{GAVE_UP}: {stop}") from None
         except (SystemExit, ray.exceptions.ActorDiedError) as stop:
@@ -86,6 +85,10 @@ def run_trial(trial_config: Mapping[str, Any], job: TrialJob) -> None:
             if not isinstance(stop, SystemExit) and TAKEN_AWAY not in str(stop):
                 raise
             raise StoppedError(_limit(job) or f"{GAVE_UP}: stopped by Tune") from None
+        except Exception as error:
+            if mistake := error_of_user_code(error):
+                raise mistake from error
+            raise
         run.log_metrics(scores, step=0)
     tune.report({name: scores.get(name, float("nan")) for name in job.metrics})
 

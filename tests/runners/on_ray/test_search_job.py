@@ -145,6 +145,7 @@ def test_a_forced_trial_that_fails_is_not_taken_for_its_earlier_success(local_ra
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_point_given_up_frees_its_workers_for_the_next(tmp_path):
     """Without Ray's State API they would be held for ever, and the search would hang."""
     program = "from tests.support import sweep_driver; sweep_driver.search_over_workers()"

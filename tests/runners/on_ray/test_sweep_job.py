@@ -21,7 +21,7 @@ from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from tests.support import ROOT
 from tests.support.sweep_driver import Experiment, run_trial, sweep
 
-NUM_KILLS = int(os.environ.get("OLIVINE_TEST_KILLS", "4"))  # each costs a start of Ray
+NUM_KILLS = 10
 # Tags and metrics that tell how often a run was opened, what the last start of a sweep took, and
 # the code, on which somebody may be at work.
 VARYING = re.compile(r"olivine\.opening|gpu_hours|(git|sha256|mlflow\.source)\.")
@@ -73,6 +73,7 @@ def test_killed_sweep_goes_on_and_every_trial_is_there_once(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(1500)  # each kill is a start of Ray, on a machine that may have other work
 def test_kills_at_random_moments_leave_what_an_undisturbed_sweep_leaves(tmp_path):
     moments, num_rates, num_trials = random.Random(6), 20, 40
