@@ -11,11 +11,10 @@ from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
 from olivine.experiments.sweep_plan import SweepPlan
 from olivine.inference import load_backbone, load_segmenter
-from olivine.inference.runs import find_run
 from olivine.models.weights import read_state
 from olivine.runners.launch import launch_evaluation
 from olivine.tracking.run_store import open_run_store
-from olivine.tracking.tracker import NullTracker, RunKey, RunRecord, Tracker
+from olivine.tracking.tracker import RunKey
 from olivine.training.config import PretrainConfig
 from olivine.training.evaluated_network import description_name, tensors_hash
 from tests.support.run_stores.finished_runs import Finished
@@ -270,59 +269,6 @@ def test_a_run_that_there_is_not_is_told(finished, tmp_path):
     with pytest.raises(UserError, match="There is no run store at sqlite:"):
         load_backbone("0123", out=tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
-
-
-class Kept(NullTracker):
-    """A store with these runs."""
-
-    def __init__(self, *runs: RunRecord):
-        self._runs = runs
-
-    def records(self, stage=None, tags=None, *, fingerprints=None, columns=None):
-        return list(self._runs)
-
-
-def record(run_id: str, stage: str, fingerprint: str, status: str = "FINISHED") -> RunRecord:
-    tags = {"olivine.failure": "out of memory"} if status == "FAILED" else {}
-    return RunRecord(run_id, RunKey(stage, fingerprint), f"{stage} seed 0", status, {}, {}, tags)
-
-
-def test_a_beginning_that_two_runs_share_is_told_with_both():
-    store = Kept(record("1" * 32, "pretrain", "abc1"), record("2" * 32, "evaluate", "abc2"))
-    with pytest.raises(UserError) as told:
-        find_run("abc", store, "the store")
-    assert "begins 2 runs: " in str(told.value)
-    assert "abc1 (pretrain: pretrain seed 0)" in str(told.value)
-    assert "abc2 (evaluate: evaluate seed 0)" in str(told.value)
-    assert find_run("abc1", store, "").key.stage == "pretrain"
-    assert find_run("2222", store, "").key.fingerprint == "abc2"
-
-
-def test_a_whole_fingerprint_is_meant_also_where_another_begins_with_it():
-    store = Kept(record("1" * 32, "pretrain", "abc"), record("2" * 32, "pretrain", "abcd"))
-    assert find_run("abc", store, "").key.fingerprint == "abc"
-
-
-def test_a_trial_is_its_evaluation_and_of_several_runs_the_newest_finished_is_taken():
-    store: Tracker = Kept(
-        record("4" * 32, "evaluate", "abc", "FAILED"),
-        record("3" * 32, "evaluate", "abc"),
-        record("2" * 32, "evaluate", "abc"),
-        record("1" * 32, "trial", "abc"),
-    )
-    assert find_run("abc", store, "").run_id == "3" * 32
-    assert find_run("1" * 32, store, "").run_id == "3" * 32
-    assert find_run("2" * 32, store, "").run_id == "2" * 32
-    with pytest.raises(UserError, match=r"is FAILED \(out of memory\): it has left no weights"):
-        find_run("4" * 32, store, "")
-
-
-def test_runs_without_weights_are_told():
-    store = Kept(record("1" * 32, "sweep", "aaa"), record("2" * 32, "trial", "bbb"))
-    with pytest.raises(UserError, match=r"is of the stage 'sweep'.*leaves no weights"):
-        find_run("aaa", store, "")
-    with pytest.raises(UserError, match="a trial without an evaluation"):
-        find_run("bbb", store, "")
 
 
 def test_a_sweeps_run_in_a_real_store_has_no_weights(moved):

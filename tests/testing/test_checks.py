@@ -31,6 +31,7 @@ from olivine.testing import (
     load_part,
 )
 from tests.support.plugins import write_loss
+from tests.testing import broken_data
 from tests.testing import broken_parts as broken
 
 Check = Callable[[Any], None]
@@ -81,7 +82,7 @@ FAULTS: list[tuple[str, type[Part], dict[str, str]]] = [
         "not finite": "a feature is not finite",
         "size": "instead of",
     }),
-    ("labeller", broken.Shades, {
+    ("labeller", broken_data.Shades, {
         "one name": "two classes have one name",
         "identity": "does not change with its code",
         "no hash": "is not 12 hex digits",
@@ -93,7 +94,7 @@ FAULTS: list[tuple[str, type[Part], dict[str, str]]] = [
         "changes its images": "changes its images in place",
         "fewer": "3 maps for 4 images",
     }),
-    ("dataset", broken.Town, {
+    ("dataset", broken_data.Town, {
         "any root": "a missing root is opened",
         "fingerprint": "changes when it is opened again",
         "tokens": "1 tokens for 6 frames",
@@ -110,7 +111,7 @@ FAULTS: list[tuple[str, type[Part], dict[str, str]]] = [
         "shuffled images": "gives another",
         "drifts": "a pickle of it reads other frames",
     }),
-    ("augmentation", broken.Thin, {
+    ("augmentation", broken_data.Thin, {
         "unseeded": "the same seed gives another sample",
         "drops all": "it leaves no point",
         "old rows": "a pair has another class than before",
@@ -120,7 +121,7 @@ FAULTS: list[tuple[str, type[Part], dict[str, str]]] = [
         "flips": "a pair shows another spot",
         "in place": "changes its sample in place",
     }),
-    ("clustering", broken.Boxes, {
+    ("clustering", broken_data.Boxes, {
         "renames": "another id in the next scan",
         "one thing": "two boxes far apart have one id",
         "by place": "it divides a box",

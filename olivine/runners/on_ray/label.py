@@ -137,46 +137,30 @@ class ImageSource(FixedReadTasks):
 class LabelImages:
     """An actor with the loaded labeller.
 
-    A labeller that cannot be loaded is reported with its first images; an error in the constructor
-    would reach the driver as a dead actor.
+    `settings` are those of `BatchLabeller`. A labeller that cannot be loaded is reported with its
+    first images; an error in the constructor would reach the driver as a dead actor.
     """
 
-    def __init__(
-        self,
-        pickled: PickledWithCode,
-        device: str,
-        *,
-        size: int,
-        gpu_share: float,
-        num_neighbours: int,
-    ):
+    def __init__(self, pickled: PickledWithCode, device: str, **settings: Any):
         import torch
 
         self._broken = ""
         try:
             with errors_of_user_code():
                 labeller, frames = pickled.open()
-                self._label = BatchLabeller(
-                    labeller,
-                    torch.device(device),
-                    frames,
-                    size,
-                    gpu_share=gpu_share,
-                    num_neighbours=num_neighbours,
-                )
+                self._label = BatchLabeller(labeller, torch.device(device), frames, **settings)
         except UserError as error:
             self._broken = str(error)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Replace images by their maps."""
+        """Replace images by their maps, or by the reason why the labeller makes none."""
         images = list(_images(table, ReadImage))
-        if self._broken:
-            return _table([FailedImage(image.name, self._broken) for image in images], _MAPS)
         try:
-            labelled = self._label(images)
+            if self._broken:
+                raise UserError(self._broken)
+            return _table(self._label(images), _MAPS, usage=vars(self._label.usage))
         except UserError as error:  # if raised here, it would reach the user in a traceback of Ray
             return _table([FailedImage(image.name, str(error)) for image in images], _MAPS)
-        return _table(labelled, _MAPS, usage=vars(self._label.usage))
 
 
 def _write_table(table: pa.Table, store: LabelStore, retries: bool) -> pa.Table:

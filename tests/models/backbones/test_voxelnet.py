@@ -10,21 +10,25 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from olivine.core.errors import UserError
 from olivine.data.batch import Voxels
 from olivine.data.geometry.cell_keys import unpack
 from olivine.data.geometry.voxelization import voxelize
-from olivine.data.geometry.voxels import Voxelizer
 from olivine.models.backbones.voxelnet import VoxelNet
 from olivine.models.backbones.voxelnet.network import INPUTS, read_bilinear
 from olivine.models.sparse.kernel_maps import occupied_cells
 from olivine.models.sparse.strided import output_shape
 from olivine.models.weights import load_into
-from tests.support.networks import network_with_statistics, num_parameters
+from tests.support.networks import num_parameters
+from tests.support.small_voxelnet import (
+    SMALL,
+    TALL,
+    inputs_of,
+    means,
+    network,
+    voxelizer,
+    voxels,
+)
 
-# 16 x 24 x 40 voxels that do not begin at a multiple of the map's cells
-SMALL = VoxelNet(range_m=(-1.0, -0.9, -5.0, 0.6, 1.5, 3.0))
-TALL = SMALL.override({"spare_cells_z": 1})  # two cells left in z
 LAYERS = {
     "conv_input": (4, 16),
     "conv1.0": (16, 16),
@@ -33,29 +37,6 @@ LAYERS = {
     **{f"conv4.{i}": (64, 64) for i in range(3)},
     "conv_out": (64, 128),
 }
-
-
-def points_of(count, settings=SMALL, seed=0, reach=1.2):
-    """Return x, y, z and intensity, some of them beyond the range, many sharing a voxel."""
-    generator = np.random.default_rng(seed)
-    low, high = np.array(settings.range_m).reshape(2, 3)
-    xyz = (low + high) / 2 + (high - low) / 2 * reach * generator.uniform(-1, 1, (count, 3))
-    xyz[: count // 4] = xyz[count // 4] + generator.normal(0, 0.05, (count // 4, 3))
-    return np.column_stack([xyz, generator.uniform(0, 255, count)]).astype(np.float32)
-
-
-def voxelizer(settings=SMALL):
-    return Voxelizer(coordinates="cartesian", size=settings.size_m, range_m=settings.range_m)
-
-
-def voxels(count=300, settings=SMALL, *, frames=2, every_point=False, reach=1.2):
-    scans = [points_of(count, settings, frame, reach) for frame in range(frames)]
-    return voxelize(
-        voxelizer(settings),
-        [scan[:, :3] for scan in scans],
-        [scan[:, 3] for scan in scans],
-        every_point,
-    )
 
 
 def double(source):
@@ -74,29 +55,6 @@ def take(source, rows):
         source.kept_point[rows],
         source.points,
     )
-
-
-def network(settings=SMALL, training=False):
-    return network_with_statistics(settings, training)
-
-
-def means(source, settings=SMALL):
-    """Return each voxel's mean point, by a loop."""
-    rows = [[] for _ in source.coordinates]
-    low, high = np.array(settings.range_m).reshape(2, 3)
-    for point, row in zip(source.points, source.voxel_of_point.tolist(), strict=True):
-        if row >= 0 and (low <= point[:3].numpy()).all() and (point[:3].numpy() < high).all():
-            rows[row].append(point)
-    return torch.stack([torch.stack(points).mean(dim=0) for points in rows])
-
-
-def inputs_of(net, source):
-    """Return what the network's first layer is given."""
-    seen = []
-    hook = net.conv_input.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    net(source)
-    hook.remove()
-    return seen[0]
 
 
 def dense_block(block, volume, occupied, stride, padding):
@@ -378,78 +336,6 @@ def test_intensity_and_place_count_and_the_voxels_own_features_do_not():
         assert not torch.allclose(net(replace(source, points=brighter)), output)
         other = replace(source, features=torch.rand(len(source.features), 3))
         assert torch.equal(net(other), output)
-
-
-def test_voxels_without_points_are_refused():
-    with pytest.raises(UserError, match="without points"):
-        network()(replace(voxels(), points=None))
-
-
-ADVICE = (
-    r"--set pretrained\.voxels\.coordinates=cartesian "
-    r"--set 'pretrained\.voxels\.range_m=\[-1\.0, -0\.9, -5\.0, 0\.6, 1\.5, 3\.0\]' "
-    r"--set 'pretrained\.voxels\.size=\[0\.1, 0\.1, 0\.2\]'"
-)
-
-
-@pytest.mark.parametrize(
-    "cut",
-    [
-        Voxelizer(range_m=SMALL.range_m),
-        Voxelizer(coordinates="cartesian", range_m=SMALL.range_m),
-        Voxelizer(coordinates="cartesian", size=(0.05, 0.1, 0.2), range_m=SMALL.range_m),
-    ],
-)
-def test_voxels_that_were_cut_otherwise_are_refused(cut):
-    scan = points_of(300)
-    source = voxelize(cut, [scan[:, :3]], [scan[:, 3]])
-    with pytest.raises(UserError, match=f"not cut in x, y, z by voxelnet's size_m .*{ADVICE}"):
-        network()(source)
-
-
-@pytest.mark.parametrize("range_m", [None, (-1.0, -0.9, -5.0, 0.6, 1.5, 3.2)])
-@pytest.mark.parametrize("settings", [SMALL, TALL])
-def test_voxels_outside_the_range_are_refused(range_m, settings):
-    scan = points_of(300)
-    cut = Voxelizer(coordinates="cartesian", size=SMALL.size_m, range_m=range_m)
-    source = voxelize(cut, [scan[:, :3]], [scan[:, 3]])
-    with pytest.raises(UserError, match=rf"\d+ of \d+ voxels lie outside .*{ADVICE}"):
-        network(settings)(source)
-
-
-def test_points_on_a_voxel_s_border_are_not_mistaken_for_others():
-    """Another device may round x / 0.1 to the other side of a whole number."""
-    steps = np.arange(-9, 6) / 10
-    xyz = np.stack([steps, steps[::-1], np.round(steps * 2, 1)], axis=1).astype(np.float32)
-    source = voxelize(voxelizer(), [xyz], [np.ones(len(xyz))])
-    for direction in (-np.inf, np.inf):
-        moved = source.points.clone()
-        moved[:, :3] = torch.from_numpy(np.nextafter(xyz, np.float32(direction)))
-        moved = replace(source, points=moved)
-        torch.testing.assert_close(inputs_of(network(), moved), moved.points[source.kept_point])
-
-
-@pytest.mark.parametrize(
-    ("settings", "says"),
-    [
-        ({"size_m": [0.1, 0.3, 0.2]}, r"whole voxels.*along y it goes from -51.2 to 51.2 m"),
-        ({"range_m": [-51.25, -51.2, -5, 51.25, 51.2, 3]}, r"along x .* from -512.5 to 512.5"),
-        ({"range_m": [-51.2, -51.2, 3, 51.2, 51.2, -5]}, "end above where it begins; z does not"),
-        ({"size_m": [0.1, 0.1, 0]}, "three numbers above 0"),
-        ({"size_m": [0.1, 0.1, 0.5]}, "holds 16 voxels in z and the network needs at least 25"),
-        ({"spare_cells_z": 2}, "less than or equal to 1"),
-    ],
-)
-def test_settings_that_do_not_fit_are_refused(settings, says):
-    with pytest.raises(UserError, match=says):
-        VoxelNet().override(settings)
-
-
-def test_the_lowest_grid_that_is_allowed_leaves_one_cell():
-    lowest = VoxelNet(range_m=(-0.4, -0.4, -3.0, 0.4, 0.4, 2.0))
-    assert lowest.grid_shape[2] == 25
-    assert lowest.map_shape == (1, 1, 1)
-    assert network(lowest)(voxels(40, lowest)).shape[1] == 128
 
 
 def test_a_network_learns_from_a_real_scan(shared_data):
