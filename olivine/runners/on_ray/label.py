@@ -221,10 +221,13 @@ def _stream(job: LabelJob, runtime: Runtime, code: UserCode) -> Iterator[ImageRe
 
 
 def _quiet_ray_data() -> None:
-    """Keep Ray Data's plan and progress off the console; its log files have them."""
+    """Keep Ray Data's plan and progress off the console; its log files have them.
+
+    Handlers that are not Ray's own belong to the program that runs the job.
+    """
     DataContext.get_current().enable_progress_bars = False
     for handler in logging.getLogger("ray.data").handlers:
-        if isinstance(handler, logging.StreamHandler):
+        if isinstance(handler, logging.StreamHandler) and type(handler).__module__[:4] == "ray.":
             handler.setLevel(logging.ERROR)
 
 

@@ -1,3 +1,4 @@
+import logging
 import os
 import signal
 import subprocess
@@ -51,6 +52,20 @@ def test_ray_and_one_process_write_the_same_bytes_and_numbers(tmp_path: Path) ->
     assert names[7] in on_ray.failed
     assert any("too bright" in reason for reason in on_ray.failed.values())
     assert on_ray.num_labelled + on_ray.num_failed == 30
+
+
+def test_ray_datas_console_is_quiet_and_other_handlers_keep_their_level(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    write_images(root, 3)
+    mine, log = logging.StreamHandler(), logging.getLogger("ray.data")
+    log.addHandler(mine)
+    try:
+        label_on_ray(config_of(), runtime_of(root, tmp_path / "out"), NullTracker())
+        consoles = [h for h in log.handlers if type(h).__name__ == "PlainRayHandler"]
+        assert {handler.level for handler in consoles} == {logging.ERROR}
+        assert mine.level == logging.NOTSET
+    finally:
+        log.removeHandler(mine)
 
 
 def test_a_finished_job_is_not_run_again(tmp_path: Path) -> None:
