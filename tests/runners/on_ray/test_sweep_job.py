@@ -47,6 +47,7 @@ def _runs(out: Path, stage: str):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_killed_sweep_goes_on_and_every_trial_is_there_once(tmp_path):
     first = _start(tmp_path)
     _until_told(first, "4/10")
