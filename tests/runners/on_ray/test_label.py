@@ -208,6 +208,7 @@ label_on_ray(LabelConfig(dataset=Folder(), labeller=labeller), runtime, NullTrac
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_killed_actors_and_a_killed_driver_lose_nothing(tmp_path: Path, local_ray: str) -> None:
     root, out, diary = tmp_path / "data", tmp_path / "out", tmp_path / "diary"
     write_images(root, 600)
