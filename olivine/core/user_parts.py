@@ -104,7 +104,7 @@ def _line_of_user_code(tb: TracebackType | None) -> str:
         if is_user_code(module):
             in_tree = file_of_module(module)
             file = in_tree[1] if in_tree else frame.f_code.co_filename
-            return f"{file}, line {line} in {frame.f_code.co_qualname},"
+            return f"{file}, line {line} in {frame.f_code.co_name},"
     return ""
 
 

@@ -8,6 +8,7 @@ found by trying the images one by one.
 import time
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -130,17 +131,19 @@ class BatchLabeller:
             torch.cuda.empty_cache()  # not earlier: the error held the tensors of its frames
         return ([FailedImage(batch[0].name, reason)] if len(batch) == 1 else []), too_many
 
-    def _labelled(self, batch: Sequence[ReadImage], maps: Sequence[np.ndarray]) -> list[_Tried]:
+    def _labelled(self, batch: Sequence[ReadImage], maps: Any) -> list[_Tried]:
         """Return images with their maps; raise UserError if these are not maps of these images."""
+        if not isinstance(maps, Sequence | np.ndarray):
+            raise UserError(self._wrong(f"a value of type {type(maps).__name__}"))
         if len(maps) != len(batch):
             raise UserError(self._wrong(f"{len(maps)} maps for {len(batch)} images"))
         for image, ids in zip(batch, maps, strict=True):
             rows, columns = image.pixels.shape[:2]
+            where = f"for {image.name}, of {rows} rows and {columns} columns"
+            if not isinstance(ids, np.ndarray):
+                raise UserError(self._wrong(f"a value of type {type(ids).__name__} {where}"))
             if (ids.shape, ids.dtype) != ((rows, columns), np.uint8):
-                size = f"of {rows} rows and {columns} columns"
-                raise UserError(
-                    self._wrong(f"{ids.dtype} of shape {ids.shape} for {image.name}, {size}")
-                )
+                raise UserError(self._wrong(f"{ids.dtype} of shape {ids.shape} {where}"))
         return [LabelledImage(image.name, ids) for image, ids in zip(batch, maps, strict=True)]
 
     def _wrong(self, what: str) -> str:

@@ -42,7 +42,7 @@ def run_out():
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A package whose part has been imported."""
     install(tmp_path, monkeypatch, "mine", {"__init__.py": MINE})
-    import mine  # type: ignore[import-not-found]
+    import mine
 
     yield mine
     forget("mine")
@@ -53,7 +53,7 @@ def test_an_exception_is_the_users_if_the_users_code_raised_it_or_called_what_di
     mine: ModuleType,
 ) -> None:
     for function, told in (
-        (lambda: mine.Mine().build(1, 1), r"line 8 in Mine\.build, fails: KeyError: 'width'\."),
+        (lambda: mine.Mine().build(1, 1), r"line 8 in build, fails: KeyError: 'width'\."),
         (mine.ask_python, r"line 16 in ask_python, fails: ValueError: invalid literal"),
     ):
         with pytest.raises(UserError, match=told) as raised, errors_of_user_code():

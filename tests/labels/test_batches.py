@@ -96,6 +96,9 @@ def test_a_bad_image_costs_only_itself() -> None:
         (lambda maps: [ids[1:] for ids in maps], r"uint8 of shape \(1, 3\) for 0, of 2 rows and 3"),
         (lambda maps: [ids.astype(float) for ids in maps], r"float64 of shape \(2, 3\) for 0"),
         (lambda maps: maps[1:], "1 maps for 2 images"),
+        (lambda maps: None, "returned a value of type NoneType, and it must"),
+        (lambda maps: [ids.tolist() for ids in maps], "a value of type list for 0, of 2 rows"),
+        (lambda maps: [torch.tensor(ids) for ids in maps], "a value of type Tensor for 0"),
     ],
 )
 def test_what_is_no_map_of_an_image_is_a_fault_of_the_labeller(change, told) -> None:

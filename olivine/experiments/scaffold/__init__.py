@@ -65,7 +65,7 @@ def write_new(what: str, name: str, folder: str | Path = ".") -> NewFiles:
     try:
         place.mkdir(parents=True, exist_ok=True)
         for path, kind in ((written.part, "parts"), (written.test, "tests")):
-            template = files(__package__).joinpath(kind, f"{what}.py.txt").read_text()
+            template = (files(__package__) / kind / f"{what}.py.txt").read_text()
             path.write_text(string.Template(template).substitute(names))
     except OSError as error:
         raise UserError(f"Cannot write into {place}: {error.strerror}.") from None
