@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from olivine.training.config import EvaluateConfig as EvaluateConfig
     from olivine.training.config import PretrainConfig as PretrainConfig
 
-__version__ = "0.2.0"
+__version__ = "0.3.0.dev0"
 
 _OFFERED = {
     "olivine.api.scan_outputs": "embed predict",
