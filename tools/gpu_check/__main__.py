@@ -113,7 +113,7 @@ def findings_of(part: str, setup: Setup) -> Iterator[Finding]:
 
 
 def machine_of(device: str) -> dict[str, Any]:
-    """Return what the figures depend on; the driver is not asked through torch, which would start CUDA."""
+    """Return what the figures depend on; CUDA is not started in this process, which forks."""
     import torch
 
     machine: dict[str, Any] = {
