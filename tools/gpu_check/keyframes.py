@@ -27,8 +27,9 @@ NUM_MADE = 2
 def open_keyframes(setup: Setup) -> list[Frames]:
     """Return an opened data set for every given folder, or made ones if none was given."""
     if not setup.keyframes:
-        num_firings = 180 if setup.is_small else NUM_FIRINGS
-        made = [MadeFrames(setup.scratch, seed, num_firings) for seed in range(NUM_MADE)]
+        num_firings = 72 if setup.is_small else NUM_FIRINGS
+        seeds = range(1 if setup.is_small else NUM_MADE)
+        made = [MadeFrames(setup.scratch, seed, num_firings) for seed in seeds]
         for frames in made:
             frames.write()
         return list(made)
@@ -134,7 +135,7 @@ class MadeFrames:
 
 
 def made_scan(seed: int, num_firings: int = NUM_FIRINGS) -> np.ndarray:
-    """Return float32 (N, 4), x, y, z in metres and intensity, of rays to the ground and to walls."""
+    """Return float32 (N, 4): x, y, z in metres and intensity, of rays to ground and walls."""
     rng = np.random.default_rng(seed)
     azimuth = np.linspace(-np.pi, np.pi, num_firings, endpoint=False)
     # A wall's distance stays the same over a few degrees, then jumps: cars, trees and houses.

@@ -1,4 +1,4 @@
-"""Where a call's time goes on a GPU: kernels, launches, idle time and waits, by torch's profiler."""
+"""Where a call's time goes on a GPU: kernels, launches, idle time, waits, by torch's profiler."""
 
 import bisect
 import json
@@ -88,6 +88,11 @@ def read_trace(events: Iterable[Event]) -> Profile:
     ops = [e for e in by_kind["cpu_op"] if first <= e["ts"] < last]
     own = [e for e in by_kind["python_function"] if "olivine/" in e["name"]]
     operation_of, function_of = enclosing(calls, ops), enclosing(calls, own)
+    by_number = {e["args"]["External id"]: e["name"] for e in ops if "External id" in e["args"]}
+    for call, path in zip(calls, operation_of, strict=True):
+        number = call.get("args", {}).get("External id")
+        if not path and number in by_number:  # the thread is not known by the same number
+            path.append(by_number[number])
     waiting = [i for i, e in enumerate(calls) if any(word in e["name"] for word in WAITING)]
     waiting = [i for i in waiting if "Async" not in calls[i]["name"]]
     waits = [
@@ -100,7 +105,7 @@ def read_trace(events: Iterable[Event]) -> Profile:
         num_kernels=len(kernels),
         kernels=ranked((e["name"], e["dur"]) for e in kernels),
         copies=ranked((e["name"], e["dur"]) for e in copies),
-        calls=ranked((e["name"], e["dur"]) for e in calls),
+        calls=ranked(((e["name"], e["dur"]) for e in calls), None),
         waits=ranked_waits(waits),
         operations=launching(calls, operation_of, kernels),
     )
@@ -226,5 +231,5 @@ def short(path: str) -> str:
     """Return a path below the checkout or below site-packages."""
     for root in (f"{ROOT}/", "site-packages/"):
         if root in path:
-            return path.split(root)[-1]
+            return path.rpartition(root)[2]
     return path
