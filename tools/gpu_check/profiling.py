@@ -3,6 +3,7 @@
 import bisect
 import json
 import linecache
+import os
 import traceback
 import warnings
 from collections import Counter, defaultdict
@@ -60,6 +61,7 @@ def profile(
     """
     if not device.startswith("cuda"):
         return None
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it prints lines of its own at every start
     kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
     torch.cuda.synchronize()
     with torch.profiler.profile(activities=kinds, with_stack=with_stack) as profiler:
@@ -190,8 +192,13 @@ def waits_by_line(call: Callable[[], object], device: str) -> list[Row]:
     """
     if not device.startswith("cuda"):
         return []
-    with warned_waits() as places:
-        call()
+    mode = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warned_waits() as places:
+            call()
+    finally:
+        torch.cuda.set_sync_debug_mode(mode)
     rows = []
     for (path, line), count in places.most_common(MOST):
         text = linecache.getline(path, line).strip()
@@ -208,15 +215,10 @@ def warned_waits() -> Iterator[Counter[tuple[str, int]]]:
         if "synchroniz" in str(message):
             places[innermost()] += 1
 
-    mode = torch.cuda.get_sync_debug_mode()
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.showwarning = note  # type: ignore[assignment] # `catch_warnings` puts it back
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            yield places
-        finally:
-            torch.cuda.set_sync_debug_mode(mode)
+        yield places
 
 
 def innermost() -> tuple[str, int]:
