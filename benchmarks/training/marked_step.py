@@ -63,7 +63,7 @@ class Account:
         if not self.on_gpu:
             return self.host_seconds
         torch.cuda.synchronize(self.device)
-        return self._summed(lambda a, b: a[2].elapsed_time(b[2]) / 1e3)  # type: ignore[union-attr] # events on a GPU
+        return self._summed(lambda a, b: a[2].elapsed_time(b[2]) / 1e3)
 
     @property
     def host_seconds(self) -> dict[str, float]:

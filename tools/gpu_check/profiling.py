@@ -4,17 +4,19 @@ import bisect
 import json
 import linecache
 import os
-import traceback
+import sys
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
+KINDS = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
 WINDOW = "the measured call"
 MOST = 15  # rows of a ranking
 ROOT = Path(__file__).parents[2]
@@ -61,10 +63,9 @@ def profile(
     """
     if not device.startswith("cuda"):
         return None
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it prints lines of its own at every start
-    kinds = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    _start_once()
     torch.cuda.synchronize()
-    with torch.profiler.profile(activities=kinds, with_stack=with_stack) as profiler:
+    with torch.profiler.profile(activities=KINDS, with_stack=with_stack) as profiler:
         with torch.profiler.record_function(WINDOW):
             call()
         torch.cuda.synchronize()
@@ -74,6 +75,15 @@ def profile(
     path.unlink()
     found = read_trace(events)
     return found if found.num_kernels else None
+
+
+@cache
+def _start_once() -> None:
+    """Profile nothing once: the first start takes seconds, and may miss kernels."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it prints lines of its own at every start
+    with torch.profiler.profile(activities=KINDS):
+        torch.ones(1, device="cuda").add_(1)
+        torch.cuda.synchronize()
 
 
 def read_trace(events: Iterable[Event]) -> Profile:
@@ -161,7 +171,7 @@ def ranked(pairs: Iterable[tuple[str, float]], most: int | None = MOST) -> list[
     spent_us: Counter[str] = Counter()
     for name, duration_us in pairs:
         counts[name] += 1
-        spent_us[name] += duration_us  # type: ignore[assignment] # typeshed counts in whole numbers
+        spent_us[name] += duration_us
     order = sorted(counts, key=lambda name: -spent_us[name])[:most]
     return [{"name": name, "count": counts[name], "ms": spent_us[name] / 1e3} for name in order]
 
@@ -217,13 +227,16 @@ def warned_waits() -> Iterator[Counter[tuple[str, int]]]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = note  # type: ignore[assignment] # `catch_warnings` puts it back
+        warnings.showwarning = note
         yield places
 
 
 def innermost() -> tuple[str, int]:
     """Return the innermost line of the stack that is the library's, else one outside this file."""
-    stack = [(f.f_code.co_filename, line) for f, line in traceback.walk_stack(None)]
+    stack, frame = [], sys._getframe()
+    while frame is not None:
+        stack.append((frame.f_code.co_filename, frame.f_lineno))
+        frame = frame.f_back
     library = [place for place in stack if f"{ROOT}/olivine/" in place[0]]
     others = [place for place in stack if place[0] not in (__file__, warnings.__file__)]
     return (library or others or [("?", 0)])[0]

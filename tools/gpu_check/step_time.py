@@ -19,7 +19,7 @@ PART = "step_time"
 FORMATS: tuple[Precision, ...] = ("float32", "bfloat16")
 NUM_FRAMES = (4, 1, 2, 8)  # the recipe's own first
 PROFILED = (4, 1)
-ROUNDS, WARM_UP = 4, 2
+ROUNDS, WARM_UP = 3, 1
 NUM_WAITS = 5  # shown; the file has more
 
 

@@ -147,7 +147,7 @@ def _measured(case: Case, what: str, gflop: float | None, setup: Setup) -> Findi
         few = {"rounds": 1, "warm_up": 1}
     numbers: dict[str, Any] = {"num_voxels": len(case.voxels.features), "engine": case.engine}
     numbers["maps_ms"] = None
-    if issubclass(case.open_grid, TorchGrid):  # type: ignore[arg-type] # engines are classes
+    if issubclass(case.open_grid, TorchGrid):
         numbers["maps_ms"] = milliseconds(case.maps, device, **few)
     numbers["forward_ms"] = milliseconds(case.forward, device, **few)
     numbers["step_ms"] = milliseconds(case.step, device, **few)
@@ -167,7 +167,7 @@ def _figure(numbers: dict[str, Any], seen: Profile | None) -> str:
     words[0] += f" (maps {maps_ms:.1f})" if maps_ms is not None else ""
     words[0] += f", backward {step_ms - forward_ms:.1f}"
     if "tflops" in numbers:
-        words.append(f"{numbers['tflops']:.2f} TFLOP/s")
+        words.append(f"{numbers['tflops']:.3g} TFLOP/s")
     if seen:
         words.append(f"{seen.num_kernels:,} launches, {seen.num_waits()} waits")
         words.append(f"idle {100 * numbers['idle_share']:.0f} %")
