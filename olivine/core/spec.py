@@ -109,6 +109,13 @@ class Spec(BaseModel):
         """Return 12 hex digits that depend on every setting except `places`."""
         return value_hash(self.fingerprint_fields())
 
+    def added_settings(self) -> dict[str, Any]:
+        """Return every setting that a later version added, as `override` gets earlier ones' back.
+
+        See `added`.
+        """
+        return dict(_added(self, ""))
+
     def flatten(self) -> dict[str, Any]:
         """Return every setting under its dotted name, as `override` takes it."""
         return dict(_leaves(self.to_dict(), ""))
@@ -219,6 +226,16 @@ def _leaves(node: Any, name: str) -> Iterable[tuple[str, Any]]:
             yield from _leaves(value, f"{name}.{key}" if name else key)
     else:
         yield name, node
+
+
+def _added(node: Any, name: str) -> Iterable[tuple[str, Any]]:
+    own = node.added if isinstance(node, Spec) else {}
+    for key, value in node if isinstance(node, Spec) else node.items():
+        where = f"{name}.{key}" if name else key
+        if key in own:
+            yield where, own[key]
+        elif isinstance(value, Spec | dict):
+            yield from _added(value, where)
 
 
 def _assign(tree: dict[str, Any], name: str, value: Any) -> None:

@@ -38,8 +38,8 @@ class PretrainConfig(Spec):
     of one GPU, 4). With `accumulated_parts` a worker computes its share of a batch in parts,
     each of whole contrast groups, and updates the weights once: the loss and its gradient are
     those of the whole batch, except for batch norms, which see one part at a time, and for a
-    vMF bank that goes on learning beside its loss, which lags by one step. Weights, losses and
-    the vMF bank are always float32.
+    vMF bank that goes on learning beside its loss: it moves with the last part, so the parts
+    before it read the bank of the step before. Weights, losses and the bank are always float32.
     """
 
     data: Dataset = Field(description="Data set of the pretraining.")
@@ -218,6 +218,10 @@ class EvaluateConfig(Spec):
         written, frozen = fields.pop("backbone"), self.protocol == "linear_probe"
         changed = self.pretrained.backbone.changed_results(self.backbone, frozen=frozen)
         return fields | ({"backbone": {name: written[name] for name in changed}} if changed else {})
+
+    def added_settings(self) -> dict[str, Any]:
+        """Return those of `Spec`, and that an evaluation changed nothing of the network."""
+        return super().added_settings() | {f"backbone.{name}": None for name in self.backbone}
 
     def override(self, settings: Mapping[str, Any]) -> "Self":
         """Return a copy with dotted names set, as `Spec.override` does; see the class."""

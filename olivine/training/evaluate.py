@@ -30,7 +30,13 @@ from olivine.training.evaluated_network import (
     tensors_hash,
 )
 from olivine.training.experiment_data import ExperimentData
-from olivine.training.finished_runs import OUT, find_finished, ignoring_finished
+from olivine.training.finished_runs import (
+    OUT,
+    find_finished,
+    ignoring_finished,
+    older_settings,
+    say_older,
+)
 from olivine.training.loop import LossOf, Trainer, device_hours_of
 from olivine.training.pretrained_networks import build_model
 from olivine.training.pretrained_weights import load_weights, weights_name
@@ -74,7 +80,12 @@ def finished(
 def clear_checkpoints(
     config: EvaluateConfig, data: ExperimentData, runtime: Runtime, tracker: Tracker
 ) -> None:
-    """Delete the checkpoints of a finished run that is to be run again (`not_before_s`)."""
+    """Delete the checkpoints of a finished run that is to be run again (`not_before_s`).
+
+    It says where a run of an earlier version is not reused because its settings had no choice.
+    """
+    earlier, changes = older_settings(config)
+    say_older(evaluation_key(earlier, data), changes, runtime, tracker)
     key = evaluation_key(config, data)
     if runtime.not_before_s and tracker.finished(key):
         _checkpoints(key, runtime).clear()
