@@ -13,7 +13,7 @@ from tools.gpu_check.report import FAILED, PASSED, Finding
 GIB = 2**30
 
 
-def memory(bench: Bench) -> Iterator[Finding]:
+def short_memory(bench: Bench) -> Iterator[Finding]:
     """Yield what becomes of a batch that does not fit, and of one whose size is measured."""
     if bench.setup.device.startswith("cuda"):
         yield from _on_gpu(bench)
@@ -84,9 +84,7 @@ def _halved(bench: Bench, expected: list[np.ndarray], network: Any, how: str) ->
     most = max(bench.batches)
     job = bench.job(most, network)
     maps = maps_of(job(bench.images))
-    differing = sum(
-        int((ours != other).sum()) for ours, other in zip(maps, expected, strict=True)
-    )
+    differing = sum(int((ours != other).sum()) for ours, other in zip(maps, expected, strict=True))
     num_pixels = sum(ids.size for ids in expected)
     is_right = job.size == most // 2 and not differing
     return Finding(

@@ -1,4 +1,4 @@
-"""Networks of the published sizes, and small ones, with random weights, as transformers saves them."""
+"""Networks of the published sizes, and small ones, of random weights, as transformers saves them."""
 
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,12 @@ _SMALL_HIERA = {
 }
 _SMALL_SAM2 = {
     "prompt_encoder_config": {"hidden_size": 32, "image_size": SMALL_SIDE_PX["sam2"]},
-    "mask_decoder_config": {"hidden_size": 32, "mlp_dim": 32, "iou_head_hidden_dim": 32},
+    "mask_decoder_config": {
+        "hidden_size": 32,
+        "mlp_dim": 32,
+        "iou_head_hidden_dim": 32,
+        "dynamic_multimask_via_stability": False,  # it chooses among near equals
+    },
 }
 
 
@@ -144,6 +149,11 @@ def _write(network: Any, config: Any, folder: Path, device: str) -> Path:
     with torch.device(device):  # a GPU draws the weights of ViT-H in a moment
         model = network(config)
     shake(model)
+    if hasattr(model, "class_embed"):
+        # Without training, a box's score would be the sigmoid of a product of two rows of norm 16,
+        # which is 1.0 for hundreds of boxes.
+        with torch.no_grad():
+            model.model.decoder.layer_norm.weight.mul_(0.1)
     model.half().save_pretrained(folder)
     return folder
 
