@@ -69,13 +69,17 @@ def main(words: list[str] | None = None) -> int:
 def parse(words: list[str] | None) -> argparse.Namespace:
     """Return the command's options."""
     parser = argparse.ArgumentParser(prog="python -m tools.gpu_check", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="all of them by default")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="all of them by default")
     parser.add_argument("--device", default="cuda", help="cpu for a trial without a GPU")
     parser.add_argument("--keyframe", type=Path, action="append", default=[], dest="keyframes")
     parser.add_argument("--out", type=Path, default=Path("gpu_check.json"))
     parser.add_argument("--small", action="store_true", help="sizes that a CPU computes quickly")
     parser.add_argument("--all", action="store_true", help="list what passed, too")
-    return parser.parse_args(words)
+    given = parser.parse_args(words)
+    for part in given.parts:
+        if part not in PARTS:
+            parser.error(f"there is no part {part!r}; there are {', '.join(PARTS)}")
+    return given
 
 
 def run_part(part: str, given: argparse.Namespace, lines: Path) -> None:
