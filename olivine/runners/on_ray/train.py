@@ -22,6 +22,7 @@ from olivine.core.shipped_code import NO_USER_CODE, UserCode
 from olivine.core.storage import Store
 from olivine.core.user_parts import errors_of_user_code
 from olivine.data.loader import BatchSource
+from olivine.models.synchronised_norms import synchronise_batch_norms
 from olivine.runners.on_ray.batch_source import batch_source_of, require_cpus
 from olivine.runners.on_ray.pickled import PickledWithCode
 from olivine.tracking.tracker import NullTracker, Tracker
@@ -46,13 +47,13 @@ class RayWorker:
     def wrap(self, module: nn.Module) -> nn.Module:
         """Return the module on the device, with gradients averaged over the workers.
 
-        Batch norms of dense layers are synchronised on GPUs; sparse ones synchronise themselves.
-        Buffers are not broadcast, since every worker computes the same ones.
+        Batch norms have the statistics of all workers' rows. Buffers are not broadcast, since every
+        worker computes the same ones. Raises UserError for a batch norm whose statistics would be
+        a worker's own.
         """
-        if self.device.type == "cuda":
-            module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
         if self.world_size == 1:
             return module.to(self.device)
+        synchronise_batch_norms(module)
         return ray.train.torch.prepare_model(
             module, parallel_strategy_kwargs={"broadcast_buffers": False}
         )
