@@ -8,8 +8,9 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -54,6 +55,22 @@ class Spec(BaseModel):
             for number in value if isinstance(value, tuple) else (value,):
                 if isinstance(number, int) and abs(number) > LARGEST:
                     raise ValueError(f"{name} must be at most 2^63 - 1 in size")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_can_be_read_again(self: SpecT) -> SpecT:
+        """Refuse an object of a derived class, which stored settings could not tell from its base.
+
+        A part is found again by its kind.
+        """
+        for name, value in self:
+            for inner in _specs_in(value):
+                annotation, given = type(self).model_fields[name].annotation, type(inner)
+                if not hasattr(given, "family") and given not in _classes_in(annotation):
+                    raise ValueError(
+                        f"{name} takes the class {given.__base__.__name__} itself, not "
+                        f"{given.__name__}, whose name and code are not stored with the settings"
+                    )
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -126,6 +143,19 @@ class Spec(BaseModel):
     def to_yaml(self) -> str:
         """Return the settings as YAML that `read_yaml` reads."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+
+def _specs_in(value: Any) -> Iterable[Spec]:
+    values = value.values() if isinstance(value, Mapping) else value
+    inside = values if isinstance(value, Mapping | tuple) else (value,)
+    return (inner for inner in inside if isinstance(inner, Spec))
+
+
+@cache
+def _classes_in(annotation: Any) -> frozenset[Any]:
+    """Return every class that an annotation names."""
+    named = (inner for one in get_args(annotation) for inner in _classes_in(one))
+    return frozenset({annotation, *named})
 
 
 def parse_settings(texts: Iterable[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Two workers train a network as one process with all rows does, after the conversion that trainings do."""
+"""Two workers train a network as one process with all rows does, after the worker's conversion."""
 
 import collections
 import contextlib
