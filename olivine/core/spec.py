@@ -6,7 +6,7 @@ sampler, a backbone) and is chosen from its family by its *kind*.
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
@@ -65,10 +65,10 @@ class Spec(BaseModel):
         """
         for name, value in self:
             for inner in _specs_in(value):
-                annotation, given = type(self).model_fields[name].annotation, type(inner)
-                if not hasattr(given, "family") and given not in _classes_in(annotation):
+                given, annotation = type(inner), type(self).model_fields[name].annotation
+                if not (hasattr(given, "family") or given in _classes_in(annotation)):
                     raise ValueError(
-                        f"{name} takes the class {given.__base__.__name__} itself, not "
+                        f"{name} takes the class {given.mro()[1].__name__} itself, not "
                         f"{given.__name__}, whose name and code are not stored with the settings"
                     )
         return self
@@ -152,7 +152,7 @@ def _specs_in(value: Any) -> Iterable[Spec]:
 
 
 @cache
-def _classes_in(annotation: Any) -> frozenset[Any]:
+def _classes_in(annotation: Hashable) -> frozenset[Any]:
     """Return every class that an annotation names."""
     named = (inner for one in get_args(annotation) for inner in _classes_in(one))
     return frozenset({annotation, *named})

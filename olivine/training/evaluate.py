@@ -31,6 +31,7 @@ from olivine.training.evaluated_network import (
 )
 from olivine.training.experiment_data import ExperimentData
 from olivine.training.finished_runs import OUT, find_finished, ignoring_finished
+from olivine.training.loader_processes import TAG, num_loader_processes
 from olivine.training.loop import LossOf, Trainer, device_hours_of
 from olivine.training.pretrained_networks import build_model
 from olivine.training.pretrained_weights import load_weights, weights_name
@@ -126,7 +127,8 @@ def evaluate(
     key = evaluation_key(config, data)
     store = Store(runtime.out)
     model = _build(config, len(train.class_names), store, pretrained_key, worker)
-    tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **(tags or {})}
+    loaders = {TAG: str(num_loader_processes(runtime, worker, logged=True))}
+    tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **loaders, **(tags or {})}
     with tracker.run(key, _run_name(config), config, tags) as run:
         run.log_dataset(config.train.kind, train.fingerprint, str(train.root), "train")
         run.log_dataset(config.val.kind, val.fingerprint, str(val.root), "val")
@@ -203,7 +205,7 @@ def _trainer(
             schedule,
             config.pretrained.voxels,
             start,
-            runtime.num_loader_workers,
+            num_loader_processes(runtime, worker),
             batch_source=worker.batch_source,
         ),
         worker=worker,

@@ -25,6 +25,7 @@ from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import PretrainConfig
 from olivine.training.finished_runs import OUT, find_finished, ignoring_finished, one_at_a_time
+from olivine.training.loader_processes import TAG, num_loader_processes
 from olivine.training.loop import Trainer, TrainingHooks
 from olivine.training.pretrain_data import PretrainData, caches_maps, map_cache
 from olivine.training.pretrained_networks import build_model, loss_function, with_enough_pairs
@@ -149,7 +150,8 @@ def pretrain(
     key = pretraining_key(config, frames)
     data = PretrainData.open(config, runtime, frames)
     caches_maps(config, runtime)
-    tags = {OUT: runtime.out, "dataset": frames.fingerprint}
+    num_loaders = num_loader_processes(runtime, worker, logged=True)
+    tags = {OUT: runtime.out, "dataset": frames.fingerprint, TAG: str(num_loaders)}
     if config.labels and config.method.uses_classes:
         tags["labels"] = config.labels.identity
     with tracker.run(key, _run_name(config), PretrainSettings(pretrained=config), tags) as run:
@@ -245,7 +247,7 @@ def _trainer(
             schedule,
             config.voxels,
             start,
-            runtime.num_loader_workers,
+            num_loader_processes(runtime, worker),
             batch_source=worker.batch_source,
             read_maps=model.map_cache.read if model.map_cache else None,
         ),

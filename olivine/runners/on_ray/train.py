@@ -16,6 +16,7 @@ from torch import nn
 
 from olivine.core.buckets import is_bucket
 from olivine.core.errors import UserError
+from olivine.core.loader_share import Machine
 from olivine.core.progress import Progress, Report
 from olivine.core.runtime import Runtime
 from olivine.core.shipped_code import NO_USER_CODE, UserCode
@@ -23,6 +24,7 @@ from olivine.core.storage import Store
 from olivine.core.user_parts import errors_of_user_code
 from olivine.data.loader import BatchSource
 from olivine.models.synchronised_norms import synchronise_batch_norms
+from olivine.runners.on_ray.assigned import assigned_machine
 from olivine.runners.on_ray.batch_source import batch_source_of, require_cpus
 from olivine.runners.on_ray.pickled import PickledWithCode
 from olivine.tracking.tracker import NullTracker, Tracker
@@ -43,6 +45,10 @@ class RayWorker:
         self.world_size: int = context.get_world_size()
         self.device: torch.device = ray.train.torch.get_device()
         self.batch_source = batch_source
+
+    def machine(self) -> Machine:
+        """Return the part of the machine that Ray has assigned to this worker."""
+        return assigned_machine()
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Return the module on the device, with gradients averaged over the workers.

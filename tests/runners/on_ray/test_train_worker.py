@@ -1,11 +1,15 @@
 """How a worker of Ray Train wraps the network that it trains."""
 
+import os
+
 import pytest
+import ray
 import ray.train.torch
 import torch
 from torch import nn
 
 from olivine.models.sparse.batch_norm import RowBatchNorm
+from olivine.runners.on_ray.assigned import assigned_machine
 from olivine.runners.on_ray.train import RayWorker
 
 
@@ -21,3 +25,13 @@ def test_batch_norms_are_synchronised_on_every_device_and_keep_their_class(
     assert worker.wrap(network) is network
     assert [type(module) for module in network] == [nn.BatchNorm2d, RowBatchNorm]
     assert ["forward" in vars(module) for module in network] == [True, False]
+
+
+@pytest.mark.slow
+def test_a_process_of_ray_has_its_part_of_the_cpus(local_ray: str) -> None:
+    ask = ray.remote(num_cpus=1)(assigned_machine)
+    in_a_group = ray.util.placement_group([{"CPU": 1}])
+    strategy = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(in_a_group)
+    here, grouped = ray.get([ask.remote(), ask.options(scheduling_strategy=strategy).remote()])
+    ray.util.remove_placement_group(in_a_group)
+    assert here.num_cpus == grouped.num_cpus == min(2, os.cpu_count() or 1) / 2
