@@ -22,8 +22,12 @@ class Machine:
 
     def share(self, part: float) -> "Machine":
         """Return a part of it (0 to 1), as one of several workers has."""
-        amounts = self.num_cpus, self.memory_gb, self.shared_memory_gb
-        return Machine(*(part * amount for amount in amounts), self.forks)
+        return replace(
+            self,
+            num_cpus=part * self.num_cpus,
+            memory_gb=part * self.memory_gb,
+            shared_memory_gb=part * self.shared_memory_gb,
+        )
 
 
 @dataclass(frozen=True)

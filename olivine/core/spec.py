@@ -6,9 +6,8 @@ sampler, a backbone) and is chosen from its family by its *kind*.
 
 import json
 import os
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -151,8 +150,7 @@ def _specs_in(value: Any) -> Iterable[Spec]:
     return (inner for inner in inside if isinstance(inner, Spec))
 
 
-@cache
-def _classes_in(annotation: Hashable) -> frozenset[Any]:
+def _classes_in(annotation: Any) -> frozenset[Any]:
     """Return every class that an annotation names."""
     named = (inner for one in get_args(annotation) for inner in _classes_in(one))
     return frozenset({annotation, *named})
