@@ -30,13 +30,19 @@ from olivine.training.evaluated_network import (
     tensors_hash,
 )
 from olivine.training.experiment_data import ExperimentData
-from olivine.training.finished_runs import OUT, find_finished, ignoring_finished
-from olivine.training.loader_processes import TAG, num_loader_processes
+from olivine.training.finished_runs import (
+    OUT,
+    find_finished,
+    ignoring_finished,
+    older_settings,
+    say_older,
+)
+from olivine.training.loader_processes import loader_tag, num_loader_processes
 from olivine.training.loop import LossOf, Trainer, device_hours_of
 from olivine.training.pretrained_networks import build_model
 from olivine.training.pretrained_weights import load_weights, weights_name
 from olivine.training.scene_counts import SceneCounts
-from olivine.training.segmentation import cross_entropy, lovasz_softmax
+from olivine.training.segmentation import batch_losses
 from olivine.training.segmenter import Segmenter, voxel_classes
 from olivine.training.validation import (
     CloudReader,
@@ -75,7 +81,12 @@ def finished(
 def clear_checkpoints(
     config: EvaluateConfig, data: ExperimentData, runtime: Runtime, tracker: Tracker
 ) -> None:
-    """Delete the checkpoints of a finished run that is to be run again (`not_before_s`)."""
+    """Delete the checkpoints of a finished run that is to be run again (`not_before_s`).
+
+    It says where a run of an earlier version is not reused because its settings had no choice.
+    """
+    earlier, changes = older_settings(config)
+    say_older(evaluation_key(earlier, data), changes, runtime, tracker)
     key = evaluation_key(config, data)
     if runtime.not_before_s and tracker.finished(key):
         _checkpoints(key, runtime).clear()
@@ -127,7 +138,7 @@ def evaluate(
     key = evaluation_key(config, data)
     store = Store(runtime.out)
     model = _build(config, len(train.class_names), store, pretrained_key, worker)
-    loaders = {TAG: str(num_loader_processes(runtime, worker, logged=True))}
+    loaders = loader_tag(runtime, worker)
     tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **loaders, **(tags or {})}
     with tracker.run(key, _run_name(config), config, tags) as run:
         run.log_dataset(config.train.kind, train.fingerprint, str(train.root), "train")
@@ -151,7 +162,9 @@ def _build(
     config: EvaluateConfig, num_classes: int, store: Store, pretrained: RunKey, worker: Worker
 ) -> Segmenter:
     # Without epochs no teacher is loaded or compiled; the weights are read below.
-    model = build_model(config.pretrained.replace(num_epochs=0), 1)
+    # The network is the evaluation's: its batch norms, for one, may have another momentum.
+    pretrained_config = config.pretrained.replace(num_epochs=0, backbone=config.evaluated_backbone)
+    model = build_model(pretrained_config, 1)
     name = weights_name(pretrained)
     if not store.exists(name):
         raise UserError(
@@ -216,10 +229,7 @@ def _trainer(
 
 def _loss_function(module: nn.Module, lovasz_weight: float) -> LossOf:
     def loss_of(batch: Batch, step: int, part: StepPart) -> tuple[Tensor, dict[str, Tensor]]:
-        logits, truth = module(batch.voxels), voxel_classes(batch)
-        values = {"cross_entropy": cross_entropy(logits, truth)}
-        if lovasz_weight:
-            values["lovasz"] = lovasz_weight * lovasz_softmax(logits, truth)
+        values = batch_losses(module(batch.voxels), voxel_classes(batch), lovasz_weight)
         return torch.stack(list(values.values())).sum(), values
 
     return loss_of

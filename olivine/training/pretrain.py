@@ -24,8 +24,15 @@ from olivine.tracking.reused import Reused
 from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import PretrainConfig
-from olivine.training.finished_runs import OUT, find_finished, ignoring_finished, one_at_a_time
-from olivine.training.loader_processes import TAG, num_loader_processes
+from olivine.training.finished_runs import (
+    OUT,
+    find_finished,
+    ignoring_finished,
+    older_settings,
+    one_at_a_time,
+    say_older,
+)
+from olivine.training.loader_processes import loader_tag, num_loader_processes
 from olivine.training.loop import Trainer, TrainingHooks
 from olivine.training.pretrain_data import PretrainData, caches_maps, map_cache
 from olivine.training.pretrained_networks import build_model, loss_function, with_enough_pairs
@@ -97,7 +104,12 @@ def finished(
 def clear_checkpoints(
     config: PretrainConfig, frames: Frames, runtime: Runtime, tracker: Tracker
 ) -> None:
-    """Delete the checkpoints of a finished run that is to be run again (`not_before_s`)."""
+    """Delete the checkpoints of a finished run that is to be run again (`not_before_s`).
+
+    It says where a run of an earlier version is not reused because its settings had no choice.
+    """
+    earlier, changes = older_settings(PretrainSettings(pretrained=config))
+    say_older(pretraining_key(earlier.pretrained, frames), changes, runtime, tracker)
     key = pretraining_key(config, frames)
     if runtime.not_before_s and tracker.finished(key):
         _checkpoints(key, runtime).clear()
@@ -150,8 +162,7 @@ def pretrain(
     key = pretraining_key(config, frames)
     data = PretrainData.open(config, runtime, frames)
     caches_maps(config, runtime)
-    num_loaders = num_loader_processes(runtime, worker, logged=True)
-    tags = {OUT: runtime.out, "dataset": frames.fingerprint, TAG: str(num_loaders)}
+    tags = {OUT: runtime.out, "dataset": frames.fingerprint, **loader_tag(runtime, worker)}
     if config.labels and config.method.uses_classes:
         tags["labels"] = config.labels.identity
     with tracker.run(key, _run_name(config), PretrainSettings(pretrained=config), tags) as run:

@@ -7,7 +7,7 @@ import torch
 
 from olivine.core.loader_share import Machine
 from olivine.core.runtime import Runtime
-from olivine.training.loader_processes import num_loader_processes
+from olivine.training.loader_processes import loader_tag, num_loader_processes
 from olivine.training.worker import LocalWorker
 
 
@@ -41,9 +41,9 @@ def test_a_number_that_is_set_stays_and_auto_is_the_workers_share(settings, devi
 def test_what_was_chosen_is_logged_by_the_first_worker(caplog):
     worker = Placed("cuda")
     with caplog.at_level(logging.INFO, "olivine"):
-        num_loader_processes(Runtime(), worker, logged=True)
+        assert loader_tag(Runtime(), worker) == {"loader_processes": "5"}
+        assert loader_tag(Runtime(num_loader_workers=2), worker) == {"loader_processes": "2"}
         worker.rank = 1
-        num_loader_processes(Runtime(), worker, logged=True)
-        num_loader_processes(Runtime(num_loader_workers=2), worker, logged=True)
+        assert loader_tag(Runtime(), worker) == {"loader_processes": "5"}
     (record,) = caplog.records
     assert "5 loader processes per worker, of 6 CPUs, for a training on a GPU" in record.message
