@@ -51,7 +51,7 @@ def lovasz_softmax(logits: Float[Tensor, "N K"], class_ids: Int[Tensor, " N"]) -
         union = truth.sum() + (1 - truth).cumsum(0)
         jaccard = 1 - intersection / union
         steps = torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])
-        losses.append(errors @ steps)
+        losses.append((errors * steps).sum())  # autocast would round a product of vectors
     return torch.stack(losses).mean()
 
 

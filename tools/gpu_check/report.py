@@ -1,8 +1,10 @@
 """What a part of the check finds, as lines of a file and as a table."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+import math
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +54,29 @@ def left_out(part: str, what: str, why: str) -> Finding:
     return Finding(part, what, why, LEFT_OUT)
 
 
+def attempt(part: str, what: str, make: Callable[[], Finding]) -> Finding:
+    """Return what `make` finds; an exception of it is a failure of this one finding."""
+    try:
+        return make()
+    except Exception as error:
+        traceback.print_exc()
+        return failed(part, what, f"{type(error).__name__}: {error}".splitlines()[0])
+
+
 def add_line(path: Path, finding: Finding) -> None:
     """Append a finding to a file of JSON lines."""
     with path.open("a") as lines:
-        lines.write(json.dumps(asdict(finding)) + "\n")
+        numbers = _finite(finding.numbers)
+        lines.write(json.dumps(asdict(replace(finding, numbers=numbers)), default=str) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """Return numbers as they are, and NaN and infinity, which JSON does not have, as words."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_lines(path: Path) -> list[Finding]:

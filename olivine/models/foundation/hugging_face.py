@@ -153,7 +153,11 @@ def _load(folder: str, allowed: dict[str, str]) -> Any:
             "`pip install 'olivine[transformers]'`."
         ) from None
     try:
-        model, found = cls.from_pretrained(path, local_files_only=True, output_loading_info=True)
+        # In float32 whatever the file's format: transformers 5 would keep a file of float16 as it
+        # is, which a CPU cannot compute with these inputs; a GPU gets its format by autocast.
+        model, found = cls.from_pretrained(
+            path, local_files_only=True, output_loading_info=True, dtype=torch.float32
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"Cannot load {path}: {str(error).splitlines()[0]}") from None
     missing, wrong = sorted(found["missing_keys"]), sorted(found["mismatched_keys"])
