@@ -5,6 +5,7 @@ difference over the norm of the reference; integers and truth values must be equ
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from olivine.core.devices import Precision, autocast, tf32_products
 from tools.gpu_check.report import Finding, Setup, compared, failed
 
 Put = TypeVar("Put")
+TF32 = 5e-3  # of a network of convolutions, whose factors have ten bits and whose sums are exact
 # Rounding of one product's factors is 2^-24, 2^-9 and 2^-12 of their size; sums of hundreds of
 # products and norms after them lose one digit more.
 BOUNDS: Mapping[Precision, float] = {"float32": 2e-5, "bfloat16": 2e-2, "float16": 5e-3}
@@ -144,6 +146,17 @@ def equal(part: str, what: str, found: Tensor, wanted: Tensor) -> Finding:
     num_other = int((found.detach().cpu() != wanted.detach().cpu()).sum())
     finding = compared(part, what, float(num_other), 0.0)
     return replace(finding, figure=f"{num_other} of {wanted.numel()} differ")
+
+
+@contextmanager
+def tf32_in_cudnn(is_allowed: bool) -> Iterator[None]:
+    """Let cuDNN's convolutions take TF32, which is torch's default, or not."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = is_allowed
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def random_rows(*shape: int, seed: int) -> Tensor:

@@ -27,21 +27,20 @@ from olivine.training.segmentation import (
 )
 from tools.gpu_check.cases.comparing import (
     BOUNDS,
+    TF32,
     Case,
     Computed,
     Place,
     every_precision,
     gradients,
     random_rows,
+    tf32_in_cudnn,
 )
 from tools.gpu_check.cases.made_data import CUBES, num_azimuths, scan, voxels_of
 from tools.gpu_check.cases.methods import OF_LOSS, SINGLE
 from tools.gpu_check.report import Setup
 
 NUM_CLASSES, NUM_SCENES = 16, 5
-# Made scans have points on the borders of cells, which the last bit of a device's atan2 decides.
-ON_BORDERS = 5e-3
-TF32 = 5e-3  # products of factors of ten bits, layer after layer
 
 
 def training_cases(setup: Setup) -> Iterator[Case]:
@@ -49,8 +48,10 @@ def training_cases(setup: Setup) -> Iterator[Case]:
     xyz_m = torch.from_numpy(scan(num_azimuths(setup), seed=3)[0])
     for voxelizer in (Voxelizer(), CUBES):
         name = f"voxels, {voxelizer.coordinates}"
-        borders = {"coordinates": {"float32": ON_BORDERS}}
-        yield Case(name, partial(_voxels, voxelizer, xyz_m), of_output=borders, reference=SINGLE)
+        # CUDA multiplies by 1 / size, so a point on a border may fall on its other side.
+        of_cells = {"coordinates": {"float32": 1e-3}}
+        compute = partial(_voxels, voxelizer, xyz_m)
+        yield Case(name, compute, of_output=of_cells, reference=SINGLE)
     voxels = voxels_of(setup, CUBES)
     points = voxels.points[voxels.kept_point, :3]
     yield Case("nearest neighbours", partial(_nearest, points, voxels.coordinates[:, 0].long()))
@@ -172,5 +173,5 @@ def _resnet(images: Tensor, allows_tf32: bool, place: Place) -> Computed:
         here.dtype = torch.float64
         pixels = (images - here.mean) / here.std
         return {"maps": here.features(pixels)}
-    with torch.backends.cudnn.flags(allow_tf32=allows_tf32):
+    with tf32_in_cudnn(allows_tf32):
         return {"maps": here(images.to(place.device))}
