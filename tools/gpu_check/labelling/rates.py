@@ -110,12 +110,12 @@ def rates_of(bench: Bench) -> Iterator[Finding]:
 def _rate(bench: Bench, size: int) -> Iterator[Finding]:
     device, in_all_s = bench.setup.device, 0.0 if bench.setup.is_small else SECONDS
     images = bench.images[:size]
-    ready = Ready.of(bench.labeller, images)
     job = bench.job(size)
     with peak_memory(device) as peak:
         ours_s = seconds_of(lambda: maps_of(job(images)), device, in_all_s)
     if job.size != size:
         raise RuntimeError(f"{size} images at once do not fit into the memory")
+    ready = Ready.of(bench.labeller, images)
     detect_s = seconds_of(ready.detect, device, in_all_s)
     encode_s = seconds_of(ready.encode, device, in_all_s)
     decode_s = seconds_of(ready.decode, device, in_all_s)
