@@ -50,13 +50,13 @@ class Part(Spec):
             _USERS_PACKAGES.add(cls.__module__.partition(".")[0])
 
     @model_serializer(mode="wrap")
-    def _write_kind(self, write: Any, info: Any) -> dict[str, Any]:
+    def _write(self, write: Any, info: Any) -> dict[str, Any]:
         if "<locals>" in self.kind or self.kind.startswith("__main__:"):
             raise UserError(
                 f"{self.kind} is defined where no other process can find it: put the class into a "
                 "file of its own and import it, or name it as ./file.py:Class."
             )
-        settings: dict[str, Any] = {"kind": self.kind, **write(self)}
+        settings: dict[str, Any] = {"kind": self.kind, **super()._write(write, info)}
         if info.context != _WITHOUT_PLACES:
             return settings
         if self.code_version != 1:

@@ -30,12 +30,18 @@ from olivine.training.evaluated_network import (
     tensors_hash,
 )
 from olivine.training.experiment_data import ExperimentData
-from olivine.training.finished_runs import OUT, find_finished, ignoring_finished
+from olivine.training.finished_runs import (
+    OUT,
+    find_finished,
+    ignoring_finished,
+    older_settings,
+    say_older,
+)
 from olivine.training.loop import LossOf, Trainer, device_hours_of
 from olivine.training.pretrained_networks import build_model
 from olivine.training.pretrained_weights import load_weights, weights_name
 from olivine.training.scene_counts import SceneCounts
-from olivine.training.segmentation import cross_entropy, lovasz_softmax
+from olivine.training.segmentation import batch_losses
 from olivine.training.segmenter import Segmenter, voxel_classes
 from olivine.training.validation import (
     CloudReader,
@@ -74,7 +80,12 @@ def finished(
 def clear_checkpoints(
     config: EvaluateConfig, data: ExperimentData, runtime: Runtime, tracker: Tracker
 ) -> None:
-    """Delete the checkpoints of a finished run that is to be run again (`not_before_s`)."""
+    """Delete the checkpoints of a finished run that is to be run again (`not_before_s`).
+
+    It says where a run of an earlier version is not reused because its settings had no choice.
+    """
+    earlier, changes = older_settings(config)
+    say_older(evaluation_key(earlier, data), changes, runtime, tracker)
     key = evaluation_key(config, data)
     if runtime.not_before_s and tracker.finished(key):
         _checkpoints(key, runtime).clear()
@@ -149,7 +160,9 @@ def _build(
     config: EvaluateConfig, num_classes: int, store: Store, pretrained: RunKey, worker: Worker
 ) -> Segmenter:
     # Without epochs no teacher is loaded or compiled; the weights are read below.
-    model = build_model(config.pretrained.replace(num_epochs=0), 1)
+    # The network is the evaluation's: its batch norms, for one, may have another momentum.
+    pretrained_config = config.pretrained.replace(num_epochs=0, backbone=config.evaluated_backbone)
+    model = build_model(pretrained_config, 1)
     name = weights_name(pretrained)
     if not store.exists(name):
         raise UserError(
@@ -214,10 +227,7 @@ def _trainer(
 
 def _loss_function(module: nn.Module, lovasz_weight: float) -> LossOf:
     def loss_of(batch: Batch, step: int, part: StepPart) -> tuple[Tensor, dict[str, Tensor]]:
-        logits, truth = module(batch.voxels), voxel_classes(batch)
-        values = {"cross_entropy": cross_entropy(logits, truth)}
-        if lovasz_weight:
-            values["lovasz"] = lovasz_weight * lovasz_softmax(logits, truth)
+        values = batch_losses(module(batch.voxels), voxel_classes(batch), lovasz_weight)
         return torch.stack(list(values.values())).sum(), values
 
     return loss_of

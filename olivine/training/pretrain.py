@@ -24,7 +24,14 @@ from olivine.tracking.reused import Reused
 from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import PretrainConfig
-from olivine.training.finished_runs import OUT, find_finished, ignoring_finished, one_at_a_time
+from olivine.training.finished_runs import (
+    OUT,
+    find_finished,
+    ignoring_finished,
+    older_settings,
+    one_at_a_time,
+    say_older,
+)
 from olivine.training.loop import Trainer, TrainingHooks
 from olivine.training.pretrain_data import PretrainData, caches_maps, map_cache
 from olivine.training.pretrained_networks import build_model, loss_function, with_enough_pairs
@@ -96,7 +103,12 @@ def finished(
 def clear_checkpoints(
     config: PretrainConfig, frames: Frames, runtime: Runtime, tracker: Tracker
 ) -> None:
-    """Delete the checkpoints of a finished run that is to be run again (`not_before_s`)."""
+    """Delete the checkpoints of a finished run that is to be run again (`not_before_s`).
+
+    It says where a run of an earlier version is not reused because its settings had no choice.
+    """
+    earlier, changes = older_settings(PretrainSettings(pretrained=config))
+    say_older(pretraining_key(earlier.pretrained, frames), changes, runtime, tracker)
     key = pretraining_key(config, frames)
     if runtime.not_before_s and tracker.finished(key):
         _checkpoints(key, runtime).clear()

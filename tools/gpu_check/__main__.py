@@ -37,7 +37,6 @@ PARTS = {
     "loading": "the loader with 0 to 16 processes",
     "peaks": "matrix products and copies",
 }
-SMALL_LIMIT_S, LIMIT_S = 300.0, 120.0  # of one part
 
 
 def main(words: list[str] | None = None) -> int:
@@ -75,6 +74,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("gpu_check.json"))
     parser.add_argument("--small", action="store_true", help="sizes that a CPU computes quickly")
     parser.add_argument("--all", action="store_true", help="list what passed, too")
+    parser.add_argument("--limit-s", type=float, default=120.0, help="seconds of one part")
     given = parser.parse_args(words)
     for part in given.parts:
         if part not in PARTS:
@@ -90,12 +90,11 @@ def run_part(part: str, given: argparse.Namespace, lines: Path) -> None:
         target=_in_process, args=(part, given, lines)
     )
     process.start()
-    limit_s = SMALL_LIMIT_S if given.small else LIMIT_S
-    process.join(limit_s)
+    process.join(given.limit_s)
     if process.is_alive():
         process.kill()
         process.join()
-        add_line(lines, failed(part, "the part", f"not done after {limit_s:.0f} s"))
+        add_line(lines, failed(part, "the part", f"not done after {given.limit_s:g} s"))
     elif process.exitcode:
         add_line(lines, failed(part, "the part", f"its process ended with {process.exitcode}"))
 
@@ -117,7 +116,7 @@ def findings_of(part: str, setup: Setup) -> Iterator[Finding]:
 
 
 def machine_of(device: str) -> dict[str, Any]:
-    """Return what the figures depend on; another process asks torch, since that starts CUDA."""
+    """Return what the figures depend on; CUDA is not started in this process, which forks."""
     import torch
 
     machine: dict[str, Any] = {

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterable
+import traceback
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,15 @@ def failed(part: str, what: str, why: str) -> Finding:
 def left_out(part: str, what: str, why: str) -> Finding:
     """Return a check that cannot be made here."""
     return Finding(part, what, why, LEFT_OUT)
+
+
+def attempt(part: str, what: str, make: Callable[[], Finding]) -> Finding:
+    """Return what `make` finds; an exception of it is a failure of this one finding."""
+    try:
+        return make()
+    except Exception as error:
+        traceback.print_exc()
+        return failed(part, what, f"{type(error).__name__}: {error}".splitlines()[0])
 
 
 def add_line(path: Path, finding: Finding) -> None:

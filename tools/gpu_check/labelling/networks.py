@@ -1,4 +1,4 @@
-"""Networks of published sizes, and small ones, with random weights, as transformers saves them."""
+"""Networks of published sizes, and small ones, of random weights, as transformers saves them."""
 
 from pathlib import Path
 from typing import Any
