@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 
-from tools.gpu_check.comparing import Case, findings
-from tools.gpu_check.method_cases import method_cases
+from tools.gpu_check.cases.comparing import Case, findings
+from tools.gpu_check.cases.methods import method_cases
+from tools.gpu_check.cases.sparse import sparse_cases
+from tools.gpu_check.cases.training import training_cases
 from tools.gpu_check.report import Finding, Setup
-from tools.gpu_check.sparse_cases import sparse_cases
-from tools.gpu_check.training_cases import training_cases
 
 
 def check(setup: Setup) -> Iterator[Finding]:
     """Yield the verdict on every operation, in every precision that it is used in."""
-    yield from findings("operations", cases(setup), setup.device)
+    yield from findings("operations", cases(setup), setup)
 
 
 def cases(setup: Setup) -> Iterator[Case]:

@@ -7,13 +7,27 @@ not run: the figures are for a reader.
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from tools.gpu_check.comparing import Case, Computed, Place, relative_error, sentence
+from tools.gpu_check.cases.comparing import (
+    Case,
+    Computed,
+    Place,
+    precisions_of,
+    relative_error,
+    sentence,
+)
+from tools.gpu_check.cases.pretraining_step import (
+    Training,
+    config_of,
+    early_olivine,
+    steps,
+    whole_batch,
+)
 from tools.gpu_check.operations import cases
-from tools.gpu_check.pretraining_step import Training, config_of, early_olivine, steps, whole_batch
 from tools.gpu_check.report import Finding, Setup, failed, measured
 
 PART = "repeats"
@@ -55,7 +69,7 @@ def _operations(kind: str, setup: Setup, is_raised: bool) -> Iterator[Finding]:
     """Yield the operations that differ or raise, and how many do not."""
     num_equal, num_outputs = 0, 0
     for case in cases(setup):
-        for precision in case.bounds:
+        for precision in precisions_of(case, replace(setup, is_small=True)):
             place = Place(torch.device(setup.device), precision=precision)
             name = case.name if precision == "float32" else f"{case.name}, {precision}"
             try:

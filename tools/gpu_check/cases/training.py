@@ -25,7 +25,7 @@ from olivine.training.segmentation import (
     mean_iou,
     scene_confusion,
 )
-from tools.gpu_check.comparing import (
+from tools.gpu_check.cases.comparing import (
     BOUNDS,
     Case,
     Computed,
@@ -34,8 +34,8 @@ from tools.gpu_check.comparing import (
     gradients,
     random_rows,
 )
-from tools.gpu_check.made_data import CUBES, num_azimuths, scan, voxels_of
-from tools.gpu_check.method_cases import OF_LOSS, SINGLE
+from tools.gpu_check.cases.made_data import CUBES, num_azimuths, scan, voxels_of
+from tools.gpu_check.cases.methods import OF_LOSS, SINGLE
 from tools.gpu_check.report import Setup
 
 NUM_CLASSES, NUM_SCENES = 16, 5
@@ -135,7 +135,7 @@ def _suppressed(place: Place) -> Computed:
 
 
 def _teachers(setup: Setup) -> Iterator[Case]:
-    size = (2, 3, 48, 80) if setup.is_small else (4, 3, 112, 208)
+    size = (2, 3, 32, 48) if setup.is_small else (4, 3, 112, 208)
     images = torch.randint(0, 256, size, generator=torch.Generator().manual_seed(40)).byte()
     bank = partial(_bank, images)
     yield Case("teacher filter_bank", bank, every_precision(1e-5), reference=SINGLE)
@@ -167,5 +167,3 @@ def _resnet(images: Tensor, allows_tf32: bool, place: Place) -> Computed:
         return {"maps": here.features(pixels)}
     with torch.backends.cudnn.flags(allow_tf32=allows_tf32):
         return {"maps": here(images.to(place.device))}
-
-

@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+
 from olivine.data.augmentations.crop_images import CropImages
 from olivine.data.augmentations.rotate_flip import RotateFlip
 from olivine.data.batch import Batch, Voxels
 from olivine.data.collate import Collate
-from olivine.data.datasets.nuscenes import Nuscenes
 from olivine.data.geometry.voxelization import voxelize
 from olivine.data.geometry.voxels import Voxelizer
 from olivine.data.images import DecodedImage
 from olivine.data.records import IGNORE, Frame, Sample
 from olivine.data.samples import make_sample
+from tools.gpu_check.keyframes import open_keyframes
 from tools.gpu_check.report import Setup
 
 NUM_CLASSES = 6
@@ -25,7 +25,6 @@ CUBES = Voxelizer(
 )
 # From the LiDAR (x right, y forward, z up) to a camera that looks along +y.
 FORWARD = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
-SPEED = 0.05  # how far a second scan is turned, in radians
 
 
 def scan(num_azimuths: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -37,13 +36,22 @@ def scan(num_azimuths: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     elevation = np.radians(np.linspace(-30, 10, NUM_BEAMS))[:, None]
     azimuth = np.linspace(-np.pi, np.pi, num_azimuths, endpoint=False)[None, :]
     sector = ((azimuth + np.pi) * 12 / np.pi).astype(int)
-    walls_m = rng.uniform(4, LONGEST_M, sector.max() + 1)[sector] / np.abs(np.cos(azimuth * 3)).clip(0.6)
+    walls_m = rng.uniform(4, LONGEST_M, sector.max() + 1)[sector] / np.abs(
+        np.cos(azimuth * 3)
+    ).clip(0.6)
     with np.errstate(divide="ignore"):
         ground_m = np.where(elevation < 0, SENSOR_HEIGHT_M / -np.sin(elevation), np.inf)
-    range_m = np.minimum(ground_m, walls_m / np.cos(elevation)) + rng.normal(0, 0.02, ground_m.shape)
-    direction = np.stack(np.broadcast_arrays(
-        np.cos(elevation) * np.sin(azimuth), np.cos(elevation) * np.cos(azimuth), np.sin(elevation)
-    ), axis=-1)
+    range_m = np.minimum(ground_m, walls_m / np.cos(elevation)) + rng.normal(
+        0, 0.02, ground_m.shape
+    )
+    direction = np.stack(
+        np.broadcast_arrays(
+            np.cos(elevation) * np.sin(azimuth),
+            np.cos(elevation) * np.cos(azimuth),
+            np.sin(elevation),
+        ),
+        axis=-1,
+    )
     xyz_m = (range_m[..., None] * direction)[range_m < LONGEST_M].astype(np.float32)
     of_wall = 1 + sector % (NUM_CLASSES - 1)
     class_ids = np.where(ground_m <= walls_m / np.cos(elevation), 0, of_wall)[range_m < LONGEST_M]
@@ -85,21 +93,9 @@ def made_frame(setup: Setup, seed: int) -> Frame:
     )
 
 
-def real_frames(setup: Setup) -> list[Frame]:
-    """Return the first keyframe of every folder that was given."""
-    return [_keyframe(root, setup.scratch / f"index{i}") for i, root in enumerate(setup.keyframes)]
-
-
-def _keyframe(root: Path, cache: Path) -> Frame:
-    (tables,) = (path for path in root.glob("v1.0-*") if path.is_dir())
-    version = tables.name
-    assert version in ("v1.0-mini", "v1.0-trainval", "v1.0-test")
-    return Nuscenes(version=version, split="all").open(root, cache).frame(0)  # type: ignore[arg-type]
-
-
 def frames_of(setup: Setup, number: int) -> list[Frame]:
-    """Return frames: the real ones in turn if there are any, else made ones."""
-    real = real_frames(setup)
+    """Return the first keyframe of every given folder in turn, or made frames."""
+    real = [frames.frame(0) for frames in open_keyframes(setup)] if setup.keyframes else []
     return [real[i % len(real)] if real else made_frame(setup, i) for i in range(number)]
 
 
@@ -118,7 +114,9 @@ def samples_of(setup: Setup, frames: Sequence[Frame], round_: int = 0) -> list[S
         rng = np.random.default_rng([7, round_, number])
         sample = make_sample(frame, None, [str(i) for i in range(len(frame.images))], "drop")
         sample = replace(sample, pair_class=_weak_classes(frame, sample), segments=_blocks(frame))
-        sample = replace(sample, class_ids=_true_classes(frame), scan_index=np.arange(len(frame.xyz_m)))
+        sample = replace(
+            sample, class_ids=_true_classes(frame), scan_index=np.arange(len(frame.xyz_m))
+        )
         made.append(crop(RotateFlip()(sample, rng), rng))
     return made
 
@@ -128,7 +126,9 @@ def _true_classes(frame: Frame) -> np.ndarray:
     if frame.class_ids is not None:
         return np.where(frame.class_ids < NUM_CLASSES, frame.class_ids, IGNORE).astype(np.uint8)
     x, y, z = frame.xyz_m.T
-    return np.where(z < -1.5, 0, 1 + (np.hypot(x, y) / 8).astype(int) % (NUM_CLASSES - 1)).astype(np.uint8)
+    return np.where(z < -1.5, 0, 1 + (np.hypot(x, y) / 8).astype(int) % (NUM_CLASSES - 1)).astype(
+        np.uint8
+    )
 
 
 def _weak_classes(frame: Frame, sample: Sample) -> np.ndarray:
@@ -149,4 +149,3 @@ def _blocks(frame: Frame) -> np.ndarray:
 def batch_of(setup: Setup, voxelizer: Voxelizer, num_frames: int = 2, round_: int = 0) -> Batch:
     """Return the batch of some frames, as a pretraining's loader makes it."""
     return Collate(voxelizer)(samples_of(setup, frames_of(setup, num_frames), round_))
-

@@ -7,12 +7,14 @@ teacher's maps stay those of single precision.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from olivine.core.devices import Precision
 from olivine.data.augmentations.rotate_flip import RotateFlip
 from olivine.data.batch import Batch, PairTable
+from olivine.data.clusterings.hdbscan import Hdbscan
 from olivine.data.collate import Collate
 from olivine.data.datasets.nuscenes import Nuscenes
 from olivine.data.geometry.voxels import Voxelizer
@@ -20,7 +22,6 @@ from olivine.data.records import Sample
 from olivine.data.samples import scan_alone
 from olivine.labels.labellers.grounded_sam import GroundedSam
 from olivine.labels.labellers.slic import Slic
-from olivine.data.clusterings.hdbscan import Hdbscan
 from olivine.methods.catalogue import olivine_method
 from olivine.methods.distillation import Distillation
 from olivine.methods.losses.vmf import VMF
@@ -33,12 +34,10 @@ from olivine.models.teachers.filter_bank import FilterBankTeacher
 from olivine.training.config import PretrainConfig
 from olivine.training.pretrained_networks import build_model, loss_function
 from olivine.training.worker import LocalWorker
-from tools.gpu_check.comparing import Place
-from tools.gpu_check.made_data import NUM_CLASSES, frames_of, samples_of
+from tools.gpu_check.cases.comparing import Place
+from tools.gpu_check.cases.made_data import NUM_CLASSES, frames_of, samples_of
+from tools.gpu_check.cases.sparse import SMALL_UNET
 from tools.gpu_check.report import Setup
-from tools.gpu_check.sparse_cases import SMALL_UNET
-
-import numpy as np
 
 CUBES = Voxelizer(coordinates="cartesian", size=(0.3, 0.3, 0.3))
 CLUSTER_M = 4.0  # side of the squares of ground that stand for superpoints

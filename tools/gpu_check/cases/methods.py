@@ -1,6 +1,6 @@
-"""Cases of a method's parts: losses and their states, samplers, poolings, features read from maps."""
+"""Cases of a method's parts: losses and their states, samplers, poolings, reading of maps."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -29,7 +29,7 @@ from olivine.methods.samplers.density_category import DensityCategory
 from olivine.methods.samplers.uniform import Uniform
 from olivine.methods.samplers.weighted_sampling import PairSampler, choose_weighted
 from olivine.testing.rows import Features, matched_rows, pair_table
-from tools.gpu_check.comparing import (
+from tools.gpu_check.cases.comparing import (
     BOUNDS,
     Case,
     Computed,
@@ -38,16 +38,19 @@ from tools.gpu_check.comparing import (
     gradients,
     random_rows,
 )
-from tools.gpu_check.made_data import NUM_CLASSES, voxels_of, CUBES
+from tools.gpu_check.cases.made_data import CUBES, NUM_CLASSES, voxels_of
 from tools.gpu_check.report import Setup
 
 NUM_CHANNELS = 64
-# Losses are in single precision also under autocast; exponentials of cosines over 0.07 lose a digit.
+# Losses are in single precision also under autocast; exponentials of cosines over 0.07 lose a
+# digit.
 OF_LOSS = dict.fromkeys(BOUNDS, 1e-4)
 TILED = 4100  # rows, more than one matrix on a GPU
 NUM_DRAWS, FEW = 1000, 8
 LIKELY = 30.0  # chi-squared with 7 degrees of freedom is larger once in ten thousand times
-SINGLE = Place(torch.device("cpu"))  # where integers follow from numbers that the data have in float32
+SINGLE = Place(
+    torch.device("cpu")
+)  # where integers follow from numbers that the data have in float32
 
 
 def method_cases(setup: Setup) -> Iterator[Case]:
@@ -104,7 +107,9 @@ def _loss(loss: Loss, num: int, shared: bool, place: Place) -> Computed:
     if given.keys is not None:
         # Keys of the least loss have gradients that cancel.
         other = random_rows(*given.keys.shape, seed=15)
-        leaves["keys"] = place.leaf(F.normalize(rows(seed=13).keys + F.normalize(other, dim=1), dim=1))
+        leaves["keys"] = place.leaf(
+            F.normalize(rows(seed=13).keys + F.normalize(other, dim=1), dim=1)
+        )
         given = replace(given, keys=leaves["keys"])
     with place.autocast():
         for matched in (*steps, given):
@@ -235,5 +240,3 @@ def _counts(place: Place) -> Computed:
     counter.add(ids.to(place.device))
     counter.add(torch.full((7,), IGNORE, device=place.device))
     return {"numbers": counter.num_pairs.long()}
-
-

@@ -1,6 +1,6 @@
 """Cases of sparse convolution: kernel maps, products, batch norm, and whole 3D networks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -18,8 +18,15 @@ from olivine.models.sparse.convolution import MAX_TABLE_CHANNELS, convolve
 from olivine.models.sparse.grid import TorchGrid
 from olivine.models.sparse.kernel_maps import KernelMap, coarsen, occupied_cells, submanifold
 from olivine.models.sparse.strided import strided
-from tools.gpu_check.comparing import Case, Computed, Place, every_precision, gradients, random_rows
-from tools.gpu_check.made_data import CUBES, voxels_of
+from tools.gpu_check.cases.comparing import (
+    Case,
+    Computed,
+    Place,
+    every_precision,
+    gradients,
+    random_rows,
+)
+from tools.gpu_check.cases.made_data import CUBES, voxels_of
 from tools.gpu_check.report import Setup
 
 SMALL_UNET = MinkUNet(stem_channels=16, planes=(16, 32, 32, 32), blocks=(1, 1, 1, 1))
@@ -75,7 +82,9 @@ def _maps(coordinates: Tensor, place: Place) -> Computed:
 
 def _bounded_maps(coordinates: Tensor, place: Place) -> Computed:
     grid = VoxelNet()
-    cells = occupied_cells(place.put(coordinates) - coordinates.new_tensor([0, *grid.first_cell]).to(place.device))
+    cells = occupied_cells(
+        place.put(coordinates) - coordinates.new_tensor([0, *grid.first_cell]).to(place.device)
+    )
     found, shape = {}, grid.grid_shape
     for number, (size, stride, padding) in enumerate(DOWN[:2]):
         cells, down = strided(cells, shape, size, stride, padding)
@@ -130,16 +139,18 @@ def _norm(num_rows: int, place: Place) -> Computed:
 def _networks(setup: Setup, voxels: Voxels) -> Iterator[Case]:
     """Yield whole networks, forwards and backwards in training."""
     if setup.is_small:
-        voxels = voxels_of(setup, Voxelizer(coordinates="cartesian", size=(0.4, 0.4, 0.4), range_m=CUBES.range_m), 1)
+        voxels = voxels_of(
+            setup,
+            Voxelizer(coordinates="cartesian", size=(0.4, 0.4, 0.4), range_m=CUBES.range_m),
+            1,
+        )
     for name, backbone, shown in (
         ("MinkUNet, small", SMALL_UNET, voxels),
         ("VoxelNet", VoxelNet(), voxels_of(setup, CUBES, 1)),
         ("WaffleIron, 3 layers", WAFFLE.replace(width=32 if setup.is_small else 128), voxels),
     ):
-        bounds = every_precision(1e-4, 2)
-        if setup.is_small:  # a CPU takes long for products in float16
-            del bounds["float16"]
-        yield Case(name, partial(_network, shown, backbone), bounds, OF_GRADIENTS)
+        compute = partial(_network, shown, backbone)
+        yield Case(name, compute, every_precision(1e-4, 2), OF_GRADIENTS)
     if not setup.is_small:
         compute = partial(_network, voxels_of(setup, Voxelizer(), 1), MinkUNet())
         yield Case("MinkUNet-34, one scan", compute, every_precision(2e-4, 3), OF_DEEP_GRADIENTS)
