@@ -11,6 +11,7 @@ import torch
 from pydantic import PrivateAttr
 
 from benchmarks.labels.grounded_sam import boxes_of, pictures, threshold_for
+from olivine.core.devices import autocast
 from olivine.data.class_names import NUSCENES
 from olivine.data.dataset import Frames
 from olivine.labels.batches import BatchLabeller
@@ -19,7 +20,6 @@ from olivine.labels.labellers.grounded_sam import GroundedSam
 from olivine.labels.labellers.grounded_sam.labeller import GroundedSamLabeller
 from olivine.labels.records import LabelledImage, ReadImage
 from olivine.models.foundation.grounding_dino import prepare
-from olivine.models.foundation.hugging_face import _precision
 from olivine.testing.frames import InMemoryFrames
 from tools.gpu_check.report import Finding, Setup, compared, measured
 from tools.gpu_check.timing import wait
@@ -168,13 +168,13 @@ class Ready:
         """Run the detector."""
         detector: Any = self.labeller._detector
         text = {name: value.expand(len(self.scaled), -1) for name, value in detector._text.items()}
-        with torch.inference_mode(), _precision(detector._device, detector._dtype):
+        with torch.inference_mode(), autocast(detector._device, detector._dtype):
             return detector.model(pixel_values=self.scaled, **text)
 
     def encode(self) -> Any:
         """Run the segmenter's image network."""
         segmenter: Any = self.labeller._segmenter
-        with torch.inference_mode(), _precision(segmenter._device, segmenter._dtype):
+        with torch.inference_mode(), autocast(segmenter._device, segmenter._dtype):
             return segmenter.model.get_image_embeddings(self.squares)
 
     def decode(self) -> list[torch.Tensor]:
