@@ -39,6 +39,8 @@ from tools.gpu_check.cases.methods import OF_LOSS, SINGLE
 from tools.gpu_check.report import Setup
 
 NUM_CLASSES, NUM_SCENES = 16, 5
+# Made scans have points on the borders of cells, which the last bit of a device's atan2 decides.
+ON_BORDERS = 5e-3
 TF32 = 5e-3  # products of factors of ten bits, layer after layer
 
 
@@ -47,7 +49,8 @@ def training_cases(setup: Setup) -> Iterator[Case]:
     xyz_m = torch.from_numpy(scan(num_azimuths(setup), seed=3)[0])
     for voxelizer in (Voxelizer(), CUBES):
         name = f"voxels, {voxelizer.coordinates}"
-        yield Case(name, partial(_voxels, voxelizer, xyz_m), reference=SINGLE)
+        borders = {"coordinates": {"float32": ON_BORDERS}}
+        yield Case(name, partial(_voxels, voxelizer, xyz_m), of_output=borders, reference=SINGLE)
     voxels = voxels_of(setup, CUBES)
     points = voxels.points[voxels.kept_point, :3]
     yield Case("nearest neighbours", partial(_nearest, points, voxels.coordinates[:, 0].long()))
@@ -63,11 +66,15 @@ def training_cases(setup: Setup) -> Iterator[Case]:
 
 def _voxels(voxelizer: Voxelizer, xyz_m: Tensor, place: Place) -> Computed:
     """Return cells of points, of which those on a border may differ, and groups of given cells."""
-    cells = cells_of(voxelizer, xyz_m.to(place.device))
-    given = torch.cat([torch.arange(len(xyz_m))[:, None] % 2, cells_of(voxelizer, xyz_m)], dim=1)
+    cells, on_cpu = cells_of(voxelizer, xyz_m.to(place.device)), cells_of(voxelizer, xyz_m)
+    given = torch.cat([torch.arange(len(xyz_m))[:, None] % 2, on_cpu], dim=1)
+    apart = (cells.cpu() - on_cpu).abs()
+    if voxelizer.coordinates == "cylindrical":  # from the last angle to the first is one step
+        apart[:, 1] = torch.minimum(apart[:, 1], round(360 / voxelizer.cell_size[1]) - apart[:, 1])
     distinct, first, group = _group(pack(given.to(place.device)))
     return {
         "coordinates": cells.double(),
+        "points beyond the next cell": (apart.amax(dim=1) > 1).sum(),
         "keys": distinct,
         "first points": first,
         "voxels of points": group,
