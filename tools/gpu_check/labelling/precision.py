@@ -27,7 +27,7 @@ Outputs = dict[str, Tensor]
 
 
 def errors(setup: Setup) -> Iterator[Finding]:
-    """Yield the errors of each network in each number format; the labeller computes without TF32."""
+    """Yield each network's errors in each number format, TF32 not allowed as in the labeller."""
     yield from _network("small GroundingDINO", partial(_detector, setup))
     for kind in SEGMENTERS:
         yield from _network(f"small {kind}", partial(_segmenter, setup, kind))
