@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from benchmarks.measuring import seconds_of_rounds
+from olivine.core.devices import autocast
 from olivine.labels.labellers.grounded_sam import GroundedSam
 from olivine.labels.labellers.grounded_sam.labeller import GroundedSamLabeller
 from olivine.labels.labellers.grounded_sam.rules import choose, suppress
@@ -107,19 +108,13 @@ def networks(labeller: GroundedSamLabeller, images: list[np.ndarray]) -> Callabl
     captions = [detector.caption] * len(images)
 
     def call() -> None:
-        with torch.inference_mode(), detector_precision(labeller):
+        with torch.inference_mode(), autocast(detector._device, detector._dtype):
             detector.model(scaled, captions=captions)
             encoded = segmenter.model.image_encoder(ready)
         for one, some in zip(encoded[:, None], boxes, strict=True):
             segmenter.decode(one, some, SIZE)
 
     return call
-
-
-def detector_precision(labeller: GroundedSamLabeller) -> torch.autocast:
-    """Return the precision that the labeller's networks run in."""
-    half = labeller._device.type != "cpu"
-    return torch.autocast(labeller._device.type, torch.float16, enabled=half)
 
 
 def boxes_of(labeller: GroundedSamLabeller, pixels: torch.Tensor) -> list[torch.Tensor]:

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, model_validator
 from pydantic_core import PydanticSerializationError
 
+from olivine.core.arguments import require_named_classes
 from olivine.core.errors import UserError, nearest
 from olivine.core.hashing import value_hash
 
@@ -73,6 +74,15 @@ class Spec(BaseModel):
             for number in value if isinstance(value, tuple) else (value,):
                 if isinstance(number, int) and abs(number) > LARGEST:
                     raise ValueError(f"{name} must be at most 2^63 - 1 in size")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_can_be_read_again(self: SpecT) -> SpecT:
+        """Refuse an object of a derived class, which stored settings could not tell from its base.
+
+        A part is found again by its kind.
+        """
+        require_named_classes(dict(self), type(self))
         return self
 
     def to_dict(self) -> dict[str, Any]:

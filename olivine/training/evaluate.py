@@ -37,6 +37,7 @@ from olivine.training.finished_runs import (
     older_settings,
     say_older,
 )
+from olivine.training.loader_processes import loader_tag, num_loader_processes
 from olivine.training.loop import LossOf, Trainer, device_hours_of
 from olivine.training.pretrained_networks import build_model
 from olivine.training.pretrained_weights import load_weights, weights_name
@@ -137,7 +138,8 @@ def evaluate(
     key = evaluation_key(config, data)
     store = Store(runtime.out)
     model = _build(config, len(train.class_names), store, pretrained_key, worker)
-    tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **(tags or {})}
+    loaders = loader_tag(runtime, worker)
+    tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **loaders, **(tags or {})}
     with tracker.run(key, _run_name(config), config, tags) as run:
         run.log_dataset(config.train.kind, train.fingerprint, str(train.root), "train")
         run.log_dataset(config.val.kind, val.fingerprint, str(val.root), "val")
@@ -216,7 +218,7 @@ def _trainer(
             schedule,
             config.pretrained.voxels,
             start,
-            runtime.num_loader_workers,
+            num_loader_processes(runtime, worker),
             batch_source=worker.batch_source,
         ),
         worker=worker,

@@ -32,6 +32,7 @@ from olivine.training.finished_runs import (
     one_at_a_time,
     say_older,
 )
+from olivine.training.loader_processes import loader_tag, num_loader_processes
 from olivine.training.loop import Trainer, TrainingHooks
 from olivine.training.pretrain_data import PretrainData, caches_maps, map_cache
 from olivine.training.pretrained_networks import build_model, loss_function, with_enough_pairs
@@ -161,7 +162,7 @@ def pretrain(
     key = pretraining_key(config, frames)
     data = PretrainData.open(config, runtime, frames)
     caches_maps(config, runtime)
-    tags = {OUT: runtime.out, "dataset": frames.fingerprint}
+    tags = {OUT: runtime.out, "dataset": frames.fingerprint, **loader_tag(runtime, worker)}
     if config.labels and config.method.uses_classes:
         tags["labels"] = config.labels.identity
     with tracker.run(key, _run_name(config), PretrainSettings(pretrained=config), tags) as run:
@@ -257,7 +258,7 @@ def _trainer(
             schedule,
             config.voxels,
             start,
-            runtime.num_loader_workers,
+            num_loader_processes(runtime, worker),
             batch_source=worker.batch_source,
             read_maps=model.map_cache.read if model.map_cache else None,
         ),

@@ -15,6 +15,7 @@ from olivine.core.spec import Spec, parse_settings, read_yaml
 from olivine.data.augmentations.base import Augmentation
 from olivine.data.clusterings.base import Clustering
 from olivine.data.dataset import Dataset
+from olivine.data.geometry.voxels import Voxelizer
 from olivine.experiments.limits import Limits
 from olivine.experiments.recipes import RECIPES, demo, recipe
 from olivine.labels.labeller import Labeller
@@ -257,6 +258,21 @@ def test_settings_that_are_wrong_are_one_sentence_however_they_are_made(make, se
     assert str(told.value) == sentence
     with pytest.raises(UserError):  # nothing is left behind by the first error
         Runtime(num_workers=0)
+
+
+class OwnVoxelizer(Voxelizer):
+    pass
+
+
+def test_a_derived_class_of_settings_is_refused_since_it_would_be_read_as_its_base():
+    config = demo().pretrained
+    with pytest.raises(UserError, match=r"voxels takes the class Voxelizer itself.*OwnVoxelizer"):
+        config.replace(voxels=OwnVoxelizer())
+    terms = dict(config.method.terms)
+    name, term = next((name, term) for name, term in terms.items() if term)
+    derived = type("OwnTerm", (Term,), {"__module__": __name__})(**dict(term))
+    with pytest.raises(UserError, match=r"terms takes the class Term itself.*OwnTerm"):
+        config.method.replace(terms={**terms, name: derived})
 
 
 class Grown(Spec):

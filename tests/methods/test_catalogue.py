@@ -52,7 +52,7 @@ def test_every_methods_loss_falls_on_the_synthetic_world(
         start = 4
     if method == "olivine_next":  # its class term joins after the warm-up, and starts at chance
         start = 1
-        settings |= {"num_epochs": 24, "method.terms.compact.loss.warmup_steps": 1}
+        settings |= {"num_epochs": 16, "method.terms.compact.loss.warmup_steps": 1}
     found = losses(small(method, **settings), tiny_world, tiny_labels, tmp_path)
 
     assert np.isfinite(found).all()

@@ -94,7 +94,7 @@ def test_fine_tuning_follows_its_own_batch_norm_momentum(tiny_world, tmp_path):
     start = load_backbone(next(tmp_path.rglob("backbone.pt"))).network.bn0.bn.running_var
     moved = []
     for fingerprint in fingerprints:
-        evaluated = load_segmenter(fingerprint, out=runtime.out)
+        evaluated = load_segmenter(tmp_path / "evaluated" / fingerprint)
         norm = evaluated.backbone.network.bn0.bn
         assert norm.momentum == evaluated.config.evaluated_backbone.bn_momentum
         assert evaluated.backbone.config.backbone == evaluated.config.evaluated_backbone

@@ -65,7 +65,7 @@ def profile(
         return None
     _start_once()
     torch.cuda.synchronize()
-    with torch.profiler.profile(activities=KINDS, with_stack=with_stack) as profiler:
+    with _profiler(with_stack) as profiler:
         with torch.profiler.record_function(WINDOW):
             call()
         torch.cuda.synchronize()
@@ -77,11 +77,16 @@ def profile(
     return found if found.num_kernels else None
 
 
+def _profiler(with_stack: bool = False) -> torch.profiler.profile:
+    """Return a profiler of one cycle: to keep its events is what spares the warning of a loss."""
+    return torch.profiler.profile(activities=KINDS, with_stack=with_stack, acc_events=True)
+
+
 @cache
 def _start_once() -> None:
     """Profile nothing once: the first start takes seconds, and may miss kernels."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it prints lines of its own at every start
-    with torch.profiler.profile(activities=KINDS):
+    with _profiler():
         torch.ones(1, device="cuda").add_(1)
         torch.cuda.synchronize()
 
@@ -203,17 +208,24 @@ def waits_by_line(call: Callable[[], object], device: str) -> list[Row]:
     if not device.startswith("cuda"):
         return []
     mode = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("warn")
+    _warn_of_waits("warn")
     try:
         with warned_waits() as places:
             call()
     finally:
-        torch.cuda.set_sync_debug_mode(mode)
+        _warn_of_waits(mode)
     rows = []
     for (path, line), count in places.most_common(MOST):
         text = linecache.getline(path, line).strip()
         rows.append({"count": count, "line": f"{short(path)}:{line}", "text": text})
     return rows
+
+
+def _warn_of_waits(mode: int | str) -> None:
+    """Set torch's mode, without its warning that the mode is a prototype."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Synchronization debug mode")
+        torch.cuda.set_sync_debug_mode(mode)
 
 
 @contextmanager

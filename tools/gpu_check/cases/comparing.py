@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from olivine.core.devices import Precision, autocast
+from olivine.core.devices import Precision, autocast, tf32_products
 from tools.gpu_check.report import Finding, Setup, compared, failed
 
 Put = TypeVar("Put")
@@ -119,7 +119,8 @@ def findings(part: str, cases: Iterable[Case], setup: Setup) -> Iterator[Finding
             place = Place(torch.device(setup.device), precision=precision)
             name = case.name if precision == "float32" else f"{case.name}, {precision}"
             try:
-                found = case.compute(place)
+                with tf32_products(allowed=False):  # as in training
+                    found = case.compute(place)
                 yield from _verdicts(part, name, (found, reference), case, precision)
             except Exception as error:
                 yield failed(part, name, sentence(error))

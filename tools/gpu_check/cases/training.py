@@ -67,11 +67,15 @@ def training_cases(setup: Setup) -> Iterator[Case]:
 
 def _voxels(voxelizer: Voxelizer, xyz_m: Tensor, place: Place) -> Computed:
     """Return cells of points, of which those on a border may differ, and groups of given cells."""
-    cells = cells_of(voxelizer, xyz_m.to(place.device))
-    given = torch.cat([torch.arange(len(xyz_m))[:, None] % 2, cells_of(voxelizer, xyz_m)], dim=1)
+    cells, on_cpu = cells_of(voxelizer, xyz_m.to(place.device)), cells_of(voxelizer, xyz_m)
+    given = torch.cat([torch.arange(len(xyz_m))[:, None] % 2, on_cpu], dim=1)
+    apart = (cells.cpu() - on_cpu).abs()
+    if voxelizer.coordinates == "cylindrical":  # from the last angle to the first is one step
+        apart[:, 1] = torch.minimum(apart[:, 1], round(360 / voxelizer.cell_size[1]) - apart[:, 1])
     distinct, first, group = _group(pack(given.to(place.device)))
     return {
         "coordinates": cells.double(),
+        "points beyond the next cell": (apart.amax(dim=1) > 1).sum(),
         "keys": distinct,
         "first points": first,
         "voxels of points": group,
