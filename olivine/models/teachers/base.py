@@ -10,7 +10,7 @@ from pydantic import Field
 from olivine.core.devices import usable
 from olivine.core.errors import UserError
 from olivine.core.parts import Part
-from olivine.models.weights import WeightsName, locate, weights_identity
+from olivine.models.weights import WeightsName, locate, verify, weights_identity
 
 if TYPE_CHECKING:
     import torch
@@ -124,7 +124,8 @@ class PretrainedTeacher(Teacher):
         from olivine.models.compiling import compiled
 
         device = device or torch.device("cpu")
-        network = self.load(self.weights_path(), self.dtype_on(device))
+        self.weights_path()
+        network = self.load(verify(self.weights), self.dtype_on(device))
         return compiled(network, device, "pretrained.teacher.compile") if self.compile else network
 
     @abstractmethod

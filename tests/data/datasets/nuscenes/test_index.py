@@ -34,7 +34,7 @@ def test_a_later_start_reads_no_table(tiny, cache, no_tables):
     no_tables()
     later = open_index(data.root, "v1.0-mini", cache)
     assert later.fingerprint == first.fingerprint
-    assert later.table.equals(first.table)
+    assert later.file.table.equals(first.file.table)
     assert later.scenes == first.scenes == (("scene-0061", 0, 2), ("scene-0103", 2, 4))
 
 
@@ -49,7 +49,7 @@ def test_copied_tables_reuse_the_index_by_their_content(tiny, cache, tmp_path, m
 
     monkeypatch.setattr(index, "build_table", build_table)
     for root in (data.root, tmp_path / "elsewhere"):
-        assert open_index(root, "v1.0-mini", cache).path == first.path
+        assert open_index(root, "v1.0-mini", cache).file.path == first.file.path
 
 
 def test_changed_tables_get_another_index(tiny, cache):
@@ -70,12 +70,12 @@ def test_a_damaged_cache_is_built_again(tiny, cache, damage):
     if damage in ("note", "both"):
         note.write_text("{")
     if damage in ("index", "both"):
-        content = first.path.read_bytes()
-        first.path.unlink()
-        first.path.write_bytes(content[: len(content) // 2])
+        content = first.file.path.read_bytes()
+        first.file.path.unlink()
+        first.file.path.write_bytes(content[: len(content) // 2])
     if damage == "other rows":
-        first.path.unlink()
-        with pa.ipc.new_file(str(first.path), pa.schema([])):
+        first.file.path.unlink()
+        with pa.ipc.new_file(str(first.file.path), pa.schema([])):
             pass
     again = open_index(data.root, "v1.0-mini", cache)
     np.testing.assert_array_equal(again.cam_SE3_lidar, expected)
