@@ -70,7 +70,7 @@ class MlflowSender:
         if kind in self._actions:
             self._actions[kind](entries[0])
         elif kind == "unreadable":
-            raise ValueError("its line in the file is broken")
+            raise ValueError("its line in the file is damaged")
         else:
             self._log_batch(entries)
 
