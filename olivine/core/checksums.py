@@ -68,7 +68,7 @@ def with_checksum(data: Piece, subject: str = "") -> list[Piece]:
     """
     before, after = _around(memoryview(data))
     digits = digest(subject, *before, *after).encode()
-    if before[-1].endswith(_PNG_MARK):
+    if bytes(before[-1]).endswith(_PNG_MARK):
         digits += zlib.crc32(_PNG_MARK + digits).to_bytes(_CRC_BYTES, "big")
     return [*before, digits, *after]
 

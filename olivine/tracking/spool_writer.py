@@ -17,12 +17,12 @@ from typing import Protocol, runtime_checkable
 
 from olivine.tracking.spool import (
     REFUSED,
-    Entry,
     MetricSpool,
     Pending,
     left_behind,
     rename_damaged,
 )
+from olivine.tracking.spool_lines import Entry
 from olivine.tracking.store_uri import one_line
 
 PERIOD_S = 1.0  # between requests while a run goes on

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from olivine.tracking.spool import REFUSED, Entry, MetricSpool, left_behind
+from olivine.tracking.spool import REFUSED, MetricSpool, left_behind
+from olivine.tracking.spool_lines import Entry
 from olivine.tracking.spool_writer import RunDeletedError, SpoolWriter, send_left_behind
 
 
