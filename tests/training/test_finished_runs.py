@@ -5,11 +5,15 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
+from olivine.core.storage import Store
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import RunKey
+from olivine.training.checkpoints import save_state
 from olivine.training.finished_runs import OUT, find_finished, one_at_a_time
 
 KEY = RunKey("pretrain", "0123456789ab")
@@ -79,3 +83,13 @@ def test_processes_take_turns(tmp_path):
         process.join(60)
         assert process.exitcode == 0
     assert ledger.read_text().split() == ["begins", "ends"] * 3
+
+
+def test_a_damaged_file_of_somebody_else_is_not_fetched(tracker, tmp_path):
+    finish(tracker, tmp_path / "theirs")
+    save_state(Store(tmp_path / "theirs"), NAME, {"weight": torch.zeros(9)})
+    path = tmp_path / "theirs" / NAME
+    path.write_bytes(path.read_bytes()[:300] + b"x" + path.read_bytes()[301:])
+    with pytest.raises(UserError, match=r"is damaged.*remove it there, or run again with --force"):
+        find_finished(KEY, Runtime(out=str(tmp_path / "mine")), tracker, [NAME])
+    assert not (tmp_path / "mine" / NAME).exists()

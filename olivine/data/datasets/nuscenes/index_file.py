@@ -76,8 +76,9 @@ def table_file(table: pa.Table, subject: str) -> bytes:
     dashes = _MARK + b"-" * num_digits
     data = _written(table, dashes)
     base, blocks = pa.py_buffer(data).address, _named_blocks(data)
-    begin = min((block.address - base for _, block in blocks), default=0)
-    end = max((block.address - base + block.size for _, block in blocks), default=0)
+    places = [(block.address - base, block.size) for _, block in blocks if block.size]
+    begin = min((place for place, _ in places), default=0)
+    end = max((place + size for place, size in places), default=0)
     view = memoryview(data)
     digests = [digest(subject, view[:begin], view[end:])]
     digests += [digest(name, memoryview(block)) for name, block in blocks]
