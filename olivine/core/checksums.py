@@ -171,7 +171,8 @@ def set_aside(store: Store, name: str) -> str:
     try:
         store.rename(name, f"{name}{DAMAGED}")
     except UserError as error:
-        return f"It stays there: {error}"
+        if store.exists(name):  # otherwise another process has renamed it
+            return f"It stays there: {error}"
     return f"It is called {name.rpartition('/')[2]}{DAMAGED} now."
 
 
