@@ -11,6 +11,8 @@ import torch
 from olivine.core.checksums import (
     DamagedError,
     checked,
+    has_checksum,
+    note_missing,
     read_cached,
     set_aside,
     with_checksum,
@@ -140,15 +142,20 @@ def parse_state(
 
     Raises DamagedError that names the file if its content is damaged or cannot be read.
     """
-    data = checked(data, source, subject)
+    is_known = has_checksum(data)
+    if is_known:
+        checked(data, source, subject)
     try:
-        return torch.load(io.BytesIO(data), map_location=device or "cpu", weights_only=True)
+        state = torch.load(io.BytesIO(data), map_location=device or "cpu", weights_only=True)
     except Exception:  # a broken archive raises any of several types, some with unsafe advice
         raise DamagedError(
             f"{source} cannot be read: it is no file of weights, or it is damaged. A file of "
             "weights is one that torch.save wrote with tensors and plain values alone; code in a "
             "file is never run."
         ) from None
+    if not is_known:
+        note_missing(source, source)
+    return state
 
 
 def _parse_scores(data: bytes) -> dict[int, float]:
