@@ -7,7 +7,7 @@ from torch import Tensor
 from olivine.core.errors import UserError
 from olivine.data.geometry.voxelization import EXACT_DISTANCE
 
-DISTANCES_AT_ONCE = 1 << 26  # 256 MB
+DISTANCES_AT_ONCE = 1 << 25  # 256 MB
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from olivine.core.errors import UserError
 from olivine.models.foundation.captions import caption_of, prompt_tokens
 from olivine.models.foundation.grounding_dino import prepare
 from olivine.models.foundation.sam import BOXES_AT_ONCE, scaled_size
-from olivine.models.weights import locate
+from olivine.models.weights import locate, verify
 
 DETECTORS = {"grounding-dino": "GroundingDinoForObjectDetection"}
 SEGMENTERS = {"sam": "SamModel", "sam2": "Sam2Model"}
@@ -130,7 +130,7 @@ class HuggingFaceSegmenter:
 
 
 def _load(folder: str, allowed: dict[str, str]) -> Any:
-    path = locate(folder)
+    path = verify(folder)
     kind = _model_type(path)
     if kind == "sam_hq":
         # SamHQMaskDecoder, 4.57 to 5.24: the decoder upsamples its own input instead of what its

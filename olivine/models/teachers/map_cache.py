@@ -20,7 +20,6 @@ import io
 import math
 import shutil
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from olivine.core.checksums import DAMAGED, read_cached, write_checked
 from olivine.core.errors import UserError
 from olivine.core.hashing import value_hash
 from olivine.core.storage import Store, absolute
@@ -102,28 +102,20 @@ class TeacherMapCache:
     def read(self, token: str, num_images: int) -> Float[Tensor, "images D r c"] | None:
         """Return a frame's maps, equal to the last bit, or None if they are not in the cache.
 
-        A file that is damaged or of another shape causes a warning and counts as missing.
+        A file that is damaged or of another shape is renamed with a warning and counts as missing.
         """
-        name = self._name(token)
-        if not self.store.exists(name):
-            return None
-        data = self.store.read(name)
-        try:
-            with np.load(io.BytesIO(data)) as file:
-                (order,) = file.files
-                array, axes = torch.from_numpy(file[order]), _ORDERS[order]
-            maps = array.view(self.dtype).permute(*np.argsort(axes).tolist())
-            if maps.shape == (num_images, *self.shape) and array.dtype == _stored(self.dtype):
-                return maps
-            reason = f"it holds {array.dtype} of {tuple(maps.shape)}"
-        except Exception as error:  # a broken archive raises any of several types
-            reason = " ".join(str(error).split()) or type(error).__name__
-        warnings.warn(
-            f"The teacher's maps in {self.store.path(name)} cannot be used ({reason}) and are made "
-            "again.",
-            stacklevel=2,
+        return read_cached(
+            self.store, self._name(token), lambda data: self._parse(data, num_images), token
         )
-        return None
+
+    def _parse(self, data: bytes, num_images: int) -> Float[Tensor, "images D r c"]:
+        with np.load(io.BytesIO(data)) as file:
+            (order,) = file.files
+            array, axes = torch.from_numpy(file[order]), _ORDERS[order]
+        maps = array.view(self.dtype).permute(*np.argsort(axes).tolist())
+        if maps.shape != (num_images, *self.shape) or array.dtype != _stored(self.dtype):
+            raise ValueError(f"it holds {array.dtype} of {tuple(maps.shape)}")
+        return maps
 
     def write(self, token: str, maps: Float[Tensor, "images D r c"]) -> None:
         """Write a frame's maps."""
@@ -133,7 +125,7 @@ class TeacherMapCache:
         array = maps.permute(_ORDERS[order]).contiguous().cpu().view(_stored(self.dtype))
         stream = io.BytesIO()
         np.savez(stream, **{order: array.numpy()})
-        self.store.write(self._name(token), stream.getvalue())
+        write_checked(self.store, self._name(token), stream.getbuffer(), token)
 
     def of_batch(
         self, teacher: Callable[[Tensor], Tensor], batch: Batch
@@ -165,9 +157,8 @@ class TeacherMapCache:
         Raises UserError if the local disk has no room for the rest.
         """
         total = num_frames * self.num_bytes(num_images)
-        there = sum(
-            size for size, _ in self.store.sizes_and_times(self.folder, recursive=True).values()
-        )
+        files = self.store.sizes_and_times(self.folder, recursive=True)
+        there = sum(size for name, (size, _) in files.items() if not name.endswith(DAMAGED))
         where = self.store.path(self.folder)
         if prints:
             sys.stderr.write(
