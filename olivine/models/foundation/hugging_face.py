@@ -34,8 +34,9 @@ class HuggingFaceDetector:
     ):
         from transformers import AutoTokenizer
 
+        model = _load(folder, DETECTORS)  # first: it says what is wrong with a folder
         tokenizer = AutoTokenizer.from_pretrained(locate(folder), local_files_only=True)
-        self._take(_load(folder, DETECTORS), tokenizer, prompts, device, dtype)
+        self._take(model, tokenizer, prompts, device, dtype)
 
     @classmethod
     def around(
