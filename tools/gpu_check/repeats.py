@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from olivine.core.devices import Precision
 from tools.gpu_check.cases.comparing import (
     Case,
     Computed,
@@ -70,7 +71,7 @@ def _operations(kind: str, setup: Setup, is_raised: bool) -> Iterator[Finding]:
     """Yield the operations that differ or raise, and how many do not."""
     num_equal, num_outputs = 0, 0
     for case in cases(setup):
-        for precision in precisions_of(case, replace(setup, is_small=True)):
+        for precision in _precisions(case, setup):
             place = Place(torch.device(setup.device), precision=precision)
             name = case.name if precision == "float32" else f"{case.name}, {precision}"
             try:
@@ -90,6 +91,13 @@ def _operations(kind: str, setup: Setup, is_raised: bool) -> Iterator[Finding]:
         equal=num_equal,
         results=num_outputs,
     )
+
+
+def _precisions(case: Case, setup: Setup) -> list[Precision]:
+    """Return the precisions of a case but float16, and none twice that autocast does not change."""
+    single = case.bounds["float32"]
+    wanted = precisions_of(case, replace(setup, is_small=True))
+    return [name for name in wanted if name == "float32" or case.bounds[name] != single]
 
 
 def _twice(case: Case, place: Place) -> tuple[Computed, Computed]:

@@ -5,8 +5,8 @@ difference over the norm of the reference; integers and truth values must be equ
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass, replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import torch
@@ -16,7 +16,6 @@ from olivine.core.devices import Precision, autocast, tf32_products
 from tools.gpu_check.report import Finding, Setup, compared, failed
 
 Put = TypeVar("Put")
-TF32 = 5e-3  # of a network of convolutions, whose factors have ten bits and whose sums are exact
 # Rounding of one product's factors is 2^-24, 2^-9 and 2^-12 of their size; sums of hundreds of
 # products and norms after them lose one digit more.
 BOUNDS: Mapping[Precision, float] = {"float32": 2e-5, "bfloat16": 2e-2, "float16": 5e-3}
@@ -148,19 +147,14 @@ def equal(part: str, what: str, found: Tensor, wanted: Tensor) -> Finding:
     return replace(finding, figure=f"{num_other} of {wanted.numel()} differ")
 
 
-@contextmanager
-def tf32_in_cudnn(is_allowed: bool) -> Iterator[None]:
-    """Let cuDNN's convolutions take TF32, which is torch's default, or not."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = is_allowed
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
-
-
 def random_rows(*shape: int, seed: int) -> Tensor:
     """Return normal random numbers, the same on every machine."""
+    return _drawn(shape, seed).clone()
+
+
+@lru_cache(maxsize=128)
+def _drawn(shape: tuple[int, ...], seed: int) -> Tensor:
+    """Return the numbers of `random_rows`, which every precision takes again."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 

@@ -1,6 +1,6 @@
 """Cases of sparse convolution: kernel maps, products, batch norm, and whole 3D networks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -19,14 +19,12 @@ from olivine.models.sparse.grid import TorchGrid
 from olivine.models.sparse.kernel_maps import KernelMap, coarsen, occupied_cells, submanifold
 from olivine.models.sparse.strided import strided
 from tools.gpu_check.cases.comparing import (
-    TF32,
     Case,
     Computed,
     Place,
     every_precision,
     gradients,
     random_rows,
-    tf32_in_cudnn,
 )
 from tools.gpu_check.cases.made_data import CUBES, voxels_of
 from tools.gpu_check.report import Setup
@@ -40,7 +38,6 @@ OF_GRADIENTS = {
     "gradient of the first layer": {"float32": 2e-3, "bfloat16": 0.6, "float16": 0.2},
     "gradient of the last layer": {"float32": 5e-4, "bfloat16": 0.2, "float16": 0.06},
 }
-SINGLE_BOUND = {"float32": 1e-4}
 OF_DEEP_GRADIENTS = {
     "gradient of the first layer": {"float32": 6e-3, "bfloat16": 0.9, "float16": 0.6},
     "gradient of the last layer": {"float32": 1e-3, "bfloat16": 0.3, "float16": 0.1},
@@ -150,22 +147,13 @@ def _networks(setup: Setup, voxels: Voxels) -> Iterator[Case]:
     for name, backbone, shown in (
         ("MinkUNet, small", SMALL_UNET, voxels),
         ("VoxelNet", VoxelNet(), voxels_of(setup, CUBES, 1)),
+        ("WaffleIron, 3 layers", WAFFLE.replace(width=32 if setup.is_small else 128), voxels),
     ):
         compute = partial(_network, shown, backbone)
         yield Case(name, compute, every_precision(1e-4, 2), OF_GRADIENTS)
-    waffle = WAFFLE.replace(width=32 if setup.is_small else 128)
-    of_tf32 = {output: {**bounds, "float32": 0.05} for output, bounds in OF_GRADIENTS.items()}
-    compute = partial(_network, voxels, waffle)
-    yield Case("WaffleIron, 3 layers, with TF32", compute, every_precision(TF32, 2), of_tf32)
-    yield Case("WaffleIron, 3 layers", partial(_without_tf32, compute), SINGLE_BOUND, OF_GRADIENTS)
     if not setup.is_small:
         compute = partial(_network, voxels_of(setup, Voxelizer(), 1), MinkUNet())
         yield Case("MinkUNet-34, one scan", compute, every_precision(2e-4, 3), OF_DEEP_GRADIENTS)
-
-
-def _without_tf32(compute: Callable[[Place], Computed], place: Place) -> Computed:
-    with tf32_in_cudnn(False):
-        return compute(place)
 
 
 def _network(voxels: Voxels, backbone: Backbone, place: Place) -> Computed:
