@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.models.teacher import Plain, network
 from olivine.models.foundation.image_input import ImageNetwork
 from olivine.models.foundation.published_sizes import TRANSFORMERS
+from olivine.models.teachers.base import rounded_once
 from tools.gpu_check.profiling import profile
 from tools.gpu_check.report import Finding, Setup, attempt, failed, left_out, measured, no_time
 from tools.gpu_check.timing import milliseconds, peak_bytes, product_tflops
@@ -78,7 +79,7 @@ def ways(name: str, dtype: torch.dtype, setup: Setup) -> list[Way]:
     """Return how the network may be called in a number format, ours first."""
 
     def ours() -> nn.Module:
-        return _network(name, dtype).to(setup.device)
+        return rounded_once(_network(name, dtype), dtype).to(setup.device)
 
     on_gpu, is_single = setup.device.startswith("cuda"), dtype == torch.float32
     rounded = "TF32" if on_gpu and is_single and name == "resnet50" else ""
@@ -93,8 +94,8 @@ def ways(name: str, dtype: torch.dtype, setup: Setup) -> list[Way]:
     if on_gpu and name == "resnet50" and is_single:
         found.append(Way("without TF32", ours, partial(_cudnn, allow_tf32=False)))
     if on_gpu and not is_single:
-        cast = Way("weights cast once", lambda: Cast(name, dtype).to(setup.device), num_images=both)
-        found.append(replace(cast, is_profiled=dtype == torch.bfloat16))
+        again = Way("weights rounded at every call", lambda: _network(name, dtype).to(setup.device))
+        found.append(replace(again, num_images=both, is_profiled=dtype == torch.bfloat16))
     return found
 
 
@@ -138,20 +139,6 @@ def _network(name: str, dtype: torch.dtype) -> ImageNetwork:
 @cache
 def _drawn(name: str) -> ImageNetwork:
     return network(name, torch.float32)
-
-
-class Cast(nn.Module):
-    """Ours with weights in the number format: autocast casts frozen ones at every call."""
-
-    def __init__(self, name: str, dtype: torch.dtype):
-        super().__init__()
-        self.ours = _network(name, dtype)
-        self.ours.network.to(dtype)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the map."""
-        pixels = ((images - self.ours.mean) / self.ours.std).to(self.ours.dtype)
-        return self.ours.features(pixels.contiguous(memory_format=torch.channels_last))
 
 
 def _measured(
