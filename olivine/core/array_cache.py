@@ -14,6 +14,7 @@ import numpy as np
 from olivine.core.storage import Store
 
 Arrays = Mapping[str, np.ndarray]
+_MADE_OF = "made_of"  # in a file, beside its arrays
 
 
 @dataclass(frozen=True)
@@ -23,24 +24,29 @@ class ArrayCache:
     store: Store
     folder: str
 
-    def of(self, token: str, lengths: Mapping[str, int], make: Callable[[], Arrays]) -> Arrays:
+    def of(
+        self, token: str, lengths: Mapping[str, int], make: Callable[[], Arrays], made_of: str
+    ) -> Arrays:
         """Return a frame's arrays, and make them if they are not in the cache.
 
         `token` identifies the frame, `lengths` has the expected length of each array, and `make`
-        returns the arrays. A file that is damaged or has an array of another length is made again.
+        returns the arrays. `made_of` is a hash of everything that they are made of. A file that is
+        damaged, has an array of another length or was made of something else is made again.
         """
         name = f"{self.folder}/{token}.npz"
-        cached = self._read(name, lengths) if self.store.exists(name) else None
+        cached = self._read(name, lengths, made_of) if self.store.exists(name) else None
         if cached is None:
             cached = make()
             stream = io.BytesIO()
-            np.savez_compressed(stream, **cached)
+            np.savez_compressed(stream, **cached, **{_MADE_OF: np.array(made_of)})
             self.store.write(name, stream.getvalue())
         return cached
 
-    def _read(self, name: str, lengths: Mapping[str, int]) -> Arrays | None:
+    def _read(self, name: str, lengths: Mapping[str, int], made_of: str) -> Arrays | None:
         try:
             with np.load(io.BytesIO(self.store.read(name))) as file:
+                if str(file[_MADE_OF]) != made_of:
+                    return None
                 cached = {key: file[key] for key in lengths}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None

@@ -32,7 +32,9 @@ class Part(Spec):
     its `kind`. The file of a member does not matter. Increase `code_version` when a change of the
     code changes results; version 1 is in no fingerprint. `places` names the settings that are paths
     on one machine, or select the software that computes there: they change no result, so no
-    fingerprint contains them. The fingerprint of a user's part also contains a hash of its code.
+    fingerprint contains them. `added` names the settings that came after the part: at their default
+    they are in no fingerprint either. The fingerprint of a user's part also contains a hash of its
+    code.
     """
 
     family: ClassVar[str]
@@ -40,6 +42,7 @@ class Part(Spec):
     kind: ClassVar[str]
     code_version: ClassVar[int] = 1
     places: ClassVar[frozenset[str]] = frozenset()
+    added: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **settings: Any) -> None:
@@ -63,7 +66,10 @@ class Part(Spec):
             settings["code_version"] = self.code_version
         if code := part_code(type(self)):
             settings[CODE] = code
-        return {name: value for name, value in settings.items() if name not in self.places}
+        fields = type(self).model_fields
+        unset = {name for name in self.added if getattr(self, name) == fields[name].default}
+        left_out = self.places | unset
+        return {name: value for name, value in settings.items() if name not in left_out}
 
     @model_validator(mode="wrap")
     @classmethod

@@ -243,7 +243,7 @@ def test_an_augmentation_that_does_not_say_what_it_does_is_taken_to_draw() -> No
 def world(fingerprint: str = "data", camera_names: tuple[str, ...] = ("A", "B")) -> NuscenesFrames:
     """Return a data set of which nothing is read."""
     nowhere = Path("nowhere")
-    return NuscenesFrames(nowhere, "v1.0-mini", nowhere, camera_names, fingerprint, ())
+    return NuscenesFrames(nowhere, "v1.0-mini", nowhere, camera_names, fingerprint, "", ())
 
 
 FIXED = CropImages(rows_px=44, columns_px=80, min_area=1.0, flip_chance=0.0)

@@ -30,6 +30,9 @@ from olivine.data.datasets.nuscenes.build import build_table
 from olivine.data.datasets.nuscenes.sources import BucketTables, LocalTables, Stats, tables_of
 
 _FORMAT = 3  # of the index file, which is part of its name
+# Tables of point labels. Unpacking nuScenes-lidarseg adds the first and replaces the second, which
+# changes nothing for a pretraining.
+LABEL_TABLES = ("lidarseg.json", "category.json")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Index:
 
     path: Path
     fingerprint: str  # of the tables' contents
+    unlabelled_fingerprint: str  # the same without the tables that point labels alone need
     table: pa.Table
     scenes: tuple[tuple[str, int, int], ...]  # name, first keyframe, one past the last
     cameras: tuple[str, ...]
@@ -114,30 +118,32 @@ def _find_or_build(
     tables: LocalTables | BucketTables, cache: Path, key: str, stats: Stats
 ) -> Index:
     with tables.folder(cache) as folder:
-        fingerprint = _fingerprint(folder, [name for name, _, _ in stats])
-        index = _mapped(_index_path(cache, fingerprint))
+        prints = _fingerprints(folder, [name for name, _, _ in stats])
+        path = _index_path(cache, prints[0])
+        index = _mapped(path, prints[1])
         if index is None:
             table = build_table(folder)
             if tables.stats() != stats:
                 raise UserError(
                     f"The tables in {folder} changed while they were read; run it again."
                 )
-            _write(_index_path(cache, fingerprint), table)
-            index = _mapped(_index_path(cache, fingerprint))
+            _write(path, table)
+            index = _mapped(path, prints[1])
             assert index is not None, "an index that was just written can be read"
-    record = {"stats": stats, "fingerprint": fingerprint}
+    record = {"stats": stats, "fingerprint": prints[0], "unlabelled": prints[1]}
     _write_bytes(cache / f"{key}.json", json.dumps(record).encode())
     return index
 
 
-def _fingerprint(folder: Path, names: list[str]) -> str:
-    """Return 16 hex digits of the tables' contents, whatever their folder."""
+def _fingerprints(folder: Path, names: list[str]) -> tuple[str, str]:
+    """Return 16 hex digits of all tables' contents, and of those without labels."""
 
     with ThreadPoolExecutor() as pool:  # hashing releases Python's lock
         digests = dict(
             zip(names, pool.map(_digest, [folder / name for name in names]), strict=True)
         )
-    return text_hash(json.dumps(digests), 16)
+    unlabelled = {name: found for name, found in digests.items() if name not in LABEL_TABLES}
+    return text_hash(json.dumps(digests), 16), text_hash(json.dumps(unlabelled), 16)
 
 
 def _digest(path: Path) -> str:
@@ -160,12 +166,12 @@ def _recorded(cache: Path, key: str, stats: Stats) -> Index | None:
         record = json.loads((cache / f"{key}.json").read_bytes())
         if record["stats"] != stats:
             return None
-        return _mapped(_index_path(cache, record["fingerprint"]))
+        return _mapped(_index_path(cache, record["fingerprint"]), record["unlabelled"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _mapped(path: Path) -> Index | None:
+def _mapped(path: Path, unlabelled: str) -> Index | None:
     """Return a memory-mapped index, or None if it is missing or damaged and must be built again."""
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
@@ -176,6 +182,7 @@ def _mapped(path: Path) -> Index | None:
     return Index(
         path,
         path.name.split(".")[0],
+        unlabelled,
         table,
         tuple((name, first, last) for name, first, last in about["scenes"]),
         tuple(about["cameras"]),

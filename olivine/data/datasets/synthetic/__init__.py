@@ -26,6 +26,7 @@ class Synthetic(Dataset):
     """Keyframes of the synthetic world; the first three settings are those of `Nuscenes`."""
 
     kind: ClassVar[str] = "synthetic"
+    added: ClassVar[frozenset[str]] = frozenset({"allow_partial"})
 
     split: str = Field(
         default="mini_train", description="Split of v1.0-mini: mini_train, mini_val or all."
@@ -38,6 +39,11 @@ class Synthetic(Dataset):
     cameras: tuple[str, ...] = Field(
         default=CAMERA_NAMES,
         description="Cameras whose images are read, in this order.",
+    )
+    allow_partial: bool = Field(
+        default=False,
+        description="Whether an incomplete copy is accepted; the scenes of which every scan, image "
+        "and label file is there are used.",
     )
     world: WorldConfig = Field(
         default=WorldConfig(), description="The world that the data set must hold."
@@ -68,6 +74,7 @@ class Synthetic(Dataset):
                 "split": self.split,
                 "scene_step": self.scene_step,
                 "cameras": self.cameras,
+                "allow_partial": self.allow_partial,
             }
         )
         return reader.open(root, cache_dir)

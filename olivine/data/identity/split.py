@@ -1,0 +1,194 @@
+"""What identifies the data of a split: its tables, and names, sizes and contents of its files.
+
+| part | of what | taken into an identity |
+|---|---|---|
+| tables | the data set's own fingerprint | always |
+| scans, images | name and size of each file of the split | where a stage reads them |
+| point_labels | name and contents of each file of the split | where a stage reads them |
+
+Scans and images of a trainval are 100 GB, so their contents are not read: a file that is replaced
+by another of the same size is seen by `olivine data check --hash` alone. All parts are read afresh
+when a stage starts. A copy of a data set, and one whose files were touched, have its identity.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from olivine.core.errors import UserError
+from olivine.core.file_stats import FolderStats
+from olivine.core.hashing import combined_hash, text_hash
+from olivine.data.identity.contents import ContentHashes
+
+PARTS = ("scans", "images", "point_labels")
+MISSING = "missing"
+PARTIAL = (
+    " To use the scenes whose files are all there, and no others, set the data set's "
+    "allow_partial=true."
+)
+
+
+@dataclass(frozen=True)
+class SplitFiles:
+    """The files that the frames of a split are read from, as paths below the root.
+
+    Each list is in the order of the frames, with equally many files of each frame; it is empty
+    where the data set has no such files. A file may have several frames, or the frames none of
+    their own (an archive): then give the files there are, each once.
+    """
+
+    scans: Sequence[str] = ()
+    images: Sequence[str] = ()
+    point_labels: Sequence[str] = ()
+    label_tables: Sequence[str] = ()  # files that point labels are read with, of no one frame
+
+
+@runtime_checkable
+class HasFiles(Protocol):
+    """Frames that say from which files they are read."""
+
+    def files(self) -> SplitFiles:
+        """Return the files of the split; names alone, nothing is read."""
+        ...
+
+
+@runtime_checkable
+class IdentifiedFrames(Protocol):
+    """What is needed of an opened data set."""
+
+    fingerprint: str
+
+    @property
+    def root(self) -> str | Path:
+        """The data set's folder, or its bucket's URI."""
+        ...
+
+    def scenes(self) -> Sequence[str]:
+        """Return the scene name of every frame."""
+        ...
+
+    def image_names(self) -> Sequence[str]:
+        """Return the path of every image of the split below the root, frame by frame."""
+        ...
+
+
+class SplitReader:
+    """Reads names, sizes and contents of one split's files, each once.
+
+    `frames` without `files` say nothing of their scans and labels; their images are those of
+    `image_names` that are files below the root.
+    """
+
+    def __init__(
+        self, frames: IdentifiedFrames, cache_dir: Path, stats: FolderStats, *, can_be_partial: bool
+    ):
+        self._frames, self._cache_dir, self._stats = frames, cache_dir, stats
+        self._can_be_partial = can_be_partial
+
+    @functools.cached_property
+    def files(self) -> SplitFiles:
+        """The files of the split."""
+        if isinstance(self._frames, HasFiles):
+            return self._frames.files()
+        names = self._frames.image_names()
+        return SplitFiles(images=names if self._stats.of(names) else ())
+
+    def sizes(self, part: str) -> dict[str, int]:
+        """Return the size of each file of a part that is there."""
+        return {name: seen.size for name, seen in self._stats.of(self._names(part)).items()}
+
+    def values(self, part: str) -> dict[str, str]:
+        """Return what is taken of each file of a part: size or hash, or that it is missing."""
+        names = self._names(part)
+        if part == "point_labels":
+            names = [*names, *self.files.label_tables]
+        there = self._stats.of(names)
+        if part == "point_labels":
+            found = ContentHashes(self._stats.root, self._cache_dir).of(there)
+        else:
+            found = {name: str(seen.size) for name, seen in there.items()}
+        return {name: found.get(name, MISSING) for name in sorted(set(names))}
+
+    def require(self, parts: Sequence[str]) -> None:
+        """Raise UserError if a file of these parts is missing, with the number of whole scenes."""
+        if not isinstance(self._frames, HasFiles):
+            return
+        scenes = list(self._frames.scenes())
+        lacking, broken, num_files = list[str](), set[str](), 0
+        for part in parts:
+            names, there = self._names(part), self.sizes(part)
+            num_files += len(names)
+            for position, name in enumerate(names):
+                if name not in there:
+                    lacking.append(name)
+                    broken.add(scenes[min(position * len(scenes) // len(names), len(scenes) - 1)])
+        if lacking:
+            num_scenes = len(set(scenes))
+            raise UserError(
+                f"{len(lacking)} of the {num_files} files that are read of this split are not "
+                f"below {self._frames.root}, the first is {lacking[0]}; {num_scenes - len(broken)} "
+                f"of its {num_scenes} scenes are whole. Unpack or copy the rest; `olivine data "
+                f"check {self._frames.root}` lists what is missing."
+                + (PARTIAL if self._can_be_partial and len(broken) < num_scenes else "")
+            )
+
+    def _names(self, part: str) -> Sequence[str]:
+        return getattr(self.files, part)
+
+
+class SplitIdentity:
+    """The identity of a split, whose parts are read when they are first asked for.
+
+    A copy that is sent to another process has the parts that were read before it was sent, so the
+    workers of a run read none, and all of them have the identity with which the run began.
+    """
+
+    def __init__(
+        self,
+        tables: str,
+        reader: SplitReader | None = None,
+        parts: Mapping[str, str] | None = None,
+    ):
+        self.tables = tables
+        self.reader = reader  # None: no files can be read here
+        self._parts = dict(parts or {})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "reader": None}
+
+    def part(self, name: str) -> str:
+        """Return 12 hex digits of a part; "" if the data set does not name its files."""
+        if name not in self._parts:
+            assert self.reader is not None, f"{name} was not read before this was sent"
+            values = self.reader.values(name)
+            lines = "\n".join(f"{file}\t{value}" for file, value in values.items())
+            self._parts[name] = text_hash(lines) if lines else ""
+        return self._parts[name]
+
+    def of(self, *parts: str) -> str:
+        """Return 12 hex digits of the tables and these parts; without a part, the tables' own."""
+        if not parts:
+            return self.tables
+        return combined_hash(self.tables, *(f"{name} {self.part(name)}" for name in sorted(parts)))
+
+    def require(self, *parts: str) -> None:
+        """Raise UserError if a file of these parts is missing; where no files can be read, pass."""
+        if self.reader is not None:
+            self.reader.require(parts)
+
+    def values(self, *parts: str) -> dict[str, str]:
+        """Return the tables and these parts by their names."""
+        return {"tables": self.tables, **{name: self.part(name) for name in parts}}
+
+
+def identity_of(frames: Any) -> SplitIdentity:
+    """Return the identity of opened frames; of frames that no data set opened, the fingerprint's.
+
+    `frames` is the result of `Dataset.open`, or anything that has a `fingerprint`.
+    """
+    found = getattr(frames, "identity", None)
+    if isinstance(found, SplitIdentity):
+        return found
+    return SplitIdentity(frames.fingerprint, parts=dict.fromkeys(PARTS, ""))
