@@ -108,9 +108,7 @@ class Dataset(Part):
         default="", description="Folder or bucket of this data set; empty means runtime.data_root."
     )
 
-    def open(
-        self, root: str | Path, cache_dir: Path, stats: FolderStats | None = None
-    ) -> Frames:
+    def open(self, root: str | Path, cache_dir: Path, stats: FolderStats | None = None) -> Frames:
         """Return the frames at this data set's own root, or at the given root if it names none.
 
         `cache_dir` is the folder for indices. `stats` are the files below the root as other data
@@ -122,12 +120,13 @@ class Dataset(Part):
         can_be_partial = not getattr(self, "allow_partial", True)
         stats = stats or FolderStats(frames.root)
         reader = SplitReader(frames, cache, stats, can_be_partial=can_be_partial)
-        code = part_code(type(self))
+        code, old = part_code(type(self)), getattr(frames, "index_fingerprint", frames.fingerprint)
         if not code:
-            frames.identity = SplitIdentity(frames.fingerprint, reader)  # type: ignore[attr-defined] # ours have it
+            identity = SplitIdentity(frames.fingerprint, reader, before_0_3=old)
+            frames.identity = identity  # type: ignore[attr-defined] # ours have it
             return frames
         fingerprint = text_hash(f"{frames.fingerprint}/{code}")
-        identity = SplitIdentity(fingerprint, reader)
+        identity = SplitIdentity(fingerprint, reader, before_0_3=text_hash(f"{old}/{code}"))
         return PluginFrames(frames, fingerprint, identity)  # type: ignore[return-value] # it is, by __getattr__
 
     def place(self, root: str | Path) -> str | Path:

@@ -141,8 +141,9 @@ class SplitReader:
 class SplitIdentity:
     """The identity of a split, whose parts are read when they are first asked for.
 
-    A copy that is sent to another process has the parts that were read before it was sent, so the
-    workers of a run read none, and all of them have the identity with which the run began.
+    A copy that is sent to another process has the parts that were read before it was sent. There it
+    is given to the frames that are opened anew (`become`), so the workers of a run list no files,
+    and all of them have the identity with which the run began.
     """
 
     def __init__(
@@ -150,19 +151,27 @@ class SplitIdentity:
         tables: str,
         reader: SplitReader | None = None,
         parts: Mapping[str, str] | None = None,
+        before_0_3: str = "",
     ):
         self.tables = tables
-        self.reader = reader  # None: no files can be read here
+        self.before_0_3 = before_0_3 or tables  # the fingerprint that versions before 0.3 gave
+        self._reader = reader  # None: no files can be read here
         self._parts = dict(parts or {})
+        self._given: frozenset[str] = frozenset()  # parts that another process read
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "reader": None}
+        return {**vars(self), "_reader": None}
+
+    def become(self, known: "SplitIdentity") -> None:
+        """Take the parts that another process read; only further ones are read here."""
+        self.tables, self._parts = known.tables, dict(known._parts)
+        self._given = frozenset(self._parts)
 
     def part(self, name: str) -> str:
         """Return 12 hex digits of a part; "" if the data set does not name its files."""
         if name not in self._parts:
-            assert self.reader is not None, f"{name} was not read before this was sent"
-            values = self.reader.values(name)
+            assert self._reader is not None, f"{name} was not read before this was sent"
+            values = self._reader.values(name)
             lines = "\n".join(f"{file}\t{value}" for file, value in values.items())
             self._parts[name] = text_hash(lines) if lines else ""
         return self._parts[name]
@@ -173,10 +182,28 @@ class SplitIdentity:
             return self.tables
         return combined_hash(self.tables, *(f"{name} {self.part(name)}" for name in sorted(parts)))
 
+    @property
+    def known_parts(self) -> tuple[str, ...]:
+        """The parts read so far."""
+        return tuple(self._parts)
+
     def require(self, *parts: str) -> None:
-        """Raise UserError if a file of these parts is missing; where no files can be read, pass."""
-        if self.reader is not None:
-            self.reader.require(parts)
+        """Raise UserError if a file of these parts is missing, unless others have read them."""
+        mine = [name for name in parts if name not in self._given]
+        if self._reader is not None and mine:
+            self._reader.require(mine)
+
+    def files(self, part: str) -> dict[str, str] | None:
+        """Return size or hash of a part's files by name; None where others have read them."""
+        if self._reader is None or part in self._given:
+            return None
+        return self._reader.values(part)
+
+    def sizes(self, part: str) -> dict[str, int] | None:
+        """Return the size of a part's files that are there; None where others have read them."""
+        if self._reader is None or part in self._given:
+            return None
+        return self._reader.sizes(part)
 
     def values(self, *parts: str) -> dict[str, str]:
         """Return the tables and these parts by their names."""

@@ -6,9 +6,10 @@ computed:
 
 <root>/teacher_maps/<fingerprint>/<frame's token>.npz
 
-A file has a hash of its images, so the maps of one that was replaced are computed again. A loader reads the cached maps and does not decode those images; a training computes the
-other maps, frame by frame, and writes them. So a map depends on its frame's images alone, on any
-processor, and trainings that read it are bit-equal to the one that made it.
+A file has a hash of its images, so the maps of one that was replaced are computed again. A loader
+reads the cached maps and does not decode those images; a training computes the other maps, frame by
+frame, and writes them. So a map depends on its frame's images alone, on any processor, and
+trainings that read it are bit-equal to the one that made it.
 
 Without the cache a teacher sees all images of a batch in one call. The rounding of a product
 depends on its size and on the processor, so a cached map differs from such a map by rounding, in
@@ -132,9 +133,7 @@ class TeacherMapCache:
         )
         return None
 
-    def write(
-        self, token: str, maps: Float[Tensor, "images D r c"], images_hash: str = ""
-    ) -> None:
+    def write(self, token: str, maps: Float[Tensor, "images D r c"], images_hash: str = "") -> None:
         """Write a frame's maps, with the hash of the images that they were made of."""
         assert maps.shape[1:] == self.shape, "a teacher's map_size is that of its maps"
         assert maps.dtype == self.dtype, "a teacher's dtype_on is that of its maps"

@@ -58,8 +58,9 @@ class SemanticKitti(Dataset):
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the scans; names and sizes of all files of the split are checked, by listings.
 
-        The fingerprint is of the sequences and their numbers of scans. Raises UserError if a sequence or a file is
-        missing, or if a file has a wrong size.
+        The fingerprint is of the sequences and their numbers of scans; the files' sizes are other
+        parts of the identity. Raises UserError if a sequence or a file is missing, or if a file has
+        a wrong size.
         """
         from olivine.data.datasets.semantic_kitti.frames import SemanticKittiFrames
 
