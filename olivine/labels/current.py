@@ -5,7 +5,7 @@ refuses it. The maps of a version before 0.3 do not say of which images they are
 after a person has said that the images are still the same (`olivine label --adopt`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from olivine.core.errors import UserError
 from olivine.core.progress import Progress
@@ -27,17 +27,17 @@ def parts_read(labeller: Labeller) -> tuple[str, ...]:
 
 
 def outdated_images(
-    store: LabelStore, frames: Frames, names: Sequence[str]
+    frames: Frames, names: Sequence[str], records: Mapping[str, str]
 ) -> dict[str, tuple[int, int]]:
     """Return the images, of those that have a map, of which it is a map no longer.
 
-    The values are the size in bytes of the image that the map was made of, and its size now. The
-    result is empty where another process has looked at the images.
+    `records` has the record of each map's image. The values are the size in bytes of the image that
+    the map was made of, and its size now. The result is empty where another process has looked at
+    the images.
     """
     sizes = identity_of(frames).sizes("images")
-    if sizes is None or not names or not store.is_begun:
+    if sizes is None:
         return {}
-    records = store.images.of([label_map_name(name) for name in names])
     found = ((name, records[label_map_name(name)]) for name in names)
     return {
         name: (recorded_size(record), sizes[name])
@@ -52,7 +52,8 @@ def require_current(store: LabelStore, frames: Frames) -> None:
         return
     listed = store.listing()[0]
     have = [name for name in frames.image_names() if label_map_name(name) in listed]
-    outdated = outdated_images(store, frames, have)
+    records = store.images.of([label_map_name(name) for name in have])
+    outdated = outdated_images(frames, have, records)
     if outdated:
         name, (then, now) = next(iter(outdated.items()))
         raise UserError(

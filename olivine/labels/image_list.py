@@ -36,7 +36,10 @@ class ImageList:
 
     def add(self, records: Mapping[str, str]) -> None:
         """Add or change the records of some maps."""
-        merged = {**self._listed(), **records}
+        listed = self._listed()
+        merged = {**listed, **records}
+        if merged == listed:
+            return
         lines = (f"{name}\t{merged[name]}\n" for name in sorted(merged))
         self._store.write(f"{self._folder}/{NAME}", "".join(lines).encode())
 

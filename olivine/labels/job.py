@@ -137,6 +137,7 @@ def run_label_job(
     job = job_of(config, frames, runtime, may_begin=selection.force)
     job = job.choose(selection)
     job.store.begin(job.labeller)
+    job.store.images.add(job.records)  # those of a job that was killed are in its maps alone
     key = RunKey("label", run_fingerprint(config, job))
     earlier = tracker.records(key.stage, {FINGERPRINT: key.fingerprint})
     reused = _reused(job, earlier)

@@ -1,6 +1,7 @@
 """A labelling job as it was found: the images to label, the labeller and the store of its maps."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from olivine.core.errors import UserError
 from olivine.core.hashing import combined_hash
@@ -24,6 +25,7 @@ class LabelJob:
     left: tuple[str, ...]  # without a map; sorted, so that images of one moment are together
     failed_before: frozenset[str]  # images without a map that have a recorded failure
     left_out: tuple[str, ...] = ()  # images without a map that this job leaves out
+    records: Mapping[str, str] = field(default_factory=dict)  # map -> the image it was made of
     outdated: frozenset[str] = frozenset()  # of the ones left: with a map of another image
     retries: bool = False  # whether the images of this job failed before
 
@@ -86,7 +88,9 @@ def job_of(
     if not may_begin:
         refuse_old_labels(store, frames, config, runtime)
     finished, failed = store.listing()
-    outdated = outdated_images(store, frames, [n for n in names if label_map_name(n) in finished])
+    have = [name for name in names if label_map_name(name) in finished]
+    records = store.images.of([label_map_name(name) for name in have])
+    outdated = outdated_images(frames, have, records)
     left = tuple(
         sorted(name for name in names if label_map_name(name) not in finished or name in outdated)
     )
@@ -98,6 +102,7 @@ def job_of(
         left,
         frozenset(failed.intersection(left)),
         outdated=frozenset(outdated),
+        records=records,
     )
 
 

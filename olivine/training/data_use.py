@@ -18,6 +18,7 @@ OLD = (
     "a version before 0.3 made it, which knew its data by the tables alone, so its scans, images "
     "and point labels may have been others"
 )
+FINISHED = "FINISHED"
 log = logging.getLogger("olivine")
 
 
@@ -54,7 +55,8 @@ def why_not_reused(stage: str, config: Spec, uses: tuple[DataUse, ...], tracker:
     """
     columns = Columns(settings=(), metrics=())
     runs = tracker.records(stage, {CONFIG: config.fingerprint()}, columns=columns)
-    record = next((run for run in runs if run.status == "FINISHED"), None)
+    record = next((run for run in runs if run.status == FINISHED), None)
+    record = record or _old_run(stage, config, tracker)
     if record is None:
         return ""
     reason = OLD if is_old(record.tags) else ", ".join(_differing(uses, record))
@@ -63,6 +65,23 @@ def why_not_reused(stage: str, config: Spec, uses: tuple[DataUse, ...], tracker:
     made = f"{time_text(record.end_s)}, {code_text(record.tags)}"
     what = {"pretrain": "pretraining", "evaluate": "evaluation"}[stage]
     return f"The {what} of {made}, has the same settings and is not reused: {reason}."
+
+
+def _old_run(stage: str, config: Spec, tracker: Tracker) -> RunRecord | None:
+    """Return the newest finished run before 0.3 whose settings, as far as it had them, are these.
+
+    The fingerprint of equal settings may be another now, since settings were added.
+    """
+    tags = tracker.records(stage, columns=Columns(settings=(), metrics=(), tags=(IDENTITY,)))
+    old = {run.key.fingerprint for run in tags if run.status == FINISHED and is_old(run.tags)}
+    if not old:
+        return None
+    mine = config.setting_texts()
+    for run in tracker.records(stage, fingerprints=old, columns=Columns(metrics=())):
+        then = {name: text for name, text in run.settings.items() if not name.endswith(".root")}
+        if run.status == FINISHED and then and then.items() <= mine.items():
+            return run
+    return None
 
 
 def say_why_not_reused(

@@ -240,7 +240,7 @@ def test_a_pickled_copy_is_small_and_reads_the_same(kitti):
     frames = opened(kitti(s00=40), frame_step=3)
     frames.frame(2)
     text = pickle.dumps(frames)
-    assert len(text) < 1000
+    assert len(text) < 1500
     copy = pickle.loads(text)
     assert copy.tokens() == frames.tokens()
     np.testing.assert_array_equal(copy.frame(9).xyz_m, frames.frame(9).xyz_m)
