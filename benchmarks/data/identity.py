@@ -48,7 +48,7 @@ class NamedFiles:
         """Return six images per frame."""
         return [f"samples/{name}/{token}.jpg" for token in self._tokens for name in CAMERAS]
 
-    def files(self) -> SplitFiles:
+    def split_files(self) -> SplitFiles:
         """Return the files of all frames."""
         return SplitFiles(
             [f"samples/LIDAR_TOP/{token}.pcd.bin" for token in self._tokens],
@@ -59,7 +59,7 @@ class NamedFiles:
 
 def make_files(frames: NamedFiles) -> None:
     """Write the files of all frames, sparse but for the labels."""
-    rng, files = np.random.default_rng(0), frames.files()
+    rng, files = np.random.default_rng(0), frames.split_files()
     sizes = ((files.scans, SCAN_BYTES), (files.images, IMAGE_BYTES))
     for folder in {Path(frames.root) / name for name in ("lidarseg/v1.0-trainval",)} | {
         Path(frames.root) / "samples" / name for name in ("LIDAR_TOP", *CAMERAS)

@@ -152,7 +152,7 @@ def test_what_else_a_labeller_reads_decides_its_store(tiny_world: Path, tmp_path
         root / name
         for name in Nuscenes(version="v1.0-mini", split="mini_val")
         .open(root, tmp_path / "cache")
-        .files()  # type: ignore[attr-defined] # nuScenes' have it
+        .split_files()  # type: ignore[attr-defined] # nuScenes' have it
         .point_labels
     )
     label_file.write_bytes(label_file.read_bytes()[::-1])

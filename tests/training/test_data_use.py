@@ -46,7 +46,7 @@ def opened(runtime: Runtime) -> ExperimentData:
 
 
 def files(runtime: Runtime, split: str, part: str) -> Iterator[Path]:
-    for name in getattr(getattr(opened(runtime), split).files(), part):
+    for name in getattr(getattr(opened(runtime), split).split_files(), part):
         yield Path(runtime.data_root) / name
 
 

@@ -46,10 +46,10 @@ class SplitFiles:
 
 
 @runtime_checkable
-class HasFiles(Protocol):
+class HasSplitFiles(Protocol):
     """Frames that say from which files they are read."""
 
-    def files(self) -> SplitFiles:
+    def split_files(self) -> SplitFiles:
         """Return the files of the split; names alone, nothing is read."""
         ...
 
@@ -77,7 +77,7 @@ class IdentifiedFrames(Protocol):
 class SplitReader:
     """Reads names, sizes and contents of one split's files, each once.
 
-    `frames` without `files` say nothing of their scans and labels; their images are those of
+    `frames` without `split_files` say nothing of their scans and labels; their images are those of
     `image_names` that are files below the root.
     """
 
@@ -90,8 +90,8 @@ class SplitReader:
     @functools.cached_property
     def files(self) -> SplitFiles:
         """The files of the split."""
-        if isinstance(self._frames, HasFiles):
-            return self._frames.files()
+        if isinstance(self._frames, HasSplitFiles):
+            return self._frames.split_files()
         names = self._frames.image_names()
         return SplitFiles(images=names if self._stats.of(names) else ())
 
@@ -113,7 +113,7 @@ class SplitReader:
 
     def require(self, parts: Sequence[str]) -> None:
         """Raise UserError if a file of these parts is missing, with the number of whole scenes."""
-        if not isinstance(self._frames, HasFiles):
+        if not isinstance(self._frames, HasSplitFiles):
             return
         scenes = list(self._frames.scenes())
         lacking, broken, num_files = list[str](), set[str](), 0

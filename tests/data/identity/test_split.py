@@ -29,7 +29,7 @@ def root(tiny_world: Path, tmp_path: Path) -> Path:
     """Return a copy of the tables and of the files of the split, to be changed."""
     root = tmp_path / "data"
     shutil.copytree(tiny_world / "v1.0-mini", root / "v1.0-mini")
-    files = opened(tiny_world, tmp_path).files()  # type: ignore[attr-defined] # nuScenes' have it
+    files = opened(tiny_world, tmp_path).split_files()  # type: ignore[attr-defined] # nuScenes' have it
     for name in (*files.scans, *files.images, *files.point_labels):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(tiny_world / name, root / name)
@@ -45,7 +45,7 @@ def values(root: str | Path, tmp_path: Path) -> dict[str, str]:
 
 
 def first(root: Path, tmp_path: Path, part: str) -> Path:
-    return root / getattr(opened(root, tmp_path).files(), part)[0]  # type: ignore[attr-defined]
+    return root / getattr(opened(root, tmp_path).split_files(), part)[0]  # type: ignore[attr-defined]
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:

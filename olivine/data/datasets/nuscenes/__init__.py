@@ -106,7 +106,7 @@ class Nuscenes(Dataset):
         """
         stats, ranges = FolderStats(frames.root), []
         for scene in frames.ranges:
-            files = replace(frames, ranges=(scene,)).files()
+            files = replace(frames, ranges=(scene,)).split_files()
             names = [*files.scans, *files.images, *files.point_labels]
             if len(stats.of(names)) == len(names):
                 ranges.append(scene)

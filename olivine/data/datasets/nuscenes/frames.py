@@ -64,7 +64,7 @@ class NuscenesFrames:
         positions = self._rows[:, None] * len(self._index.cameras) + self._cameras
         return self._index.image_names.take(positions.ravel()).to_pylist()
 
-    def files(self) -> SplitFiles:
+    def split_files(self) -> SplitFiles:
         """Return the files of the split's scans, images and, where there are some, labels."""
         columns = [self._index.table[name].take(self._rows) for name in ("scan_name", "label_name")]
         scans, labels = (column.drop_null().to_pylist() for column in columns)

@@ -58,7 +58,7 @@ class SemanticKittiFrames:
         """Return no names; there are no images."""
         return ()
 
-    def files(self) -> SplitFiles:
+    def split_files(self) -> SplitFiles:
         """Return the files of the kept scans and of their labels."""
         positions = [self._position(index) for index in range(len(self))]
         scans = [scan_name(*position) for position in positions]
