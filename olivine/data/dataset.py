@@ -23,9 +23,10 @@ from olivine.data.records import Frame
 class Frames(Protocol):
     """An opened data set: the frames of one split, in a fixed order.
 
-    Frames may have one more method, `split_files()`, by which names, sizes and contents of their files
-    take part in the identity of what is made of them (`olivine.data.identity.split.HasSplitFiles`), and
-    `encoded_image(name)`, which saves a label job a second reading of each image.
+    Frames may have one more method, `split_files()`, by which names, sizes and contents of their
+    files take part in the identity of what is made of them (see
+    `olivine.data.identity.split.HasSplitFiles`), and `encoded_image(name)`, which saves a label job
+    a second reading of each image.
     """
 
     class_names: tuple[str, ...]  # names of the true classes; ids are positions here
