@@ -83,8 +83,10 @@ def refuse_old_labels(
 def adopt_labels(store: LabelStore, frames: Frames, config: LabelConfig, runtime: Runtime) -> None:
     """Take over the maps that a version before 0.3 left, as maps of the images of now.
 
-    Raises UserError if there are none, or if the labels are of this version already.
+    Labels of this version stay as they are. Raises UserError if there are none of either.
     """
+    if store.is_begun and store.records_images:
+        return
     old = LabelStore.before_0_3(runtime.out, frames, config.labeller)
     if not old.is_begun or old.records_images:
         raise UserError(

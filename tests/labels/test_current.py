@@ -119,10 +119,15 @@ def test_an_old_store_is_read_and_not_used_unasked(tmp_path: Path) -> None:
 
     assert (adopted.num_labelled, adopted.num_done_before) == (0, 5)
     assert {path: path.read_bytes() for path in maps} == maps
-    with pytest.raises(UserError, match=r"no labels of a version before 0\.3 to take over"):
-        run(tmp_path, Selection(adopt=True))
+    assert run(tmp_path, Selection(adopt=True)).num_done_before == 5
     brighten(tmp_path / "data" / names[2])
     assert run(tmp_path).num_outdated == 1
+
+
+def test_without_an_old_store_there_is_nothing_to_take_over(tmp_path: Path) -> None:
+    write_images(tmp_path / "data", 1)
+    with pytest.raises(UserError, match=r"no labels of a version before 0\.3 to take over"):
+        run(tmp_path, Selection(adopt=True))
 
 
 def test_an_old_store_can_be_made_anew(tmp_path: Path) -> None:

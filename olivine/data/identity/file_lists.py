@@ -16,8 +16,9 @@ LABELS = ("file of point labels", "files of point labels")
 def keep_file_lists(store: Store, identity: SplitIdentity, parts: Iterable[str]) -> None:
     """Write the list of each part, unless it is there, or another process reads the files."""
     for part in parts:
-        name, files = _name(part, identity.part(part)), identity.files(part)
-        if files and not store.exists(name):
+        name = _name(part, identity.part(part))
+        files = None if store.exists(name) else identity.files(part)
+        if files:
             lines = (f"{file}\t{value}\n" for file, value in files.items())
             store.write(name, gzip.compress("".join(lines).encode(), 1, mtime=0))
 

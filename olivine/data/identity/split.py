@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from olivine.core.errors import UserError
-from olivine.core.file_stats import FolderStats
+from olivine.core.file_stats import FileStat, FolderStats
 from olivine.core.hashing import combined_hash, text_hash
 from olivine.data.identity.contents import ContentHashes
 
@@ -86,6 +86,7 @@ class SplitReader:
     ):
         self._frames, self._cache_dir, self._stats = frames, cache_dir, stats
         self._can_be_partial = can_be_partial
+        self._found: dict[str, dict[str, FileStat]] = {}  # part -> its files that are there
 
     @functools.cached_property
     def files(self) -> SplitFiles:
@@ -97,18 +98,18 @@ class SplitReader:
 
     def sizes(self, part: str) -> dict[str, int]:
         """Return the size of each file of a part that is there."""
-        return {name: seen.size for name, seen in self._stats.of(self._names(part)).items()}
+        return {name: seen.size for name, seen in self._there(part).items()}
 
     def values(self, part: str) -> dict[str, str]:
         """Return what is taken of each file of a part: size or hash, or that it is missing."""
-        names = self._names(part)
-        if part == "point_labels":
-            names = [*names, *self.files.label_tables]
-        there = self._stats.of(names)
-        if part == "point_labels":
-            found = ContentHashes(self._stats.root, self._cache_dir).of(there)
-        else:
+        names, there = self._names(part), self._there(part)
+        if part != "point_labels":
             found = {name: str(seen.size) for name, seen in there.items()}
+        else:
+            tables = self.files.label_tables
+            names = [*names, *tables]
+            hashes = ContentHashes(self._stats.root, self._cache_dir)
+            found = hashes.of({**there, **self._stats.of(tables)})
         return {name: found.get(name, MISSING) for name in sorted(set(names))}
 
     def require(self, parts: Sequence[str]) -> None:
@@ -118,7 +119,7 @@ class SplitReader:
         scenes = list(self._frames.scenes())
         lacking, broken, num_files = list[str](), set[str](), 0
         for part in parts:
-            names, there = self._names(part), self.sizes(part)
+            names, there = self._names(part), self._there(part)
             num_files += len(names)
             for position, name in enumerate(names):
                 if name not in there:
@@ -136,6 +137,11 @@ class SplitReader:
 
     def _names(self, part: str) -> Sequence[str]:
         return getattr(self.files, part)
+
+    def _there(self, part: str) -> dict[str, FileStat]:
+        if part not in self._found:
+            self._found[part] = self._stats.of(self._names(part))
+        return self._found[part]
 
 
 class SplitIdentity:
