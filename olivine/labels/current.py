@@ -83,7 +83,8 @@ def refuse_old_labels(
 def adopt_labels(store: LabelStore, frames: Frames, config: LabelConfig, runtime: Runtime) -> None:
     """Take over the maps that a version before 0.3 left, as maps of the images of now.
 
-    Labels of this version stay as they are. Raises UserError if there are none of either.
+    The maps of other splits, which share the store, are taken over too; the sizes of their images
+    are not known. The store counts as begun when all are there. Labels of this version stay as they are. Raises UserError if there are none of either.
     """
     if store.is_begun and store.records_images:
         return
@@ -95,19 +96,14 @@ def adopt_labels(store: LabelStore, frames: Frames, config: LabelConfig, runtime
         )
     finished, _ = old.listing()
     sizes = identity_of(frames).sizes("images") or {}
-    maps = {
-        label_map_name(name): name
-        for name in frames.image_names()
-        if label_map_name(name) in finished
-    }
-    _ = old.class_names  # read before it is described anew, where both are one folder
-    store.begin(config.labeller)
     if store.path != old.path:
         progress = Progress("Taking over maps", "maps")
-        for number, name in enumerate(maps.values(), 1):
-            store.copy_from(old, name)
-            progress(number, len(maps))
-    records = {
-        map_name: image_record(sizes.get(name, 0), ADOPTED) for map_name, name in maps.items()
-    }
+        for number, map_name in enumerate(sorted(finished), 1):
+            store.copy_from(old, map_name)
+            progress(number, len(finished))
+    records = dict.fromkeys(finished, image_record(0, ADOPTED))
+    for name in frames.image_names():
+        if label_map_name(name) in finished:
+            records[label_map_name(name)] = image_record(sizes.get(name, 0), ADOPTED)
     store.images.add(records)
+    store.begin(config.labeller)

@@ -217,10 +217,9 @@ class LabelStore:
         """Return the size of one map as it is stored."""
         return len(self._store.read(self._name(label_map_name(image_name))))
 
-    def copy_from(self, other: "LabelStore", image_name: str) -> None:
-        """Copy one map of another store as it is."""
-        name = label_map_name(image_name)
-        self._store.write(self._name(name), other._store.read(other._name(name)))
+    def copy_from(self, other: "LabelStore", map_name: str) -> None:
+        """Copy one map of another store as it is, by the name that `listing` returns."""
+        self._store.write(self._name(map_name), other._store.read(other._name(map_name)))
 
     def record_failure(self, image_name: str, reason: str) -> None:
         """Record in a small file of its own why an image could not be labelled.

@@ -21,6 +21,7 @@ from olivine.core.spec import read_yaml
 from olivine.core.storage import Store
 from olivine.inference import PointClassifier, PointEncoder, load_backbone, load_segmenter
 from olivine.labels.config import LabelConfig
+from olivine.labels.current import adopt_labels
 from olivine.labels.opened_job import open_job
 from olivine.labels.store import LabelStore
 from olivine.results.tables.spec import TableSpec
@@ -232,3 +233,8 @@ def test_its_labels_are_read(store: OldStore) -> None:
     for name in frames.image_names():
         if Path(name).with_suffix(".png").as_posix() in finished:
             assert labels.read(name).shape == (90, 160)
+    adopt_labels(LabelStore.of(store.runtime.out, frames, labeller), frames, job, store.runtime)
+    taken = open_job(job, store.runtime)
+    assert taken.num_finished == 6
+    assert taken.store.path != labels.path
+    check_labels(store.config.pretrained, store.runtime)
