@@ -84,7 +84,8 @@ def adopt_labels(store: LabelStore, frames: Frames, config: LabelConfig, runtime
     """Take over the maps that a version before 0.3 left, as maps of the images of now.
 
     The maps of other splits, which share the store, are taken over too; the sizes of their images
-    are not known. The store counts as begun when all are there. Labels of this version stay as they are. Raises UserError if there are none of either.
+    are not known. The store counts as begun when all are there. Labels of this version stay as they
+    are. Raises UserError if there are none of either.
     """
     if store.is_begun and store.records_images:
         return
