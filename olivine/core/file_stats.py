@@ -2,7 +2,8 @@
 
 import os
 import stat
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,55 +29,49 @@ class FolderStats:
 
     def __init__(self, root: str | Path):
         self.root = absolute(root)
-        self._found: dict[str, dict[str, FileStat]] = {}  # folder -> name in it -> file
-        self._looked_for: dict[str, set[str]] = {}
+        self._found: dict[str, FileStat] = {}
+        self._looked_for: dict[str, set[str]] = {}  # folder -> names in it
 
     def of(self, names: Iterable[str]) -> dict[str, FileStat]:
         """Return the files of these names below the root that are there, in the names' order.
 
         Raises UserError for a folder that cannot be read.
         """
-        wanted: dict[str, set[str]] = {}
-        parts = [name.rpartition("/") for name in names]
-        for folder, _, base in parts:
-            wanted.setdefault(folder, set()).add(base)
+        names, wanted = list(names), defaultdict[str, set[str]](set)
+        for name in names:
+            folder, _, base = name.rpartition("/")
+            wanted[folder].add(base)
         for folder, bases in wanted.items():
             self._look(folder, bases)
-        found = {}
-        for folder, slash, base in parts:
-            if (one := self._found[folder].get(base)) is not None:
-                found[f"{folder}{slash}{base}"] = one
-        return found
+        return {name: self._found[name] for name in names if name in self._found}
 
     def _look(self, folder: str, bases: set[str]) -> None:
         known = self._looked_for.setdefault(folder, set())
-        here = self._found.setdefault(folder, {})
         new = bases - known
         if not new:
             return
         if isinstance(self.root, Path):
-            here.update(_on_disk(self.root / folder, new))
+            prefix = f"{folder}/" if folder else ""
+            here = _on_disk(self.root / folder, new)
+            self._found.update((prefix + name, seen) for name, seen in here)
         elif not known:  # one listing has them all
-            skip = len(folder) + 1 if folder else 0
             listed = Store(self.root).sizes_and_times(folder)
-            here.update((name[skip:], FileStat(size, 0, at)) for name, (size, at) in listed.items())
+            self._found.update((name, FileStat(size, 0, at)) for name, (size, at) in listed.items())
         known |= new
 
 
-def _on_disk(folder: Path, wanted: set[str]) -> dict[str, FileStat]:
+def _on_disk(folder: Path, wanted: set[str]) -> Iterator[tuple[str, FileStat]]:
     try:
         with os.scandir(folder) as entries:
             chosen = [entry for entry in entries if entry.name in wanted]
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return
     except OSError as error:
         raise UserError(f"Cannot list {folder}: {error.strerror}.") from None
-    found = {}
     for entry in sorted(chosen, key=os.DirEntry.inode):
         try:
             seen = entry.stat()
         except OSError:  # a link to nothing
             continue
         if stat.S_ISREG(seen.st_mode):
-            found[entry.name] = FileStat(seen.st_size, seen.st_ino, seen.st_mtime_ns)
-    return found
+            yield entry.name, FileStat(seen.st_size, seen.st_ino, seen.st_mtime_ns)
