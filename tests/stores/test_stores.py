@@ -19,6 +19,7 @@ from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.spec import read_yaml
 from olivine.core.storage import Store
+from olivine.data.identity.split import SplitIdentity
 from olivine.inference import PointClassifier, PointEncoder, load_backbone, load_segmenter
 from olivine.labels.config import LabelConfig
 from olivine.labels.current import adopt_labels
@@ -106,8 +107,11 @@ def test_every_run_is_found_with_its_scores(store: OldStore) -> None:
         assert 0 < run.metrics["miou"] < 100
 
 
-def test_finished_work_is_not_reused_and_says_why(store: OldStore) -> None:
-    """Versions before 0.3 knew data by their tables alone."""
+def test_finished_work_is_not_reused_and_says_why(
+    store: OldStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Versions before 0.3 knew data by their tables alone; the archive has few of the files."""
+    monkeypatch.setattr(SplitIdentity, "require", lambda self, *parts: None)
     shutil.rmtree(store.root / "cache", ignore_errors=True)  # another machine has none
     config, runtime, tracker = store.config, store.runtime, store.tracker
     data = ExperimentData.open(config, runtime)
