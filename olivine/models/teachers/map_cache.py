@@ -41,8 +41,8 @@ from olivine.models.teachers.base import Teacher
 
 SETTING = "runtime.keep_teacher_maps"
 VERSION = 1  # increased by a change of the files, or of how images are decoded and resized
-_IMAGES = "images"  # in a file: the hash of the images that the maps were made of
-# The order of a map's axes in memory, which is kept because the rounding of a sum depends on it.
+# The order of a map's axes in memory, which is kept because the rounding of a sum depends on it. It
+# is the name of a file's array, followed by the hash of the images.
 _ORDERS = {"channels_first": (0, 1, 2, 3), "channels_last": (0, 2, 3, 1)}
 
 
@@ -116,13 +116,13 @@ class TeacherMapCache:
         data = self.store.read(name)
         try:
             with np.load(io.BytesIO(data)) as file:
-                if _IMAGES not in file.files or str(file[_IMAGES]) != images_hash:
-                    return None  # of other images, or by a version that did not record them
-                (order,) = set(file.files) - {_IMAGES}
-                array, axes = torch.from_numpy(file[order]), _ORDERS[order]
+                (name_in_file,) = file.files
+                order, _, made_of = name_in_file.partition(".")
+                array, axes = torch.from_numpy(file[name_in_file]), _ORDERS[order]
             maps = array.view(self.dtype).permute(*np.argsort(axes).tolist())
             if maps.shape == (num_images, *self.shape) and array.dtype == _stored(self.dtype):
-                return maps
+                # Others are of images that have changed, or of a version that recorded none.
+                return maps if made_of == images_hash else None
             reason = f"it holds {array.dtype} of {tuple(maps.shape)}"
         except Exception as error:  # a broken archive raises any of several types
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -140,7 +140,8 @@ class TeacherMapCache:
         order = _order(maps)
         array = maps.permute(_ORDERS[order]).contiguous().cpu().view(_stored(self.dtype))
         stream = io.BytesIO()
-        np.savez(stream, **{order: array.numpy(), _IMAGES: np.array(images_hash)})
+        name_in_file = f"{order}.{images_hash}" if images_hash else order
+        np.savez(stream, **{name_in_file: array.numpy()})
         self.store.write(self._name(token), stream.getvalue())
 
     def of_batch(
