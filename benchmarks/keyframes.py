@@ -1,6 +1,6 @@
 """The real keyframes that benchmarks read, with random label maps for their images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,3 +57,14 @@ class KeyframeReader:
         """Return the keyframe as it is before augmentation, whatever the index."""
         frame = self.frames.frame(0, classes=False)
         return make_sample(frame, self.classes, self.frames.camera_names)
+
+
+@dataclass(frozen=True)
+class InTurns:
+    """Reads keyframes in turn, for any number of indices; picklable."""
+
+    readers: Sequence[KeyframeReader]
+
+    def __call__(self, index: int) -> Sample:
+        """Return the keyframe whose turn it is."""
+        return self.readers[index % len(self.readers)](index)

@@ -1,10 +1,11 @@
 """How much do the labels matter to OLIVINE: which labeller should be used?
 
-No table of the paper compares labellers, but its two versions do: a linear probe of 47.3 mIoU with
-Grounded-SAM's 13 prompts (first preprint, whose bank was another too) and 50.09 with SEEM's 16;
-46.1 and 50.58 fine-tuned with 1 %. For the truth as labels (table 6a) the paper states only a
-"significant improvement". Users could not make the released SEEM labels again with the released
-generator (method.md §2.4), so they are imported.
+Paper's table 12 (Zhang et al., NeurIPS 2024) compares foundation models as labellers; we know of no
+source for its numbers. The paper's two versions differ by their labels, too: a linear probe of 47.3
+mIoU with Grounded-SAM's 13 prompts (first preprint, whose bank was another too) and 50.09 with
+SEEM's 16; 46.1 and 50.58 fine-tuned with 1 %. For the truth as labels (table 6a) the paper states
+only a "significant improvement". Users could not make the released SEEM labels again with the
+released generator (method.md §2.4), so they are imported.
 
 "Grounded-SAM 13 prompts" and 16 are the recipe's labeller with the two published lists. The rows
 "as published" have what the released codes did: masks painted as they are drawn, 0 of SEEM's maps

@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.support.run_stores.finished_runs import Finished
+    from tests.support.run_stores.tiny_labels import TinyLabels
 
 # Set before Ray, MLflow or torch is imported anywhere. One thread: on a busy machine torch's
 # threads wait for each other longer than they compute.
@@ -29,6 +30,12 @@ def shared_data() -> Path:
     return root
 
 
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """Return a temporary folder that all processes of one call of pytest have."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
 @pytest.fixture(scope="session")
 def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the root of a small synthetic world: ten scenes of two keyframes, 160 x 90 images.
@@ -40,11 +47,20 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from olivine.data.datasets.synthetic.config import WorldConfig
     from olivine.data.datasets.synthetic.export.writing import write_world
 
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    shared = shared_folder(tmp_path_factory)
     config = WorldConfig(keyframes_per_scene=2, image_width_px=160, num_firings=120)
     with FileLock(shared / "world.lock"):  # a complete world is not written again
         return write_world(config, shared / "world", num_processes=2)
+
+
+@pytest.fixture(scope="session")
+def tiny_labels(tmp_path_factory: pytest.TempPathFactory) -> "TinyLabels":
+    """Return what writes a pretraining's labels and segments, each made once."""
+    from tests.support.run_stores.tiny_labels import TinyLabels
+
+    folder = shared_folder(tmp_path_factory) / "labels"
+    folder.mkdir(exist_ok=True)
+    return TinyLabels(folder)
 
 
 @pytest.fixture(scope="session")

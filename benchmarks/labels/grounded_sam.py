@@ -23,9 +23,10 @@ import numpy as np
 import torch
 
 from benchmarks.measuring import seconds_of_rounds
+from olivine.core.devices import autocast
 from olivine.labels.labellers.grounded_sam import GroundedSam
 from olivine.labels.labellers.grounded_sam.labeller import GroundedSamLabeller
-from olivine.labels.labellers.grounded_sam.rules import choose
+from olivine.labels.labellers.grounded_sam.rules import choose, suppress
 from olivine.models.foundation import grounding_dino, sam
 from olivine.models.foundation.captions import caption_of
 from olivine.models.foundation.torchvision_ops import ensure_torchvision
@@ -70,20 +71,31 @@ def _with_boxes(
     """Set the threshold so that about the wanted number of boxes of an image count."""
     settings, detector = labeller._rules, labeller._detector
     pixels = torch.from_numpy(pictures(1)[0].copy()).permute(2, 0, 1)[None]
-    found, _ = detector(pixels, settings.short_side_px, settings.max_side_px)
-    scores = torch.stack([found[0][:, places].amax(1) for places in detector.prompt_tokens])
-    threshold = float(scores.amax(0).sort(descending=True).values[arguments.boxes])
-    settings = settings.replace(box_threshold=min(1.0, threshold))
+    settings = settings.replace(box_threshold=threshold_for(labeller, pixels, arguments.boxes))
     return GroundedSamLabeller(settings, detector, labeller._segmenter, labeller._device)
 
 
-def pictures(num_images: int) -> list[np.ndarray]:
-    """Return images of noise at several scales."""
+def threshold_for(labeller: GroundedSamLabeller, pixels: torch.Tensor, num_boxes: int) -> float:
+    """Return the box threshold at which about `num_boxes` boxes of an image count."""
+    rules, detector = labeller._rules, labeller._detector
+    found, boxes = detector(pixels, rules.short_side_px, rules.max_side_px)
+    best = found[..., [token for some in detector.prompt_tokens for token in some]].amax(-1)
+    ordered = best.flatten().sort(descending=True).values.clamp(max=1.0).tolist()
+    wanted = num_boxes * len(pixels)
+    for threshold in ordered[wanted::wanted]:
+        kept = chosen(labeller, found, boxes, tuple(pixels.shape[2:]), threshold)
+        if sum(map(len, kept)) >= wanted:
+            break
+    return threshold
+
+
+def pictures(num_images: int, size: tuple[int, int] = SIZE) -> list[np.ndarray]:
+    """Return images of noise at several scales, of `size` rows and columns."""
     from PIL import Image
 
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (num_images, 18, 32, 3), dtype=np.uint8)
-    return [np.asarray(Image.fromarray(one).resize(SIZE[::-1])) for one in coarse]
+    return [np.asarray(Image.fromarray(one).resize(size[::-1])) for one in coarse]
 
 
 def networks(labeller: GroundedSamLabeller, images: list[np.ndarray]) -> Callable[[], Any]:
@@ -96,7 +108,7 @@ def networks(labeller: GroundedSamLabeller, images: list[np.ndarray]) -> Callabl
     captions = [detector.caption] * len(images)
 
     def call() -> None:
-        with torch.inference_mode(), detector_precision(labeller):
+        with torch.inference_mode(), autocast(detector._device, detector._dtype):
             detector.model(scaled, captions=captions)
             encoded = segmenter.model.image_encoder(ready)
         for one, some in zip(encoded[:, None], boxes, strict=True):
@@ -105,27 +117,34 @@ def networks(labeller: GroundedSamLabeller, images: list[np.ndarray]) -> Callabl
     return call
 
 
-def detector_precision(labeller: GroundedSamLabeller) -> torch.autocast:
-    """Return the precision that the labeller's networks run in."""
-    half = labeller._device.type != "cpu"
-    return torch.autocast(labeller._device.type, torch.float16, enabled=half)
-
-
 def boxes_of(labeller: GroundedSamLabeller, pixels: torch.Tensor) -> list[torch.Tensor]:
     """Return the boxes that the labeller finds."""
-    settings, detector = labeller._rules, labeller._detector
-    found, boxes = detector(pixels, settings.short_side_px, settings.max_side_px)
-    return [
-        choose(
-            found[index],
-            boxes[index],
-            detector.prompt_tokens,
-            SIZE,
-            box_threshold=settings.box_threshold,
-            text_threshold=settings.text_threshold,
-        ).boxes_px
-        for index in range(len(pixels))
-    ]
+    rules, detector = labeller._rules, labeller._detector
+    found, boxes = detector(pixels, rules.short_side_px, rules.max_side_px)
+    return chosen(labeller, found, boxes, tuple(pixels.shape[2:]), rules.box_threshold)
+
+
+def chosen(
+    labeller: GroundedSamLabeller,
+    found: torch.Tensor,
+    boxes: torch.Tensor,
+    size_px: tuple[int, int],
+    threshold: float,
+) -> list[torch.Tensor]:
+    """Return the boxes of each image that the labeller's rules leave at a threshold."""
+    rules = labeller._rules
+    kept = []
+    for probabilities, some in zip(found, boxes, strict=True):
+        detections = choose(
+            probabilities,
+            some,
+            labeller._detector.prompt_tokens,
+            size_px,
+            box_threshold=threshold,
+            text_threshold=rules.text_threshold,
+        )
+        kept.append(suppress(detections, rules.nms_iou).boxes_px)
+    return kept
 
 
 def script(labeller: GroundedSamLabeller, images: list[np.ndarray]) -> Callable[[], Any]:

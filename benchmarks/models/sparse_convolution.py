@@ -43,11 +43,11 @@ class TableGrid(TorchGrid):
         """Look neighbours up in a table whose missing ones point at a row of zeros."""
         kernel_map = self.kernel_map(len(kernel), source, target)
         shape = kernel_map.num_targets, len(kernel)
-        table = torch.full(shape, len(features)).flatten()
+        table = torch.full(shape, len(features), device=features.device).flatten()
         table[kernel_map.table_index] = kernel_map.sources
         table = table.view(shape)
         if kernel_map.identity is not None:
-            table[:, kernel_map.identity] = torch.arange(len(features))
+            table[:, kernel_map.identity] = torch.arange(len(features), device=table.device)
         padded = torch.cat([features, features.new_zeros(1, features.shape[1])])
         return padded[table].flatten(1) @ kernel.flatten(0, 1)
 

@@ -42,17 +42,19 @@ def network(name: str, dtype: torch.dtype) -> ImageNetwork:
 
 
 class Plain(nn.Module):
-    """The library's own call: float32, each channel for itself in memory."""
+    """The library's own call, each channel for itself in memory; float32 unless said otherwise."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, dtype: torch.dtype = torch.float32):
         super().__init__()
-        self.ours = network(name, torch.float32)
+        self.ours = network(name, dtype)
         self.ours.network.to(memory_format=torch.contiguous_format)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the map."""
         pixels = (images.contiguous() - self.ours.mean) / self.ours.std
-        return self.ours.features(pixels.contiguous())
+        dtype = self.ours.dtype
+        with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
+            return self.ours.features(pixels.contiguous())
 
 
 def kept_seconds(maps: Tensor, rounds: int) -> tuple[float, float]:

@@ -31,7 +31,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.training.step_parts import PARTS, add_options, parse_size
+from benchmarks.training.marked_step import PARTS
+from benchmarks.training.step_parts import add_options, parse_size
 from olivine.results.colours import PALETTE
 from olivine.results.figures import plain, write_figure
 

@@ -8,114 +8,30 @@ many settings and says how a step is measured.
 
 import argparse
 import json
-import os
-import resource
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from benchmarks.keyframes import KEYFRAMES, KeyframeReader, open_keyframes, write_labels
+from benchmarks.keyframes import (
+    KEYFRAMES,
+    InTurns,
+    KeyframeReader,
+    open_keyframes,
+    write_labels,
+)
+from benchmarks.training.marked_step import Step
 from olivine.data.batch import Batch
 from olivine.data.collate import Collate
 from olivine.data.geometry.voxels import Voxelizer
-from olivine.data.records import Sample
 from olivine.data.samples import Samples, named
 from olivine.experiments.recipes import recipe
-from olivine.models.activation_checkpointing import recompute_activations
 from olivine.models.foundation.resnet import ResNet50
 from olivine.training.config import PretrainConfig
-from olivine.training.pretrained_networks import build_model, loss_function
-from olivine.training.worker import LocalWorker
 
-PARTS = ("teacher", "U-Net backward", "U-Net forward", "objective", "loading", "optimiser")
 SMALL, SHRINK = Voxelizer(size=(1.0, 10.0, 1.0)), 8  # of the batch that warms up
-RISE = 1.01  # less is the allocator's, and not a new peak
-
-
-class Account:
-    """Seconds by part of one step, and the part in which memory last rose."""
-
-    def __init__(self, device: torch.device):
-        self.device = device
-        self.on_gpu = device.type == "cuda"
-        self.is_alone = not self.on_gpu and torch.get_num_threads() == 1
-        self.peak_bytes, self.peak_part = self._peak_bytes(), "start"
-        self.begin()
-
-    def begin(self) -> None:
-        """Start from nothing; the peak of memory stays."""
-        self.seconds = dict.fromkeys(PARTS, 0.0)
-        self._last_s = self._now_s()
-
-    def mark(self, part: str) -> None:
-        """Put the time since the last mark to this part's account."""
-        self.seconds[part] += self._now_s() - self._last_s
-        peak_bytes = self._peak_bytes()
-        if peak_bytes > RISE * self.peak_bytes:
-            self.peak_part = part
-        self.peak_bytes = max(self.peak_bytes, peak_bytes)
-        self._last_s = self._now_s()
-
-    def device_bytes(self) -> int:
-        """Return how much memory there is at all."""
-        if self.on_gpu:
-            return torch.cuda.get_device_properties(self.device).total_memory
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-    def _now_s(self) -> float:
-        if self.on_gpu:
-            torch.cuda.synchronize(self.device)
-        return time.process_time() if self.is_alone else time.perf_counter()
-
-    def _peak_bytes(self) -> int:
-        if self.on_gpu:
-            return torch.cuda.max_memory_allocated(self.device)
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-class Step:
-    """The recipe's own networks, loss and optimiser, with marks between their parts."""
-
-    def __init__(self, config: PretrainConfig, num_classes: int, device: str, recompute: bool):
-        worker = LocalWorker(device)
-        self.model = build_model(config, num_classes, worker.device)
-        if recompute:
-            recompute_activations(self.model.backbone, config.backbone.kind)
-        self.loss_of = loss_function(worker.wrap(self.model.train()), config, worker)
-        trainable = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimiser = config.optimiser.build([{"params": trainable}])
-        self.account = Account(worker.device)
-        assert self.model.teacher is not None
-        self.model.backbone.register_forward_hook(self._after_backbone)
-        self.model.teacher.register_forward_hook(lambda *_: self.account.mark("teacher"))
-
-    def _after_backbone(self, _: object, __: object, rows: Tensor) -> None:
-        """Mark here, and again when the gradient comes back from the objective."""
-        self.account.mark("U-Net forward")
-        rows.register_hook(lambda _: self.account.mark("objective"))
-
-    def __call__(self, load: Callable[[], Batch]) -> Batch:
-        """Load a batch, take one step and return the batch."""
-        account = self.account
-        account.begin()
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # as in a loader process
-        batch = load().to(account.device)
-        torch.set_num_threads(threads)
-        account.mark("loading")
-        self.optimiser.zero_grad(set_to_none=True)
-        account.mark("optimiser")
-        total, _ = self.loss_of(batch, 0)
-        total.backward()
-        account.mark("U-Net backward")
-        self.optimiser.step()
-        account.mark("optimiser")
-        return batch
 
 
 def samples_of(data: Path, scratch: Path, config: PretrainConfig) -> tuple[Samples, int]:
@@ -125,11 +41,7 @@ def samples_of(data: Path, scratch: Path, config: PretrainConfig) -> tuple[Sampl
         labels = write_labels(frames, scratch / root.name / "out")
         num_classes = len(labels.class_names)
         readers.append(KeyframeReader.with_labels(frames, labels))
-
-    def read(index: int) -> Sample:
-        return readers[index](0)
-
-    return Samples(read, named(config.augmentations), config.seed), num_classes
+    return Samples(InTurns(readers), named(config.augmentations), config.seed), num_classes
 
 
 def places(num_frames: int) -> list[tuple[int, int]]:
@@ -143,6 +55,19 @@ def small(batch: Batch) -> Batch:
     pixel_index = batch.pairs.pixel_index // torch.tensor([1, SHRINK, SHRINK])
     pairs = replace(batch.pairs, pixel_index=pixel_index)
     return replace(batch, images=batch.images[..., ::SHRINK, ::SHRINK], pairs=pairs)
+
+
+def one_thread(load: Callable[[], Batch]) -> Callable[[], Batch]:
+    """Return the same with one thread, as in a loader process."""
+
+    def loaded() -> Batch:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        batch = load()
+        torch.set_num_threads(threads)
+        return batch
+
+    return loaded
 
 
 def measure(given: argparse.Namespace, scratch: Path) -> dict[str, object]:
@@ -163,7 +88,7 @@ def measure(given: argparse.Namespace, scratch: Path) -> dict[str, object]:
     keyframes = [samples[place] for place in places(len(KEYFRAMES))]
     step(lambda: small(Collate(SMALL)(keyframes)))
     chosen = places(given.frames)
-    batch = step(lambda: Collate(config.voxels)([samples[place] for place in chosen]))
+    batch = step(one_thread(lambda: Collate(config.voxels)([samples[p] for p in chosen])))
     return {
         "seconds": step.account.seconds,
         "peak_bytes": step.account.peak_bytes,

@@ -7,6 +7,7 @@ from olivine.core.arguments import require_type, several
 from olivine.core.runtime import Runtime
 from olivine.core.spec import parse_settings
 from olivine.experiments import recipes
+from olivine.experiments.requests import require_active_terms
 from olivine.training.config import EvaluateConfig, PretrainConfig
 
 Settings = Mapping[str, Any] | Iterable[str]  # {"seed": 1}, or ["seed=1"] as --set takes it
@@ -26,6 +27,7 @@ def resolved_pretraining(
 
         changes, of_runtime = split_settings(settings)
         config = PretrainSettings(pretrained=experiment).override(changes).pretrained
+        require_active_terms(config, changes)
         return config, runtime.override(of_runtime)
     whole, runtime = resolved(experiment, settings, runtime)
     return whole.pretrained, runtime
@@ -45,7 +47,9 @@ def resolved(
     runtime = checked_runtime(runtime)
     changes, of_runtime = split_settings(settings)
     config = recipes.recipe(experiment) if isinstance(experiment, str) else experiment
-    return config.override(changes), runtime.override(of_runtime)
+    config = config.override(changes)
+    require_active_terms(config.pretrained, changes)
+    return config, runtime.override(of_runtime)
 
 
 def checked_runtime(runtime: Runtime | None) -> Runtime:

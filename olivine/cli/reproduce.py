@@ -99,9 +99,9 @@ def reproduce(
 
 def _request(request: "SweepRequest", semantic_kitti: str) -> "SweepRequest | None":
     """Return a sweep's request with the root of its other data set, or None without one."""
-    from olivine.results.paper_tables import SEMANTIC_KITTI
+    from olivine.results.paper_tables import reads_semantic_kitti
 
-    if request.name != SEMANTIC_KITTI:
+    if not reads_semantic_kitti(request.name):
         return request
     roots = [f"{split}.root={semantic_kitti}" for split in ("train", "val")]
     given = any(setting.startswith("val.root=") for setting in request.experiment.settings)

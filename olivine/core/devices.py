@@ -1,6 +1,8 @@
 """The device that computes and its number formats. Torch is imported when a function needs it."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -40,12 +42,33 @@ def usable(wanted: "torch.dtype", device: "torch.device") -> "torch.dtype":
     return torch.bfloat16 if half else torch.float32
 
 
-def autocast(device: "torch.device", precision: Precision) -> "torch.autocast":
-    """Return a context in which networks multiply in a precision; float32 changes nothing."""
+@contextmanager
+def autocast(device: "torch.device", wanted: "Precision | torch.dtype") -> Iterator[None]:
+    """Multiply in a number format within this context; float32 changes nothing and is exact.
+
+    Torch's own default rounds float32 to TF32 in the convolutions of cuDNN. A backward pass is in
+    the format of its forward pass, but for TF32, which is what holds where it is called.
+    """
     import torch
 
-    half = precision != "float32"
-    return torch.autocast(device.type, getattr(torch, precision), enabled=half)
+    dtype = getattr(torch, wanted) if isinstance(wanted, str) else wanted
+    half = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+    with tf32_products(allowed=False), half:
+        yield
+
+
+@contextmanager
+def tf32_products(*, allowed: bool) -> Iterator[None]:
+    """Allow or forbid TF32 within this context; torch's settings are the process's, and go back."""
+    import torch
+
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    try:
+        matmul.allow_tf32 = cudnn.allow_tf32 = allowed
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
 def choose_device(wanted: str) -> "torch.device":

@@ -32,9 +32,7 @@ class Part(Spec):
     its `kind`. The file of a member does not matter. Increase `code_version` when a change of the
     code changes results; version 1 is in no fingerprint. `places` names the settings that are paths
     on one machine, or select the software that computes there: they change no result, so no
-    fingerprint contains them. `added` names the settings that came after the part: at their default
-    they are in no fingerprint either. The fingerprint of a user's part also contains a hash of its
-    code.
+    fingerprint contains them. The fingerprint of a user's part also contains a hash of its code.
     """
 
     family: ClassVar[str]
@@ -42,7 +40,6 @@ class Part(Spec):
     kind: ClassVar[str]
     code_version: ClassVar[int] = 1
     places: ClassVar[frozenset[str]] = frozenset()
-    added: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **settings: Any) -> None:
@@ -53,23 +50,20 @@ class Part(Spec):
             _USERS_PACKAGES.add(cls.__module__.partition(".")[0])
 
     @model_serializer(mode="wrap")
-    def _write_kind(self, write: Any, info: Any) -> dict[str, Any]:
+    def _write(self, write: Any, info: Any) -> dict[str, Any]:
         if "<locals>" in self.kind or self.kind.startswith("__main__:"):
             raise UserError(
                 f"{self.kind} is defined where no other process can find it: put the class into a "
                 "file of its own and import it, or name it as ./file.py:Class."
             )
-        settings: dict[str, Any] = {"kind": self.kind, **write(self)}
+        settings: dict[str, Any] = {"kind": self.kind, **super()._write(write, info)}
         if info.context != _WITHOUT_PLACES:
             return settings
         if self.code_version != 1:
             settings["code_version"] = self.code_version
         if code := part_code(type(self)):
             settings[CODE] = code
-        fields = type(self).model_fields
-        unset = {name for name in self.added if getattr(self, name) == fields[name].default}
-        left_out = self.places | unset
-        return {name: value for name, value in settings.items() if name not in left_out}
+        return {name: value for name, value in settings.items() if name not in self.places}
 
     @model_validator(mode="wrap")
     @classmethod

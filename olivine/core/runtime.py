@@ -16,6 +16,15 @@ def _listed(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
+def _auto_or_number(value: Any) -> Any:
+    """Check a number by one rule, because pydantic would tell a union's mistake once per member."""
+    whole = isinstance(value, float) and value.is_integer()
+    number = int(value) if whole or (isinstance(value, str) and value.isdigit()) else value
+    if number == "auto" or (isinstance(number, int) and type(number) is not bool and number >= 0):
+        return number
+    raise ValueError("is auto or a whole number greater than or equal to 0")
+
+
 class Runtime(Spec):
     """All settings of a run that are not in its fingerprint."""
 
@@ -44,10 +53,10 @@ class Runtime(Spec):
         ge=0,
         description="Number of lost workers that a training survives before it ends as failed.",
     )
-    num_loader_workers: int = Field(
-        default=0,
-        ge=0,
-        description="Number of data loader processes per worker; 0 loads in the worker itself.",
+    num_loader_workers: Annotated[int | Literal["auto"], BeforeValidator(_auto_or_number)] = Field(
+        default="auto",
+        description="Number of data loader processes per worker; 0 loads in the worker itself, "
+        "auto means a share of the CPUs.",
     )
     feed: Literal["loader", "ray_data"] = Field(
         default="loader",

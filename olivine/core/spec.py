@@ -9,12 +9,13 @@ import os
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, model_validator
 from pydantic_core import PydanticSerializationError
 
+from olivine.core.arguments import require_named_classes
 from olivine.core.errors import UserError, nearest
 from olivine.core.hashing import value_hash
 
@@ -27,7 +28,14 @@ _INSIDE = ContextVar("_INSIDE", default=False)  # whether settings are being val
 
 
 class Spec(BaseModel):
-    """Frozen settings, given by name; a wrong one raises UserError that names it."""
+    """Frozen settings, given by name; a wrong one raises UserError that names it.
+
+    `added` holds the settings that a later version added, each with the value that means what
+    earlier versions did. With that value a setting is in no fingerprint, so runs of those versions
+    are found again.
+    """
+
+    added: ClassVar[Mapping[str, Any]] = {}
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -47,6 +55,18 @@ class Spec(BaseModel):
 
         __init__.__pydantic_base_init__ = True  # validation makes inner settings without it
 
+    @model_serializer(mode="wrap")
+    def _write(self, write: Any, info: Any) -> dict[str, Any]:
+        """Return the settings as plain values; for a fingerprint, without those of no effect."""
+        settings: dict[str, Any] = write(self)
+        if info.context != _WITHOUT_PLACES:
+            return settings
+        return {
+            name: value
+            for name, value in settings.items()
+            if not (name in self.added and getattr(self, name) == self.added[name])
+        }
+
     @model_validator(mode="after")
     def _numbers_fit(self: SpecT) -> SpecT:
         """Refuse whole numbers that no array, loop or seed of the libraries below can hold."""
@@ -56,18 +76,30 @@ class Spec(BaseModel):
                     raise ValueError(f"{name} must be at most 2^63 - 1 in size")
         return self
 
+    @model_validator(mode="after")
+    def _classes_can_be_read_again(self: SpecT) -> SpecT:
+        """Refuse an object of a derived class, which stored settings could not tell from its base.
+
+        A part is found again by its kind.
+        """
+        require_named_classes(dict(self), type(self))
+        return self
+
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values; parts include their kind."""
         return self._written(None)
 
     @classmethod
-    def from_dict(cls: type[SpecT], tree: Mapping[str, Any]) -> SpecT:
-        """Return the value of a mapping; raise UserError that names the wrong setting."""
+    def from_dict(cls: type[SpecT], tree: Mapping[str, Any], *, within: str = "") -> SpecT:
+        """Return the value of a mapping; raise UserError that names the wrong setting.
+
+        `within` is the setting whose settings these are, for the name in an error.
+        """
         inside = _INSIDE.set(True)
         try:
             return cls.model_validate(tree)
         except ValidationError as error:
-            raise UserError(explain_invalid(error)) from None
+            raise UserError(explain_invalid(error, within=within)) from None
         finally:
             _INSIDE.reset(inside)
 
@@ -86,6 +118,13 @@ class Spec(BaseModel):
     def fingerprint(self) -> str:
         """Return 12 hex digits that depend on every setting except `places`."""
         return value_hash(self.fingerprint_fields())
+
+    def added_settings(self) -> dict[str, Any]:
+        """Return every setting that a later version added, as `override` gets earlier ones' back.
+
+        See `added`.
+        """
+        return dict(_added(self, ""))
 
     def flatten(self) -> dict[str, Any]:
         """Return every setting under its dotted name, as `override` takes it."""
@@ -199,6 +238,16 @@ def _leaves(node: Any, name: str) -> Iterable[tuple[str, Any]]:
         yield name, node
 
 
+def _added(node: Any, name: str) -> Iterable[tuple[str, Any]]:
+    own = node.added if isinstance(node, Spec) else {}
+    for key, value in node if isinstance(node, Spec) else node.items():
+        where = f"{name}.{key}" if name else key
+        if key in own:
+            yield where, own[key]
+        elif isinstance(value, Spec | dict):
+            yield from _added(value, where)
+
+
 def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
     *parents, leaf = name.split(".")
     node: Any = tree
@@ -212,6 +261,9 @@ def _assign(tree: dict[str, Any], name: str, value: Any) -> None:
                 "and has no settings of its own."
             )
         if key not in node:
+            if not node:
+                parent = ".".join(name.split(".")[:depth])
+                raise UserError(f"No setting {name!r}: {parent!r} has no settings.")
             raise UserError(
                 f"No setting {name!r}: {key!r} is not one of {', '.join(sorted(node))}."
                 f"{nearest(key, node)}"
@@ -238,13 +290,16 @@ def _replace_part(tree: dict[str, Any], path: list[str], name: str, kind: Any) -
     _assign(tree, ".".join(path), {"kind": kind})
 
 
-def explain_invalid(error: ValidationError, made: type[Spec] | None = None) -> str:
+def explain_invalid(
+    error: ValidationError, made: type[Spec] | None = None, *, within: str = ""
+) -> str:
     """Return the first problem as a sentence with the setting, its value and the allowed values.
 
-    `made` is the class whose names are listed for one that it does not have.
+    `made` is the class whose names are listed for one that it does not have; `within` is the
+    setting that the class is a value of.
     """
     problem = error.errors(include_url=False)[0]
-    where = ".".join(str(step) for step in problem["loc"]) or "settings"
+    where = ".".join([*filter(None, [within]), *map(str, problem["loc"])]) or "settings"
     if problem["type"] == "extra_forbidden":
         if made is not None and len(problem["loc"]) == 1:
             names = ", ".join(sorted(made.model_fields)) or "none"

@@ -49,14 +49,16 @@ def load_batches(
 ) -> Generator[Batch, None, None]:
     """Yield the batch of each entry of `batch_keys`, made by torch's DataLoader.
 
-    `num_processes` child processes make the batches and live through all epochs; with 0 this
-    process makes them.
+    `num_processes` child processes make the batches, at most one per batch, and live through all
+    epochs; with 0 this process makes them. No number is drawn from torch's global generator, from
+    which a step's random layers draw.
     """
     loader: DataLoader[Any] = DataLoader(
         _ErrorsAsValues(samples),
         batch_sampler=batch_keys,
         collate_fn=_Collated(collate),
-        num_workers=num_processes,
+        num_workers=min(num_processes, len(batch_keys)),
+        generator=torch.Generator(),
         pin_memory=torch.cuda.is_available(),
     )
     for batch in loader:

@@ -69,6 +69,7 @@ def olivine() -> EvaluateConfig:
         train=train,
         val=Nuscenes(version="v1.0-trainval", split="val"),
         augmentations={"rotate_flip": RotateFlip()},
+        backbone={"bn_momentum": 0.02},  # as every published fine-tuning of this network
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from olivine.core.errors import UserError
-from olivine.core.spec import Spec, parse_settings
+from olivine.core.spec import Spec, parse_settings, setting_text
 from olivine.experiments.recipes import RECIPES, recipe
 from olivine.training.config import EvaluateConfig
 
@@ -55,7 +55,7 @@ def reproduce_command(settings: Mapping[str, str]) -> ReproduceCommand | None:
             config = base.override(parse_settings(arguments))
         except UserError:
             continue
-        if config.setting_texts() == dict(settings):
+        if config.setting_texts() == _completed(settings, config):
             seeds = {key: text for key, text in settings.items() if _takes_seed(key)}
             rest = {key: text for key, text in changes.items() if not _takes_seed(key)}
             return ReproduceCommand(name, rest, seeds)
@@ -110,7 +110,7 @@ def _changes(base: EvaluateConfig, settings: Mapping[str, str]) -> dict[str, str
         start = base.override(kinds)
     except UserError:  # such a part needs more than its kind
         start, kinds = base, {}
-    found = dict(_differences(start.to_dict(), _tree(settings, start), ""))
+    found = dict(_differences(start.to_dict(), _tree(_completed(settings, start), start), ""))
     # A part that is set as a whole includes its kind, and those of its own parts.
     kinds = {
         name: text
@@ -118,6 +118,22 @@ def _changes(base: EvaluateConfig, settings: Mapping[str, str]) -> dict[str, str
         if not any(name.startswith(f"{whole}.") for whole in found)
     }
     return {**kinds, **{name: _word(value) for name, value in found.items()}}
+
+
+def _completed(settings: Mapping[str, str], like: EvaluateConfig) -> dict[str, str]:
+    """Return the settings of a run, with those that were added since as its version had them."""
+    known = like.setting_texts()
+    missing = {
+        name: setting_text(value)
+        for name, value in like.added_settings().items()
+        if _same_part(name, known, settings)
+    }
+    return {**missing, **settings}
+
+
+def _same_part(name: str, known: Mapping[str, str], settings: Mapping[str, str]) -> bool:
+    kind = f"{name.rpartition('.')[0]}.kind"
+    return settings.get(kind) == known.get(kind)
 
 
 def _differences(mine: Any, theirs: Any, name: str) -> Iterator[tuple[str, Any]]:

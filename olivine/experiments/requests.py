@@ -13,9 +13,10 @@ from olivine.core.runtime import Runtime
 from olivine.core.spec import parse_settings, read_yaml, setting_text
 from olivine.experiments.limits import Limits
 from olivine.experiments.recipes import recipe as find_recipe
-from olivine.training.config import EvaluateConfig
+from olivine.training.config import EvaluateConfig, PretrainConfig
 
 DEFAULT_RECIPE = "demo"
+_TERMS = "pretrained.method.terms."
 
 
 class Settings(EvaluateConfig):
@@ -47,7 +48,7 @@ class ExperimentRequest:
         """Return the experiment and its runtime.
 
         Raises UserError for an unknown recipe, a file without settings, and settings that do not
-        exist or have a wrong value.
+        exist, have a wrong value or act on nothing.
         """
         if self.config and self.recipe:
             raise UserError(f"Give a recipe ({self.recipe!r}) or --config {self.config}, not both.")
@@ -55,7 +56,9 @@ class ExperimentRequest:
             tree = read_yaml(Path(self.config))
         else:
             tree = find_recipe(self.recipe or default).to_dict()
-        settings = Settings.from_dict(tree).override(parse_settings(self.settings))
+        given = parse_settings(self.settings)
+        settings = Settings.from_dict(tree).override(given)
+        require_active_terms(settings.pretrained, given)
         resolved = settings.to_dict()
         del resolved["runtime"]
         return EvaluateConfig.from_dict(resolved), settings.runtime
@@ -112,6 +115,21 @@ class SweepRequest:
     as_name: str = ""  # name in the run store; empty: the sweep's own
     force: bool = False  # finished trials run again
     limits: Limits = field(default_factory=Limits)
+
+
+def require_active_terms(config: PretrainConfig, names: Iterable[str]) -> None:
+    """Raise UserError for a dotted name within a term that takes no part, as its weight is 0."""
+    for name in names:
+        inside = name.removeprefix(_TERMS)
+        term, _, setting = inside.partition(".")
+        if inside == name or not setting or setting == "weight":
+            continue
+        if config.method.terms[term].weight == 0:
+            active = ", ".join(config.method.active()) or "none"
+            raise UserError(
+                f"Setting {name!r} acts on nothing: the term {term!r} has weight 0 (active terms: "
+                f"{active}). Set {_TERMS}{term}.weight too, or leave it out."
+            )
 
 
 def command(*arguments: str) -> str:

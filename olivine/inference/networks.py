@@ -57,7 +57,7 @@ class EvaluatedNetwork:
     def backbone(self) -> PretrainedBackbone:
         """The backbone alone: the pretrained one for a linear probe, else the fine-tuned one."""
         backbone = copy.deepcopy(self.network.backbone)
-        return PretrainedBackbone(backbone, self.config.pretrained, self.config.precision)
+        return PretrainedBackbone(backbone, _as_evaluated(self.config), self.config.precision)
 
     @property
     def uses_images(self) -> bool:
@@ -194,10 +194,15 @@ def _segmenter(
 ) -> EvaluatedNetwork:
     num_channels, frozen = config.pretrained.backbone.num_channels, config.protocol != "finetune"
     with torch.random.fork_rng(devices=[]):  # the head's first weights are replaced too
-        backbone = _backbone_of(config.pretrained)
+        backbone = _backbone_of(_as_evaluated(config))
         network = Segmenter(backbone, num_channels, len(class_names), frozen)
     fit_weights(network, weights, source)
     return EvaluatedNetwork(network.eval(), config, class_names)
+
+
+def _as_evaluated(config: EvaluateConfig) -> PretrainConfig:
+    """Return the pretraining's settings with those of the network that the evaluation has."""
+    return config.pretrained.replace(backbone=config.evaluated_backbone)
 
 
 def _backbone_of(config: PretrainConfig) -> nn.Module:

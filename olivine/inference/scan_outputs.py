@@ -6,6 +6,7 @@ One scan is in memory at a time. A call after an interruption continues with the
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from olivine.inference.encoder import PointClassifier, PointEncoder
 from olivine.inference.networks import EvaluatedNetwork, PretrainedBackbone
 from olivine.inference.output_folder import OutputFolder, WrittenFiles
 from olivine.inference.scan_sources import FileScans, ScanSource, SplitScans
+from olivine.models.backbones.base import Backbone
 
 FEATURE_FILES, FEATURE_TYPES = ("npz", "npy"), ("float32", "float16")
 AUTO = "auto"
@@ -52,6 +54,7 @@ def write_features(
     made_by = {
         "what": "features", "weights": backbone.weights_sha256(), "form": form, "dtype": dtype,
         "outside": outside, "num_channels": backbone.num_channels,
+        **_beside_weights(backbone.config.backbone),
     }  # fmt: skip
 
     def compute(scan: Scan) -> bytes:
@@ -140,8 +143,20 @@ def _predictions_in(
     made_by = {
         "what": "predictions", "weights": evaluated.weights_sha256(), "form": chosen.kind,
         "class_names": list(evaluated.class_names),
+        **_beside_weights(evaluated.config.evaluated_backbone),
     }  # fmt: skip
     return OutputFolder(folder, made_by)
+
+
+def _beside_weights(backbone: Backbone) -> dict[str, dict[str, Any]]:
+    """Return what a network does otherwise than by default and its weights do not tell."""
+    written, fields = backbone.to_dict(), type(backbone).model_fields
+    settings = {
+        name: written[name]
+        for name in sorted(backbone.keeps_weights)
+        if getattr(backbone, name) != fields[name].default
+    }
+    return {"network": settings} if settings else {}
 
 
 def _predicting(

@@ -5,6 +5,7 @@ and the same images are tried again. Any other error belongs to one image of the
 found by trying the images one by one.
 """
 
+import logging
 import time
 import uuid
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from olivine.labels.memory import _CudaMemory, _HostMemory, out_of_memory
 from olivine.labels.records import FailedImage, LabelledImage, ReadImage, Usage, failure_reason
 
 _Tried = LabelledImage | FailedImage
+
+warn = logging.getLogger("olivine").warning
 
 MAX_IMAGES = 32  # in a batch whose size is measured
 # A block takes the scheduler about 0.1 s whatever its size, which is little for ten batches.
@@ -102,6 +105,10 @@ class BatchLabeller:
             return tried
         if too_many:
             self.size = len(batch) // 2
+            warn(
+                f"{len(batch)} images at once need more memory than there is; {self.size} are "
+                "labelled at once from here on."
+            )
             return []
         return [self._label_one(image) for image in batch]
 

@@ -15,8 +15,15 @@ NUM_UNMEASURED = 8  # on a system that does not report a process's memory
 
 
 # Messages of other errors than OutOfMemoryError: cuBLAS and cuDNN without memory, and torch's
-# allocator on the CPU, which raises a plain RuntimeError.
-_NO_ROOM = ("alloc_failed", "can't allocate memory", "not enough memory", "out of memory")
+# allocator on the CPU, which raises a plain RuntimeError. The last is torch's when every way to
+# compute a convolution lacked the memory to work in.
+_NO_ROOM = (
+    "alloc_failed",
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "unable to find an engine",
+)
 
 
 class _CudaMemory:

@@ -25,10 +25,10 @@ def olivine_method(*, ignored_as_class: bool = False) -> Method:
     """Pixel, class and vMF terms on weak labels (Zhang and Hou 2024).
 
     The official code averages the first two terms and adds the third, hence the weights. The
-    class and vMF terms share a head of their own, decoupled from the pixel term's. See `Method`
-    for `ignored_as_class`.
+    class and vMF terms share a head of their own, decoupled from the pixel term's. The vMF bank
+    is the official one, a mean of each contrast group. See `Method` for `ignored_as_class`.
     """
-    return _olivine(VMF(), 1.0, ignored_as_class=ignored_as_class)
+    return _olivine(VMF(bank="per_group"), 1.0, ignored_as_class=ignored_as_class)
 
 
 def olivine_v1_method() -> Method:
@@ -37,7 +37,8 @@ def olivine_v1_method() -> Method:
     The vMF bank learns at every step, also while its term is on; that term has weight 0.1 and
     averages over points; pixels without a label are one more class.
     """
-    return _olivine(VMF(freeze=False, average="point"), 0.1, ignored_as_class=True)
+    loss = VMF(bank="per_group", freeze=False, average="point")
+    return _olivine(loss, 0.1, ignored_as_class=True)
 
 
 def olivine_next_method() -> Method:

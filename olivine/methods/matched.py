@@ -13,6 +13,7 @@ class StepPart:
 
     index: int = 0
     count: int = 1
+    groups: range | None = None  # ids of its contrast groups, with or without rows; None: unknown
 
     @property
     def is_first(self) -> bool:

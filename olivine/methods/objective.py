@@ -6,7 +6,7 @@ number of devices, and the same value and gradient in one process as in many.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -62,6 +62,8 @@ class Objective(nn.Module):
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """Return the weighted sum of the terms, and each term's mean over the contrast groups.
 
+        A group without pairs counts as zero, so that the mean does not depend on which process has
+        which groups; if `part` does not name the groups, only those with pairs are known.
         `tables` holds the pairs of every kind of match that a term names. `group_of_frame` returns
         the group of each frame index. `generators(term, group)` returns the generator of one
         sampling, so that it does not depend on which process samples.
@@ -78,9 +80,9 @@ class Objective(nn.Module):
                     name,
                     pairs,
                     (group_ids == group).nonzero()[:, 0],
-                    generators(position, int(group)),
+                    generators(position, group),
                 )
-                for group in torch.unique(group_ids)
+                for group in _groups(part, group_ids)
             ]
             earlier = [] if part.is_first else self.num_sampled[name]
             self.num_sampled[name] = earlier + [len(rows) for rows in chosen]
@@ -95,7 +97,7 @@ class Objective(nn.Module):
         self, name: str, pairs: PairTable, rows: Tensor, generator: torch.Generator
     ) -> Tensor:
         sampler, settings = self._samplers.get(name), self.method.active()[name].sample
-        if sampler is None or settings is None:
+        if sampler is None or settings is None or not len(rows):
             return rows
         with run_by(settings):
             return rows[sampler(pairs.take(rows), generator)]
@@ -112,15 +114,16 @@ class Objective(nn.Module):
 
     def _value(self, name: str, matched: Matched, part: StepPart) -> Tensor:
         loss, settings = self.losses[name], self.method.active()[name].loss
-        groups = torch.unique(matched.group_ids)
-        # Without a group there is no loss, but every head must take part in the backward pass, and
+        with_rows = torch.unique(matched.group_ids)
+        num_groups = len(with_rows) if part.groups is None else len(part.groups)
+        # Without rows there is no loss, but every head must take part in the backward pass, and
         # in a loss that gathers keys other workers wait for this one.
-        of_groups = [matched.take(matched.group_ids == group) for group in groups] or [matched]
+        of_groups = [matched.take(matched.group_ids == group) for group in with_rows] or [matched]
         with run_by(settings):
             if isinstance(loss, Stateful):
                 loss.observe(matched, part)
             values = [scalar(settings, loss(rows)) for rows in of_groups]
-        return torch.stack(values).mean() if len(groups) else values[0]
+        return torch.stack(values).sum() / max(num_groups, 1)
 
     def sampled_pairs(self) -> dict[str, tuple[int, int]]:
         """Return the pairs wanted and the fewest sampled in the last step, by sampling term."""
@@ -152,6 +155,11 @@ class Objective(nn.Module):
 def _built(part: Loss | Sampler | Pooling, *arguments: int) -> Any:
     with run_by(part):
         return part.build(*arguments)
+
+
+def _groups(part: StepPart, group_ids: Tensor) -> Sequence[int]:
+    """Return the contrast groups of a part, or those with pairs if the part does not name them."""
+    return torch.unique(group_ids).tolist() if part.groups is None else part.groups
 
 
 def _unpooled(term: Term, features: Projected, pairs: PairTable, group_ids: Tensor) -> Matched:

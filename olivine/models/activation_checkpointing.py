@@ -41,14 +41,14 @@ def recompute_activations(network: nn.Module, kind: str) -> None:
         block.forward = partial(_twice, block, block.forward)
 
 
-def _twice(block: nn.Module, forward: Callable[..., Any], *inputs: Any) -> Any:
+def _twice(block: nn.Module, forward: Callable[..., Any], *inputs: Any, **named: Any) -> Any:
     if not torch.is_grad_enabled():
-        return forward(*inputs)
+        return forward(*inputs, **named)
 
     def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
         return nullcontext(), _on_copies(block)
 
-    return checkpoint(forward, *inputs, use_reentrant=False, context_fn=contexts)
+    return checkpoint(partial(forward, **named), *inputs, use_reentrant=False, context_fn=contexts)
 
 
 @contextmanager

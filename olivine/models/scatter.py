@@ -10,8 +10,10 @@ def group_means(
 ) -> Float[Tensor, "G D"]:
     """Return the mean of the rows of each group from 0 to num_groups - 1; an empty one has zeros.
 
-    Gradients flow to every row.
+    Means are at least in single precision: a sum of thousands of rows in half precision stops
+    growing. Gradients flow to every row.
     """
+    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
     sums = rows.new_zeros(num_groups, rows.shape[1]).index_add(0, group, rows)
     return sums / group.bincount(minlength=num_groups).clamp(min=1)[:, None]
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 from olivine.core.buckets import is_bucket
 from olivine.core.errors import UserError
+from olivine.core.loader_share import loader_share, part_of, this_machine
 from olivine.core.runtime import Runtime
 
 PACKAGES = ("torch", "ray", "mlflow", "numpy", "pandas", "pydantic", "pyarrow", "scikit-learn")
@@ -46,7 +47,7 @@ def examine(runtime: Runtime, *, fast: bool = False) -> list[Finding]:
     """Return all findings; with `fast`, torch is not imported and no server is contacted."""
     findings = [*_versions(), *_extras(), *_weights(), *_data(runtime), *_disk(runtime)]
     if not fast:
-        findings += [*_devices(), *_ray(runtime), *_store(runtime)]
+        findings += [*_devices(), *_loading(runtime), *_ray(runtime), *_store(runtime)]
     return findings
 
 
@@ -136,6 +137,23 @@ def _devices() -> Iterator[Finding]:
         half = "bfloat16" if torch.cuda.is_bf16_supported() else "no bfloat16"
         detail = f"{card.name}, {card.total_memory / 1e9:.0f} GB, {half}"
         yield Finding("device", f"cuda:{index}", "ok", detail)
+
+
+def _loading(runtime: Runtime) -> Iterator[Finding]:
+    """Find how many loader processes a worker of a training on this machine starts."""
+    import torch
+
+    if runtime.num_loader_workers != "auto":
+        detail = f"{runtime.num_loader_workers} loader processes per worker, as set"
+        yield Finding("device", "loading", "ok", detail)
+        return
+    num_gpus = torch.cuda.device_count() if runtime.device != "cpu" else 0
+    machine, held = this_machine(), {"CPU": 1.0, "GPU": 1.0 if num_gpus else 0.0}
+    if runtime.launcher == "ray":
+        machine = part_of(machine, held, {"CPU": machine.num_cpus, "GPU": float(num_gpus)})
+    share = loader_share(machine, on_gpu=num_gpus > 0, cache_mb=runtime.loader_cache_mb)
+    detail = f"{share.number} loader processes per worker, {share.reason}"
+    yield Finding("device", "loading", "ok", detail)
 
 
 def _ray(runtime: Runtime) -> Iterator[Finding]:

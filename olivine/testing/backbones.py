@@ -35,8 +35,9 @@ def check_backbone(
 
     Its settings can be written and read again. It returns `num_channels` finite features per voxel,
     equal for equal seeds. In eval mode a scan's features do not depend on the other scans of the
-    batch, nor on the order of the voxels, and its state does not change. A single voxel is accepted
-    or raises UserError. Every weight gets a finite gradient, a checkpoint restores its state, some
+    batch, nor on the order of the voxels, and its state does not change. Settings that it leaves to
+    an evaluation fit the same weights. A single voxel is accepted or raises UserError. Every weight
+    gets a finite gradient, a checkpoint restores its state, some
     steps lower a loss (`learns=False` leaves that out), and a GPU agrees with the CPU.
 
     Raises AssertionError for a promise that is broken.
@@ -48,6 +49,7 @@ def check_backbone(
         _features(backbone, _build(backbone), example_voxels(voxelizer, (1,)))
     _check_independence(backbone, voxelizer)
     _check_order(backbone, voxels)
+    _check_evaluation_settings(backbone, voxels)
     _check_state(backbone, voxels)
     _check_gradients(backbone, voxels, learns)
     _check_devices(backbone, voxels)
@@ -101,6 +103,32 @@ def _check_order(backbone: Backbone, voxels: Voxels) -> None:
     network = _build(backbone)
     one, permuted = _features(backbone, network, voxels), _features(backbone, network, other)
     require(_close(one[order], permuted), backbone, "another order of voxels gives other features")
+
+
+def _check_evaluation_settings(backbone: Backbone, voxels: Voxels) -> None:
+    free, names = backbone.evaluation_settings(), set(type(backbone).model_fields)
+    unknown = ", ".join(sorted(set(free) - names))
+    require(not unknown, backbone, f"it leaves settings to an evaluation that it lacks: {unknown}")
+    wanted = _features(backbone, _build(backbone), voxels)
+    for name in free:
+        value = getattr(backbone, name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        for other in (value / 2, value // 2, value * 2):  # some value that it accepts
+            with suppress(UserError):
+                changed = backbone.for_evaluation({name: other})
+                break
+        else:
+            continue
+        network = _build(backbone)
+        state = _build(changed, seed=1)
+        shapes = {key: weights.shape for key, weights in state.state_dict().items()}
+        same = shapes == {key: weights.shape for key, weights in network.state_dict().items()}
+        require(same, backbone, f"an evaluation may change {name}, and other weights fit then")
+        if name in backbone.training_only:
+            state.load_state_dict(network.state_dict())
+            equal = torch.equal(wanted, _features(changed, state, voxels))
+            require(equal, backbone, f"{name} is training_only and changes features in eval mode")
 
 
 def _check_state(backbone: Backbone, voxels: Voxels) -> None:

@@ -4,9 +4,10 @@
 experiment. `Runtime` holds paths, workers and hardware, and changes no result.
 """
 
-from typing import TYPE_CHECKING, Literal, TypedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from olivine.core.devices import Precision
 from olivine.core.errors import UserError
@@ -24,7 +25,10 @@ from olivine.training.optimisers.base import Optimiser
 from olivine.training.optimisers.sgd import Sgd
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
+
+
+_BACKBONE = frozenset({"pretrained", "pretrained.backbone", "pretrained.backbone.kind"})
 
 
 class PretrainConfig(Spec):
@@ -34,8 +38,8 @@ class PretrainConfig(Spec):
     of one GPU, 4). With `accumulated_parts` a worker computes its share of a batch in parts,
     each of whole contrast groups, and updates the weights once: the loss and its gradient are
     those of the whole batch, except for batch norms, which see one part at a time, and for a
-    vMF bank that goes on learning beside its loss, which lags by one step. Weights, losses and
-    the vMF bank are always float32.
+    vMF bank that goes on learning beside its loss: it moves with the last part, so the parts
+    before it read the bank of the step before. Weights, losses and the bank are always float32.
     """
 
     data: Dataset = Field(description="Data set of the pretraining.")
@@ -144,7 +148,8 @@ class EvaluateConfig(Spec):
     """One experiment: a pretraining, and how good its network is with few labels.
 
     `linear_probe` trains one linear layer on frozen features; `finetune` trains everything, the
-    new layer at `head_lr`.
+    new layer at `head_lr`. The network is `pretrained.backbone` with the changes of `backbone`;
+    another kind of backbone starts without changes, since it has other settings.
     """
 
     pretrained: PretrainConfig = Field(description="The pretraining whose network is evaluated.")
@@ -160,6 +165,12 @@ class EvaluateConfig(Spec):
     )
     optimiser: Optimiser = Field(
         default=Sgd(lr=0.05), description="Optimiser with its learning rates."
+    )
+    backbone: dict[str, Any] = Field(
+        default_factory=dict,
+        validate_default=True,
+        description="Settings of the network that the evaluation changes, by name, such as "
+        "bn_momentum; null keeps the value of pretrained.backbone.",
     )
     head_lr: float | None = Field(
         default=None,
@@ -188,6 +199,47 @@ class EvaluateConfig(Spec):
     seed: int = Field(
         default=0, ge=0, description="Seed of the new layer's weights and of the order of the data."
     )
+
+    @field_validator("backbone")
+    @classmethod
+    def _may_change(cls, given: dict[str, Any], info: Any) -> dict[str, Any]:
+        # Without a valid pretraining, its own error is reported.
+        pretrained = info.data.get("pretrained")
+        return pretrained.backbone.evaluation_changes(given) if pretrained else given
+
+    @property
+    def evaluated_backbone(self) -> Backbone:
+        """The network that the evaluation trains: that of the pretraining, with its changes."""
+        return self.pretrained.backbone.for_evaluation(self.backbone)
+
+    def fingerprint_fields(self) -> dict[str, Any]:
+        """Return the fields of `Spec`, and of `backbone` only what can change a result."""
+        fields = super().fingerprint_fields()
+        written, frozen = fields.pop("backbone"), self.protocol == "linear_probe"
+        changed = self.pretrained.backbone.changed_results(self.backbone, frozen=frozen)
+        return fields | ({"backbone": {name: written[name] for name in changed}} if changed else {})
+
+    def added_settings(self) -> dict[str, Any]:
+        """Return those of `Spec`, and that an evaluation changed nothing of the network."""
+        return super().added_settings() | {f"backbone.{name}": None for name in self.backbone}
+
+    def override(self, settings: Mapping[str, Any]) -> "Self":
+        """Return a copy with dotted names set, as `Spec.override` does; see the class."""
+        if _BACKBONE.isdisjoint(settings):
+            return super().override(settings)
+        own = {name: settings[name] for name in settings if name.partition(".")[0] == "backbone"}
+        rest = {name: value for name, value in settings.items() if name not in own}
+        return Spec.override(self._kept_in(Spec.override(self.replace(backbone={}), rest)), own)
+
+    def replace(self, **changes: Any) -> "Self":
+        """Return a copy with some settings changed, as `Spec.replace` does; see the class."""
+        if "pretrained" not in changes or "backbone" in changes:
+            return super().replace(**changes)
+        return self._kept_in(super().replace(**changes, backbone={}))
+
+    def _kept_in(self, copy: "Self") -> "Self":
+        same = copy.pretrained.backbone.kind == self.pretrained.backbone.kind
+        return copy.replace(backbone=self.backbone) if same else copy
 
     def with_pretraining(self, **changes: "Unpack[PretrainChanges]") -> "EvaluateConfig":
         """Return the experiment with settings of its pretraining changed, by their own names.
@@ -234,6 +286,7 @@ class EvaluateChanges(TypedDict, total=False):
     val: Dataset
     augmentations: dict[str, Augmentation | None]
     optimiser: Optimiser
+    backbone: dict[str, Any]
     head_lr: float | None
     num_epochs: int
     batch_frames: int

@@ -32,12 +32,19 @@ from olivine.training.evaluated_network import (
     tensors_hash,
 )
 from olivine.training.experiment_data import ExperimentData
-from olivine.training.finished_runs import OUT, find_finished, ignoring_finished
+from olivine.training.finished_runs import (
+    OUT,
+    find_finished,
+    ignoring_finished,
+    older_settings,
+    say_older,
+)
+from olivine.training.loader_processes import loader_tag, num_loader_processes
 from olivine.training.loop import LossOf, Trainer, device_hours_of
 from olivine.training.pretrained_networks import build_model
 from olivine.training.pretrained_weights import load_weights, weights_name
 from olivine.training.scene_counts import SceneCounts
-from olivine.training.segmentation import cross_entropy, lovasz_softmax
+from olivine.training.segmentation import batch_losses
 from olivine.training.segmenter import Segmenter, voxel_classes
 from olivine.training.validation import (
     CloudReader,
@@ -81,6 +88,8 @@ def begin_anew(
     It says why a finished run of equal settings is not reused, and deletes the checkpoints of one
     that is to be run again (`not_before_s`).
     """
+    earlier, changes = older_settings(config)
+    say_older(evaluation_key(earlier, data), changes, runtime, tracker)
     key = evaluation_key(config, data)
     say_why_not_reused(key.stage, config, data_uses(data), runtime, tracker)
     if runtime.not_before_s and tracker.finished(key):
@@ -142,8 +151,8 @@ def evaluate(
     store = Store(runtime.out)
     model = _build(config, len(train.class_names), store, pretrained_key, worker)
     uses = data_uses(data)
-    of_data = {**uses[0].tags(), **uses[1].tags()}
-    tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **of_data, **(tags or {})}
+    read = {**loader_tag(runtime, worker), **uses[0].tags(), **uses[1].tags()}
+    tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **read, **(tags or {})}
     with tracker.run(key, _run_name(config), config, tags) as run:
         run.log_dataset(config.train.kind, uses[0].fingerprint, str(train.root), "train")
         run.log_dataset(config.val.kind, uses[1].fingerprint, str(val.root), "val")
@@ -166,7 +175,9 @@ def _build(
     config: EvaluateConfig, num_classes: int, store: Store, pretrained: RunKey, worker: Worker
 ) -> Segmenter:
     # Without epochs no teacher is loaded or compiled; the weights are read below.
-    model = build_model(config.pretrained.replace(num_epochs=0), 1)
+    # The network is the evaluation's: its batch norms, for one, may have another momentum.
+    pretrained_config = config.pretrained.replace(num_epochs=0, backbone=config.evaluated_backbone)
+    model = build_model(pretrained_config, 1)
     name = weights_name(pretrained)
     if not store.exists(name):
         raise UserError(
@@ -220,7 +231,7 @@ def _trainer(
             schedule,
             config.pretrained.voxels,
             start,
-            runtime.num_loader_workers,
+            num_loader_processes(runtime, worker),
             batch_source=worker.batch_source,
         ),
         worker=worker,
@@ -231,10 +242,7 @@ def _trainer(
 
 def _loss_function(module: nn.Module, lovasz_weight: float) -> LossOf:
     def loss_of(batch: Batch, step: int, part: StepPart) -> tuple[Tensor, dict[str, Tensor]]:
-        logits, truth = module(batch.voxels), voxel_classes(batch)
-        values = {"cross_entropy": cross_entropy(logits, truth)}
-        if lovasz_weight:
-            values["lovasz"] = lovasz_weight * lovasz_softmax(logits, truth)
+        values = batch_losses(module(batch.voxels), voxel_classes(batch), lovasz_weight)
         return torch.stack(list(values.values())).sum(), values
 
     return loss_of

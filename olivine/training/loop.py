@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from olivine.core.collectives import sum_over_workers
-from olivine.core.devices import Precision, autocast
+from olivine.core.devices import Precision, autocast, tf32_products
 from olivine.core.errors import UserError
 from olivine.core.hashing import seeded
 from olivine.core.progress import Progress, Report
@@ -192,7 +192,8 @@ class Trainer:
             losses = dict(zip(["loss", *values], means, strict=True))
             if not all(map(math.isfinite, means)):
                 raise UserError(_not_finite(self.name, step, losses, checkpoints))
-            self.scaler.scale(total / part.count).backward()
+            with tf32_products(allowed=False):
+                self.scaler.scale(total / part.count).backward()
         return losses
 
     def _named(self, losses: dict[str, float], step: int) -> dict[str, float]:

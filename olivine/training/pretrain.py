@@ -26,7 +26,15 @@ from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import PretrainConfig
 from olivine.training.data_use import DataUse, say_why_not_reused
-from olivine.training.finished_runs import OUT, find_finished, ignoring_finished, one_at_a_time
+from olivine.training.finished_runs import (
+    OUT,
+    find_finished,
+    ignoring_finished,
+    older_settings,
+    one_at_a_time,
+    say_older,
+)
+from olivine.training.loader_processes import loader_tag, num_loader_processes
 from olivine.training.loop import Trainer, TrainingHooks
 from olivine.training.pretrain_data import PretrainData, caches_maps, map_cache
 from olivine.training.pretrained_networks import build_model, loss_function, with_enough_pairs
@@ -102,6 +110,8 @@ def begin_anew(config: PretrainConfig, frames: Frames, runtime: Runtime, tracker
     that is to be run again (`not_before_s`). Raises UserError for labels that are missing or of
     other images.
     """
+    earlier, changes = older_settings(PretrainSettings(pretrained=config))
+    say_older(pretraining_key(earlier.pretrained, frames), changes, runtime, tracker)
     key = pretraining_key(config, frames)
     uses = (data_use(config, frames),)
     settings = PretrainSettings(pretrained=config)
@@ -160,6 +170,7 @@ def pretrain(
     caches_maps(config, runtime)
     data_read = data_use(config, frames)
     tags = {OUT: runtime.out, "dataset": data_read.fingerprint, **data_read.tags()}
+    tags |= loader_tag(runtime, worker)
     if config.labels and config.method.uses_classes:
         tags["labels"] = config.labels.identity
     with tracker.run(key, _run_name(config), PretrainSettings(pretrained=config), tags) as run:
@@ -275,7 +286,7 @@ def _trainer(
             schedule,
             config.voxels,
             start,
-            runtime.num_loader_workers,
+            num_loader_processes(runtime, worker),
             batch_source=worker.batch_source,
             read_maps=model.map_cache.read if model.map_cache else None,
         ),

@@ -1,5 +1,7 @@
 """The networks that a pretraining trains, and the loss of its steps."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -84,7 +86,8 @@ def loss_function(module: nn.Module, config: PretrainConfig, worker: Worker) -> 
         def group_of_frame(frame_index: Tensor) -> Tensor:
             return first + frame_index // config.contrast_frames
 
-        return module(batch, group_of_frame, generators, part)
+        groups = range(first, first + num_groups)
+        return module(batch, group_of_frame, generators, replace(part, groups=groups))
 
     return loss_of
 

@@ -5,7 +5,23 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from olivine.core.collectives import gather_rows
 from olivine.data.records import IGNORE
+
+
+def batch_losses(
+    logits: Float[Tensor, "N K"], class_ids: Int[Tensor, " N"], lovasz_weight: float
+) -> dict[str, Float[Tensor, ""]]:
+    """Return the losses of the rows of all workers, by name.
+
+    Neither is a sum over rows, so a mean of the workers' own losses would be another loss, and
+    change with their number.
+    """
+    logits, class_ids = gather_rows(logits.float())[0], gather_rows(class_ids)[0]
+    losses = {"cross_entropy": cross_entropy(logits, class_ids)}
+    if lovasz_weight:
+        losses["lovasz"] = lovasz_weight * lovasz_softmax(logits, class_ids)
+    return losses
 
 
 def cross_entropy(logits: Float[Tensor, "N K"], class_ids: Int[Tensor, " N"]) -> Float[Tensor, ""]:
@@ -35,7 +51,7 @@ def lovasz_softmax(logits: Float[Tensor, "N K"], class_ids: Int[Tensor, " N"]) -
         union = truth.sum() + (1 - truth).cumsum(0)
         jaccard = 1 - intersection / union
         steps = torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])
-        losses.append(errors @ steps)
+        losses.append((errors * steps).sum())  # autocast would round a product of vectors
     return torch.stack(losses).mean()
 
 

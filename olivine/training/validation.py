@@ -20,6 +20,7 @@ from olivine.data.records import Sample
 from olivine.data.samples import Samples, make_cloud
 from olivine.data.schedule import one_pass
 from olivine.training.config import EvaluateConfig
+from olivine.training.loader_processes import num_loader_processes
 from olivine.training.segmentation import class_iou, mean_iou, scene_confusion
 from olivine.training.segmenter import Segmenter, predict_classes
 from olivine.training.worker import Worker
@@ -53,7 +54,7 @@ def validate(
         Samples(CloudReader(val), [], config.seed),
         batch_keys,
         config.pretrained.voxels,
-        runtime.num_loader_workers,
+        num_loader_processes(runtime, worker),
         batch_source=worker.batch_source,
     )
     report, first = Progress("validation", "batches"), b""

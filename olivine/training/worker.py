@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from olivine.core.loader_share import Machine, this_machine
 from olivine.data.loader import BatchSource, load_batches
 
 
@@ -21,6 +22,10 @@ class Worker(Protocol):
     world_size: int
     device: torch.device
     batch_source: BatchSource  # makes its batches
+
+    def machine(self) -> Machine:
+        """Return what this worker may use of its machine, beside the others there."""
+        ...
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Move the module to the device and average its gradients over the workers."""
@@ -42,6 +47,10 @@ class LocalWorker:
     ):
         self.device = torch.device(device)
         self.batch_source = batch_source
+
+    def machine(self) -> Machine:
+        """Return all that this process may use."""
+        return this_machine()
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Move the module to the device."""

@@ -44,7 +44,7 @@ def test_from_labels_to_a_sweep_by_what_each_command_says(
 
 
 def test_a_new_world_is_labelled_next(tmp_path, capsys):
-    tiny = ["keyframes_per_scene=1", "image_width_px=64", "num_firings=40"]
+    tiny = ["num_scenes=2", "keyframes_per_scene=1", "image_width_px=64", "num_firings=40"]
     settings = [word for setting in tiny for word in ("--set", setting)]
     root = str(tmp_path / "a world")
     words = next_of(capsys, "data", "synth", root, *settings)

@@ -94,9 +94,9 @@ def test_each_sweep_takes_the_rows_that_it_has_and_one_with_none_is_left_out(ask
 
 
 def test_a_row_that_no_sweep_has_is_told_before_one_runs(asked, reproduce, capsys):
-    assert reproduce("table6", "--rows", "OLIVINE; PKT") == cli.USER_ERROR
+    assert reproduce("table5", "--rows", "OLIVINE; PKT") == cli.USER_ERROR
     assert not asked
-    expected = "No sweep of table6 has a row 'PKT'. Did you mean 'PPKT'"
+    expected = "No sweep of table5 has a row 'PKT'. Did you mean 'PPKT'"
     assert expected in capsys.readouterr().err
 
 

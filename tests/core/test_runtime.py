@@ -49,12 +49,26 @@ def test_every_number_of_the_runtime_has_its_bounds() -> None:
         name for name, field in Runtime.model_fields.items() if field.annotation in (int, float)
     }
     told = {*NEVER_NEGATIVE, *AT_LEAST_ONE, *MORE_THAN_NOTHING, "max_failed_share", "probe_frames"}
-    assert numbers == told
+    assert numbers | {"num_loader_workers"} == told
 
 
 def test_nothing_is_a_number_of_loaders_and_of_megabytes() -> None:
     runtime = Runtime().override({"num_loader_workers": 0, "loader_cache_mb": 0})
     assert (runtime.num_loader_workers, runtime.loader_cache_mb) == (0, 0)
+
+
+@pytest.mark.parametrize(("given", "kept"), [("auto", "auto"), (3, 3), ("3", 3), (2.0, 2)])
+def test_the_number_of_loaders_is_a_number_or_left_to_the_machine(given, kept) -> None:
+    runtime = Runtime(num_loader_workers=given)
+    assert runtime.num_loader_workers == kept
+    assert Runtime.from_dict(runtime.to_dict()) == runtime
+    assert runtime.override({"num_loader_workers": "auto"}) == Runtime()
+
+
+@pytest.mark.parametrize("given", [True, "many", 1.5, None])
+def test_other_numbers_of_loaders_are_one_sentence(given) -> None:
+    with pytest.raises(UserError, match=r"num_loader_workers': is auto or a whole number"):
+        Runtime().override({"num_loader_workers": given})
 
 
 def test_places_are_absolute_where_they_are_set_because_workers_have_other_folders(

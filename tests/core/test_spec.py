@@ -1,16 +1,21 @@
 import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from olivine.core.errors import UserError
+from olivine.core.hashing import value_hash
 from olivine.core.parts import kinds, part_class
 from olivine.core.runtime import Runtime
-from olivine.core.spec import parse_settings, read_yaml
+from olivine.core.spec import Spec, parse_settings, read_yaml
 from olivine.data.augmentations.base import Augmentation
 from olivine.data.clusterings.base import Clustering
 from olivine.data.dataset import Dataset
+from olivine.data.geometry.voxels import Voxelizer
 from olivine.experiments.limits import Limits
 from olivine.experiments.recipes import RECIPES, demo, recipe
 from olivine.labels.labeller import Labeller
@@ -253,3 +258,43 @@ def test_settings_that_are_wrong_are_one_sentence_however_they_are_made(make, se
     assert str(told.value) == sentence
     with pytest.raises(UserError):  # nothing is left behind by the first error
         Runtime(num_workers=0)
+
+
+class OwnVoxelizer(Voxelizer):
+    pass
+
+
+def test_a_derived_class_of_settings_is_refused_since_it_would_be_read_as_its_base():
+    config = demo().pretrained
+    with pytest.raises(UserError, match=r"voxels takes the class Voxelizer itself.*OwnVoxelizer"):
+        config.replace(voxels=OwnVoxelizer())
+    terms = dict(config.method.terms)
+    name, term = next((name, term) for name, term in terms.items() if term)
+    derived = type("OwnTerm", (Term,), {"__module__": __name__})(**dict(term))
+    with pytest.raises(UserError, match=r"terms takes the class Term itself.*OwnTerm"):
+        config.method.replace(terms={**terms, name: derived})
+
+
+class Grown(Spec):
+    """Settings of which a later version added one."""
+
+    added: ClassVar[Mapping[str, Any]] = {"way": "old"}
+
+    rate: float = Field(default=0.5, description="A number.")
+    way: str = Field(default="new", description="A choice that there was not.")
+
+
+class GrownWhole(Spec):
+    first: Grown = Field(default=Grown(), description="One of them.")
+    several: dict[str, Grown] = Field(default={"one": Grown()}, description="More of them.")
+
+
+def test_a_setting_that_was_added_is_in_no_fingerprint_with_what_there_was() -> None:
+    assert Grown(way="old").fingerprint() == value_hash({"rate": 0.5})
+    assert Grown(way="new").fingerprint() == value_hash({"rate": 0.5, "way": "new"})
+    assert Grown(way="old").to_dict() == {"rate": 0.5, "way": "old"}
+    names = {"first.way": "old", "several.one.way": "old"}
+    assert GrownWhole().added_settings() == names
+    before = GrownWhole().override(names)
+    inner = {"rate": 0.5}
+    assert before.fingerprint() == value_hash({"first": inner, "several": {"one": inner}})

@@ -1,3 +1,4 @@
+import multiprocessing
 import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -43,6 +44,22 @@ def same(one, two) -> bool:
         and torch.equal(one.pairs.pixel_index, two.pairs.pixel_index)
         and torch.equal(one.pairs.class_ids, two.pairs.class_ids)
     )
+
+
+@pytest.mark.parametrize("num_processes", [0, 2])
+def test_loading_draws_no_number_of_the_networks(num_processes):
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    batches(num_processes, start=SCHEDULE.steps_per_epoch)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_loader_process_has_at_least_one_batch():
+    samples = Samples(lambda index: make_cloud(make_frame(index)), (), seed=0)
+    loaded = load_batches(samples, one_pass(3, 2), Collate(Voxelizer()), 16)
+    next(loaded)
+    assert len(multiprocessing.active_children()) == 2
+    loaded.close()
 
 
 def test_a_pairs_class_is_its_pixels():

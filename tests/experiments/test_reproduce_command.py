@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from olivine.cli import main as cli
 from olivine.core.errors import UserError
-from olivine.core.spec import Spec
+from olivine.core.spec import Spec, parse_settings
 from olivine.experiments.recipes import RECIPES, recipe
 from olivine.experiments.reproduce_command import reproduce_command, shell_command
 from olivine.experiments.requests import ExperimentRequest
@@ -152,3 +152,16 @@ def test_what_no_command_gives_has_none() -> None:
     assert len(kept["pretrained.data.version"]) < 7000
     assert reproduce_command(kept) is None
     assert reproduce_command(Spec().setting_texts()) is None
+
+
+@pytest.mark.parametrize("name", ["demo", "olivine_1_percent", "slidr_semantic_kitti"])
+def test_runs_of_a_version_without_a_setting_are_reproduced_with_what_it_had(name: str) -> None:
+    earlier = recipe(name).override(recipe(name).added_settings())
+    texts = earlier.setting_texts()
+    old = {key: text for key, text in texts.items() if key not in earlier.added_settings()}
+    assert old.keys() < texts.keys()
+    found = reproduce_command(old)
+    assert found is not None
+    changed = [f"{key}={text}" for key, text in {**found.settings, **found.seeds}.items()]
+    config = recipe(found.recipe).override(parse_settings(changed))
+    assert config.fingerprint() == earlier.fingerprint()

@@ -55,11 +55,18 @@ def brightest(image: LabelledImage | FailedImage) -> int:
     return int(image.ids.max())
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_the_size_is_remembered() -> None:
+def test_a_batch_that_does_not_fit_is_halved_and_the_size_is_remembered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     labeller = loaded(16, Watched(num_fitting=5))
 
     first = labeller(images(16))
     second = labeller(images(9))
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "16 images at once need more memory than there is; 8 are labelled at once from here on.",
+        "8 images at once need more memory than there is; 4 are labelled at once from here on.",
+    ]
 
     assert sizes == [16, 8, 4, 4, 4, 4, 4, 4, 1]
     assert labeller.size == 4
@@ -151,6 +158,7 @@ def test_a_labeller_without_room_says_what_to_do() -> None:
         (MemoryError(), True),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), True),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), True),
         (RuntimeError("shape mismatch"), False),
         (ValueError("out of memory"), False),
     ],

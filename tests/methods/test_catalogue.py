@@ -10,16 +10,17 @@ from olivine.data.datasets.nuscenes import Nuscenes
 from olivine.data.records import IGNORE
 from olivine.experiments.demo_scale import at_demo_scale
 from olivine.experiments.recipes import RECIPES, recipe
-from olivine.labels.job import label
 from olivine.labels.store import LabelStore
 from olivine.tracking.tracker import NullTracker
-from olivine.training.config import PretrainConfig, label_configs
+from olivine.training.config import PretrainConfig
 from olivine.training.pretrain import pretrain
 from olivine.training.worker import LocalWorker
+from tests.support.run_stores.tiny_labels import TinyLabels
 from tests.support.run_stores.tiny_runs import Metrics, tiny_runtime
 from tests.support.small import SMALL
 
 METHODS = [name for name in RECIPES if not name.startswith("demo") and name != "random"]
+REAL = {"nuscenes_scene0061_keyframe0": "v1.0-mini", "nuscenes_val_fd842039": "v1.0-trainval"}
 SMALL_SEGMENTS = {"pretrained.segments.num_segments": 30, "pretrained.segments.sigma_px": 1.0}
 
 
@@ -32,12 +33,10 @@ def small(method: str, **settings: object) -> PretrainConfig:
     return config.pretrained.override(settings)
 
 
-def losses(config: PretrainConfig, root: Path, out: Path) -> list[float]:
+def losses(config: PretrainConfig, root: Path, labels: TinyLabels, out: Path) -> list[float]:
     """Return the loss of every logged step, from labels to the last epoch."""
     runtime = tiny_runtime(root, out)
-    if config.labels is not None or config.segments is not None:
-        for job in label_configs(config):
-            label(job, runtime, NullTracker())
+    labels.write(config, runtime)
     tracker = Metrics()
     pretrain(config, runtime, LocalWorker(), tracker)
     return tracker.losses("loss")
@@ -45,7 +44,7 @@ def losses(config: PretrainConfig, root: Path, out: Path) -> list[float]:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_methods_loss_falls_on_the_synthetic_world(
-    method: str, tiny_world: Path, tmp_path: Path
+    method: str, tiny_world: Path, tiny_labels: TinyLabels, tmp_path: Path
 ) -> None:
     settings: dict[str, object] = {"num_epochs": 8, "seed": 1}
     start = 0
@@ -53,30 +52,24 @@ def test_every_methods_loss_falls_on_the_synthetic_world(
         start = 4
     if method == "olivine_next":  # its class term joins after the warm-up, and starts at chance
         start = 1
-        settings |= {"num_epochs": 24, "method.terms.compact.loss.warmup_steps": 1}
-    found = losses(small(method, **settings), tiny_world, tmp_path)
+        settings |= {"num_epochs": 16, "method.terms.compact.loss.warmup_steps": 1}
+    found = losses(small(method, **settings), tiny_world, tiny_labels, tmp_path)
 
     assert np.isfinite(found).all()
     assert np.mean(found[-4:]) < found[start]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("folder", "version"),
-    [
-        ("nuscenes_scene0061_keyframe0", "v1.0-mini"),
-        ("nuscenes_val_fd842039", "v1.0-trainval"),
-    ],
-)
+@pytest.mark.parametrize("folder", REAL)
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_on_the_real_keyframes(
-    method: str, folder: str, version: str, shared_data: Path, tmp_path: Path
+    method: str, folder: str, shared_data: Path, tiny_labels: TinyLabels, tmp_path: Path
 ) -> None:
-    data = Nuscenes(version=version, split="all")
+    data = Nuscenes(version=REAL[folder], split="all")
     settings = {"data": data, "batch_frames": 1, "contrast_frames": 1, "num_epochs": 10}
     if method == "seal":  # there is no later keyframe: the scan's second view stands for it
         settings["clusters.num_keyframes_ahead"] = 0
-    found = losses(small(method, **settings), shared_data / folder, tmp_path)
+    found = losses(small(method, **settings), shared_data / folder, tiny_labels, tmp_path)
 
     assert len(found) > 1
     assert np.isfinite(found).all()

@@ -15,6 +15,7 @@ from olivine.methods.losses.base import Loss
 from olivine.methods.losses.info_nce import InfoNCE
 from olivine.methods.losses.info_nce.loss import info_nce
 from olivine.methods.losses.sup_con.loss import sup_con
+from olivine.methods.matched import WHOLE, StepPart
 from olivine.methods.method import Method
 from olivine.methods.objective import Objective
 from tests.support.feature_rows import FeatureRows
@@ -50,7 +51,13 @@ class Rows(FeatureRows):
         return F.normalize(PIXELS[head][pairs.voxel_index], dim=1)
 
 
-def run(method: Method, pairs: PairTable = PAIRS, frames_per_group: int = 2, first_group: int = 0):
+def run(
+    method: Method,
+    pairs: PairTable = PAIRS,
+    frames_per_group: int = 2,
+    first_group: int = 0,
+    part: StepPart = WHOLE,
+):
     objective = Objective(method, NUM_CHANNELS, NUM_CLASSES)
     rows = Rows()
     total, values = objective(
@@ -58,6 +65,7 @@ def run(method: Method, pairs: PairTable = PAIRS, frames_per_group: int = 2, fir
         {"pixel": pairs},
         lambda frame: first_group + frame // frames_per_group,
         lambda term, group: torch.Generator().manual_seed(100 * term + group),
+        part,
     )
     return total, values, rows, objective
 
@@ -100,6 +108,26 @@ def test_two_workers_with_half_the_batch_have_the_loss_of_one_with_all_of_it():
         run(method, PAIRS.take((PAIRS.frame_index // 2) == worker), 2)[0] for worker in (0, 1)
     ]
     torch.testing.assert_close(torch.stack(shares).mean(), whole)
+
+
+def test_a_group_without_pairs_counts_alike_for_any_number_of_workers():
+    """The second of two workers has a group without pairs; both name the groups that they have."""
+    settings = {**WARM, "terms.compact.loss.bank": "per_group"}
+    sampled = {f"terms.{name}.sample.num_pairs": 50 for name in ("pixel", "class")}
+    method = olivine_method().override(settings | sampled)
+    pairs = PAIRS.take(PAIRS.frame_index != 3)
+    _, values, _, objective = run(method, pairs, 1, part=StepPart(groups=range(4)))
+    halves = [
+        run(method, pairs.take(pairs.frame_index // 2 == worker), 1, part=StepPart(groups=groups))
+        for worker, groups in enumerate((range(2), range(2, 4)))
+    ]
+    torch.testing.assert_close((halves[0][1]["pixel"] + halves[1][1]["pixel"]) / 2, values["pixel"])
+    torch.testing.assert_close((halves[0][1]["class"] + halves[1][1]["class"]) / 2, values["class"])
+    assert objective.num_sampled["pixel"] == [50, 50, 50, 0]
+    assert objective.sampled_pairs()["pixel"] == (50, 0)  # which a run's first step refuses
+    mean = objective.losses["compact"].mean
+    means = [half[3].losses["compact"].mean for half in halves]
+    torch.testing.assert_close(torch.stack(means).mean(0), mean)  # each worker's own here
 
 
 def test_the_same_draws_give_the_same_loss():

@@ -86,6 +86,31 @@ def test_without_gradients_nothing_is_different():
         assert torch.equal(net(voxels), expected)
 
 
+class Scaled(nn.Linear):
+    def forward(self, rows, scale=1.0):
+        return scale * super().forward(rows).relu()
+
+
+class Named(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.block = Scaled(3, 3)
+
+    def blocks(self):
+        return [self.block]
+
+    def forward(self, rows):
+        return self.block(rows, scale=rows.sum())
+
+
+def test_a_block_keeps_its_named_inputs():
+    rows, plain = torch.rand(4, 3), Named()
+    thrifty = copy.deepcopy(plain)
+    recompute_activations(thrifty, "mine")
+    for one, two in zip(step(plain, rows)[:2], step(thrifty, rows)[:2], strict=True):
+        torch.testing.assert_close(two, one, rtol=0, atol=0)
+
+
 def test_a_network_without_blocks_is_one_sentence():
     with pytest.raises(UserError, match=r"backbone.kind=mine has no blocks"):
         recompute_activations(nn.Linear(2, 2), "mine")

@@ -15,3 +15,11 @@ def test_every_group_has_the_mean_of_its_rows_and_an_empty_one_zeros() -> None:
     means.sum().backward()
     share = 1 / group.bincount()[group].float()
     torch.testing.assert_close(rows.grad, share[:, None].expand(-1, 2))
+
+
+def test_means_of_many_rows_in_half_precision_are_means() -> None:
+    rows = 1 + torch.rand(5000, 3, generator=torch.Generator().manual_seed(0))
+
+    for dtype in (torch.bfloat16, torch.float16):
+        means = group_means(rows.to(dtype), torch.zeros(5000, dtype=torch.long), 1)
+        torch.testing.assert_close(means[0], rows.mean(0), rtol=1e-3, atol=0)

@@ -159,8 +159,8 @@ def test_gains_in_print_are_over_rows_of_their_sweep() -> None:
     sweep = find_sweep("design_choices")
     gains = {
         row.removeprefix("OLIVINE over "): number.value
-        for (row, protocol, _), number in in_print(sweep.published).items()
-        if protocol == "finetune_1"
+        for (row, protocol, metric), number in in_print(sweep.name).items()
+        if (protocol, metric) == ("finetune_1", "miou_difference")
     }
     assert gains == {"shared heads": 3.53, "deterministic": 1.97}
     assert {"OLIVINE", *gains} <= set(sweep.rows)

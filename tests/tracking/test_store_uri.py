@@ -59,6 +59,21 @@ def test_an_empty_and_a_locked_database_pass(tmp_path):
         require_database(path)
 
 
+def test_only_while_a_file_is_made_sqlite_does_not_wait_for_the_disk(tmp_path):
+    def note(connection, cursor, statement, *_):
+        _, _, opened = cursor.connection.execute("PRAGMA database_list").fetchone()
+        (synchronous,) = cursor.connection.execute("PRAGMA synchronous").fetchone()
+        seen.setdefault(Path(opened).name, set()).add(synchronous)
+
+    seen: dict[str, set[int]] = {}
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        open_client(f"sqlite:///{tmp_path}/mlflow.db")
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    assert seen == {".mlflow.db.new": {0}, "mlflow.db": {2}}  # off, full
+
+
 def test_an_error_is_told_without_its_statement():
     engine = sa.create_engine("sqlite://")
     with engine.connect() as connection, pytest.raises(sa.exc.OperationalError) as caught:

@@ -12,6 +12,7 @@ from olivine.core.storage import Store
 from olivine.data.batch import Voxels
 from olivine.data.dataset import Dataset
 from olivine.experiments.recipes import demo_random
+from olivine.inference import load_backbone, load_segmenter
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import NullTracker
 from olivine.training.config import EvaluateConfig
@@ -82,6 +83,24 @@ def test_fine_tuning_moves_the_backbone_and_the_probe_does_not(tiny_world, tmp_p
         assert torch.equal(states["linear_probe"][f"backbone.{name}"], value)
     kernel = "conv0p1s1.kernel"
     assert not torch.equal(states["finetune"][f"backbone.{kernel}"], start[kernel])
+
+
+def test_fine_tuning_follows_its_own_batch_norm_momentum(tiny_world, tmp_path):
+    """With momentum 0 nothing would move; with 1 the statistics are those of the last batch."""
+    runtime = tiny_runtime(tiny_world, tmp_path)
+    tuned = {"protocol": "finetune", "num_epochs": 1, "backbone": {"bn_momentum": 1e-6}}
+    fingerprints = [run(tiny(**tuned), runtime).key.fingerprint]
+    fingerprints.append(run(tiny(**{**tuned, "backbone": {}}), runtime).key.fingerprint)
+    start = load_backbone(next(tmp_path.rglob("backbone.pt"))).network.bn0.bn.running_var
+    moved = []
+    for fingerprint in fingerprints:
+        evaluated = load_segmenter(tmp_path / "evaluated" / fingerprint)
+        norm = evaluated.backbone.network.bn0.bn
+        assert norm.momentum == evaluated.config.evaluated_backbone.bn_momentum
+        assert evaluated.backbone.config.backbone == evaluated.config.evaluated_backbone
+        moved.append(float((norm.running_var - start).abs().max()))
+    assert len(list(tmp_path.rglob("backbone.pt"))) == 1  # one pretraining is the start of both
+    assert 0 < moved[0] < 1e-3 * moved[1]
 
 
 def test_few_labels_are_fewer_scenes(tiny_world, tmp_path):

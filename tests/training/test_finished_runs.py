@@ -8,9 +8,17 @@ import pytest
 
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
+from olivine.experiments.recipes import recipe
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import RunKey
-from olivine.training.finished_runs import OUT, find_finished, one_at_a_time
+from olivine.training.finished_runs import (
+    OUT,
+    find_finished,
+    older_settings,
+    one_at_a_time,
+    say_older,
+)
+from olivine.training.pretrain import PretrainSettings
 
 KEY = RunKey("pretrain", "0123456789ab")
 NAME = "pretrained/0123456789ab/backbone.pt"
@@ -79,3 +87,24 @@ def test_processes_take_turns(tmp_path):
         process.join(60)
         assert process.exitcode == 0
     assert ledger.read_text().split() == ["begins", "ends"] * 3
+
+
+def test_a_run_of_a_version_without_a_choice_says_what_it_had(tracker, tmp_path, caplog):
+    runtime = Runtime(out=str(tmp_path))
+    new = recipe("olivine_1_percent")
+    earlier, changes = older_settings(new)
+    bank = "pretrained.method.terms.compact.loss.bank=pooled"
+    assert changes == f"{bank}, backbone.bn_momentum=null"
+    assert earlier.evaluated_backbone == new.pretrained.backbone
+    pretraining = PretrainSettings(pretrained=new.pretrained)
+    assert older_settings(pretraining)[1] == bank
+    for same in (recipe("ppkt"), earlier):  # a linear probe has no use for its momentum
+        assert older_settings(same) == (same, "")
+
+    say_older(KEY, changes, runtime, tracker)
+    assert not caplog.records  # no such run
+    finish(tracker, tmp_path)
+    say_older(KEY, changes, runtime.override({"not_before_s": 1.0}), tracker)
+    assert not caplog.records  # another run was asked for
+    say_older(KEY, changes, runtime, tracker)
+    assert f"is not reused: that version had {bank}" in caplog.text

@@ -1,6 +1,5 @@
 """The pretraining stage on the tiny synthetic world and on real keyframes."""
 
-import itertools
 import shutil
 import signal
 import subprocess
@@ -26,19 +25,22 @@ from olivine.labels.job import label
 from olivine.methods.matched import StepPart
 from olivine.tracking.tracker import NullTracker
 from olivine.training.checkpoints import Checkpoints
-from olivine.training.config import PretrainConfig, label_config, label_configs
+from olivine.training.config import PretrainConfig, label_config
 from olivine.training.pretrain import pretrain, pretraining_key
 from olivine.training.pretrain_data import PretrainData
 from olivine.training.pretrained_networks import build_model, loss_function
 from olivine.training.worker import LocalWorker
+from tests.support.run_stores.tiny_labels import TinyLabels
 from tests.support.run_stores.tiny_runs import Metrics, tiny_runtime
 from tests.support.small import SMALL
 
 
 @pytest.fixture
-def labelled(tiny_world: Path, tmp_path: Path) -> tuple[PretrainConfig, Runtime]:
+def labelled(
+    tiny_world: Path, tiny_labels: TinyLabels, tmp_path: Path
+) -> tuple[PretrainConfig, Runtime]:
     config, runtime = demo().override(SMALL).pretrained, tiny_runtime(tiny_world, tmp_path)
-    label(label_config(config), runtime, NullTracker())
+    tiny_labels.write(config, runtime)
     return config, runtime
 
 
@@ -69,7 +71,7 @@ def test_every_term_of_olivine_falls_on_the_synthetic_world(labelled):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["olivine", "olivine_next", "seal", "depthcontrast"])
 def test_killed_after_two_epochs_and_resumed_to_four_gives_the_weights_of_four(
-    method, tiny_world, tmp_path
+    method, tiny_world, tiny_labels, tmp_path
 ):
     """Of a bank that freezes and one that learns, of superpoints, of a queue and its student."""
     config = at_demo_scale(recipe(method)).override(SMALL).pretrained
@@ -77,9 +79,8 @@ def test_killed_after_two_epochs_and_resumed_to_four_gives_the_weights_of_four(
         config = config.override({"method.terms.scan.loss.size": 16})
     runtime = tiny_runtime(tiny_world, tmp_path / "whole")
     again = runtime.override({"out": str(tmp_path / "again")})
-    if config.labels or config.segments:
-        for job, place in itertools.product(label_configs(config), (runtime, again)):
-            label(job, place, NullTracker())
+    for place in (runtime, again):
+        tiny_labels.write(config, place)
     whole = pretrain(config, runtime, LocalWorker(), NullTracker())
     (tmp_path / "config.yaml").write_text(config.to_yaml())
     (tmp_path / "runtime.yaml").write_text(again.to_yaml())
@@ -171,7 +172,7 @@ def test_half_precision_stays_close_and_keeps_weights_whole(labelled):
 
 @pytest.mark.parametrize("method", ["olivine", "depthcontrast"])
 def test_a_batch_in_parts_has_the_loss_the_gradient_and_the_state_of_the_whole(
-    method, tiny_world, tmp_path
+    method, tiny_world, tiny_labels, tmp_path
 ):
     """But for batch norms, which stand still here; over the end of the bank's warm-up."""
     config = at_demo_scale(recipe(method)).override(SMALL).pretrained
@@ -179,8 +180,7 @@ def test_a_batch_in_parts_has_the_loss_the_gradient_and_the_state_of_the_whole(
         bank = "method.terms.compact.loss"
         config = config.override({f"{bank}.warmup_steps": 1, f"{bank}.momentum": 0.5})
     runtime = tiny_runtime(tiny_world, tmp_path)
-    if config.labels:
-        label(label_config(config), runtime, NullTracker())
+    tiny_labels.write(config, runtime)
     found = [steps_of(config.override({"accumulated_parts": n}), runtime) for n in (1, 2)]
     for (loss, gradients, state), (loss_2, gradients_2, state_2) in zip(*found, strict=True):
         assert loss_2 == pytest.approx(loss, rel=1e-5)

@@ -64,3 +64,10 @@ def test_lovasz_has_a_useful_gradient():
     before.backward()
     after = lovasz_softmax(logits.detach() - 5 * logits.grad, TRUTH)
     assert after < before
+
+
+def test_losses_are_in_single_precision_under_autocast() -> None:
+    for loss in (cross_entropy, lovasz_softmax):
+        with torch.autocast("cpu", torch.bfloat16):
+            value = loss(LOGITS, TRUTH)
+        torch.testing.assert_close(value, loss(LOGITS, TRUTH), rtol=1e-5, atol=0)

@@ -9,6 +9,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,6 @@ PARTS = {
     "loading": "the loader with 0 to 16 processes",
     "peaks": "matrix products and copies",
 }
-SMALL_LIMIT_S, LIMIT_S = 300.0, 120.0  # of one part
 
 
 def main(words: list[str] | None = None) -> int:
@@ -69,38 +69,48 @@ def main(words: list[str] | None = None) -> int:
 def parse(words: list[str] | None) -> argparse.Namespace:
     """Return the command's options."""
     parser = argparse.ArgumentParser(prog="python -m tools.gpu_check", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="all of them by default")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="all of them by default")
     parser.add_argument("--device", default="cuda", help="cpu for a trial without a GPU")
     parser.add_argument("--keyframe", type=Path, action="append", default=[], dest="keyframes")
     parser.add_argument("--out", type=Path, default=Path("gpu_check.json"))
     parser.add_argument("--small", action="store_true", help="sizes that a CPU computes quickly")
     parser.add_argument("--all", action="store_true", help="list what passed, too")
-    return parser.parse_args(words)
+    parser.add_argument("--limit-s", type=float, default=120.0, help="seconds of one part")
+    given = parser.parse_args(words)
+    for part in given.parts:
+        if part not in PARTS:
+            parser.error(f"there is no part {part!r}; there are {', '.join(PARTS)}")
+    return given
 
 
 def run_part(part: str, given: argparse.Namespace, lines: Path) -> None:
     """Run one part in a process of its own: a fault of CUDA spoils the process it happens in."""
     import torch  # noqa: F401 # once, here: forked processes have it already
 
-    process = multiprocessing.get_context("fork").Process(
-        target=_in_process, args=(part, given, lines)
-    )
-    process.start()
-    limit_s = SMALL_LIMIT_S if given.small else LIMIT_S
-    process.join(limit_s)
-    if process.is_alive():
-        process.kill()
-        process.join()
-        add_line(lines, failed(part, "the part", f"not done after {limit_s:.0f} s"))
+    # The folder is this process's, so that it goes even when the part's process is killed.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        process = multiprocessing.get_context("fork").Process(
+            target=_in_process, args=(part, given, lines, Path(scratch))
+        )
+        process.start()
+        process.join(given.limit_s)
+        is_late = process.is_alive()
+        if is_late:
+            process.kill()
+            process.join()
+    if is_late:
+        add_line(lines, failed(part, "the part", f"not done after {given.limit_s:g} s"))
     elif process.exitcode:
         add_line(lines, failed(part, "the part", f"its process ended with {process.exitcode}"))
 
 
-def _in_process(part: str, given: argparse.Namespace, lines: Path) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        setup = Setup(given.device, given.small, tuple(given.keyframes), Path(scratch))
-        for finding in findings_of(part, setup):
-            add_line(lines, finding)
+def _in_process(part: str, given: argparse.Namespace, lines: Path, scratch: Path) -> None:
+    began_s = time.monotonic()
+    ends_s = began_s + given.limit_s
+    setup = Setup(given.device, given.small, tuple(given.keyframes), scratch, ends_s)
+    for finding in findings_of(part, setup):
+        after_s = round(time.monotonic() - began_s, 2)
+        add_line(lines, replace(finding, after_s=after_s))
 
 
 def findings_of(part: str, setup: Setup) -> Iterator[Finding]:
@@ -113,7 +123,7 @@ def findings_of(part: str, setup: Setup) -> Iterator[Finding]:
 
 
 def machine_of(device: str) -> dict[str, Any]:
-    """Return what the figures depend on; the driver is not asked through torch, which would start CUDA."""
+    """Return what the figures depend on; CUDA is not started in this process, which forks."""
     import torch
 
     machine: dict[str, Any] = {

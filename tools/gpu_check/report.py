@@ -1,8 +1,11 @@
 """What a part of the check finds, as lines of a file and as a table."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+import math
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,11 @@ class Setup:
     is_small: bool  # sizes that a CPU computes within seconds
     keyframes: tuple[Path, ...]  # roots of nuScenes folders, each with at least one keyframe
     scratch: Path  # an empty folder that goes after the part
+    ends_s: float = math.inf  # by time.monotonic(): when the part is killed
+
+    def has_s(self, seconds: float) -> bool:
+        """Return whether there is that much time left."""
+        return self.ends_s - time.monotonic() >= seconds
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,7 @@ class Finding:
     figure: str  # with its unit, as a person reads it
     verdict: str = MEASURED
     numbers: dict[str, Any] = field(default_factory=dict)  # the figure's numbers, for the file
+    after_s: float | None = None  # since the part began: where its time goes
 
 
 def compared(part: str, what: str, error: float, bound: float) -> Finding:
@@ -52,10 +61,34 @@ def left_out(part: str, what: str, why: str) -> Finding:
     return Finding(part, what, why, LEFT_OUT)
 
 
+def no_time(part: str, what: str) -> Finding:
+    """Return a check of less worth that the part's time does not suffice for."""
+    return left_out(part, what, "the part's time does not suffice: a larger --limit-s has it")
+
+
+def attempt(part: str, what: str, make: Callable[[], Finding]) -> Finding:
+    """Return what `make` finds; an exception of it is a failure of this one finding."""
+    try:
+        return make()
+    except Exception as error:
+        traceback.print_exc()
+        return failed(part, what, f"{type(error).__name__}: {error}".splitlines()[0])
+
+
 def add_line(path: Path, finding: Finding) -> None:
     """Append a finding to a file of JSON lines."""
     with path.open("a") as lines:
-        lines.write(json.dumps(asdict(finding)) + "\n")
+        numbers = _finite(finding.numbers)
+        lines.write(json.dumps(asdict(replace(finding, numbers=numbers)), default=str) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """Return numbers as they are, and NaN and infinity, which JSON does not have, as words."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_lines(path: Path) -> list[Finding]:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from pydantic import Field
 
+from olivine.core.devices import autocast
 from olivine.core.errors import UserError
 from olivine.data.dataset import Frames
 from olivine.data.records import IGNORE
@@ -116,7 +117,7 @@ class _SamSegmenter:
 
         with (
             torch.inference_mode(),
-            torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32),
+            autocast(self._device, self._dtype),
         ):
             # A copy, because arrays that come from a shared object store cannot be written.
             return [self._segment(image.copy()) for image in images]

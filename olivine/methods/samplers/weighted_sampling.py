@@ -68,5 +68,7 @@ def share_equally(
     largest = largest.scatter_reduce(0, ids, log_weight, "amax")
     largest = largest.masked_fill(largest.isinf(), 0.0)
     shifted = log_weight - largest[ids]
-    total = torch.zeros_like(largest).index_add_(0, ids, shifted.exp())
-    return shifted - total.log()[ids].nan_to_num(neginf=0.0)
+    # A GPU adds in any order: in double precision the rounding that it leaves is not seen in ours.
+    total = torch.zeros_like(largest, dtype=torch.double)
+    total = total.index_add_(0, ids, shifted.double().exp()).log().to(log_weight)
+    return shifted - total[ids].nan_to_num(neginf=0.0)

@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from pydantic import Field
 from torch import Tensor, nn
 
+from olivine.core.devices import autocast
 from olivine.core.errors import UserError
 from olivine.core.spec import Spec
 from olivine.models.foundation.architecture import read_architecture
@@ -163,7 +164,7 @@ class GroundingDinoDetector:
         pixels = prepare(images.to(self._device), short_side_px, max_side_px)
         with (
             torch.inference_mode(),
-            torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32),
+            autocast(self._device, self._dtype),
             _quiet(),
         ):
             found = self.model(pixels, captions=[self.caption] * len(pixels))

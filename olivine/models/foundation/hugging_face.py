@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from olivine.core.devices import autocast
 from olivine.core.errors import UserError
 from olivine.models.foundation.captions import caption_of, prompt_tokens
 from olivine.models.foundation.grounding_dino import prepare
@@ -45,7 +46,7 @@ class HuggingFaceDetector:
         """Return each box's probability per token, and boxes (centre x, y, width, height; 0..1)."""
         pixels = prepare(images.to(self._device), short_side_px, max_side_px)
         text = {name: value.expand(len(pixels), -1) for name, value in self._text.items()}
-        with torch.inference_mode(), _precision(self._device, self._dtype):
+        with torch.inference_mode(), autocast(self._device, self._dtype):
             found = self.model(pixel_values=pixels, **text)
         return found.logits.float().sigmoid(), found.pred_boxes.float()
 
@@ -67,7 +68,7 @@ class HuggingFaceSegmenter:
 
     def encode(self, images: UInt8[Tensor, "images 3 rows columns"]) -> list[Any]:
         """Return the features of each image, which `decode` takes."""
-        with torch.inference_mode(), _precision(self._device, self._dtype):
+        with torch.inference_mode(), autocast(self._device, self._dtype):
             found = self.model.get_image_embeddings(self.prepare(images))
         if isinstance(found, Tensor):
             return [{"image_embeddings": one[None]} for one in found]
@@ -106,7 +107,7 @@ class HuggingFaceSegmenter:
         rows, columns = self._scaled(size_px)
         scale = torch.tensor([columns / size_px[1], rows / size_px[0]] * 2, device=boxes_px.device)
         masks = []
-        with torch.inference_mode(), _precision(self._device, self._dtype):
+        with torch.inference_mode(), autocast(self._device, self._dtype):
             for some in (boxes_px * scale).split(BOXES_AT_ONCE):
                 found = self.model(input_boxes=some[None], multimask_output=False, **encoded)
                 masks.append(found.pred_masks[0, :, 0].float())
@@ -153,7 +154,11 @@ def _load(folder: str, allowed: dict[str, str]) -> Any:
             "`pip install 'olivine[transformers]'`."
         ) from None
     try:
-        model, found = cls.from_pretrained(path, local_files_only=True, output_loading_info=True)
+        # In float32 whatever the file's format: transformers 5 would keep a file of float16 as it
+        # is, which a CPU cannot compute with these inputs; a GPU gets its format by autocast.
+        model, found = cls.from_pretrained(
+            path, local_files_only=True, output_loading_info=True, dtype=torch.float32
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"Cannot load {path}: {str(error).splitlines()[0]}") from None
     missing, wrong = sorted(found["missing_keys"]), sorted(found["mismatched_keys"])
@@ -173,7 +178,3 @@ def _model_type(path: Path) -> str:
             f"{path} is not a model's folder as transformers saves it: it has no config.json that "
             "names a model_type."
         ) from None
-
-
-def _precision(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)

@@ -4,7 +4,6 @@ Images are encoded in a batch, and all boxes of an image are decoded together (K
 "Segment Anything", ICCV 2023). The package's own classes are used unchanged.
 """
 
-import contextlib
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ from jaxtyping import Float, UInt8
 from pydantic import Field
 from torch import Tensor, nn
 
+from olivine.core.devices import autocast
 from olivine.core.errors import UserError
 from olivine.core.spec import Spec
 from olivine.models.foundation.architecture import read_architecture
@@ -155,7 +155,7 @@ class SamSegmenter:
     def encode(self, images: UInt8[Tensor, "images 3 rows columns"]) -> list[Any]:
         """Return the features of each image, which `decode` takes."""
         self._first_global.clear()
-        with torch.inference_mode(), self._precision():
+        with torch.inference_mode(), autocast(self._device, self._dtype):
             last = self.model.image_encoder(self.prepare(images))
         if not self._first_global:
             return list(last[:, None])
@@ -188,7 +188,7 @@ class SamSegmenter:
         rows, columns = scaled_size(size_px, self.side_px)
         scale = torch.tensor([columns / size_px[1], rows / size_px[0]] * 2, device=boxes_px.device)
         masks = []
-        with torch.inference_mode(), self._precision():
+        with torch.inference_mode(), autocast(self._device, self._dtype):
             for some in (boxes_px * scale).split(BOXES_AT_ONCE):
                 sparse, dense = self.model.prompt_encoder(points=None, boxes=some, masks=None)
                 if isinstance(encoded, tuple):
@@ -215,9 +215,6 @@ class SamSegmenter:
 
     def _keep(self, output: Tensor) -> None:
         self._first_global[:] = [output]
-
-    def _precision(self) -> contextlib.AbstractContextManager[None]:
-        return torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32)
 
 
 def scaled_size(size_px: Any, side_px: int) -> tuple[int, int]:

@@ -62,12 +62,12 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """
     order = scores.argsort(descending=True, stable=True)
     ordered = boxes[order]
-    overlaps = _iou(ordered) > iou_threshold
+    overlaps = (_iou(ordered) > iou_threshold).cpu()  # every row is asked for, one by one
     kept = torch.ones(len(boxes), dtype=torch.bool)
     for row in range(len(boxes)):
         if kept[row]:
             kept[row + 1 :] &= ~overlaps[row, row + 1 :]
-    return order[kept]
+    return order[kept.to(order.device)]
 
 
 def _iou(boxes: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Batch norm over rows, with the same result on one process and on several.
 
-torch's SyncBatchNorm refuses CPU tensors and workers without rows.
+torch's SyncBatchNorm refuses CPU tensors, and its float32 sums depend on the number of workers.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,30 @@ import torch.distributed
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from olivine.core.errors import UserError
+
+
+class RowCount:
+    """The number of rows of all workers, for rows that several layers share.
+
+    The first layer exchanges it, for which the processor waits for a GPU once; later ones, and a
+    block that is computed again, know it. A network makes one for each of its levels and steps.
+    """
+
+    def __init__(self, here: int):
+        self.here = here
+        self._of_all: int | None = None
+
+    def of_all(self, device: torch.device) -> int:
+        """Return the number; every worker asks for it at the same place of its network."""
+        if self._of_all is None:
+            # Filled on the device: a tensor of a Python list is copied, and the copy waited for.
+            count = torch.full((1,), self.here, dtype=torch.int64, device=device)
+            torch.distributed.all_reduce(count)
+            self._of_all = int(count.item())
+        return self._of_all
 
 
 @dataclass(frozen=True)
@@ -33,39 +55,60 @@ class RowBatchNorm(nn.BatchNorm1d):
     Without rows it does nothing; a single row cannot train and raises UserError.
     """
 
-    def forward(self, input: Float[Tensor, "V channels"]) -> Float[Tensor, "V channels"]:
-        """Return normalised rows."""
+    statistics_of_all_workers = True  # see olivine.models.synchronised_norms
+
+    def forward(
+        self, input: Float[Tensor, "V channels"], count: RowCount | None = None
+    ) -> Float[Tensor, "V channels"]:
+        """Return normalised rows.
+
+        `count` is that of all layers with these rows; without it this layer exchanges its own.
+        """
         if not self.training:
             return super().forward(input)
-        if _num_workers() > 1:
-            return self._forward_together(input)
+        if num_workers() > 1:
+            return normalise_together(self, input, count)
         if not len(input):
             return input
         _check_count(len(input))
         return super().forward(input)
 
-    def _forward_together(self, rows: Tensor) -> Tensor:
-        moments = _moments_of_all(rows.detach())
-        if moments.count == 0:
-            return rows
-        _check_count(moments.count)
-        if self.track_running_stats:
-            self._update(moments)
-        weight, bias = self.weight, self.bias
-        return _Normalise.apply(rows, weight, bias, (moments, self.eps))  # type: ignore[no-untyped-call] # torch: no hints
 
-    @torch.no_grad()
-    def _update(self, moments: Moments) -> None:
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        self.num_batches_tracked += 1
-        momentum = self.momentum
-        if momentum is None:  # torch's cumulative average
-            momentum = 1.0 / float(self.num_batches_tracked)
-        unbiased = moments.variance * (moments.count / (moments.count - 1))
-        self.running_mean.lerp_(moments.mean.to(self.running_mean), momentum)
-        self.running_var.lerp_(unbiased.to(self.running_var), momentum)
+def normalise_together(
+    norm: _BatchNorm, rows: Float[Tensor, "V channels"], count: RowCount | None = None
+) -> Float[Tensor, "V channels"]:
+    """Return rows normalised by the statistics of all workers' rows, and update the running ones.
+
+    `norm` is any of torch's batch norms, in training; see `RowBatchNorm` for what is promised.
+    """
+    num_rows = (count or RowCount(len(rows))).of_all(rows.device)
+    if num_rows == 0:
+        return rows
+    _check_count(num_rows)
+    moments = _moments_of_all(rows.detach(), num_rows)
+    if norm.track_running_stats:
+        _update(norm, moments)
+    weight, bias = norm.weight, norm.bias
+    if weight is None:
+        precise = torch.promote_types(rows.dtype, torch.float32)
+        weight = torch.ones(rows.shape[1], dtype=precise, device=rows.device)
+    if bias is None:
+        bias = torch.zeros_like(weight)
+    return _Normalise.apply(rows, weight, bias, (moments, norm.eps))  # type: ignore[no-untyped-call] # torch: no hints
+
+
+@torch.no_grad()
+def _update(norm: _BatchNorm, moments: Moments) -> None:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    norm.num_batches_tracked += 1
+    share: Any = norm.momentum
+    if share is None:  # torch's cumulative average; its count stays on the device
+        share = norm.num_batches_tracked.to(norm.running_mean).reciprocal()
+    unbiased = moments.variance * (moments.count / (moments.count - 1))
+    norm.running_mean.lerp_(moments.mean.to(norm.running_mean), share)
+    norm.running_var.lerp_(unbiased.to(norm.running_var), share)
 
 
 class _Normalise(torch.autograd.Function):
@@ -95,24 +138,24 @@ class _Normalise(torch.autograd.Function):
         return of_rows.to(rows.dtype), of_weight, of_bias, None
 
 
-def _moments_of_all(rows: Tensor) -> Moments:
-    """Return the moments of all workers' rows by one exchange of sums about each worker's mean.
+def _moments_of_all(rows: Tensor, count: int) -> Moments:
+    """Return the moments of all workers' `count` rows by one exchange, for which nobody waits.
 
-    Moving them to the common mean cancels digits, of which float64 has enough.
+    The sums are about each worker's mean. Moving them to the common mean cancels digits, of which
+    float64 has enough.
     """
     variance, mean = rows.new_zeros(2, rows.shape[1], dtype=torch.float64)
     if len(rows):
         precise = rows.float() if rows.itemsize < 4 else rows
         variance, mean = (x.double() for x in torch.var_mean(precise, 0, correction=0))
-    squares = len(rows) * (variance + mean**2)
-    sums = torch.cat([len(rows) * mean, squares, mean.new_tensor([len(rows)])])
+    sums = len(rows) * torch.stack([mean, variance + mean**2])
     torch.distributed.all_reduce(sums)
-    count = round(sums[-1].item())
-    mean, square = (sums[:-1] / max(count, 1)).view(2, -1)
+    mean, square = sums / count
     return Moments(count, mean, (square - mean**2).clamp_min(0))
 
 
-def _num_workers() -> int:
+def num_workers() -> int:
+    """Return how many processes train together."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_world_size()
     return 1

@@ -4,12 +4,13 @@ A network keeps its weights and passes features as plain tensors. An engine only
 cells of a batch, level by level, and to convolve. A second engine is one class with one method.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from olivine.models.sparse.batch_norm import RowCount
 from olivine.models.sparse.convolution import convolve
 from olivine.models.sparse.kernel_maps import Cells, KernelMap, coarsen, occupied_cells, submanifold
 
@@ -37,10 +38,20 @@ class SparseTensor:
     features: Float[Tensor, "V channels"]
     level: int
     grid: Grid
+    _counts: dict[int, RowCount] = field(default_factory=dict, repr=False, compare=False)
 
     def carry(self, features: Float[Tensor, "V channels"]) -> "SparseTensor":
         """Return other features on the same cells."""
         return replace(self, features=features)
+
+    def move(self, features: Float[Tensor, "W channels"], level: int) -> "SparseTensor":
+        """Return features on the cells of another level."""
+        return replace(self, features=features, level=level)
+
+    @property
+    def row_count(self) -> RowCount:
+        """The number of this level's cells, which all tensors of the grid share."""
+        return self._counts.setdefault(self.level, RowCount(len(self.features)))
 
 
 class TorchGrid:

@@ -100,7 +100,8 @@ def coarsen(fine: Cells) -> tuple[Cells, KernelMap]:
     everywhere.
     """
     coordinates = unpack(fine.keys)
-    offsets = (coordinates[:, 1:] & 1) @ torch.tensor([1, 2, 4], device=fine.keys.device)
+    x, y, z = (coordinates[:, 1:] & 1).unbind(1)
+    offsets = x + 2 * y + 4 * z  # not a matrix product: CUDA has none of integers
     coordinates[:, 1:] >>= 1
     keys, parents = torch.unique(pack(coordinates), return_inverse=True)
     order = torch.sort(offsets, stable=True).indices

@@ -35,7 +35,7 @@ class Convolution(nn.Module):
             return tensor.carry(tensor.features @ self.kernel)
         target = tensor.level + self.step
         features = tensor.grid.convolve(tensor.features, self.kernel, tensor.level, target)
-        return SparseTensor(features, target, tensor.grid)
+        return tensor.move(features, target)
 
 
 class BatchNorm(nn.Module):
@@ -47,7 +47,7 @@ class BatchNorm(nn.Module):
 
     def forward(self, tensor: SparseTensor) -> SparseTensor:
         """Return the tensor with normalised features."""
-        return tensor.carry(self.bn(tensor.features))
+        return tensor.carry(self.bn(tensor.features, tensor.row_count))
 
 
 def relu(tensor: SparseTensor) -> SparseTensor:

@@ -70,7 +70,8 @@ def decoding_cpus(runtime: Runtime) -> int:
     """Return the number of CPUs that a batch source holds beside those of its trainers."""
     if runtime.feed == "loader":
         return 0
-    return runtime.num_workers * max(1, runtime.num_loader_workers)
+    per_worker = runtime.num_loader_workers
+    return runtime.num_workers * (1 if per_worker == "auto" else max(1, per_worker))
 
 
 def require_cpus(runtime: Runtime, trainer_cpus: int, max_wait_s: float = MAX_WAIT_S) -> None:

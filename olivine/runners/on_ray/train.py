@@ -16,12 +16,15 @@ from torch import nn
 
 from olivine.core.buckets import is_bucket
 from olivine.core.errors import UserError
+from olivine.core.loader_share import Machine
 from olivine.core.progress import Progress, Report
 from olivine.core.runtime import Runtime
 from olivine.core.shipped_code import NO_USER_CODE, UserCode
 from olivine.core.storage import Store
 from olivine.core.user_parts import errors_of_user_code
 from olivine.data.loader import BatchSource
+from olivine.models.synchronised_norms import synchronise_batch_norms
+from olivine.runners.on_ray.assigned import assigned_machine
 from olivine.runners.on_ray.batch_source import batch_source_of, require_cpus
 from olivine.runners.on_ray.pickled import PickledWithCode
 from olivine.tracking.tracker import NullTracker, Tracker
@@ -43,16 +46,20 @@ class RayWorker:
         self.device: torch.device = ray.train.torch.get_device()
         self.batch_source = batch_source
 
+    def machine(self) -> Machine:
+        """Return the part of the machine that Ray has assigned to this worker."""
+        return assigned_machine()
+
     def wrap(self, module: nn.Module) -> nn.Module:
         """Return the module on the device, with gradients averaged over the workers.
 
-        Batch norms of dense layers are synchronised on GPUs; sparse ones synchronise themselves.
-        Buffers are not broadcast, since every worker computes the same ones.
+        Batch norms have the statistics of all workers' rows. Buffers are not broadcast, since every
+        worker computes the same ones. Raises UserError for a batch norm whose statistics would be
+        a worker's own.
         """
-        if self.device.type == "cuda":
-            module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
         if self.world_size == 1:
             return module.to(self.device)
+        synchronise_batch_norms(module)
         return ray.train.torch.prepare_model(
             module, parallel_strategy_kwargs={"broadcast_buffers": False}
         )

@@ -9,12 +9,14 @@ import ray
 from ray import tune
 
 from olivine.core.errors import UserError
+from olivine.core.loader_share import Machine
 from olivine.core.runtime import Runtime
 from olivine.core.shipped_code import NO_USER_CODE, UserCode
 from olivine.core.spec import Spec
 from olivine.core.user_parts import error_of_user_code
 from olivine.experiments.sweep import Trial
 from olivine.experiments.sweep_plan import GAVE_UP, POINT, ROW, SEED
+from olivine.runners.on_ray.assigned import assigned_machine
 from olivine.tracking.tracker import RunKey, StoppedError, Tracker
 from olivine.training.finished_runs import find_finished
 from olivine.training.worker import LocalWorker
@@ -100,6 +102,10 @@ def _limit(job: TrialJob) -> str:
 
 class TuneWorker(LocalWorker):
     """A trial's own process, whose reports reach the sweep's scheduler."""
+
+    def machine(self) -> Machine:
+        """Return the part of the machine that Ray has assigned to this trial."""
+        return assigned_machine()
 
     def report(self, metrics: Mapping[str, float]) -> None:
         """Report a run's progress to Tune; raise StoppedError if Tune stops the trial."""

@@ -24,6 +24,7 @@ LOSSES = (
     SupCon(gather_keys=True, mean_over_positives=True),
     QUICK_VMF,
     QUICK_VMF.override({"form": "posterior", "average": "point"}),
+    QUICK_VMF.override({"bank": "per_group"}),
 )
 
 

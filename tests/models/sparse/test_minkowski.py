@@ -111,6 +111,60 @@ def test_under_autocast_it_convolves_in_single_precision(engine):
     assert (output - expected).norm() / expected.norm() < 0.05
 
 
+class OlderBuild:
+    """An engine that refuses half precision as MinkowskiEngine 0.5.4 does."""
+
+    wrong = False
+
+    def __init__(self, coordinates):
+        self._grid = TorchGrid(coordinates)
+
+    def convolve(self, features, kernel, source, target):
+        half = kernel.dtype in (torch.float16, torch.bfloat16)
+        if half and not self.wrong:
+            raise RuntimeError("\"convolution_forward_gpu\" not implemented for 'Half'\nTrace")
+        return self._grid.convolve(features, kernel, source, target) * (0.5 if half else 1.0)
+
+
+class WrongBuild(OlderBuild):
+    wrong = True
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("open_grid", "works"), [(TorchGrid, True), (OlderBuild, False), (WrongBuild, False)]
+)
+def test_a_build_is_used_in_half_precision_if_it_has_it(open_grid, works, precision, caplog):
+    minkowski.convolves_in.cache_clear()
+    with caplog.at_level("INFO", "olivine"):
+        for _ in range(2):
+            assert minkowski.convolves_in(precision, "cpu", open_grid) == works
+    said = [record.message for record in caplog.records]
+    assert len(said) == (0 if works else 1), "a build is tried once"
+    assert all("in float32" in text and "Trace" not in text for text in said)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("autocast", [None, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("has", [(), (torch.float16,), (torch.float16, torch.bfloat16)])
+def test_the_precision_is_autocasts_where_the_build_has_it(device, autocast, has, monkeypatch):
+    monkeypatch.setattr(
+        torch, "is_autocast_enabled", lambda kind: kind == device and bool(autocast)
+    )
+    monkeypatch.setattr(torch, "get_autocast_dtype", lambda kind: autocast)
+    monkeypatch.setattr(
+        minkowski, "convolves_in", lambda dtype, kind, _: kind == "cuda" and dtype in has
+    )
+    chosen = minkowski.product_precision(torch.device(device))
+    assert chosen == (autocast if device == "cuda" and autocast in has else None)
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_the_released_build_has_no_half_precision_on_a_cpu(engine, precision):
+    assert not minkowski.convolves_in(precision, "cpu", MinkowskiGrid)
+    assert minkowski.convolves_in(torch.float64, "cpu", MinkowskiGrid)
+
+
 def test_an_engine_that_is_not_there_is_told_how_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "MinkowskiEngine", None)  # what makes an import fail
     with pytest.raises(UserError, match=r"MinkowskiEngine, .*commands of docs/networks\.md"):

@@ -28,7 +28,9 @@ def test_published_numbers_know_their_sources():
     ):
         assert known[(*place, "miou")].value == value
     assert in_print("nothing") == {}
-    assert {"methods", "components", "cost"} <= set(published_tables())
+    assert {"methods", "components", "cost", "transfer", "detection", "robustness"} <= set(
+        published_tables()
+    )
 
 
 def test_every_number_is_one_and_says_how_it_is_known():
@@ -49,8 +51,76 @@ def test_derived_scores_follow_from_the_differences_in_print():
         assert score == pytest.approx(base + gain.value, abs=0.06)
 
 
+def numbers(table, protocol):
+    """Return the numbers of a table by row and metric."""
+    found = {}
+    for (row, of, metric), number in in_print(table).items():
+        if of == protocol:
+            found.setdefault(row, {})[metric] = number.value
+    return found
+
+
+def test_a_mean_over_classes_is_that_of_its_cells():
+    classes = [f"ap_r40/{name}" for name in ("car", "pedestrian", "cyclist")]
+    rows = numbers("detection", "kitti_moderate").values()
+    whole = [row for row in rows if {"ap_r40", *classes} <= row.keys()]
+    assert len(whole) == 9
+    for row in whole:
+        # The cells are rounded to a tenth, and so is their mean.
+        assert row["ap_r40"] == pytest.approx(sum(row[name] for name in classes) / 3, abs=0.1)
+
+
+CORRUPTIONS = [
+    f"miou/{name}"
+    for name in (
+        *("fog", "wet_ground", "snow", "motion_blur"),
+        *("beam_missing", "crosstalk", "incomplete_echo", "cross_sensor"),
+    )
+]
+CONTRADICTS_ITS_CELLS = {("nuscenes_c", "PPKT")}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "num_rows"), [("nuscenes_c", 11), ("nuscenes_c_linear_probe", 4)]
+)
+def test_a_mean_corruption_error_is_that_of_its_cells(protocol, num_rows):
+    baseline = numbers("robustness", "nuscenes_c")["MinkUNet-18, baseline of mCE"]
+    rows = {
+        name: row
+        for name, row in numbers("robustness", protocol).items()
+        if set(CORRUPTIONS) <= row.keys()
+    }
+    assert len(rows) == num_rows + (protocol == "nuscenes_c")
+    for name, row in rows.items():
+        errors = [(100 - row[cell]) / (100 - baseline[cell]) for cell in CORRUPTIONS]
+        from_cells = 100 * sum(errors) / len(errors)
+        agrees = row["mce"] == pytest.approx(from_cells, abs=0.006)
+        assert agrees == ((protocol, name) not in CONTRADICTS_ITS_CELLS), (name, from_cells)
+
+
+def test_a_mean_resilience_is_that_of_its_cells_and_of_the_score_without_corruption():
+    clean = {
+        row: score.value
+        for (row, of, _), score in in_print("methods").items()
+        if of == "finetune_100"
+    }
+    robust = numbers("robustness", "nuscenes_c")
+    for name in ("random", "SLidR", "Seal"):
+        rates = [robust[name][cell] / clean[name] for cell in CORRUPTIONS]
+        assert robust[name]["mrr"] == pytest.approx(100 * sum(rates) / len(rates), abs=0.006)
+
+
+def test_numbers_that_contradict_their_cells_are_kept_beside_what_the_cells_give():
+    known = in_print("robustness")
+    for metric, printed, from_cells in (("mce", 105.64, 105.94), ("mrr", 76.06, 75.96)):
+        in_cells = known["PPKT, from its cells", "nuscenes_c", metric]
+        assert (in_cells.value, in_cells.how) == (from_cells, "derived")
+        assert known["PPKT", "nuscenes_c", metric].value == printed
+        assert "contradicts" in known["PPKT", "nuscenes_c", metric].source
+
+
 def test_a_difference_in_print_is_read_either_way_round():
-    known, what = in_print("components"), ("finetune_1", "miou")
+    known, what = in_print("design_choices"), ("finetune_1", "miou")
     assert difference_in_print(known, "OLIVINE", "shared heads", what).value == 3.53
     assert difference_in_print(known, "shared heads", "OLIVINE", what).value == -3.53
     assert difference_in_print(known, "shared heads", "PPKT", what) is None

@@ -24,7 +24,6 @@ from olivine.data.geometry.voxels import Voxelizer
 from olivine.data.loader import load_batches, training_batches, validation_batches
 from olivine.data.schedule import Schedule
 from olivine.experiments.recipes import demo
-from olivine.labels.job import label
 from olivine.runners.on_ray.batch_source import (
     AHEAD,
     AHEAD_PER_ACTOR,
@@ -34,10 +33,10 @@ from olivine.runners.on_ray.batch_source import (
 from olivine.runners.on_ray.packed_batch import packed, unpacked
 from olivine.runners.on_ray.train import train_on_ray
 from olivine.tracking.tracker import NullTracker, Tracker
-from olivine.training.config import label_configs
 from olivine.training.evaluate import experiment
 from olivine.training.worker import LocalWorker, Worker
 from tests.support.recorded_samples import RecordingReader, recorded_samples
+from tests.support.run_stores.tiny_labels import TinyLabels
 from tests.support.small import SMALL
 
 SCHEDULE = Schedule(num_frames=15, batch_frames=2, num_epochs=3, seed=4)  # 21 steps
@@ -233,7 +232,7 @@ def test_a_worker_of_ray_train_has_the_feed_of_its_runtime(local_ray: str, tmp_p
 
 @pytest.mark.slow
 def test_an_experiment_is_the_same_by_either_feed(
-    local_ray: str, tiny_world: Path, tmp_path: Path
+    local_ray: str, tiny_world: Path, tiny_labels: TinyLabels, tmp_path: Path
 ) -> None:
     """Pretraining, the training of the probe and its validation."""
     config = demo().override({**SMALL, "pretrained.num_epochs": 2, "num_epochs": 2})
@@ -245,8 +244,7 @@ def test_an_experiment_is_the_same_by_either_feed(
             cache_dir=str(tmp_path / "cache"),
             allow=["fewer_pairs", "absent_classes"],
         )
-        for job in label_configs(config.pretrained):
-            label(job, runtime, NullTracker())
+        tiny_labels.write(config.pretrained, runtime)
         result = experiment(config, runtime, LocalWorker(batch_source=feed), NullTracker())
         scores.append(result.scores)
         (weights,) = Path(runtime.out).glob("pretrained/*/backbone.pt")

@@ -1,6 +1,7 @@
 """Two workers of Ray Train against one process, on the tiny synthetic world and a real store."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,14 @@ from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.experiments.demo_scale import at_demo_scale
 from olivine.experiments.recipes import demo, recipe
-from olivine.labels.job import label
 from olivine.runners.on_ray.pretrain import pretrain_on_ray
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import NullTracker
-from olivine.training.config import PretrainConfig, label_configs
+from olivine.training.config import PretrainConfig
 from olivine.training.pretrain import pretrain
 from olivine.training.pretrained_networks import build_model
 from olivine.training.worker import LocalWorker
+from tests.support.run_stores.tiny_labels import TinyLabels
 from tests.support.small import SMALL
 
 pytestmark = pytest.mark.slow
@@ -35,24 +36,37 @@ def config() -> PretrainConfig:
     return demo().override(SETTINGS).pretrained
 
 
-def make_runtime(root: Path, out: Path, config: PretrainConfig) -> Runtime:
+@dataclass(frozen=True)
+class Place:
+    """Where the tests' pretrainings read and write."""
+
+    root: Path
+    labels: TinyLabels
+    out: Path
+
+
+@pytest.fixture
+def place(tiny_world: Path, tiny_labels: TinyLabels, tmp_path: Path) -> Place:
+    return Place(tiny_world, tiny_labels, tmp_path)
+
+
+def make_runtime(place: Place, name: str, config: PretrainConfig) -> Runtime:
+    out = place.out / name
     allow = ("fewer_pairs", "absent_classes")
     runtime = Runtime(
-        data_root=str(root), out=str(out), cache_dir=str(out / "c"), device="cpu", allow=allow
+        data_root=str(place.root), out=str(out), cache_dir=str(out / "c"), device="cpu", allow=allow
     )
-    if config.labels or config.segments:
-        for job in label_configs(config):
-            label(job, runtime, NullTracker())
+    place.labels.write(config, runtime)
     return runtime
 
 
 def by_one_and_by_two(
-    root: Path, out: Path, config: PretrainConfig, names: Sequence[str]
+    place: Place, config: PretrainConfig, names: Sequence[str]
 ) -> list[tuple[dict[str, torch.Tensor], dict[str, dict[int, float]]]]:
     """Return the last state and the named curves of one process, then of two workers."""
     found = []
     for num_workers in (1, 2):
-        runtime = make_runtime(root, out / str(num_workers), config)
+        runtime = make_runtime(place, str(num_workers), config)
         tracker = MlflowTracker(runtime.store_uri())
         tracker.ensure_store()
         if num_workers == 1:
@@ -66,9 +80,9 @@ def by_one_and_by_two(
     return found
 
 
-def test_two_workers_and_one_process_agree(local_ray, tiny_world, tmp_path, config):
+def test_two_workers_and_one_process_agree(local_ray, place, config):
     names = ("loss", "pixel", "class", "lr", "epoch")
-    (one, curves_one), (two, curves_two) = by_one_and_by_two(tiny_world, tmp_path, config, names)
+    (one, curves_one), (two, curves_two) = by_one_and_by_two(place, config, names)
     # The same numbers are logged, at the same steps.
     for name, values in curves_one.items():
         assert curves_two[name].keys() == values.keys()
@@ -83,13 +97,13 @@ def test_two_workers_and_one_process_agree(local_ray, tiny_world, tmp_path, conf
     assert torch.equal(two[f"{bank}.num_updates"], one[f"{bank}.num_updates"])
 
 
-def test_the_first_steps_gradient_is_that_of_one_process(local_ray, tiny_world, tmp_path, config):
+def test_the_first_steps_gradient_is_that_of_one_process(local_ray, place, config):
     """One step of plain SGD: weights move by the gradient, and the bank sees the same rows."""
     config = config.override(
         {"batch_frames": 16, "optimiser.lr": 1.0, "optimiser.weight_decay": 0.0}
     )
     before = dict(build_model(config, 16).named_parameters())
-    runtimes = [make_runtime(tiny_world, tmp_path / place, config) for place in ("one", "two")]
+    runtimes = [make_runtime(place, name, config) for name in ("one", "two")]
     result = pretrain(config, runtimes[0], LocalWorker(), NullTracker())
     assert result.num_steps == 1
     tracker = MlflowTracker(runtimes[1].store_uri())
@@ -110,13 +124,11 @@ def test_the_first_steps_gradient_is_that_of_one_process(local_ray, tiny_world, 
 
 
 @pytest.mark.parametrize("method", ["seal", "depthcontrast"])
-def test_superpoints_and_the_momentum_student_are_those_of_one_process(
-    local_ray, tiny_world, tmp_path, method
-):
+def test_superpoints_and_the_momentum_student_are_those_of_one_process(local_ray, place, method):
     """After one step: later ones drift apart by the float error of the first."""
     config = at_demo_scale(recipe(method)).override(SETTINGS).pretrained
     config = config.override({"batch_frames": 16})
-    (one, here), (two, there) = by_one_and_by_two(tiny_world, tmp_path, config, ("loss",))
+    (one, here), (two, there) = by_one_and_by_two(place, config, ("loss",))
 
     assert there["loss"][1] == pytest.approx(here["loss"][1], rel=1e-4)
     for name, value in one.items():
@@ -127,8 +139,8 @@ def test_superpoints_and_the_momentum_student_are_those_of_one_process(
         assert any(name.startswith("slow.") for name in one)
 
 
-def test_a_mistake_of_the_user_comes_back_as_one_sentence(local_ray, tiny_world, tmp_path, config):
-    runtime = make_runtime(tiny_world, tmp_path, config).override({"num_workers": 2})
+def test_a_mistake_of_the_user_comes_back_as_one_sentence(local_ray, place, config):
+    runtime = make_runtime(place, "out", config).override({"num_workers": 2})
     wild = config.override({"optimiser.lr": 1e30})
     with pytest.raises(UserError, match=r"not finite at step \d+"):
         pretrain_on_ray(wild, runtime, MlflowTracker(runtime.store_uri()))

@@ -4,9 +4,10 @@ Only keyframes are read: one LiDAR scan, six images and, where the version has t
 point. Scenes are in the order of scene.json, keyframes in the order in which they were recorded.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -29,7 +30,7 @@ class Nuscenes(Dataset):
     """
 
     kind: ClassVar[str] = "nuscenes"
-    added: ClassVar[frozenset[str]] = frozenset({"allow_partial"})
+    added: ClassVar[Mapping[str, Any]] = {"allow_partial": False}
 
     version: Literal["v1.0-mini", "v1.0-trainval", "v1.0-test"] = Field(
         default="v1.0-trainval",

@@ -8,8 +8,9 @@ written, without sweeps between them and without radars.
 `export.writing.write_world` writes it; `Synthetic` opens it through the nuScenes reader.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -26,7 +27,7 @@ class Synthetic(Dataset):
     """Keyframes of the synthetic world; the first three settings are those of `Nuscenes`."""
 
     kind: ClassVar[str] = "synthetic"
-    added: ClassVar[frozenset[str]] = frozenset({"allow_partial"})
+    added: ClassVar[Mapping[str, Any]] = {"allow_partial": False}
 
     split: str = Field(
         default="mini_train", description="Split of v1.0-mini: mini_train, mini_val or all."

@@ -1,6 +1,7 @@
 """Classes as von Mises-Fisher densities of point features (OLIVINE, L_vMF)."""
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 class VMF(Loss):
     """A von Mises-Fisher density per class, estimated by moving averages of point features.
 
-    The defaults are the official code's, whose moving average starts at zero. During the
+    The defaults are the official code's, whose moving average starts at zero, except for `bank`:
+    "per_group" is the official code's, and the default is that of earlier versions. During the
     warm-up the densities are estimated and the loss is zero; then the loss is on and, with
     `freeze`, the densities stay as they are. With a `form` of "posterior", which is ours, a
     point is also pushed from the classes that it does not belong to; `max_concentration` then
@@ -21,9 +23,17 @@ class VMF(Loss):
     """
 
     kind: ClassVar[str] = "vmf"
+    added: ClassVar[Mapping[str, Any]] = {"bank": "pooled"}
 
     momentum: float = Field(
         default=0.9999, gt=0, lt=1, description="Share of the old mean that is kept per step."
+    )
+    bank: Literal["per_group", "pooled"] = Field(
+        default="pooled",
+        description="What the bank learns from: per_group moves a mean of each contrast group, "
+        "which stays where the group lacks the class, and averages them (the official code, whose "
+        "groups are GPUs); pooled moves at full rate to the mean of all the batch's points, so "
+        "that rare classes become more concentrated.",
     )
     warmup_steps: int = Field(
         default=10_001,
@@ -82,6 +92,7 @@ class VMF(Loss):
             num_channels,
             num_classes,
             momentum=self.momentum,
+            bank=self.bank,
             warmup_steps=self.warmup_steps,
             freeze=self.freeze,
             bias_correction=self.bias_correction,

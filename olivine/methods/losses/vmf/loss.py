@@ -25,7 +25,8 @@ class VonMisesFisher(nn.Module):
     """The bank and the loss; its buffers are in checkpoints."""
 
     mean: Tensor
-    num_updates: Tensor
+    num_updates: Tensor  # steps that had a point of the class
+    weight: Tensor  # of all points in the mean; the rest is its start at zero
     step: Tensor
 
     def __init__(
@@ -34,6 +35,7 @@ class VonMisesFisher(nn.Module):
         num_classes: int,
         *,
         momentum: float,
+        bank: Literal["per_group", "pooled"],
         warmup_steps: int,
         freeze: bool,
         bias_correction: bool,
@@ -44,7 +46,7 @@ class VonMisesFisher(nn.Module):
         form: Literal["likelihood", "posterior"],
     ):
         super().__init__()
-        self.num_channels, self.momentum = num_channels, momentum
+        self.num_channels, self.momentum, self.bank = num_channels, momentum, bank
         self.warmup_steps, self.freeze = warmup_steps, freeze
         self.bias_correction = bias_correction
         self.concentration, self.concentration_scale = concentration, concentration_scale
@@ -52,9 +54,11 @@ class VonMisesFisher(nn.Module):
         self.average, self.form = average, form
         self.register_buffer("mean", torch.zeros(num_classes, num_channels))
         self.register_buffer("num_updates", torch.zeros(num_classes))
+        if bank == "per_group":  # pooled ones need none, and neither had those of version 0.2
+            self.register_buffer("weight", torch.zeros(num_classes))
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
         self._step = 0  # the same number, without waiting for the device
-        self._sums: list[Tensor] = []  # of the earlier parts of this step
+        self._found: list[Tensor] = []  # in the earlier parts of this step
         self.register_load_state_dict_post_hook(_restep)  # type: ignore[no-untyped-call] # torch: no hints
 
     @property
@@ -71,21 +75,62 @@ class VonMisesFisher(nn.Module):
         if part.is_first:
             self._step += 1
             self.step.fill_(self._step)
-            self._sums = []
+            self._found = []
         if self.is_warm and self.freeze:
             return
-        sums, counts = class_sums(matched.queries, matched.class_ids, len(self.mean))
-        self._sums.append(torch.cat([sums, counts[:, None]], dim=1))
+        grouped = self.bank == "per_group"
+        self._found.append(self._of_groups(matched, part) if grouped else self._of_all(matched))
         if not part.is_last:
             return
-        both = sum_over_workers(torch.stack(self._sums).sum(dim=0))
-        self._sums = []
-        sums, counts = both[:, :-1], both[:, -1]
+        found = sum_over_workers(torch.stack(self._found).sum(dim=0))
+        self._found = []
+        if grouped:
+            self.move_per_group(found[:, :-2], found[:, -2], found[:, -1])
+        else:
+            self.move_pooled(found[:, :-1], found[:, -1])
+
+    def _of_all(self, matched: Matched) -> Tensor:
+        sums, counts = class_sums(matched.queries, matched.class_ids, len(self.mean))
+        return torch.cat([sums, counts[:, None]], dim=1)
+
+    def _of_groups(self, matched: Matched, part: StepPart) -> Tensor:
+        if part.groups is None:
+            ids, group = torch.unique(matched.group_ids, return_inverse=True)
+            num_groups = len(ids)
+        else:
+            group, num_groups = matched.group_ids - part.groups.start, len(part.groups)
+        sums, counts = group_sums(
+            matched.queries, matched.class_ids, (group, num_groups), len(self.mean)
+        )
+        means = (sums / counts.clamp(min=1)[:, :, None]).sum(dim=0)
+        present = (counts > 0).sum(dim=0).to(means)
+        total = torch.full_like(present, num_groups)
+        return torch.cat([means, present[:, None], total[:, None]], dim=1)
+
+    @torch.no_grad()
+    def move_pooled(self, sums: Float[Tensor, "K D"], counts: Float[Tensor, " K"]) -> None:
+        """Move each class that a step had towards the mean of its points, given their sums."""
         seen = counts > 0
         now = sums / counts.clamp(min=1)[:, None]
         # Written as a small change, so that single precision does not lose 1 - momentum.
         self.mean += (1 - self.momentum) * (now - self.mean) * seen[:, None]
         self.num_updates += seen
+
+    @torch.no_grad()
+    def move_per_group(
+        self,
+        means: Float[Tensor, "K D"],
+        present: Float[Tensor, " K"],
+        num_groups: Float[Tensor, " K"],
+    ) -> None:
+        """Move as the average over `num_groups` banks, of which those without the class stay.
+
+        `means` are sums, over the `present` groups that had the class, of their class means.
+        """
+        rate = (1 - self.momentum) / num_groups.clamp(min=1)
+        self.mean += rate[:, None] * (means - present[:, None] * self.mean)
+        self.weight += rate * present * (1 - self.weight)
+        self.num_updates += present > 0
 
     def classes(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return directions (K, D), concentrations (K) and which classes had a point so far (K)."""
@@ -102,7 +147,10 @@ class VonMisesFisher(nn.Module):
     def _mean(self) -> Float[Tensor, "K D"]:
         if not self.bias_correction:
             return self.mean
-        share = -(self.num_updates.clamp(min=1) * math.log(self.momentum)).expm1()
+        if self.bank == "per_group":
+            share = torch.where(self.weight > 0, self.weight, 1.0)
+        else:
+            share = -(self.num_updates.clamp(min=1) * math.log(self.momentum)).expm1()
         return self.mean / share[:, None]
 
     def forward(self, matched: Matched) -> Tensor:
@@ -165,12 +213,32 @@ def class_sums(
     rows: Float[Tensor, "M D"], class_ids: Int[Tensor, " M"], num_classes: int
 ) -> tuple[Float[Tensor, "K D"], Float[Tensor, " K"]]:
     """Return the sum and the number of the rows of each class; ignored rows do not count."""
+    return _id_sums(rows, torch.where(class_ids == IGNORE, num_classes, class_ids), num_classes)
+
+
+def group_sums(
+    rows: Float[Tensor, "M D"],
+    class_ids: Int[Tensor, " M"],
+    groups: tuple[Int[Tensor, " M"], int],
+    num_classes: int,
+) -> tuple[Float[Tensor, "G K D"], Float[Tensor, "G K"]]:
+    """Return `class_sums` of each group; `groups` are the rows' groups, from 0, and their count."""
+    group, num_groups = groups
+    num_ids = num_groups * num_classes
+    ids = torch.where(class_ids == IGNORE, num_ids, group * num_classes + class_ids)
+    sums, counts = _id_sums(rows, ids, num_ids)
+    return sums.unflatten(0, (num_groups, num_classes)), counts.view(num_groups, num_classes)
+
+
+def _id_sums(
+    rows: Float[Tensor, "M D"], ids: Int[Tensor, " M"], num_ids: int
+) -> tuple[Float[Tensor, "I D"], Float[Tensor, " I"]]:
+    """Return the sum and the number of the rows of each id; an id of `num_ids` does not count."""
     rows = exact(rows)
     if rows.device.type == "cpu":  # half the product's time; on a GPU its order would be random
-        ids = torch.where(class_ids == IGNORE, num_classes, class_ids)
-        sums = rows.new_zeros(num_classes + 1, rows.shape[1]).index_add(0, ids, rows)
-        return sums[:-1], ids.bincount(minlength=num_classes + 1)[:-1].to(rows)
-    return product_sums(rows, class_ids, num_classes)
+        sums = rows.new_zeros(num_ids + 1, rows.shape[1]).index_add(0, ids, rows)
+        return sums[:-1], ids.bincount(minlength=num_ids + 1)[:-1].to(rows)
+    return product_sums(rows, ids, num_ids)
 
 
 def product_sums(

@@ -19,6 +19,7 @@ class MinkUNet(UNetShape, Backbone):
 
     kind: ClassVar[str] = "minkunet"
     places: ClassVar[frozenset[str]] = Backbone.places | {"engine"}
+    training_only: ClassVar[frozenset[str]] = frozenset({"bn_momentum", "bn_momentum_blocks"})
 
     engine: Literal["torch", "minkowski"] = Field(
         default="torch",

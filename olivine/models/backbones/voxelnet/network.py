@@ -19,7 +19,7 @@ from olivine.data.batch import Voxels
 from olivine.data.geometry.cell_keys import pack
 from olivine.models.backbones.voxelnet.grid import DOWN, MAP_STRIDE, OUTPUTS, ROUNDING, VoxelGrid
 from olivine.models.scatter import group_means
-from olivine.models.sparse.batch_norm import RowBatchNorm
+from olivine.models.sparse.batch_norm import RowBatchNorm, RowCount
 from olivine.models.sparse.convolution import convolve
 from olivine.models.sparse.kernel_maps import END, Cells, KernelMap, occupied_cells, submanifold
 from olivine.models.sparse.shapes import Triple, output_shape
@@ -90,17 +90,17 @@ class BirdsEyeNet(nn.Module):
     ) -> tuple[Cells, Float[Tensor, "S 128"]]:
         """Return the map's sites and their features; `cells` are counted from the first cell."""
         shape = self._grid.grid_shape
-        neighbours = submanifold(cells, 3)
-        features = self.conv_input(features, neighbours)
-        features = self.conv1[0](features, neighbours)
+        neighbours, count = submanifold(cells, 3), RowCount(len(cells))
+        features = self.conv_input(features, neighbours, count)
+        features = self.conv1[0](features, neighbours, count)
         for blocks, window in zip((self.conv2, self.conv3, self.conv4), DOWN[:-1], strict=True):
             cells, down = strided(cells, shape, *window)
             shape = output_shape(shape, *window)
-            neighbours = submanifold(cells, 3)
+            neighbours, count = submanifold(cells, 3), RowCount(len(cells))
             for i, block in enumerate(blocks):
-                features = block(features, neighbours if i else down)
+                features = block(features, neighbours if i else down, count)
         sites, down = strided(cells, shape, *DOWN[-1])
-        return sites, self.conv_out(features, down)
+        return sites, self.conv_out(features, down, RowCount(len(sites)))
 
     def _positions(self, xy_m: Float[Tensor, "V 2"]) -> Float[Tensor, "V 2"]:
         """Return positions in x and y, in cells of the map."""
@@ -154,11 +154,11 @@ class Block(nn.ModuleList):
         super().__init__([SparseConv(inputs, outputs, size), norm])
 
     def forward(
-        self, features: Float[Tensor, "sources inputs"], kernel_map: KernelMap
+        self, features: Float[Tensor, "sources inputs"], kernel_map: KernelMap, count: RowCount
     ) -> Float[Tensor, "targets outputs"]:
-        """Return the features of the map's targets."""
+        """Return the features of the map's targets; `count` is the number of these."""
         convolution, norm = self
-        return F.relu(norm(convolution(features, kernel_map)), inplace=True)
+        return F.relu(norm(convolution(features, kernel_map), count), inplace=True)
 
 
 class SparseConv(nn.Module):

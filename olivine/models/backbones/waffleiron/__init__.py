@@ -13,6 +13,10 @@ class WaffleIron(WaffleShape, Backbone):
     """WaffleIron of the size, space and grids that `WaffleShape` sets."""
 
     kind: ClassVar[str] = "waffleiron"
+    training_only: ClassVar[frozenset[str]] = frozenset({"drop_path"})
+    keeps_weights: ClassVar[frozenset[str]] = frozenset(
+        {"grids", "intensity_mean", "intensity_std", "num_neighbours", "range_m"}
+    )
 
     @property
     def num_channels(self) -> int:

@@ -17,7 +17,7 @@ from olivine.core.errors import UserError
 from olivine.data.batch import Voxels
 from olivine.data.geometry.neighbours import nearest_rows
 from olivine.models.backbones.waffleiron.shape import PROJECTIONS, WaffleShape
-from olivine.models.sparse.batch_norm import RowBatchNorm
+from olivine.models.sparse.batch_norm import RowBatchNorm, RowCount
 
 INPUTS = 5  # intensity, x, y, z and their distance from the sensor
 
@@ -63,9 +63,10 @@ class WaffleNet(nn.Module):
         planes = project_to_grids(xyz_m, frame, len(frames), shape)
         intensity = (points[:, 3:] - shape.intensity_mean) / shape.intensity_std
         radius_m = torch.linalg.vector_norm(xyz_m, dim=1, keepdim=True)
-        tokens = self.embed(torch.cat([intensity, xyz_m, radius_m], dim=1), nearest)
+        count = RowCount(len(points))
+        tokens = self.embed(torch.cat([intensity, xyz_m, radius_m], dim=1), nearest, count)
         tokens = tokens.to(torch.promote_types(tokens.dtype, torch.float32))
-        return self.waffleiron(tokens, planes, frame, len(frames))
+        return self.waffleiron(tokens, planes, frame, len(frames), count)
 
 
 class Embedding(nn.Module):
@@ -85,16 +86,21 @@ class Embedding(nn.Module):
         self.final = Pointwise(2 * width, width)
 
     def forward(
-        self, inputs: Float[Tensor, "V inputs"], nearest: Int[Tensor, "V K"]
+        self, inputs: Float[Tensor, "V inputs"], nearest: Int[Tensor, "V K"], count: RowCount
     ) -> Float[Tensor, "V channels"]:
         """Return one token per point; `nearest` are the rows of its neighbours."""
-        inputs = self.norm(inputs)
+        inputs = self.norm(inputs, count)
         # bfloat16 resolves a position at 50 m to 0.2 m.
         with torch.autocast(inputs.device.type, enabled=False):
             own = self.conv1(inputs)
         around = inputs[nearest] - inputs[:, None]
-        around = self.conv2(around.flatten(0, 1)).unflatten(0, nearest.shape)
+        around = self._around(around.flatten(0, 1)).unflatten(0, nearest.shape)
         return self.final(torch.cat([own, around.max(dim=1).values], dim=1))
+
+    def _around(self, rows: Float[Tensor, "neighbours inputs"]) -> Tensor:
+        norm, first, inner_norm, activation, last = self.conv2
+        count = RowCount(len(rows))
+        return last(activation(inner_norm(first(norm(rows, count)), count)))
 
 
 @dataclass(frozen=True)
@@ -138,13 +144,14 @@ class Layers(nn.Module):
         planes: list[Plane],
         frame: Int[Tensor, " V"],
         num_frames: int,
+        count: RowCount,
     ) -> Float[Tensor, "V channels"]:
-        """Return the tokens after the last layer."""
+        """Return the tokens after the last layer; `count` is the number of tokens."""
         mixes = zip(self.spatial_mix, self.channel_mix, strict=True)
         for i, (spatial, channel) in enumerate(mixes):
-            residual = spatial(tokens, planes[i % len(planes)])
+            residual = spatial(tokens, planes[i % len(planes)], count)
             tokens = self._add(tokens, residual, frame, num_frames)
-            tokens = self._add(tokens, channel(tokens), frame, num_frames)
+            tokens = self._add(tokens, channel(tokens, count), frame, num_frames)
         return tokens
 
     def _add(self, tokens: Tensor, residual: Tensor, frame: Tensor, num_frames: int) -> Tensor:
@@ -166,11 +173,11 @@ class SpatialMix(nn.Module):
         self.scale = _layer_scale(width)
 
     def forward(
-        self, tokens: Float[Tensor, "V channels"], plane: Plane
+        self, tokens: Float[Tensor, "V channels"], plane: Plane, count: RowCount
     ) -> Float[Tensor, "V channels"]:
         """Return the scaled residual."""
         first, activation, last = self.ffn
-        image = activation(first(plane.flatten(self.norm(tokens))))
+        image = activation(first(plane.flatten(_normalised(self.norm, tokens, count))))
         return plane.inflate(last(image, self.scale.weight))
 
 
@@ -186,10 +193,12 @@ class ChannelMix(nn.Module):
         )
         self.scale = _layer_scale(width)
 
-    def forward(self, tokens: Float[Tensor, "V channels"]) -> Float[Tensor, "V channels"]:
+    def forward(
+        self, tokens: Float[Tensor, "V channels"], count: RowCount
+    ) -> Float[Tensor, "V channels"]:
         """Return the scaled residual."""
         first, activation, last = self.mlp
-        return last(activation(first(self.norm(tokens))), self.scale.weight)
+        return last(activation(first(_normalised(self.norm, tokens, count))), self.scale.weight)
 
 
 class Pointwise(nn.Linear):
@@ -263,6 +272,10 @@ def _check_range(xyz_m: Tensor, shape: WaffleShape) -> None:
 
 def _norm(shape: WaffleShape) -> nn.Module:
     return (RowBatchNorm if shape.norm == "batch" else nn.LayerNorm)(shape.width)
+
+
+def _normalised(norm: nn.Module, tokens: Tensor, count: RowCount) -> Tensor:
+    return norm(tokens, count) if isinstance(norm, RowBatchNorm) else norm(tokens)
 
 
 def _layer_scale(width: int) -> nn.Conv1d:
