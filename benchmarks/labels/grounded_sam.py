@@ -82,11 +82,12 @@ def threshold_for(labeller: GroundedSamLabeller, pixels: torch.Tensor, num_boxes
     best = found[..., [token for some in detector.prompt_tokens for token in some]].amax(-1)
     ordered = best.flatten().sort(descending=True).values.clamp(max=1.0).tolist()
     wanted = num_boxes * len(pixels)
-    for threshold in ordered[wanted::wanted]:
-        kept = chosen(labeller, found, boxes, tuple(pixels.shape[2:]), threshold)
-        if sum(map(len, kept)) >= wanted:
-            break
-    return threshold
+    low, high = wanted, len(ordered) - 1
+    while low < high:  # the first threshold that leaves enough boxes
+        middle = (low + high) // 2
+        kept = chosen(labeller, found, boxes, tuple(pixels.shape[2:]), ordered[middle])
+        low, high = (low, middle) if sum(map(len, kept)) >= wanted else (middle + 1, high)
+    return ordered[low]
 
 
 def pictures(num_images: int, size: tuple[int, int] = SIZE) -> list[np.ndarray]:

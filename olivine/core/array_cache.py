@@ -5,12 +5,12 @@ the same bytes, and each write is atomic.
 """
 
 import io
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from olivine.core.checksums import read_cached, write_checked
 from olivine.core.storage import Store
 
 Arrays = Mapping[str, np.ndarray]
@@ -30,6 +30,7 @@ class ArrayCache:
         """Return a frame's arrays, and make them if they are not in the cache.
 
         `token` identifies the frame, `lengths` has the expected length of each array, and `make`
+<<<<<<< HEAD
         returns the arrays. `made_of` is a hash of everything that they are made of. A file that is
         damaged, has an array of another length or was made of something else is made again.
         """
@@ -53,3 +54,25 @@ class ArrayCache:
         return (
             cached if all(len(cached[key]) == length for key, length in lengths.items()) else None
         )
+=======
+        returns the arrays. A file that is damaged or has an array of another length is renamed with
+        a warning, and made again.
+        """
+        name = f"{self.folder}/{token}.npz"
+        cached = read_cached(self.store, name, lambda data: _arrays(data, lengths), token)
+        if cached is None:
+            cached = make()
+            stream = io.BytesIO()
+            np.savez_compressed(stream, **cached)
+            write_checked(self.store, name, stream.getbuffer(), token)
+        return cached
+
+
+def _arrays(data: bytes, lengths: Mapping[str, int]) -> Arrays:
+    with np.load(io.BytesIO(data)) as file:
+        cached = {key: file[key] for key in lengths}
+    for key, length in lengths.items():
+        if len(cached[key]) != length:
+            raise ValueError(f"{key} has {len(cached[key])} rows, not {length}")
+    return cached
+>>>>>>> main

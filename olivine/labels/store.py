@@ -13,6 +13,8 @@ reads one file instead of all maps. Stores of versions before 0.3 (format 1) lac
 """
 
 import json
+import struct
+import zlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -22,6 +24,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from olivine.core.array_cache import ArrayCache
+from olivine.core.checksums import DamagedError, read_checked, set_aside, write_checked
 from olivine.core.errors import UserError
 from olivine.core.storage import Store, absolute
 from olivine.data.dataset import Frames
@@ -154,11 +157,20 @@ class LabelStore:
         for name in self._store.names(self._folder):
             self._store.delete(name)
 
+<<<<<<< HEAD
     def write(
         self, image_name: str, ids: UInt8[np.ndarray, "rows columns"], made_of: str = ""
     ) -> None:
         """Write one map, with the record of its image; equal maps of it give equal bytes."""
         self._store.write(self._name(label_map_name(image_name)), encode_map(ids, made_of))
+=======
+    def write(self, image_name: str, ids: UInt8[np.ndarray, "rows columns"]) -> None:
+        """Write one map; equal maps give equal bytes."""
+        stream = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(ids)).save(stream, format="PNG", compress_level=6)
+        name = self._name(label_map_name(image_name))
+        write_checked(self._store, name, stream.getvalue(), image_name)
+>>>>>>> main
 
     def read(
         self, image_name: str, size_px: tuple[int, int] | None = None
@@ -195,7 +207,11 @@ class LabelStore:
                 f"No label map of {image_name}: {where} is missing; run `olivine label` with the "
                 "same dataset, labeller and out, it makes only what is missing."
             )
+<<<<<<< HEAD
         ids, made_of = decode_map(self._store.read(name), where)
+=======
+        ids = self._decoded(name, image_name)
+>>>>>>> main
         if size_px is not None and ids.shape != tuple(size_px):
             raise UserError(
                 f"Label map {where} has {ids.shape[0]} rows and {ids.shape[1]} columns, its image "
@@ -227,7 +243,8 @@ class LabelStore:
         So no record is lost when a job is killed, and two jobs at once do not overwrite each other.
         """
         label_map_name(image_name)  # raises for a name outside
-        self._store.write(self._name(_failure_name(image_name)), (reason + "\n").encode())
+        record = (reason + "\n").encode()
+        write_checked(self._store, self._name(_failure_name(image_name)), record, image_name)
 
     def forget_failure(self, image_name: str) -> None:
         """Remove the record of an image that has labels now."""
@@ -235,14 +252,29 @@ class LabelStore:
 
     def failed(self) -> dict[str, str]:
         """Return the recorded reason of each image that could not be labelled, from its file."""
-        return {
-            name: self._store.read(self._name(_failure_name(name))).decode().strip()
-            for name in sorted(self.listing()[1])
-        }
+        return {name: self._reason(name) for name in sorted(self.listing()[1])}
 
     def failure_path(self) -> str:
         """Return the folder of these records, to be shown to people."""
         return self._store.path(self._name(_FAILED))
+
+    def _reason(self, image_name: str) -> str:
+        name = self._name(_failure_name(image_name))
+        try:
+            return read_checked(self._store, name, image_name).decode(errors="replace").strip()
+        except DamagedError as error:
+            return str(error)
+
+    def _decoded(self, name: str, image_name: str) -> UInt8[np.ndarray, "rows columns"]:
+        """Return a map; a damaged one is renamed, so that the next job makes it again."""
+        where = self._store.path(name)
+        try:
+            return _decode(read_checked(self._store, name, image_name), where)
+        except DamagedError as error:
+            raise DamagedError(
+                f"{error} {set_aside(self._store, name)} Run `olivine label` with the same "
+                "dataset, labeller and out: it makes only what is missing."
+            ) from None
 
     def _name(self, name: str) -> str:
         return f"{self._folder}/{name}"
@@ -260,11 +292,13 @@ class LabelStore:
             )
 
     def _write_json(self, name: str, value: Mapping[str, Any]) -> None:
-        self._store.write(self._name(name), (json.dumps(value, indent=1) + "\n").encode())
+        write_checked(self._store, self._name(name), (json.dumps(value, indent=1) + "\n").encode())
 
     def _read_json(self, name: str) -> dict[str, Any]:
         try:
-            value = json.loads(self._store.read(self._name(name)))
+            value = json.loads(read_checked(self._store, self._name(name)))
+        except DamagedError as error:
+            raise UserError(f"{error} Remove it and run `olivine label` again.") from None
         except ValueError:
             value = None
         if not isinstance(value, dict):
@@ -283,3 +317,20 @@ def label_map_name(image_name: str) -> str:
 
 def _failure_name(image_name: str) -> str:
     return f"{_FAILED}{image_name}.txt"
+<<<<<<< HEAD
+=======
+
+
+def _decode(data: bytes, where: str) -> UInt8[np.ndarray, "rows columns"]:
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            mode, ids = image.mode, np.asarray(image)
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error):
+        raise DamagedError(f"Label map {where} is not a readable PNG.") from None
+    if mode != "L":
+        raise UserError(
+            f"Label map {where} must have one channel of 8 bits, it has PNG mode {mode}; remove "
+            "it and run `olivine label` again."
+        )
+    return ids
+>>>>>>> main

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from olivine.core.checksums import write_checked
 from olivine.core.errors import UserError
 from olivine.core.hashing import combined_hash, seeded
 from olivine.core.progress import Report
@@ -71,7 +72,8 @@ def finished(
 ) -> EvaluateResult | None:
     """Return the scores of a finished run of the same experiment, or None."""
     key = evaluation_key(config, data)
-    record = find_finished(key, runtime, tracker, [predictions_name(key.fingerprint)])
+    files = [predictions_name(key.fingerprint)]
+    record = find_finished(key, runtime, tracker, files, key.fingerprint)
     if record is None:
         return None
     names = [name for name in record.metrics if name.startswith(SCORE)]
@@ -164,10 +166,14 @@ def evaluate(
         if worker.rank == 0:
             scenes = tuple(dict.fromkeys(val.scenes()))
             by_scene = SceneCounts(scenes, counts.cpu().numpy(), val.class_names, config.absent)
-            store.write(confusions_name(key.fingerprint), by_scene.to_bytes())
             note = NetworkDescription(config, val.class_names, tensors_hash(model.state_dict()))
-            store.write(description_name(key.fingerprint), note.to_bytes())
-            store.write(predictions_name(key.fingerprint), first)
+            files = {
+                confusions_name(key.fingerprint): (by_scene.to_bytes(), key.fingerprint),
+                description_name(key.fingerprint): (note.to_bytes(), ""),
+                predictions_name(key.fingerprint): (first, key.fingerprint),
+            }
+            for name, (content, subject) in files.items():
+                write_checked(store, name, content, subject)
     return EvaluateResult(key, scores, predictions_name(key.fingerprint))
 
 

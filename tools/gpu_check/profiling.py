@@ -22,6 +22,7 @@ MOST = 15  # rows of a ranking
 ROOT = Path(__file__).parents[2]
 COPIES = ("gpu_memcpy", "gpu_memset")
 CALLS = ("cuda_runtime", "cuda_driver")  # of this process to CUDA
+PROTOTYPE = "Synchronization debug mode is a prototype"
 WAITING = ("Synchronize", "cudaMemcpy", "cudaFree", "cudaMalloc", "cudaHostAlloc")
 
 Event = dict[str, Any]  # of a trace in Chrome's format: times in microseconds
@@ -65,7 +66,10 @@ def profile(
         return None
     _start_once()
     torch.cuda.synchronize()
-    with _profiler(with_stack) as profiler:
+    with (
+        without_warning(".*clears events"),  # of earlier cycles: here is one
+        torch.profiler.profile(activities=KINDS, with_stack=with_stack) as profiler,
+    ):
         with torch.profiler.record_function(WINDOW):
             call()
         torch.cuda.synchronize()
@@ -77,16 +81,11 @@ def profile(
     return found if found.num_kernels else None
 
 
-def _profiler(with_stack: bool = False) -> torch.profiler.profile:
-    """Return a profiler of one cycle: to keep its events is what spares the warning of a loss."""
-    return torch.profiler.profile(activities=KINDS, with_stack=with_stack, acc_events=True)
-
-
 @cache
 def _start_once() -> None:
     """Profile nothing once: the first start takes seconds, and may miss kernels."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it prints lines of its own at every start
-    with _profiler():
+    with without_warning(".*clears events"), torch.profiler.profile(activities=KINDS):
         torch.ones(1, device="cuda").add_(1)
         torch.cuda.synchronize()
 
@@ -208,12 +207,14 @@ def waits_by_line(call: Callable[[], object], device: str) -> list[Row]:
     if not device.startswith("cuda"):
         return []
     mode = torch.cuda.get_sync_debug_mode()
-    _warn_of_waits("warn")
+    with without_warning(PROTOTYPE):
+        torch.cuda.set_sync_debug_mode("warn")
     try:
         with warned_waits() as places:
             call()
     finally:
-        _warn_of_waits(mode)
+        with without_warning(PROTOTYPE):
+            torch.cuda.set_sync_debug_mode(mode)
     rows = []
     for (path, line), count in places.most_common(MOST):
         text = linecache.getline(path, line).strip()
@@ -221,11 +222,12 @@ def waits_by_line(call: Callable[[], object], device: str) -> list[Row]:
     return rows
 
 
-def _warn_of_waits(mode: int | str) -> None:
-    """Set torch's mode, without its warning that the mode is a prototype."""
+@contextmanager
+def without_warning(pattern: str) -> Iterator[None]:
+    """Do not print the warnings whose beginning a pattern matches."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Synchronization debug mode")
-        torch.cuda.set_sync_debug_mode(mode)
+        warnings.filterwarnings("ignore", message=pattern)
+        yield
 
 
 @contextmanager

@@ -21,7 +21,6 @@ import io
 import math
 import shutil
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from olivine.core.checksums import DAMAGED, read_cached, write_checked
 from olivine.core.errors import UserError
 from olivine.core.hashing import value_hash
 from olivine.core.storage import Store, absolute
@@ -106,6 +106,7 @@ class TeacherMapCache:
     ) -> Float[Tensor, "images D r c"] | None:
         """Return a frame's maps, equal to the last bit, or None if they are not in the cache.
 
+<<<<<<< HEAD
         `images_hash` is that of the frame's images (`Sample.images_hash`): maps of other images are
         not returned. A file that is damaged or of another shape causes a warning and counts as
         missing.
@@ -130,8 +131,22 @@ class TeacherMapCache:
             f"The teacher's maps in {self.store.path(name)} cannot be used ({reason}) and are made "
             "again.",
             stacklevel=2,
+=======
+        A file that is damaged or of another shape is renamed with a warning and counts as missing.
+        """
+        return read_cached(
+            self.store, self._name(token), lambda data: self._parse(data, num_images), token
+>>>>>>> main
         )
-        return None
+
+    def _parse(self, data: bytes, num_images: int) -> Float[Tensor, "images D r c"]:
+        with np.load(io.BytesIO(data)) as file:
+            (order,) = file.files
+            array, axes = torch.from_numpy(file[order]), _ORDERS[order]
+        maps = array.view(self.dtype).permute(*np.argsort(axes).tolist())
+        if maps.shape != (num_images, *self.shape) or array.dtype != _stored(self.dtype):
+            raise ValueError(f"it holds {array.dtype} of {tuple(maps.shape)}")
+        return maps
 
     def write(self, token: str, maps: Float[Tensor, "images D r c"], images_hash: str = "") -> None:
         """Write a frame's maps, with the hash of the images that they were made of."""
@@ -140,9 +155,14 @@ class TeacherMapCache:
         order = _order(maps)
         array = maps.permute(_ORDERS[order]).contiguous().cpu().view(_stored(self.dtype))
         stream = io.BytesIO()
+<<<<<<< HEAD
         name_in_file = f"{order}.{images_hash}" if images_hash else order
         np.savez(stream, **{name_in_file: array.numpy()})
         self.store.write(self._name(token), stream.getvalue())
+=======
+        np.savez(stream, **{order: array.numpy()})
+        write_checked(self.store, self._name(token), stream.getbuffer(), token)
+>>>>>>> main
 
     def of_batch(
         self, teacher: Callable[[Tensor], Tensor], batch: Batch
@@ -174,9 +194,8 @@ class TeacherMapCache:
         Raises UserError if the local disk has no room for the rest.
         """
         total = num_frames * self.num_bytes(num_images)
-        there = sum(
-            size for size, _ in self.store.sizes_and_times(self.folder, recursive=True).values()
-        )
+        files = self.store.sizes_and_times(self.folder, recursive=True)
+        there = sum(size for name, (size, _) in files.items() if not name.endswith(DAMAGED))
         where = self.store.path(self.folder)
         if prints:
             sys.stderr.write(

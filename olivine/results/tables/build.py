@@ -134,7 +134,7 @@ def scene_reader(out: str) -> ReadScenes:
 
     def read(fingerprint: str) -> SceneCounts | None:
         name = confusions_name(fingerprint)
-        return SceneCounts.from_bytes(store.read(name)) if store.exists(name) else None
+        return SceneCounts.read(store, name) if store.exists(name) else None
 
     return read
 

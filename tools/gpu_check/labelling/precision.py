@@ -63,7 +63,7 @@ def _images() -> Tensor:
 
 def _segmenter(setup: Setup, kind: str) -> tuple[Callable[[torch.dtype], Outputs], Outputs]:
     """Return a segmenter's features and masks by format, and their references."""
-    folder: Path = write_segmenter(setup.scratch / f"small_{kind}", kind, "cpu", True)
+    folder: Path = write_segmenter(setup.scratch / f"small_{kind}", kind)
     ours = HuggingFaceSegmenter(str(folder), torch.device(setup.device), torch.float32)
     exact = HuggingFaceSegmenter(str(folder), torch.device("cpu"), torch.float32)
     images, boxes = _images(), torch.tensor(BOXES_PX)
@@ -109,7 +109,7 @@ def _detector(setup: Setup) -> tuple[Callable[[torch.dtype], Outputs], Outputs]:
 
     The boxes are not compared: which queries become boxes is a choice among near equals.
     """
-    folder = write_detector(setup.scratch / "small_detector", "cpu", True)
+    folder = write_detector(setup.scratch / "small_detector")
     texts, device = GroundedSam().vocabulary.texts, torch.device(setup.device)
     ours = HuggingFaceDetector(str(folder), texts, device, torch.float32)
     exact = copy.deepcopy(ours.model).cpu().double()

@@ -49,11 +49,11 @@ class NuscenesFrames:
 
     def tokens(self) -> Sequence[str]:
         """Return the sample token of every keyframe."""
-        return self._index.table["token"].take(self._rows).to_pylist()
+        return self._index.column("token").take(self._rows).to_pylist()
 
     def scan_tokens(self) -> Sequence[str]:
         """Return the sample_data token of every keyframe's scan; predictions are named by it."""
-        return self._index.table["scan_token"].take(self._rows).to_pylist()
+        return self._index.column("scan_token").take(self._rows).to_pylist()
 
     def scenes(self) -> Sequence[str]:
         """Return the scene name of every keyframe."""
@@ -137,8 +137,13 @@ class NuscenesFrames:
         """Raise UserError if a keyframe has no scan or lacks an image of a chosen camera."""
         table = self._index
         positions = self._rows[:, None] * len(table.cameras) + self._cameras
-        scans = table.table["scan_name"].take(self._rows).is_null().to_numpy()
-        images = table.image_names.take(positions.ravel()).is_null().to_numpy(zero_copy_only=False)
+        scans, images = (
+            names.take(chosen).is_null().to_numpy(zero_copy_only=False)
+            for names, chosen in (
+                (table.column("scan_name"), self._rows),
+                (table.image_names, positions.ravel()),
+            )
+        )
         lacks = np.concatenate([scans[:, None], images.reshape(len(self), -1)], axis=1)
         if lacks.any():
             frame, channel = np.argwhere(lacks)[0]

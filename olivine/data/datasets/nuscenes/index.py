@@ -3,7 +3,8 @@
 The first start reads the tables (2 GB for v1.0-trainval) and writes `<fingerprint>.arrow` below the
 cache folder. Later starts compare the tables' sizes and times with the recorded ones and read no
 table. If they differ, the tables' contents are hashed, and the index is reused if the hashes are
-equal.
+equal. A damaged index is renamed with a warning and built again, also if the damage is found when a
+column is first used.
 """
 
 import contextlib
@@ -13,7 +14,8 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +25,20 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Int
 
+from olivine.core.checksums import (
+    DamagedError,
+    Piece,
+    read_cached,
+    read_checked,
+    set_aside,
+    with_checksum,
+)
 from olivine.core.errors import UserError
 from olivine.core.hashing import text_hash
 from olivine.core.progress import Progress
+from olivine.core.storage import Store
 from olivine.data.datasets.nuscenes.build import build_table
+from olivine.data.datasets.nuscenes.index_file import MappedTable, table_file
 from olivine.data.datasets.nuscenes.sources import BucketTables, LocalTables, Stats, tables_of
 
 _FORMAT = 3  # of the index file, which is part of its name
@@ -35,20 +47,24 @@ _FORMAT = 3  # of the index file, which is part of its name
 LABEL_TABLES = ("lidarseg.json", "category.json")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Index:
     """The memory-mapped index; only the parts that are used are read."""
 
-    path: Path
+    file: MappedTable
     fingerprint: str  # of the tables' contents
+<<<<<<< HEAD
     unlabelled_fingerprint: str  # the same without the tables that point labels alone need
     table: pa.Table
+=======
+    remade: Callable[[str], MappedTable]  # the file built again, since this column is damaged
+>>>>>>> main
     scenes: tuple[tuple[str, int, int], ...]  # name, first keyframe, one past the last
     cameras: tuple[str, ...]
     class_lookup: tuple[int, ...] | None  # class id of each raw label; None without labels
 
     def __len__(self) -> int:
-        return self.table.num_rows
+        return int(self.file.table.num_rows)
 
     @functools.cached_property
     def cam_SE3_lidar(self) -> Float[np.ndarray, "F C 4 4"]:
@@ -73,11 +89,11 @@ class Index:
     @functools.cached_property
     def time_ns(self) -> Int[np.ndarray, " F"]:
         """The time of the end of each scan."""
-        return self._column("time_ns").to_numpy()
+        return self.column("time_ns").to_numpy()
 
     def text(self, column: str, frame: int) -> str | None:
         """Return a frame's token, scan_name or label_name, or None where there is none."""
-        return self._column(column)[frame].as_py()
+        return self.column(column)[frame].as_py()
 
     def image_name(self, frame: int, camera: int) -> str | None:
         """Return the path of one image below the root, or None if the keyframe lacks it."""
@@ -86,15 +102,18 @@ class Index:
     @functools.cached_property
     def image_names(self) -> pa.StringArray:
         """All images, frame by frame, in the order of `cameras`."""
-        return self._column("image_name").values
+        return self.column("image_name").values
 
-    def _column(self, name: str) -> Any:
-        column = self.table[name]
-        # The file has one batch, or none for a version without keyframes.
-        return column.chunk(0) if column.num_chunks else column.combine_chunks()
+    def column(self, name: str) -> Any:
+        """Return a column as one Arrow array, from a new file if this one is damaged."""
+        try:
+            return self.file.column(name)
+        except DamagedError:
+            self.file = self.remade(name)
+            return self.file.column(name)
 
     def _array(self, name: str) -> np.ndarray:
-        return self._column(name).values.to_numpy()
+        return self.column(name).values.to_numpy()
 
 
 def open_index(root: str | Path, version: str, cache_dir: Path) -> Index:
@@ -103,17 +122,80 @@ def open_index(root: str | Path, version: str, cache_dir: Path) -> Index:
     Any number of processes may call this at once: one builds it and the others wait.
     """
     tables = tables_of(root, version)
-    cache = cache_dir / "nuscenes"
-    key = text_hash(tables.location, 16)
+    source = _Source(tables, cache_dir / "nuscenes", text_hash(tables.location, 16))
     stats = tables.stats()
-    index = _recorded(cache, key, stats)
-    if index:
+    file = source.recorded(stats)
+    if file is None:
+        with _locked(source.cache, source.key):
+            file = source.recorded(stats, sets_aside=True) or source.find_or_build(stats)
+    about = json.loads(file.metadata[b"olivine"])
+    lookup = about["class_lookup"]
+    return Index(
+        file,
+        file.path.name.split(".")[0],
+        lambda column: source.remade(file.path, column),
+        tuple((name, first, last) for name, first, last in about["scenes"]),
+        tuple(about["cameras"]),
+        None if lookup is None else tuple(lookup),
+    )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The tables of an index, the folder of the indices, and the name of the record in it."""
+
+    tables: LocalTables | BucketTables
+    cache: Path
+    key: str
+
+    def recorded(self, stats: Stats, *, sets_aside: bool = False) -> MappedTable | None:
+        """Return the index that was made from tables of these sizes and times, if it is there.
+
+        Damaged files count as missing; with `sets_aside`, which needs the lock, they are renamed.
+        """
+        record = self._record(sets_aside)
+        if record is None or record[0] != stats:
+            return None
+        return _mapped(_index_path(self.cache, record[1]), sets_aside=sets_aside)
+
+    def find_or_build(self, stats: Stats) -> MappedTable:
+        """Return the index of the tables' contents; the lock is held."""
+        with self.tables.folder(self.cache) as folder:
+            fingerprint = _fingerprint(folder, [name for name, _, _ in stats])
+            path = _index_path(self.cache, fingerprint)
+            index = _mapped(path, sets_aside=True)
+            if index is None:
+                table = build_table(folder)
+                if self.tables.stats() != stats:
+                    raise UserError(
+                        f"The tables in {folder} changed while they were read; run it again."
+                    )
+                _write_bytes(path, table_file(table, fingerprint))
+                index = _mapped(path)
+                assert index is not None, "an index that was just written can be read"
+        record = {"stats": stats, "fingerprint": fingerprint}
+        _write_bytes(self.cache / f"{self.key}.json", *with_checksum(json.dumps(record).encode()))
         return index
-    with _locked(cache, key):
-        index = _recorded(cache, key, stats)
-        return index or _find_or_build(tables, cache, key, stats)
 
+    def remade(self, path: Path, column: str) -> MappedTable:
+        """Return the index whose file is damaged in a column, built again by one process."""
+        with _locked(self.cache, self.key):
+            index = _mapped(path, sets_aside=True)
+            try:
+                if index is not None:
+                    index.column(column)
+            except DamagedError as error:
+                _set_aside(path, error)
+                index = None
+            index = index or self.find_or_build(self.tables.stats())
+        if index.path != path:
+            raise UserError(
+                f"The tables in {self.tables.location} changed since they were opened, and their "
+                "index was damaged; run it again."
+            )
+        return index
 
+<<<<<<< HEAD
 def _find_or_build(
     tables: LocalTables | BucketTables, cache: Path, key: str, stats: Stats
 ) -> Index:
@@ -133,6 +215,20 @@ def _find_or_build(
     record = {"stats": stats, "fingerprint": prints[0], "unlabelled": prints[1]}
     _write_bytes(cache / f"{key}.json", json.dumps(record).encode())
     return index
+=======
+    def _record(self, sets_aside: bool) -> tuple[Stats, str] | None:
+        def parse(data: bytes) -> tuple[Stats, str]:
+            record = json.loads(data)
+            return record["stats"], str(record["fingerprint"])
+
+        store, name = Store(self.cache), f"{self.key}.json"
+        if sets_aside:
+            return read_cached(store, name, parse)
+        try:
+            return parse(read_checked(store, name))
+        except (UserError, ValueError, KeyError, TypeError):
+            return None
+>>>>>>> main
 
 
 def _fingerprints(folder: Path, names: list[str]) -> tuple[str, str]:
@@ -160,6 +256,7 @@ def _index_path(cache: Path, fingerprint: str) -> Path:
     return cache / f"{fingerprint}.{_FORMAT}.arrow"
 
 
+<<<<<<< HEAD
 def _recorded(cache: Path, key: str, stats: Stats) -> Index | None:
     """Return the index that was made from tables of these sizes and times, if it is there."""
     try:
@@ -172,12 +269,19 @@ def _recorded(cache: Path, key: str, stats: Stats) -> Index | None:
 
 
 def _mapped(path: Path, unlabelled: str) -> Index | None:
+=======
+def _mapped(path: Path, *, sets_aside: bool = False) -> MappedTable | None:
+>>>>>>> main
     """Return a memory-mapped index, or None if it is missing or damaged and must be built again."""
     try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        about = json.loads(table.schema.metadata[b"olivine"])
-    except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
+        file = MappedTable(path, path.name.split(".")[0])
+        about = json.loads(file.metadata[b"olivine"])
+        if about.keys() >= {"scenes", "cameras", "class_lookup"}:
+            return file
+        error = DamagedError(f"{path} is damaged: it is no index.")
+    except OSError:
         return None
+<<<<<<< HEAD
     lookup = about["class_lookup"]
     return Index(
         path,
@@ -188,22 +292,29 @@ def _mapped(path: Path, unlabelled: str) -> Index | None:
         tuple(about["cameras"]),
         None if lookup is None else tuple(lookup),
     )
+=======
+    except DamagedError as damage:
+        error = damage
+    except (KeyError, ValueError, AttributeError):
+        error = DamagedError(f"{path} is damaged: it is no index.")
+    if sets_aside:
+        _set_aside(path, error)
+    return None
+>>>>>>> main
 
 
-def _write(path: Path, table: pa.Table) -> None:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    _write_bytes(path, sink.getvalue())
+def _set_aside(path: Path, error: DamagedError) -> None:
+    renamed = set_aside(Store(path.parent), path.name)
+    warnings.warn(f"{error} {renamed} It is built again.", stacklevel=2)
 
 
-def _write_bytes(path: Path, data: Any) -> None:
+def _write_bytes(path: Path, *pieces: Piece) -> None:
     """Write a file atomically; readers of the old file keep their mapping of it."""
     hidden = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with hidden.open("wb") as stream:
-            stream.write(data)
+            stream.writelines(pieces)
             stream.flush()
             os.fsync(stream.fileno())
         hidden.replace(path)
