@@ -4,6 +4,7 @@ Later epochs, other workers and other runs read the files. Two workers that make
 the same bytes, and each write is atomic.
 """
 
+import functools
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,49 +31,28 @@ class ArrayCache:
         """Return a frame's arrays, and make them if they are not in the cache.
 
         `token` identifies the frame, `lengths` has the expected length of each array, and `make`
-<<<<<<< HEAD
-        returns the arrays. `made_of` is a hash of everything that they are made of. A file that is
-        damaged, has an array of another length or was made of something else is made again.
+        returns the arrays. `made_of` is a hash of everything that they are made of. A file that was
+        made of something else is made again; one that is damaged or has an array of another length
+        is renamed with a warning first.
         """
         name = f"{self.folder}/{token}.npz"
-        cached = self._read(name, lengths, made_of) if self.store.exists(name) else None
+        parse = functools.partial(_arrays, lengths=lengths, made_of=made_of)
+        cached = read_cached(self.store, name, parse, token)
         if cached is None:
             cached = make()
             stream = io.BytesIO()
             np.savez_compressed(stream, **cached, **{_MADE_OF: np.array(made_of)})
-            self.store.write(name, stream.getvalue())
-        return cached
-
-    def _read(self, name: str, lengths: Mapping[str, int], made_of: str) -> Arrays | None:
-        try:
-            with np.load(io.BytesIO(self.store.read(name))) as file:
-                if str(file[_MADE_OF]) != made_of:
-                    return None
-                cached = {key: file[key] for key in lengths}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return None
-        return (
-            cached if all(len(cached[key]) == length for key, length in lengths.items()) else None
-        )
-=======
-        returns the arrays. A file that is damaged or has an array of another length is renamed with
-        a warning, and made again.
-        """
-        name = f"{self.folder}/{token}.npz"
-        cached = read_cached(self.store, name, lambda data: _arrays(data, lengths), token)
-        if cached is None:
-            cached = make()
-            stream = io.BytesIO()
-            np.savez_compressed(stream, **cached)
             write_checked(self.store, name, stream.getbuffer(), token)
         return cached
 
 
-def _arrays(data: bytes, lengths: Mapping[str, int]) -> Arrays:
+def _arrays(data: bytes, lengths: Mapping[str, int], made_of: str) -> Arrays | None:
+    """Return the arrays; None if they were made of something else, or before 0.3."""
     with np.load(io.BytesIO(data)) as file:
+        if _MADE_OF not in file.files or str(file[_MADE_OF]) != made_of:
+            return None
         cached = {key: file[key] for key in lengths}
     for key, length in lengths.items():
         if len(cached[key]) != length:
             raise ValueError(f"{key} has {len(cached[key])} rows, not {length}")
     return cached
->>>>>>> main

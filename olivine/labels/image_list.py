@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from olivine.core.checksums import read_cached, write_checked
 from olivine.core.errors import UserError
 from olivine.core.storage import Store
 from olivine.labels.map_file import decode_map
@@ -41,15 +42,11 @@ class ImageList:
         if merged == listed:
             return
         lines = (f"{name}\t{merged[name]}\n" for name in sorted(merged))
-        self._store.write(f"{self._folder}/{NAME}", "".join(lines).encode())
+        write_checked(self._store, f"{self._folder}/{NAME}", "".join(lines).encode())
 
     def _listed(self) -> dict[str, str]:
-        name = f"{self._folder}/{NAME}"
-        if not self._store.exists(name):
-            return {}
-        lines = self._store.read(name).decode(errors="replace").splitlines()
-        pairs = (line.split("\t") for line in lines)
-        return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+        """Return the list; a damaged one is renamed, and the maps are read instead."""
+        return read_cached(self._store, f"{self._folder}/{NAME}", _parse) or {}
 
     def _record_in(self, map_name: str) -> str:
         try:
@@ -65,3 +62,8 @@ def changed(record: str, num_bytes: int | None) -> bool:
     """
     size = recorded_size(record)
     return bool(size) and num_bytes is not None and size != num_bytes
+
+
+def _parse(data: bytes) -> dict[str, str]:
+    pairs = (line.split("\t") for line in data.decode().splitlines())
+    return {name: record for name, record in pairs}  # noqa: C416, a wrong line raises ValueError

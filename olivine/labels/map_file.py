@@ -1,11 +1,14 @@
 """The file of a label map: a PNG of one channel, with a text that says of which image it is."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, PngImagePlugin
 
+from olivine.core.checksums import DamagedError
 from olivine.core.errors import UserError
 from olivine.data.images import CameraImage, EncodedImage
 from olivine.labels.records import image_record
@@ -34,10 +37,8 @@ def decode_map(data: bytes, where: str) -> tuple[np.ndarray, str]:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             made_of = str(image.info.get(_MADE_OF, ""))
             mode, ids = image.mode, np.asarray(image)
-    except (OSError, SyntaxError, ValueError):
-        raise UserError(
-            f"Label map {where} is not a readable PNG; remove it and run `olivine label` again."
-        ) from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error):
+        raise DamagedError(f"Label map {where} is not a readable PNG.") from None
     if mode != "L":
         raise UserError(
             f"Label map {where} must have one channel of 8 bits, it has PNG mode {mode}; remove "

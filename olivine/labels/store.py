@@ -13,8 +13,6 @@ reads one file instead of all maps. Stores of versions before 0.3 (format 1) lac
 """
 
 import json
-import struct
-import zlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -157,20 +155,12 @@ class LabelStore:
         for name in self._store.names(self._folder):
             self._store.delete(name)
 
-<<<<<<< HEAD
     def write(
         self, image_name: str, ids: UInt8[np.ndarray, "rows columns"], made_of: str = ""
     ) -> None:
         """Write one map, with the record of its image; equal maps of it give equal bytes."""
-        self._store.write(self._name(label_map_name(image_name)), encode_map(ids, made_of))
-=======
-    def write(self, image_name: str, ids: UInt8[np.ndarray, "rows columns"]) -> None:
-        """Write one map; equal maps give equal bytes."""
-        stream = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(ids)).save(stream, format="PNG", compress_level=6)
         name = self._name(label_map_name(image_name))
-        write_checked(self._store, name, stream.getvalue(), image_name)
->>>>>>> main
+        write_checked(self._store, name, encode_map(ids, made_of), image_name)
 
     def read(
         self, image_name: str, size_px: tuple[int, int] | None = None
@@ -207,11 +197,7 @@ class LabelStore:
                 f"No label map of {image_name}: {where} is missing; run `olivine label` with the "
                 "same dataset, labeller and out, it makes only what is missing."
             )
-<<<<<<< HEAD
-        ids, made_of = decode_map(self._store.read(name), where)
-=======
-        ids = self._decoded(name, image_name)
->>>>>>> main
+        ids, made_of = self._decoded(name, image_name)
         if size_px is not None and ids.shape != tuple(size_px):
             raise UserError(
                 f"Label map {where} has {ids.shape[0]} rows and {ids.shape[1]} columns, its image "
@@ -265,11 +251,14 @@ class LabelStore:
         except DamagedError as error:
             return str(error)
 
-    def _decoded(self, name: str, image_name: str) -> UInt8[np.ndarray, "rows columns"]:
-        """Return a map; a damaged one is renamed, so that the next job makes it again."""
+    def _decoded(self, name: str, image_name: str) -> tuple[np.ndarray, str]:
+        """Return a map and the record of its image.
+
+        A damaged one is renamed, so that the next job makes it again.
+        """
         where = self._store.path(name)
         try:
-            return _decode(read_checked(self._store, name, image_name), where)
+            return decode_map(read_checked(self._store, name, image_name), where)
         except DamagedError as error:
             raise DamagedError(
                 f"{error} {set_aside(self._store, name)} Run `olivine label` with the same "
@@ -317,20 +306,3 @@ def label_map_name(image_name: str) -> str:
 
 def _failure_name(image_name: str) -> str:
     return f"{_FAILED}{image_name}.txt"
-<<<<<<< HEAD
-=======
-
-
-def _decode(data: bytes, where: str) -> UInt8[np.ndarray, "rows columns"]:
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            mode, ids = image.mode, np.asarray(image)
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error):
-        raise DamagedError(f"Label map {where} is not a readable PNG.") from None
-    if mode != "L":
-        raise UserError(
-            f"Label map {where} must have one channel of 8 bits, it has PNG mode {mode}; remove "
-            "it and run `olivine label` again."
-        )
-    return ids
->>>>>>> main

@@ -106,47 +106,29 @@ class TeacherMapCache:
     ) -> Float[Tensor, "images D r c"] | None:
         """Return a frame's maps, equal to the last bit, or None if they are not in the cache.
 
-<<<<<<< HEAD
         `images_hash` is that of the frame's images (`Sample.images_hash`): maps of other images are
-        not returned. A file that is damaged or of another shape causes a warning and counts as
-        missing.
-        """
-        name = self._name(token)
-        if not self.store.exists(name):
-            return None
-        data = self.store.read(name)
-        try:
-            with np.load(io.BytesIO(data)) as file:
-                (name_in_file,) = file.files
-                order, _, made_of = name_in_file.partition(".")
-                array, axes = torch.from_numpy(file[name_in_file]), _ORDERS[order]
-            maps = array.view(self.dtype).permute(*np.argsort(axes).tolist())
-            if maps.shape == (num_images, *self.shape) and array.dtype == _stored(self.dtype):
-                # Others are of images that have changed, or of a version that recorded none.
-                return maps if made_of == images_hash else None
-            reason = f"it holds {array.dtype} of {tuple(maps.shape)}"
-        except Exception as error:  # a broken archive raises any of several types
-            reason = " ".join(str(error).split()) or type(error).__name__
-        warnings.warn(
-            f"The teacher's maps in {self.store.path(name)} cannot be used ({reason}) and are made "
-            "again.",
-            stacklevel=2,
-=======
-        A file that is damaged or of another shape is renamed with a warning and counts as missing.
+        not returned. A file that is damaged or of another shape is renamed with a warning and
+        counts as missing.
         """
         return read_cached(
-            self.store, self._name(token), lambda data: self._parse(data, num_images), token
->>>>>>> main
+            self.store,
+            self._name(token),
+            lambda data: self._parse(data, num_images, images_hash),
+            token,
         )
 
-    def _parse(self, data: bytes, num_images: int) -> Float[Tensor, "images D r c"]:
+    def _parse(
+        self, data: bytes, num_images: int, images_hash: str
+    ) -> Float[Tensor, "images D r c"] | None:
+        """Return the maps; None if they are of other images, or of a version that recorded none."""
         with np.load(io.BytesIO(data)) as file:
-            (order,) = file.files
-            array, axes = torch.from_numpy(file[order]), _ORDERS[order]
+            (name_in_file,) = file.files
+            order, _, made_of = name_in_file.partition(".")
+            array, axes = torch.from_numpy(file[name_in_file]), _ORDERS[order]
         maps = array.view(self.dtype).permute(*np.argsort(axes).tolist())
         if maps.shape != (num_images, *self.shape) or array.dtype != _stored(self.dtype):
             raise ValueError(f"it holds {array.dtype} of {tuple(maps.shape)}")
-        return maps
+        return maps if made_of == images_hash else None
 
     def write(self, token: str, maps: Float[Tensor, "images D r c"], images_hash: str = "") -> None:
         """Write a frame's maps, with the hash of the images that they were made of."""
@@ -155,14 +137,9 @@ class TeacherMapCache:
         order = _order(maps)
         array = maps.permute(_ORDERS[order]).contiguous().cpu().view(_stored(self.dtype))
         stream = io.BytesIO()
-<<<<<<< HEAD
         name_in_file = f"{order}.{images_hash}" if images_hash else order
         np.savez(stream, **{name_in_file: array.numpy()})
-        self.store.write(self._name(token), stream.getvalue())
-=======
-        np.savez(stream, **{order: array.numpy()})
         write_checked(self.store, self._name(token), stream.getbuffer(), token)
->>>>>>> main
 
     def of_batch(
         self, teacher: Callable[[Tensor], Tensor], batch: Batch

@@ -66,7 +66,9 @@ class NuscenesFrames:
 
     def split_files(self) -> SplitFiles:
         """Return the files of the split's scans, images and, where there are some, labels."""
-        columns = [self._index.table[name].take(self._rows) for name in ("scan_name", "label_name")]
+        columns = [
+            self._index.column(name).take(self._rows) for name in ("scan_name", "label_name")
+        ]
         scans, labels = (column.drop_null().to_pylist() for column in columns)
         tables = [f"{self.version}/{name}" for name in LABEL_TABLES] if labels else []
         return SplitFiles(scans, self.image_names(), labels, tables)

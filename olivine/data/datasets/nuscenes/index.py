@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -53,12 +53,8 @@ class Index:
 
     file: MappedTable
     fingerprint: str  # of the tables' contents
-<<<<<<< HEAD
     unlabelled_fingerprint: str  # the same without the tables that point labels alone need
-    table: pa.Table
-=======
     remade: Callable[[str], MappedTable]  # the file built again, since this column is damaged
->>>>>>> main
     scenes: tuple[tuple[str, int, int], ...]  # name, first keyframe, one past the last
     cameras: tuple[str, ...]
     class_lookup: tuple[int, ...] | None  # class id of each raw label; None without labels
@@ -124,20 +120,30 @@ def open_index(root: str | Path, version: str, cache_dir: Path) -> Index:
     tables = tables_of(root, version)
     source = _Source(tables, cache_dir / "nuscenes", text_hash(tables.location, 16))
     stats = tables.stats()
-    file = source.recorded(stats)
-    if file is None:
+    found = source.recorded(stats)
+    if found is None:
         with _locked(source.cache, source.key):
-            file = source.recorded(stats, sets_aside=True) or source.find_or_build(stats)
+            found = source.recorded(stats, sets_aside=True) or source.find_or_build(stats)
+    file, unlabelled = found
     about = json.loads(file.metadata[b"olivine"])
     lookup = about["class_lookup"]
     return Index(
         file,
         file.path.name.split(".")[0],
+        unlabelled,
         lambda column: source.remade(file.path, column),
         tuple((name, first, last) for name, first, last in about["scenes"]),
         tuple(about["cameras"]),
         None if lookup is None else tuple(lookup),
     )
+
+
+class _Record(NamedTuple):
+    """The tables from which an index was made."""
+
+    stats: Stats
+    fingerprint: str
+    unlabelled: str  # fingerprint without the tables that point labels alone need
 
 
 @dataclass(frozen=True)
@@ -148,20 +154,22 @@ class _Source:
     cache: Path
     key: str
 
-    def recorded(self, stats: Stats, *, sets_aside: bool = False) -> MappedTable | None:
+    def recorded(self, stats: Stats, *, sets_aside: bool = False) -> tuple[MappedTable, str] | None:
         """Return the index that was made from tables of these sizes and times, if it is there.
 
-        Damaged files count as missing; with `sets_aside`, which needs the lock, they are renamed.
+        Beside it is the fingerprint without the tables of point labels. Damaged files count as
+        missing; with `sets_aside`, which needs the lock, they are renamed.
         """
         record = self._record(sets_aside)
-        if record is None or record[0] != stats:
+        if record is None or record.stats != stats:
             return None
-        return _mapped(_index_path(self.cache, record[1]), sets_aside=sets_aside)
+        index = _mapped(_index_path(self.cache, record.fingerprint), sets_aside=sets_aside)
+        return None if index is None else (index, record.unlabelled)
 
-    def find_or_build(self, stats: Stats) -> MappedTable:
-        """Return the index of the tables' contents; the lock is held."""
+    def find_or_build(self, stats: Stats) -> tuple[MappedTable, str]:
+        """Return the index of the tables' contents, as `recorded` does; the lock is held."""
         with self.tables.folder(self.cache) as folder:
-            fingerprint = _fingerprint(folder, [name for name, _, _ in stats])
+            fingerprint, unlabelled = _fingerprints(folder, [name for name, _, _ in stats])
             path = _index_path(self.cache, fingerprint)
             index = _mapped(path, sets_aside=True)
             if index is None:
@@ -173,9 +181,9 @@ class _Source:
                 _write_bytes(path, table_file(table, fingerprint))
                 index = _mapped(path)
                 assert index is not None, "an index that was just written can be read"
-        record = {"stats": stats, "fingerprint": fingerprint}
+        record = _Record(stats, fingerprint, unlabelled)._asdict()
         _write_bytes(self.cache / f"{self.key}.json", *with_checksum(json.dumps(record).encode()))
-        return index
+        return index, unlabelled
 
     def remade(self, path: Path, column: str) -> MappedTable:
         """Return the index whose file is damaged in a column, built again by one process."""
@@ -187,7 +195,7 @@ class _Source:
             except DamagedError as error:
                 _set_aside(path, error)
                 index = None
-            index = index or self.find_or_build(self.tables.stats())
+            index = index or self.find_or_build(self.tables.stats())[0]
         if index.path != path:
             raise UserError(
                 f"The tables in {self.tables.location} changed since they were opened, and their "
@@ -195,31 +203,12 @@ class _Source:
             )
         return index
 
-<<<<<<< HEAD
-def _find_or_build(
-    tables: LocalTables | BucketTables, cache: Path, key: str, stats: Stats
-) -> Index:
-    with tables.folder(cache) as folder:
-        prints = _fingerprints(folder, [name for name, _, _ in stats])
-        path = _index_path(cache, prints[0])
-        index = _mapped(path, prints[1])
-        if index is None:
-            table = build_table(folder)
-            if tables.stats() != stats:
-                raise UserError(
-                    f"The tables in {folder} changed while they were read; run it again."
-                )
-            _write(path, table)
-            index = _mapped(path, prints[1])
-            assert index is not None, "an index that was just written can be read"
-    record = {"stats": stats, "fingerprint": prints[0], "unlabelled": prints[1]}
-    _write_bytes(cache / f"{key}.json", json.dumps(record).encode())
-    return index
-=======
-    def _record(self, sets_aside: bool) -> tuple[Stats, str] | None:
-        def parse(data: bytes) -> tuple[Stats, str]:
+    def _record(self, sets_aside: bool) -> _Record | None:
+        def parse(data: bytes) -> _Record | None:
             record = json.loads(data)
-            return record["stats"], str(record["fingerprint"])
+            if "unlabelled" not in record:  # by a version before 0.3
+                return None
+            return _Record(record["stats"], record["fingerprint"], record["unlabelled"])
 
         store, name = Store(self.cache), f"{self.key}.json"
         if sets_aside:
@@ -228,7 +217,6 @@ def _find_or_build(
             return parse(read_checked(store, name))
         except (UserError, ValueError, KeyError, TypeError):
             return None
->>>>>>> main
 
 
 def _fingerprints(folder: Path, names: list[str]) -> tuple[str, str]:
@@ -256,22 +244,7 @@ def _index_path(cache: Path, fingerprint: str) -> Path:
     return cache / f"{fingerprint}.{_FORMAT}.arrow"
 
 
-<<<<<<< HEAD
-def _recorded(cache: Path, key: str, stats: Stats) -> Index | None:
-    """Return the index that was made from tables of these sizes and times, if it is there."""
-    try:
-        record = json.loads((cache / f"{key}.json").read_bytes())
-        if record["stats"] != stats:
-            return None
-        return _mapped(_index_path(cache, record["fingerprint"]), record["unlabelled"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _mapped(path: Path, unlabelled: str) -> Index | None:
-=======
 def _mapped(path: Path, *, sets_aside: bool = False) -> MappedTable | None:
->>>>>>> main
     """Return a memory-mapped index, or None if it is missing or damaged and must be built again."""
     try:
         file = MappedTable(path, path.name.split(".")[0])
@@ -281,18 +254,6 @@ def _mapped(path: Path, *, sets_aside: bool = False) -> MappedTable | None:
         error = DamagedError(f"{path} is damaged: it is no index.")
     except OSError:
         return None
-<<<<<<< HEAD
-    lookup = about["class_lookup"]
-    return Index(
-        path,
-        path.name.split(".")[0],
-        unlabelled,
-        table,
-        tuple((name, first, last) for name, first, last in about["scenes"]),
-        tuple(about["cameras"]),
-        None if lookup is None else tuple(lookup),
-    )
-=======
     except DamagedError as damage:
         error = damage
     except (KeyError, ValueError, AttributeError):
@@ -300,7 +261,6 @@ def _mapped(path: Path, *, sets_aside: bool = False) -> MappedTable | None:
     if sets_aside:
         _set_aside(path, error)
     return None
->>>>>>> main
 
 
 def _set_aside(path: Path, error: DamagedError) -> None:
