@@ -150,7 +150,7 @@ def _what(stamp: str) -> str:
 
 
 def _grouped(stamps: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return stamp -> names, because all frames of a split have one stamp."""
+    """Return stamp -> names, because many frames of a split have one stamp."""
     grouped: dict[str, list[str]] = {}
     for name, stamp in stamps.items():
         grouped.setdefault(stamp, []).append(name)

@@ -19,7 +19,7 @@ from olivine.results.tables.runs import TableRuns
 from olivine.results.tables.spec import LABELS, TableSpec
 from olivine.results.tables.table import Table
 from olivine.results.tables.text import lay_out
-from olivine.tracking.tracker import FAILURE, Columns, RunRecord, Tracker
+from olivine.tracking.tracker import FAILURE, IDENTITY, Columns, RunRecord, Tracker
 from olivine.training.evaluate import PRETRAINED
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.validation import confusions_name
@@ -29,7 +29,7 @@ ALL = "all"  # a name that stands for every trial of the store
 SCORES = ("miou", "accuracy")  # default metrics of a table of scores
 FILE = "ablation"  # name of a table's files, before the format
 
-_TAGS = (FAILURE, ROW, SEED, SWEEP, SWEEP_RUN, PRETRAINED)
+_TAGS = (FAILURE, IDENTITY, ROW, SEED, SWEEP, SWEEP_RUN, PRETRAINED)
 # What published numbers need
 _FOR_PRINT = ("protocol", "train.kind", "train.scene_step", "train.frame_step", "seed")
 SEARCH_NOTE = (

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -42,6 +42,9 @@ from olivine.data.datasets.nuscenes.index_file import MappedTable, table_file
 from olivine.data.datasets.nuscenes.sources import BucketTables, LocalTables, Stats, tables_of
 
 _FORMAT = 3  # of the index file, which is part of its name
+# Tables of point labels. Unpacking nuScenes-lidarseg adds the first and replaces the second, which
+# changes nothing for a pretraining.
+LABEL_TABLES = ("lidarseg.json", "category.json")
 
 
 @dataclass
@@ -50,6 +53,7 @@ class Index:
 
     file: MappedTable
     fingerprint: str  # of the tables' contents
+    unlabelled_fingerprint: str  # the same without the tables that point labels alone need
     remade: Callable[[str], MappedTable]  # the file built again, since this column is damaged
     scenes: tuple[tuple[str, int, int], ...]  # name, first keyframe, one past the last
     cameras: tuple[str, ...]
@@ -116,20 +120,30 @@ def open_index(root: str | Path, version: str, cache_dir: Path) -> Index:
     tables = tables_of(root, version)
     source = _Source(tables, cache_dir / "nuscenes", text_hash(tables.location, 16))
     stats = tables.stats()
-    file = source.recorded(stats)
-    if file is None:
+    found = source.recorded(stats)
+    if found is None:
         with _locked(source.cache, source.key):
-            file = source.recorded(stats, sets_aside=True) or source.find_or_build(stats)
+            found = source.recorded(stats, sets_aside=True) or source.find_or_build(stats)
+    file, unlabelled = found
     about = json.loads(file.metadata[b"olivine"])
     lookup = about["class_lookup"]
     return Index(
         file,
         file.path.name.split(".")[0],
+        unlabelled,
         lambda column: source.remade(file.path, column),
         tuple((name, first, last) for name, first, last in about["scenes"]),
         tuple(about["cameras"]),
         None if lookup is None else tuple(lookup),
     )
+
+
+class _Record(NamedTuple):
+    """The tables from which an index was made."""
+
+    stats: Stats
+    fingerprint: str
+    unlabelled: str  # fingerprint without the tables that point labels alone need
 
 
 @dataclass(frozen=True)
@@ -140,20 +154,22 @@ class _Source:
     cache: Path
     key: str
 
-    def recorded(self, stats: Stats, *, sets_aside: bool = False) -> MappedTable | None:
+    def recorded(self, stats: Stats, *, sets_aside: bool = False) -> tuple[MappedTable, str] | None:
         """Return the index that was made from tables of these sizes and times, if it is there.
 
-        Damaged files count as missing; with `sets_aside`, which needs the lock, they are renamed.
+        Beside it is the fingerprint without the tables of point labels. Damaged files count as
+        missing; with `sets_aside`, which needs the lock, they are renamed.
         """
         record = self._record(sets_aside)
-        if record is None or record[0] != stats:
+        if record is None or record.stats != stats:
             return None
-        return _mapped(_index_path(self.cache, record[1]), sets_aside=sets_aside)
+        index = _mapped(_index_path(self.cache, record.fingerprint), sets_aside=sets_aside)
+        return None if index is None else (index, record.unlabelled)
 
-    def find_or_build(self, stats: Stats) -> MappedTable:
-        """Return the index of the tables' contents; the lock is held."""
+    def find_or_build(self, stats: Stats) -> tuple[MappedTable, str]:
+        """Return the index of the tables' contents, as `recorded` does; the lock is held."""
         with self.tables.folder(self.cache) as folder:
-            fingerprint = _fingerprint(folder, [name for name, _, _ in stats])
+            fingerprint, unlabelled = _fingerprints(folder, [name for name, _, _ in stats])
             path = _index_path(self.cache, fingerprint)
             index = _mapped(path, sets_aside=True)
             if index is None:
@@ -165,9 +181,9 @@ class _Source:
                 _write_bytes(path, table_file(table, fingerprint))
                 index = _mapped(path)
                 assert index is not None, "an index that was just written can be read"
-        record = {"stats": stats, "fingerprint": fingerprint}
+        record = _Record(stats, fingerprint, unlabelled)._asdict()
         _write_bytes(self.cache / f"{self.key}.json", *with_checksum(json.dumps(record).encode()))
-        return index
+        return index, unlabelled
 
     def remade(self, path: Path, column: str) -> MappedTable:
         """Return the index whose file is damaged in a column, built again by one process."""
@@ -179,7 +195,7 @@ class _Source:
             except DamagedError as error:
                 _set_aside(path, error)
                 index = None
-            index = index or self.find_or_build(self.tables.stats())
+            index = index or self.find_or_build(self.tables.stats())[0]
         if index.path != path:
             raise UserError(
                 f"The tables in {self.tables.location} changed since they were opened, and their "
@@ -187,10 +203,12 @@ class _Source:
             )
         return index
 
-    def _record(self, sets_aside: bool) -> tuple[Stats, str] | None:
-        def parse(data: bytes) -> tuple[Stats, str]:
+    def _record(self, sets_aside: bool) -> _Record | None:
+        def parse(data: bytes) -> _Record | None:
             record = json.loads(data)
-            return record["stats"], str(record["fingerprint"])
+            if "unlabelled" not in record:  # by a version before 0.3
+                return None
+            return _Record(record["stats"], record["fingerprint"], record["unlabelled"])
 
         store, name = Store(self.cache), f"{self.key}.json"
         if sets_aside:
@@ -201,14 +219,15 @@ class _Source:
             return None
 
 
-def _fingerprint(folder: Path, names: list[str]) -> str:
-    """Return 16 hex digits of the tables' contents, whatever their folder."""
+def _fingerprints(folder: Path, names: list[str]) -> tuple[str, str]:
+    """Return 16 hex digits of all tables' contents, and of those without labels."""
 
     with ThreadPoolExecutor() as pool:  # hashing releases Python's lock
         digests = dict(
             zip(names, pool.map(_digest, [folder / name for name in names]), strict=True)
         )
-    return text_hash(json.dumps(digests), 16)
+    unlabelled = {name: found for name, found in digests.items() if name not in LABEL_TABLES}
+    return text_hash(json.dumps(digests), 16), text_hash(json.dumps(unlabelled), 16)
 
 
 def _digest(path: Path) -> str:
