@@ -146,7 +146,7 @@ def test_a_damaged_file_of_a_cache_is_set_aside_and_made_again(store: Store) -> 
     arrays = {"ids": np.arange(50)}
 
     def of() -> list[int]:
-        return cache.of("token", {"ids": 50}, lambda: arrays)["ids"].tolist()
+        return cache.of("token", {"ids": 50}, lambda: arrays, "a scan")["ids"].tolist()
 
     of()
     content = damage(store, "kept/token.npz")

@@ -66,14 +66,15 @@ def test_a_killed_job_leaves_maps_that_know_their_images(tmp_path: Path) -> None
     run(tmp_path)
     (listed,) = (tmp_path / "out").rglob(NAME)
     before = listed.read_text()
-    assert len(before.splitlines()) == 4
+    assert len(before.splitlines()) == 1 + 4, "the checksum, and a line per map"
     listed.unlink()
     brighten(tmp_path / "data" / names[0])
 
     assert run(tmp_path).num_outdated == 1
-    assert len(listed.read_text().splitlines()) == 4
+    assert len(listed.read_text().splitlines()) == 1 + 4
     listed.write_bytes(b"\xff no list\n")
-    assert run(tmp_path).num_labelled == 0
+    with pytest.warns(UserWarning, match=r"images\.tsv"):
+        assert run(tmp_path).num_labelled == 0
 
 
 def test_a_map_is_refused_for_another_image_of_the_same_size(tmp_path: Path) -> None:
@@ -93,6 +94,7 @@ def as_before_0_3(tmp_path: Path) -> LabelStore:
     store = store_of(tmp_path)
     folder = Path(store.path)
     about = json.loads((folder / "labeller.json").read_text())
+    about = {name: value for name, value in about.items() if name != "xxh3_64"}
     (folder / "labeller.json").write_text(json.dumps({**about, "format": 1}))
     (folder / NAME).unlink()
     for path in folder.rglob("*.png"):

@@ -106,7 +106,7 @@ def kept_arrays(folder: Path) -> Kind:
     said = {"here": np.arange(9, dtype=np.int32)}
 
     def of(token: str, said: dict[str, np.ndarray]) -> Any:
-        return arrays(**kept.of(token, {"here": 9}, lambda: said))
+        return arrays(**kept.of(token, {"here": 9}, lambda: said, "a scan"))
 
     of("other", {"here": said["here"] + 1})
     of("token", said)
