@@ -12,10 +12,10 @@ from olivine.core.storage import Store
 from olivine.experiments.search_points import points_of
 from olivine.experiments.sweep_plan import ROW, SEED, SWEEP, SWEEP_RUN, SweepPlan
 from olivine.results.tables.cells import make_table
-from olivine.results.tables.comparisons import ReadScenes
 from olivine.results.tables.formats import csv, html, latex, markdown
 from olivine.results.tables.published import published_tables
 from olivine.results.tables.runs import TableRuns
+from olivine.results.tables.scene_scores import ReadScenes
 from olivine.results.tables.spec import LABELS, TableSpec
 from olivine.results.tables.table import Table
 from olivine.results.tables.text import lay_out
