@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from olivine.results.tables.code_versions import notes_on_code
 from olivine.results.tables.comparisons import compare_with_baseline
 from olivine.results.tables.published import PRETRAINING, difference_in_print, in_print
 from olivine.results.tables.runs import TableRuns
@@ -122,3 +123,4 @@ def _notes(runs: RunsByCell) -> Iterator[str]:
             "Some runs of one cell and seed have equal settings but other data, labels or code; "
             "they are averaged."
         )
+    yield from notes_on_code(runs.made_by)

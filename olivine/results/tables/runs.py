@@ -5,7 +5,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ import pandas as pd
 from olivine.core.errors import UserError, nearest
 from olivine.experiments import sweep_plan as sweep_tags
 from olivine.experiments.sweep_plan import SweepPlan
+from olivine.results.tables.code_versions import TRIAL, Versions, versions
 from olivine.results.tables.published import evaluation_called, protocol_of
 from olivine.results.tables.spec import EVALUATION, LABELS, METHOD, ROW, SEED, SWEEP, UNKNOWN
 from olivine.tracking.tracker import FAILURE, RunRecord, best_status_run
@@ -34,6 +35,7 @@ class TableRun:
     settings: Mapping[str, str]
     metrics: Mapping[str, float]
     has_started: bool = True  # if not, its settings are not known
+    made_by: Versions = field(default_factory=dict)  # code, packages and devices of its stages
 
     def label(self, name: str) -> str | None:
         """Return the text of a setting or label; None for a setting of a run that never started."""
@@ -45,6 +47,12 @@ class TableRun:
         if name == EVALUATION and self.has_started:
             return evaluation_called(protocol_of(self.settings)) or UNKNOWN
         return self.settings.get(name, UNKNOWN) if self.has_started else None
+
+    @property
+    def evaluation(self) -> str:
+        """The evaluation's name, or the protocol's where it has none."""
+        named = evaluation_called(protocol_of(self.settings))
+        return named or self.settings.get("protocol", UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,15 @@ class TableRuns:
                 replace(run, metrics={**more[run.fingerprint], **run.metrics})
                 if run.fingerprint in more
                 else run
+                for run in self.runs
+            )
+        )
+
+    def with_versions(self, known: Mapping[str, Versions]) -> "TableRuns":
+        """Take what made the runs, by fingerprint, in place of what their trials tell."""
+        return TableRuns(
+            tuple(
+                replace(run, made_by=known[run.fingerprint]) if run.fingerprint in known else run
                 for run in self.runs
             )
         )
@@ -199,4 +216,7 @@ def _table_run(
     if record.status != FINISHED:
         reason = record.tags.get(FAILURE, "")
         why = f"{record.status.lower()}{f': {reason}' if reason else ''}"
-    return TableRun(fingerprint, row, sweep, seed, why, record.settings, record.metrics)
+    made_by = versions(TRIAL, record.tags)
+    return TableRun(
+        fingerprint, row, sweep, seed, why, record.settings, record.metrics, made_by=made_by
+    )
