@@ -1,6 +1,6 @@
 """Dunnett's test of many rows against one, and the smallest difference that a test can find.
 
-The probabilities are integrals over one or two variables, which a fixed rule computes to seven
+The probabilities are integrals over one or two variables, which a fixed rule computes to five
 digits, where a general multivariate t-distribution needs random numbers.
 """
 
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from olivine.results.statistics import ALPHA
 
 POWER = 0.8  # probability of finding the "smallest difference"
-_NUM_NORMAL_NODES, _NUM_CHI_NODES = 120, 60
+_NUM_NORMAL_NODES, _NUM_CHI_NODES = 80, 40
 _NUM_SIMULATED = 4000  # of the power of the signed-rank test, which has no closed form
 
 

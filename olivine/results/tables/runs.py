@@ -50,9 +50,11 @@ class TableRun:
 
     @property
     def evaluation(self) -> str:
-        """The evaluation's name, or the protocol's where it has none."""
-        named = evaluation_called(protocol_of(self.settings))
-        return named or self.settings.get("protocol", UNKNOWN)
+        """The evaluation's name or, where it has none, the protocol and the data."""
+        if named := evaluation_called(protocol_of(self.settings)):
+            return named
+        found = (self.settings.get(name) for name in ("protocol", "train.kind"))
+        return " on ".join(filter(None, found)) or UNKNOWN
 
 
 @dataclass(frozen=True)
