@@ -8,11 +8,15 @@ from typing import Any
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
+from olivine.core.storage import Store
+from olivine.data.identity.file_lists import keep_file_lists
 from olivine.experiments.requests import SweepRequest
 from olivine.experiments.sweep import Sweep, Trial, expand, point_of
 from olivine.experiments.sweep_files import find_sweep
 from olivine.experiments.sweep_plan import SweepPlan
+from olivine.tracking.tracker import Tracker
 from olivine.training.config import EvaluateConfig
+from olivine.training.experiment_data import ExperimentData, Identities, OpenedData
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class ExpandedSweep:
 
     `identify` returns the fingerprint of a configuration. `shared_work` returns the fingerprint of
     the part of it that other trials may share (the pretraining), or "" if nothing is shared.
+    `opened` are the data sets of the trials, and `unused` returns why a finished run of a
+    configuration's settings is not reused, or "".
     """
 
     sweep: Sweep
@@ -28,11 +34,22 @@ class ExpandedSweep:
     base: Spec
     identify: Callable[[Any], str] = Spec.fingerprint
     shared_work: Callable[[Any], str] = lambda config: ""
+    opened: OpenedData | None = None
+    unused: Callable[[Any, Tracker], str] = lambda config, tracker: ""
 
     @property
     def plan(self) -> SweepPlan:
         """The plan that the sweep's run records."""
         return SweepPlan.of(self.sweep, self.trials, self.base)
+
+    def identities(self) -> Identities:
+        """Return what the trials' processes need so that none of them lists files again."""
+        return self.opened.identities() if self.opened else {}
+
+    def keep_lists(self, out: str) -> None:
+        """Keep the lists of the files that the trials read, to name later what changed."""
+        for identity in self.identities().values():
+            keep_file_lists(Store(out), identity, identity.known_parts)
 
 
 def expand_request(request: SweepRequest, base: EvaluateConfig, runtime: Runtime) -> ExpandedSweep:
@@ -58,22 +75,29 @@ def choose_sweep(
 def expand_sweep(chosen: Sweep, base: EvaluateConfig, runtime: Runtime) -> ExpandedSweep:
     """Return a sweep with its trials; raise UserError for a bad point or missing labels."""
     from olivine.training import evaluate
-    from olivine.training.experiment_data import ExperimentData
-    from olivine.training.pretrain import check_labels, open_frames, pretraining_key
+    from olivine.training.data_use import why_not_reused
+    from olivine.training.pretrain import check_labels, pretraining_key
+
+    opened = OpenedData(runtime)
 
     def identify(config: EvaluateConfig) -> str:
-        return evaluate.evaluation_key(config, ExperimentData.open(config, runtime)).fingerprint
+        data = ExperimentData.open(config, runtime, opened)
+        return evaluate.evaluation_key(config, data).fingerprint
 
     def shared_work(config: EvaluateConfig) -> str:
-        return pretraining_key(
-            config.pretrained, open_frames(config.pretrained, runtime)
-        ).fingerprint
+        frames = opened.open(config.pretrained.data)
+        return pretraining_key(config.pretrained, frames).fingerprint
+
+    def unused(config: EvaluateConfig, tracker: Tracker) -> str:
+        uses = evaluate.data_uses(ExperimentData.open(config, runtime, opened))
+        return why_not_reused("evaluate", config, uses, tracker)
 
     trials = expand(chosen, base, identify)
     for config in [trial.config for trial in trials] or [base]:
         assert isinstance(config, EvaluateConfig)
-        check_labels(config.pretrained, runtime)
-    return ExpandedSweep(chosen, trials, base, identify, shared_work)
+        check_labels(config.pretrained, runtime, opened.open(config.pretrained.data))
+        identify(config)  # so that the data of a search are read once, here
+    return ExpandedSweep(chosen, trials, base, identify, shared_work, opened, unused)
 
 
 def first_points(expanded: ExpandedSweep) -> tuple[Trial, ...]:

@@ -53,6 +53,14 @@ class Labeller(Part):
     note: ClassVar[str] = ""  # a warning about its labels, which is shown with them
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """Return the parts of a data set that decide the labels, besides the image itself.
+
+        They are of "scans" and "point_labels", for a labeller that reads frames.
+        """
+        return ("point_labels", "scans") if self.reads_truth else ()
+
+    @property
     def identity(self) -> str:
         """Return 12 hex digits; labellers with the same digits write the same labels.
 

@@ -5,6 +5,7 @@ Tune, on a Ray of this machine if no cluster is named.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from olivine.core.runtime import Runtime
@@ -93,4 +94,6 @@ def launch_sweep(
     from olivine.runners.on_ray.evaluate import trial
     from olivine.runners.on_ray.sweep import run_sweep
 
-    return run_sweep(expanded, trial, runtime, tracker, limits=limits, force=force, log=log)
+    expanded.keep_lists(runtime.out)
+    begun = partial(trial, identities=expanded.identities())
+    return run_sweep(expanded, begun, runtime, tracker, limits=limits, force=force, log=log)

@@ -20,7 +20,7 @@ from olivine.results.tables.scene_scores import ReadScenes
 from olivine.results.tables.spec import LABELS, TableSpec
 from olivine.results.tables.table import Table
 from olivine.results.tables.text import lay_out
-from olivine.tracking.tracker import FAILURE, Columns, RunRecord, Tracker
+from olivine.tracking.tracker import FAILURE, IDENTITY, Columns, RunRecord, Tracker
 from olivine.training.evaluate import PRETRAINED
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.validation import confusions_name
@@ -30,7 +30,7 @@ ALL = "all"  # a name that stands for every trial of the store
 SCORES = ("miou", "accuracy")  # default metrics of a table of scores
 FILE = "ablation"  # name of a table's files, before the format
 
-_TAGS = (FAILURE, ROW, SEED, SWEEP, SWEEP_RUN, PRETRAINED, *CODE_TAGS)
+_TAGS = (FAILURE, IDENTITY, ROW, SEED, SWEEP, SWEEP_RUN, PRETRAINED, *CODE_TAGS)
 # What published numbers need
 _FOR_PRINT = ("protocol", "train.kind", "train.scene_step", "train.frame_step", "seed")
 SEARCH_NOTE = (
@@ -137,7 +137,7 @@ def scene_reader(out: str) -> ReadScenes:
 
     def read(fingerprint: str) -> SceneCounts | None:
         name = confusions_name(fingerprint)
-        return SceneCounts.from_bytes(store.read(name)) if store.exists(name) else None
+        return SceneCounts.read(store, name) if store.exists(name) else None
 
     return read
 

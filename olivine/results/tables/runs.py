@@ -16,7 +16,7 @@ from olivine.experiments.sweep_plan import SweepPlan
 from olivine.results.tables.code_versions import TRIAL, Versions, versions
 from olivine.results.tables.published import evaluation_called, protocol_of
 from olivine.results.tables.spec import EVALUATION, LABELS, METHOD, ROW, SEED, SWEEP, UNKNOWN
-from olivine.tracking.tracker import FAILURE, RunRecord, best_status_run
+from olivine.tracking.tracker import FAILURE, IDENTITY, RunRecord, best_status_run
 
 FINISHED = "FINISHED"
 NOTHING_FINISHED = "No trial of this table has finished; run its sweep first."
@@ -35,6 +35,7 @@ class TableRun:
     settings: Mapping[str, str]
     metrics: Mapping[str, float]
     has_started: bool = True  # if not, its settings are not known
+    is_reusable: bool = True  # not a run before 0.3, whose identity leaves out its data's files
     made_by: Versions = field(default_factory=dict)  # code, packages and devices of its stages
 
     def label(self, name: str) -> str | None:
@@ -218,7 +219,14 @@ def _table_run(
     if record.status != FINISHED:
         reason = record.tags.get(FAILURE, "")
         why = f"{record.status.lower()}{f': {reason}' if reason else ''}"
-    made_by = versions(TRIAL, record.tags)
     return TableRun(
-        fingerprint, row, sweep, seed, why, record.settings, record.metrics, made_by=made_by
+        fingerprint,
+        row,
+        sweep,
+        seed,
+        why,
+        record.settings,
+        record.metrics,
+        is_reusable=IDENTITY in record.tags,
+        made_by=versions(TRIAL, record.tags),
     )

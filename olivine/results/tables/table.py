@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from olivine.results.statistics import ALPHA, SeedDifference
 from olivine.results.tables.spec import TableSpec
 
+OLD_MARK = "†"  # of a cell with runs that are not reusable
+
 
 @dataclass(frozen=True)
 class InPrint:
@@ -71,6 +73,7 @@ class Cell:
     missing: str  # why there is no mean; empty: there is one
     compared: BaselineComparison | None  # None: no baseline, or this is it, or nothing to compare
     published: InPrint | None
+    num_not_reusable: int = 0  # of its runs: those of a version before 0.3
 
     @property
     def has_value(self) -> bool:
