@@ -30,7 +30,7 @@ TABLES = (
     ["large"],
     ["large", "--baseline", "row 0"],
     ["large", "--by", "part0.setting1,part0.setting3", "--columns", "protocol"],
-    ["all", "--by", "part0.setting1", "--columns", "part0.setting2", "--baseline", "0"],
+    ["all", "--by", "part0.setting1", "--columns", "part0.setting2,protocol", "--baseline", "0"],
 )
 
 

@@ -38,7 +38,14 @@ ColumnsBy = Annotated[
 ]
 Metrics = Annotated[str, _list("--metrics", "NAME,…", "Metrics (default: the sweep's).")]
 Baseline = Annotated[str, _list("--baseline", "ROW", "Row to compare with.")]
-Test = Annotated[str, typer.Option("--test", help="Test over seeds: t or wilcoxon.")]
+Test = Annotated[
+    str,
+    typer.Option(
+        "--test",
+        help="Test over seeds: pooled (one variance over all rows, Dunnett), t (paired), wilcoxon, "
+        "or auto: pooled where the variances allow it, else t.",
+    ),
+]
 Lower = Annotated[str, _list("--lower", "METRIC,…", "Further metrics of which lower is better.")]
 Published = Annotated[
     str, _list("--published", "TABLE", "Published table to show beside it (default: the sweep's).")
@@ -55,7 +62,7 @@ def table(
     columns: ColumnsBy = "",
     metrics: Metrics = "",
     baseline: Baseline = "",
-    test: Test = "t",
+    test: Test = "auto",
     lower: Lower = "",
     published: Published = "",
     formats: Formats = "",

@@ -50,7 +50,7 @@ def test_rows_columns_metrics_and_baseline_are_as_typed(out, tmp_path, capsys):
     written = capsys.readouterr().out
     assert "| method | linear_probe: mIoU (%)" in written
     assert "| A, b=1 |" in written
-    assert "better over seeds" in written
+    assert "ahead over seeds, no interval over scenes" in written
     assert "Lower is better for cost." in written
     assert {path.name for path in tmp_path.iterdir()} == {"ablation.md", "ablation.tex"}
     client = MlflowClient(f"sqlite:///{out}/mlflow.db")
@@ -77,7 +77,7 @@ def test_all_trials_are_told_apart_by_sweep_and_row_or_as_asked(out, tmp_path, c
         (["small", "--metrics", "muio"], "Did you mean 'miou'?"),
         (["small", "--baseline", "ppkt"], "No row 'ppkt' in this table."),
         (["small", "--format", "htm"], "Did you mean 'html'?"),
-        (["small", "--test", "student"], "'t' or 'wilcoxon'"),
+        (["small", "--test", "student"], "'auto', 'pooled', 't' or 'wilcoxon'"),
         (["small", "--published", "method"], "Did you mean 'methods'?"),
         (["small", "--columns", "x", "--bye", "x"], "No such option: --bye"),
     ],

@@ -12,10 +12,11 @@ from olivine.core.storage import Store
 from olivine.experiments.search_points import points_of
 from olivine.experiments.sweep_plan import ROW, SEED, SWEEP, SWEEP_RUN, SweepPlan
 from olivine.results.tables.cells import make_table
-from olivine.results.tables.comparisons import ReadScenes
+from olivine.results.tables.code_versions import CODE_TAGS, versions_behind
 from olivine.results.tables.formats import csv, html, latex, markdown
 from olivine.results.tables.published import published_tables
 from olivine.results.tables.runs import TableRuns
+from olivine.results.tables.scene_scores import ReadScenes
 from olivine.results.tables.spec import LABELS, TableSpec
 from olivine.results.tables.table import Table
 from olivine.results.tables.text import lay_out
@@ -29,7 +30,7 @@ ALL = "all"  # a name that stands for every trial of the store
 SCORES = ("miou", "accuracy")  # default metrics of a table of scores
 FILE = "ablation"  # name of a table's files, before the format
 
-_TAGS = (FAILURE, IDENTITY, ROW, SEED, SWEEP, SWEEP_RUN, PRETRAINED)
+_TAGS = (FAILURE, IDENTITY, ROW, SEED, SWEEP, SWEEP_RUN, PRETRAINED, *CODE_TAGS)
 # What published numbers need
 _FOR_PRINT = ("protocol", "train.kind", "train.scene_step", "train.frame_step", "seed")
 SEARCH_NOTE = (
@@ -67,6 +68,8 @@ def tabulate(
         spec = _of_sweep(spec, plan)
     if set(spec.metrics) - table_runs.metric_names():
         table_runs = table_runs.with_metrics(_metrics_behind(table_runs, tracker))
+    behind = versions_behind({run.fingerprint for run in table_runs.finished}, tracker)
+    table_runs = table_runs.with_versions(behind)
     return make_table(table_runs, spec, title, read_scenes, notes=notes)
 
 

@@ -9,10 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from olivine.results.tables.comparisons import ReadScenes, compare_with_baseline
+from olivine.results.tables.code_versions import notes_on_code
+from olivine.results.tables.comparisons import compare_with_baseline
 from olivine.results.tables.published import PRETRAINING, difference_in_print, in_print
 from olivine.results.tables.runs import TableRuns
 from olivine.results.tables.runs_by_cell import RunsByCell
+from olivine.results.tables.scene_scores import ReadScenes
 from olivine.results.tables.spec import TableSpec
 from olivine.results.tables.table import (
     OLD_MARK,
@@ -44,11 +46,12 @@ def make_table(
     runs = RunsByCell.of(table_runs, spec)
     table_runs.check_metrics(spec.metrics)
     cells = _ranked(_plain_cells(runs), spec)
-    compared = compare_with_baseline(runs, read_scenes) if spec.baseline else {}
-    cells = {key: _with_print(runs, cell, compared.get(key)) for key, cell in cells.items()}
+    compared = compare_with_baseline(runs, read_scenes)
+    cells = {key: _with_print(runs, cell, compared.cells.get(key)) for key, cell in cells.items()}
     missing = [MissingRun(run.row, run.seed, run.why) for run in runs.runs if run.why]
     notes = (*notes, *_notes(runs))
-    return Table(title, spec, runs.rows, runs.columns, cells, tuple(missing), notes)
+    families = compared.families
+    return Table(title, spec, runs.rows, runs.columns, cells, tuple(missing), notes, families)
 
 
 def _plain_cells(runs: RunsByCell) -> dict[Key, Cell]:
@@ -130,3 +133,4 @@ def _notes(runs: RunsByCell) -> Iterator[str]:
             "Some runs of one cell and seed have equal settings but other data, labels or code; "
             "they are averaged."
         )
+    yield from notes_on_code(runs.made_by)

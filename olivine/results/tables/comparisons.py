@@ -1,173 +1,176 @@
 """Compares every row of a table with its baseline, over seeds and over scenes."""
 
-import functools
 import math
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from olivine.results.statistics import (
-    MIN_SCENES,
-    MIN_SEEDS,
-    bootstrap_interval,
-    holm,
-    paired_test,
-    resampled,
-)
+from olivine.results.seed_tests import FamilyTest, compare_rows, smallest_differences
+from olivine.results.statistics import SeedDifference
 from olivine.results.tables.runs_by_cell import RunsByCell
-from olivine.results.tables.spec import TableSpec
-from olivine.results.tables.table import ALPHA, BaselineComparison
-from olivine.training.scene_counts import SceneCounts
+from olivine.results.tables.scene_scores import ReadScenes, SceneScores
+from olivine.results.tables.table import BaselineComparison, Family
+from olivine.results.tables.verdicts import NOT_COMPARABLE, verdict
 
-UNDECIDED, NOT_COMPARABLE = "undecided", "not comparable"
-ReadScenes = Callable[[str], SceneCounts | None]  # by a run's fingerprint
 Key = tuple[str, str, str]  # row, column, metric
 BySeed = dict[int, list[int]]  # the lines of a cell's finished runs
+Scores = dict[int, float]  # by seed
 
 
-def compare_with_baseline(
-    runs: RunsByCell, read_scenes: ReadScenes
-) -> dict[Key, BaselineComparison]:
-    """Return the comparison of every cell that has a result with the baseline's in its column.
+@dataclass(frozen=True)
+class Comparisons:
+    """The comparison of every cell that has a result with the baseline's in its column."""
+
+    cells: Mapping[Key, BaselineComparison]
+    families: tuple[Family, ...]  # of each column and metric
+
+
+def compare_with_baseline(runs: RunsByCell, read_scenes: ReadScenes) -> Comparisons:
+    """Compare every row; without a baseline, only find what a comparison could tell.
 
     p-values are corrected over the rows of one column and metric, because each such block is a
     separate question.
     """
-    pairs = _Pairs(runs, SceneScores(read_scenes, runs.spec.metrics))
-    spec, found = runs.spec, dict[Key, BaselineComparison]()
+    cells = _Cells(runs, SceneScores(read_scenes, runs.spec.metrics))
+    found, families = dict[Key, BaselineComparison](), list[Family]()
     for column in runs.columns:
-        for metric in spec.metrics:
-            keys = [(row, column, metric) for row in runs.rows if row != spec.baseline]
-            block = {key: pairs.compare(*key) for key in keys if pairs.has_result(*key)}
-            corrected = holm([one.seeds.p for one in block.values()])
-            for (key, one), p in zip(block.items(), corrected, strict=True):
-                whole = replace(one, p_holm=p)
-                found[key] = replace(whole, verdict=one.verdict or _verdict(whole, metric, spec))
-    return found
+        for metric in runs.spec.metrics:
+            if runs.spec.baseline:
+                family, block = cells.compare_block(column, metric)
+                found |= block
+            else:
+                family = cells.untested(column, metric)
+            families.append(family)
+    return Comparisons(found, tuple(families))
 
 
-@dataclass(frozen=True)
-class SceneScores:
-    """Scores of runs on draws of the scenes of their split; the same draws for all runs."""
-
-    read: ReadScenes
-    metrics: tuple[str, ...]
-    _known: dict[str, tuple[tuple[str, ...], dict[str, np.ndarray]] | None] = field(
-        default_factory=dict, repr=False
-    )
-
-    def difference(
-        self, pairs: list[tuple[list[str], list[str]]], metric: str
-    ) -> tuple[tuple[float, float] | None, str]:
-        """Return the interval of a mean difference over seeds, or the reason why there is none.
-
-        `pairs` holds for each seed the fingerprints of a row and of the baseline.
-        """
-        prints = {name for pair in pairs for names in pair for name in names}
-        known = {name: self._scores(name) for name in prints}
-        lacking = sum(scores is None for scores in known.values())
-        if lacking:
-            return None, f"{lacking} of {len(known)} runs have no counts per scene"
-        scenes = {scores[0] for scores in known.values() if scores is not None}
-        if len(scenes) != 1:
-            return None, "not the same scenes" if scenes else "no seed in common"
-        values = {name: scores[1] for name, scores in known.items() if scores is not None}
-        if any(metric not in scores for scores in values.values()):
-            return None, "no score of points"
-        (names,) = scenes
-        if len(names) < MIN_SCENES:
-            return None, f"too few scenes ({len(names)})"
-        mean = _mean([_mean([values[name][metric] for name in row]) for row, _ in pairs])
-        other = _mean([_mean([values[name][metric] for name in row]) for _, row in pairs])
-        interval = bootstrap_interval(mean - other, len(names))
-        return interval, "" if interval else "a class is in too few scenes"
-
-    def _scores(self, fingerprint: str) -> tuple[tuple[str, ...], dict[str, np.ndarray]] | None:
-        if fingerprint not in self._known:
-            counts = self.read(fingerprint)
-            drawn = None if counts is None else (counts.scenes, self._drawn(counts))
-            self._known[fingerprint] = drawn
-        return self._known[fingerprint]
-
-    def _drawn(self, counts: SceneCounts) -> dict[str, np.ndarray]:
-        metrics = [metric for metric in self.metrics if counts.can_score(metric)]
-        if len(counts.scenes) < MIN_SCENES:
-            return dict.fromkeys(metrics, np.zeros(0))
-        return counts.scores(metrics, _draws(len(counts.scenes)))
-
-
-@functools.lru_cache(maxsize=2)
-def _draws(num_scenes: int) -> Float[np.ndarray, "B S"]:
-    return resampled(num_scenes)
-
-
-def _mean(values: list[np.ndarray]) -> np.ndarray:
-    return sum(values[1:], start=values[0]) / len(values)
-
-
-class _Pairs:
-    """Finished runs of two rows, paired by seed."""
+class _Cells:
+    """Finished runs of the rows of a table, by seed."""
 
     def __init__(self, runs: RunsByCell, scenes: SceneScores):
-        self._spec, self._scenes = runs.spec, scenes
+        self._spec, self._rows, self._scenes = runs.spec, runs.rows, scenes
         lines = runs.lines
         self._values = {name: lines[name].to_numpy() for name in runs.spec.metrics}
         self._variant = lines["variant"].to_numpy()
         self._fingerprint = lines["fingerprint"].tolist()
-        self._cells: dict[tuple[str, str], BySeed] = defaultdict(lambda: defaultdict(list))
+        self._lines: dict[tuple[str, str], BySeed] = defaultdict(lambda: defaultdict(list))
         keys = zip(lines["row"], lines["column"], lines["seed"], strict=True)
         for line, (row, column, seed) in enumerate(keys):
-            self._cells[row, column][seed].append(line)
+            self._lines[row, column][seed].append(line)
 
-    def has_result(self, row: str, column: str, metric: str) -> bool:
-        """Return whether any run of a cell has the metric."""
-        lines = [line for of_seed in self._cells[row, column].values() for line in of_seed]
-        return not math.isnan(_known_mean(self._values[metric][lines]))
-
-    def compare(self, row: str, column: str, metric: str) -> BaselineComparison:
-        """Return a comparison without corrected p and verdict, which need the other rows."""
-        cell, baseline = (self._cells[name, column] for name in (row, self._spec.baseline))
-        score = {
-            (of, seed): _known_mean(self._values[metric][lines])
-            for of, rows in enumerate((cell, baseline))
-            for seed, lines in rows.items()
+    def compare_block(
+        self, column: str, metric: str
+    ) -> tuple[Family, dict[Key, BaselineComparison]]:
+        """Compare the rows of a column that have the metric."""
+        others = {
+            row: scores
+            for row in self._rows
+            if row != self._spec.baseline and (scores := self._scores(row, column, metric))
         }
-        seeds = [
-            seed
-            for seed in sorted(cell.keys() & baseline.keys())
-            if not math.isnan(score[0, seed] + score[1, seed])
-        ]
-        values, others = (np.array([score[of, seed] for seed in seeds]) for of in (0, 1))
-        test = paired_test(values, others, self._spec.test)
-        pairs = [(cell[seed], baseline[seed]) for seed in seeds]
-        if any(sorted(self._variant[a]) != sorted(self._variant[b]) for a, b in pairs):
-            unknown = replace(test, low=math.nan, high=math.nan, p=math.nan)
-            return BaselineComparison(unknown, math.nan, None, NOT_COMPARABLE, NOT_COMPARABLE)
+        baseline = self._scores(self._spec.baseline, column, metric)
+        pairs = {row: self._pairs(row, column, scores, baseline) for row, scores in others.items()}
+        alike = [row for row in others if self._are_alike(pairs[row])]
+        of_seeds = _by_seed([baseline, *(others[row] for row in alike)])
+        tested = compare_rows(of_seeds[0], of_seeds[1:], self._spec.test)
+        block: dict[Key, BaselineComparison] = {}
+        for row, scores in others.items():
+            if row in alike:
+                one = self._comparison(tested, alike.index(row), pairs[row], metric)
+            else:
+                one = _not_comparable(scores, baseline, tested)
+            block[row, column, metric] = one
+        return _family(column, metric, tested, of_seeds), block
+
+    def untested(self, column: str, metric: str) -> Family:
+        """Return the family of a block without a baseline, of which no difference is tested."""
+        found = [self._scores(row, column, metric) for row in self._rows]
+        values = _by_seed([scores for scores in found if scores])
+        return Family(column, metric, 0, "", "", *smallest_differences(values), *_counts(values))
+
+    def _comparison(
+        self,
+        tested: FamilyTest,
+        index: int,
+        pairs: Sequence[tuple[list[int], list[int]]],
+        metric: str,
+    ) -> BaselineComparison:
         prints = [
             ([self._fingerprint[i] for i in a], [self._fingerprint[i] for i in b]) for a, b in pairs
         ]
         interval, why = self._scenes.difference(prints, metric)
-        return BaselineComparison(test, math.nan, interval, why, "")
+        seeds, p = tested.rows[index], tested.corrected[index]
+        words = verdict(seeds, p, interval, tested.used, self._spec.prefers_lower(metric))
+        return BaselineComparison(
+            seeds, p, tested.used, tested.correction, tested.findable[index], interval, why, words
+        )
+
+    def _scores(self, row: str, column: str, metric: str) -> Scores:
+        """Return the mean of a cell's runs by seed, of those that have the metric."""
+        means = {
+            seed: _known_mean(self._values[metric][lines])
+            for seed, lines in self._lines[row, column].items()
+        }
+        return {seed: mean for seed, mean in means.items() if not math.isnan(mean)}
+
+    def _pairs(
+        self, row: str, column: str, scores: Scores, baseline: Scores
+    ) -> list[tuple[list[int], list[int]]]:
+        """Return the lines of a row and of the baseline, for each seed that both have."""
+        cell, other = (self._lines[name, column] for name in (row, self._spec.baseline))
+        return [(cell[seed], other[seed]) for seed in sorted(scores.keys() & baseline.keys())]
+
+    def _are_alike(self, pairs: Sequence[tuple[list[int], list[int]]]) -> bool:
+        """Return whether a row differs from the baseline in nothing but what decides the row."""
+        return all(sorted(self._variant[a]) == sorted(self._variant[b]) for a, b in pairs)
 
 
-def _verdict(compared: BaselineComparison, metric: str, spec: TableSpec) -> str:
-    """Return the verdict that the numbers allow, in words."""
-    seeds, scenes = compared.seeds, compared.scenes
-    if not seeds.num_seeds:
-        return "no seed in common"
-    if seeds.num_seeds < MIN_SEEDS[spec.test]:
-        return f"too few seeds (n={seeds.num_seeds})"
-    if math.isnan(seeds.p):
-        return "no spread over seeds"
-    if compared.p_holm >= ALPHA:
-        return UNDECIDED
-    word = "better" if (seeds.difference < 0) == spec.prefers_lower(metric) else "worse"
-    if scenes is None:
-        return f"{word} over seeds"
-    return f"{word} over seeds, undecided over scenes" if scenes[0] <= 0 <= scenes[1] else word
+def _by_seed(rows: Sequence[Scores]) -> Float[np.ndarray, "k b"]:
+    """Return a line per row and a column per seed; NaN where a row has no such seed."""
+    seeds = sorted(set().union(*rows))
+    return np.array([[row.get(seed, math.nan) for seed in seeds] for row in rows]).reshape(
+        len(rows), len(seeds)
+    )
+
+
+def _not_comparable(scores: Scores, baseline: Scores, tested: FamilyTest) -> BaselineComparison:
+    shared = scores.keys() & baseline.keys()
+    mean = float(np.mean([scores[seed] - baseline[seed] for seed in shared]))
+    seeds = SeedDifference(mean, math.nan, math.nan, math.nan, len(shared))
+    return BaselineComparison(
+        seeds,
+        math.nan,
+        tested.used,
+        tested.correction,
+        math.nan,
+        None,
+        NOT_COMPARABLE,
+        NOT_COMPARABLE,
+    )
+
+
+def _family(
+    column: str, metric: str, tested: FamilyTest, values: Float[np.ndarray, "k b"]
+) -> Family:
+    known = [one for one in tested.findable if not math.isnan(one)] or [math.nan]
+    return Family(
+        column,
+        metric,
+        tested.num_tests,
+        tested.used,
+        tested.correction,
+        min(known),
+        max(known),
+        *_counts(values),
+        tested.why_paired,
+    )
+
+
+def _counts(values: Float[np.ndarray, "k b"]) -> tuple[int, int]:
+    counts = (~np.isnan(values)).sum(axis=1).tolist() or [0]
+    return min(counts), max(counts)
 
 
 def _known_mean(values: np.ndarray) -> float:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from olivine.results.html import html_table, render, whole_tables, with_header
 from olivine.results.tables.latex_text import escape_latex
+from olivine.results.tables.remarks_on_tests import family_text
 from olivine.results.tables.table import Cell, Table
 from olivine.results.tables.text import Layout, TextCell, TextTable
 from olivine.results.words import code_parts
@@ -21,9 +22,9 @@ LATEX_PACKAGES = ("booktabs", "graphicx")
 CSV_COLUMNS = (
     "method", "metric", "mean", "std", "n", "column", "rank", "missing",
     "baseline", "difference", "difference_low", "difference_high", "num_seeds_compared", "test",
-    "p", "p_holm", "scenes_low", "scenes_high", "no_scenes", "verdict",
+    "p", "p_holm", "p_corrected", "correction", "scenes_low", "scenes_high", "no_scenes", "verdict",
     "published", "published_how", "published_source", "published_difference",
-    "not_reusable",
+    "num_in_family", "family", "smallest_difference", "notes", "not_reusable",
 )  # fmt: skip
 PRINT_NOTE = (
     "Published numbers are the authors', at their scale and on their data, and are in no mean of "
@@ -205,6 +206,11 @@ def _csv_line(cell: Cell, table: Table) -> dict[str, object]:
         "missing": cell.missing,
         "not_reusable": cell.num_not_reusable,
     }
+    if (family := table.family(cell.column, cell.metric)) is not None:
+        line["num_in_family"] = family.num_tests
+        line["family"] = family_text(family, table.spec.baseline)
+        line["smallest_difference"] = family.smallest
+    line["notes"] = " ".join(table.notes)
     if cell.published is not None:
         line["published"] = cell.published.value
         line["published_how"] = cell.published.how
@@ -220,9 +226,12 @@ def _csv_line(cell: Cell, table: Table) -> dict[str, object]:
         "difference_low": compared.seeds.low,
         "difference_high": compared.seeds.high,
         "num_seeds_compared": compared.seeds.num_seeds,
-        "test": table.spec.test,
+        "test": compared.test,
         "p": compared.seeds.p,
-        "p_holm": compared.p_holm,
+        "p_holm": compared.p_corrected if compared.correction == "holm" else math.nan,
+        "p_corrected": compared.p_corrected,
+        "correction": compared.correction,
+        "smallest_difference": compared.smallest,
         "scenes_low": low,
         "scenes_high": high,
         "no_scenes": compared.no_scenes,

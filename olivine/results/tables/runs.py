@@ -5,7 +5,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ import pandas as pd
 from olivine.core.errors import UserError, nearest
 from olivine.experiments import sweep_plan as sweep_tags
 from olivine.experiments.sweep_plan import SweepPlan
+from olivine.results.tables.code_versions import TRIAL, Versions, versions
 from olivine.results.tables.published import evaluation_called, protocol_of
 from olivine.results.tables.spec import EVALUATION, LABELS, METHOD, ROW, SEED, SWEEP, UNKNOWN
 from olivine.tracking.tracker import FAILURE, IDENTITY, RunRecord, best_status_run
@@ -35,6 +36,7 @@ class TableRun:
     metrics: Mapping[str, float]
     has_started: bool = True  # if not, its settings are not known
     is_reusable: bool = True  # not a run before 0.3, whose identity leaves out its data's files
+    made_by: Versions = field(default_factory=dict)  # code, packages and devices of its stages
 
     def label(self, name: str) -> str | None:
         """Return the text of a setting or label; None for a setting of a run that never started."""
@@ -46,6 +48,14 @@ class TableRun:
         if name == EVALUATION and self.has_started:
             return evaluation_called(protocol_of(self.settings)) or UNKNOWN
         return self.settings.get(name, UNKNOWN) if self.has_started else None
+
+    @property
+    def evaluation(self) -> str:
+        """The evaluation's name or, where it has none, the protocol and the data."""
+        if named := evaluation_called(protocol_of(self.settings)):
+            return named
+        found = (self.settings.get(name) for name in ("protocol", "train.kind"))
+        return " on ".join(filter(None, found)) or UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,15 @@ class TableRuns:
                 replace(run, metrics={**more[run.fingerprint], **run.metrics})
                 if run.fingerprint in more
                 else run
+                for run in self.runs
+            )
+        )
+
+    def with_versions(self, known: Mapping[str, Versions]) -> "TableRuns":
+        """Take what made the runs, by fingerprint, in place of what their trials tell."""
+        return TableRuns(
+            tuple(
+                replace(run, made_by=known[run.fingerprint]) if run.fingerprint in known else run
                 for run in self.runs
             )
         )
@@ -209,4 +228,5 @@ def _table_run(
         record.settings,
         record.metrics,
         is_reusable=IDENTITY in record.tags,
+        made_by=versions(TRIAL, record.tags),
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from olivine.core.errors import UserError, nearest
+from olivine.results.tables.code_versions import Versions
 from olivine.results.tables.published import protocol_called, protocol_of, share_of
 from olivine.results.tables.runs import (
     TableRun,
@@ -53,7 +54,21 @@ class RunsByCell:
         if spec.columns == (EVALUATION,):
             columns = tuple(sorted(columns, key=_evaluation_order))
         runs = tuple(table_runs.runs[i] for i in kept)
-        return cls(spec, runs, tuple(keys[i] for i in kept), rows, columns)
+        found = cls(spec, runs, tuple(keys[i] for i in kept), rows, columns)
+        found._check_protocols()
+        return found
+
+    def _check_protocols(self) -> None:
+        """Raise UserError if a cell would average the scores of two evaluation protocols."""
+        for (row, column), of_cell in self.by_key.items():
+            found = {run.evaluation for run in of_cell if not run.why}
+            if len(found) > 1:
+                here = f"{row!r}{f', column {column!r}' if column else ''}"
+                raise UserError(
+                    f"Row {here} would average {len(found)} evaluations: "
+                    f"{', '.join(sorted(found))}. Give --columns {EVALUATION} (or protocol) to "
+                    "separate them, or --rows to choose some rows."
+                )
 
     @functools.cached_property
     def by_key(self) -> dict[CellKey, list[TableRun]]:
@@ -90,6 +105,16 @@ class RunsByCell:
         return pd.DataFrame(lines).assign(
             **{name: pd.Series(values, dtype=float) for name, values in scores.items()}
         )
+
+    @property
+    def made_by(self) -> dict[str, list[tuple[int, Versions]]]:
+        """The seed of every finished run and what made it, by the name of its cell."""
+        found: dict[str, list[tuple[int, Versions]]] = defaultdict(list)
+        for i in self._done:
+            row, column = self.keys[i]
+            name = f"`{row}`, {column}" if column else f"`{row}`"
+            found[name].append((self.runs[i].seed, self.runs[i].made_by))
+        return dict(found)
 
     @property
     def has_twins(self) -> bool:

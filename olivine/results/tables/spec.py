@@ -15,7 +15,9 @@ ROW, METHOD, SWEEP, SEED, EVALUATION = "row", "method", "sweep", "seed", "evalua
 LABELS = (ROW, METHOD, SWEEP, SEED, EVALUATION)
 UNKNOWN = ABSENT  # the value of a setting that a run does not have
 
-SeedTest = Literal["t", "wilcoxon"]  # paired t-test, Wilcoxon's signed-rank test
+# pooled has one variance over all rows and Dunnett's test, t is the paired t-test, wilcoxon the
+# signed-rank test; auto is pooled where the variances allow it, else t.
+SeedTest = Literal["auto", "pooled", "t", "wilcoxon"]
 
 
 class TableSpec(Spec):
@@ -23,7 +25,8 @@ class TableSpec(Spec):
 
     A row is one combination of values of `by`, a column one of `columns`: settings by their dotted
     names, or one of `LABELS`. `rows` keeps some rows, by their labels. `baseline` is the row with
-    which the others are compared, `published` the published table beside it.
+    which the others are compared by a `test` over seeds, `published` the published table beside
+    them.
     """
 
     by: tuple[str, ...] = Field(default=(ROW,), min_length=1)
@@ -32,7 +35,7 @@ class TableSpec(Spec):
     rows: tuple[str, ...] = ()
     baseline: str = ""
     lower_is_better: tuple[str, ...] = ()  # in addition to those known by their names
-    test: SeedTest = "t"
+    test: SeedTest = "auto"
     published: str = ""
 
     def prefers_lower(self, metric: str) -> bool:

@@ -3,15 +3,15 @@
 All formats are written from one `Table`, so they agree.
 """
 
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from olivine.results.statistics import PairedTest
+from olivine.results.statistics import ALPHA, SeedDifference
 from olivine.results.tables.spec import TableSpec
 
 OLD_MARK = "†"  # of a cell with runs that are not reusable
-ALPHA = 0.05  # level of the corrected p below which a difference is significant
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,11 @@ class InPrint:
 class BaselineComparison:
     """A cell compared with the baseline's cell in the same column."""
 
-    seeds: PairedTest
-    p_holm: float  # corrected over the rows of the column and metric; NaN: no p
+    seeds: SeedDifference
+    p_corrected: float  # over the family: the rows of the column and metric; NaN: no p
+    test: str  # pooled, t or wilcoxon
+    correction: str  # dunnett or holm
+    smallest: float  # the smallest true difference found with power 0.8; NaN: unknown
     scenes: tuple[float, float] | None  # 95 % bootstrap interval of the difference over scenes
     no_scenes: str  # why there is no interval; empty: there is one
     verdict: str
@@ -37,7 +40,23 @@ class BaselineComparison:
     @property
     def is_significant(self) -> bool:
         """Return whether the difference over seeds is significant."""
-        return self.p_holm < ALPHA
+        return self.p_corrected < ALPHA
+
+
+@dataclass(frozen=True)
+class Family:
+    """The comparisons of one column and metric, whose p-values are corrected together."""
+
+    column: str
+    metric: str
+    num_tests: int  # rows with a p-value; 0: nothing is tested
+    test: str  # pooled, t or wilcoxon; empty: there is no baseline
+    correction: str  # dunnett or holm; empty: there is no baseline
+    smallest: float  # of the smallest differences found with power 0.8; NaN: unknown
+    largest: float  # of them, where rows have unequal numbers of seeds
+    fewest_seeds: int
+    most_seeds: int
+    why_paired: str = ""  # why `auto` did not take the pooled test
 
 
 @dataclass(frozen=True)
@@ -82,10 +101,19 @@ class Table:
     cells: dict[tuple[str, str, str], Cell]  # by row, column and metric
     missing: tuple[MissingRun, ...]
     notes: tuple[str, ...]  # remarks that a reader needs
+    families: tuple[Family, ...] = ()  # one for each column and metric
 
     def cell(self, row: str, column: str, metric: str) -> Cell:
         """Return one cell."""
         return self.cells[row, column, metric]
+
+    @functools.cached_property
+    def _families(self) -> dict[tuple[str, str], Family]:
+        return {(family.column, family.metric): family for family in self.families}
+
+    def family(self, column: str, metric: str) -> Family | None:
+        """Return the family of comparisons of a column and metric."""
+        return self._families.get((column, metric))
 
 
 def num_decimals(values: Iterable[float]) -> int:

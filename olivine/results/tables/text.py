@@ -8,11 +8,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from olivine.results.metrics import PERCENTAGE_POINTS, metric_label
-from olivine.results.statistics import MIN_SCENES, MIN_SEEDS, NUM_RESAMPLES
+from olivine.results.metrics import metric_label
+from olivine.results.power import POWER
+from olivine.results.tables.remarks_on_tests import (
+    CORRECTIONS,
+    remark_without_tests,
+    remarks_on_tests,
+    size_text,
+)
 from olivine.results.tables.spec import ROW, UNKNOWN
 from olivine.results.tables.table import (
-    ALPHA,
     OLD_MARK,
     BaselineComparison,
     Cell,
@@ -23,7 +28,6 @@ from olivine.results.tables.table import (
 
 NUM_MISSING_SHOWN = 50
 VERDICT = "verdict"
-TESTS = {"t": "paired t-test", "wilcoxon": "Wilcoxon's signed-rank test"}
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,14 @@ def lay_out(table: Table) -> Layout:
         remarks.append(f"Rows: {', '.join(spec.by)}.")
     if spec.columns:
         remarks.append(f"Columns: {', '.join(spec.columns)}.")
+    if not spec.baseline:
+        remarks.append(remark_without_tests(table))
     return Layout(
         table.title,
         _scores(table),
         (*remarks, *table.notes),
         _differences(table) if spec.baseline else None,
-        _difference_remarks(table) if spec.baseline else (),
+        remarks_on_tests(table) if spec.baseline else (),
         tuple(_sources(table)),
         tuple(_missing(table)),
     )
@@ -147,10 +153,16 @@ def _differences(table: Table) -> TextTable:
     header += [_heads(table.spec.columns)] if several["column"] else []
     header += ["metric"] if several["metric"] else []
     num_labels = len(header)
-    header += [f"difference{unit}", VERDICT, "p (Holm)", "n"]
+    header += [f"difference{unit}", VERDICT, _corrected_head(table), "n"]
+    header += [f"smallest with power {POWER:g}{unit}"]
     header += [f"95 % over seeds{unit}", f"95 % over scenes{unit}", "p"]
     header += [f"published{unit}"] if has_print else []
     return TextTable(tuple(header), tuple(lines), num_labels)
+
+
+def _corrected_head(table: Table) -> str:
+    names = {CORRECTIONS[family.correction] for family in table.families}
+    return f"p ({names.pop()})" if len(names) == 1 else "p (corrected)"
 
 
 def _unit_of_differences(table: Table) -> str:
@@ -174,28 +186,13 @@ def _compared(compared: BaselineComparison, decimals: int) -> list[str]:
     return [
         f"{seeds.difference:+.{decimals}f}" if known else UNKNOWN,
         compared.verdict,
-        _p(compared.p_holm),
+        _p(compared.p_corrected),
         str(seeds.num_seeds),
+        size_text(compared.smallest, decimals),
         _interval(over_seeds, decimals) or UNKNOWN,
         _interval(compared.scenes, decimals) or compared.no_scenes,
         _p(seeds.p),
     ]
-
-
-def _difference_remarks(table: Table) -> tuple[str, ...]:
-    spec = table.spec
-    units = {metric_label(metric).unit_of_difference for metric in spec.metrics}
-    explained = ("pp: percentage points.",) if PERCENTAGE_POINTS in units else ()
-    return (
-        f"Differences to `{spec.baseline}`, seed by seed: {TESTS[spec.test]}, p corrected by Holm "
-        f"over the rows of a column; * marks a corrected p below {ALPHA:g}. Fewer than "
-        f"{MIN_SEEDS[spec.test]} seeds give no verdict. The interval over seeds is Student's, of "
-        "this row alone.",
-        f"Over scenes: expanded percentiles of {NUM_RESAMPLES:,} bootstrap draws of the validation "
-        f"scenes, the same draws for both rows; fewer than {MIN_SCENES} scenes give none. It "
-        "shows the effect of other scenes, not of other seeds.",
-        *explained,
-    )
 
 
 def _sources(table: Table) -> Iterator[str]:

@@ -80,7 +80,7 @@ def test_a_sweep_becomes_a_table(store, plan):
     olivine = table.cell("OLIVINE", "", "miou")
     assert (olivine.mean, olivine.n) == (pytest.approx(42.0), 3)
     assert olivine.published.value == 50.09
-    assert olivine.compared.verdict == "better over seeds"
+    assert olivine.compared.verdict == "ahead over seeds, no interval over scenes"
     tuned = table.cell("OLIVINE, 10 %", "", "miou")
     assert (tuned.n, tuned.compared.verdict) == (2, "too few seeds (n=2)")
     (missing,) = table.missing

@@ -165,3 +165,20 @@ def test_nothing_finished_is_told():
     for runs in (TableRuns(()), table_runs({"a": [1.0]}, why=why)):
         with pytest.raises(UserError, match="No trial of this table has finished"):
             make_table(runs, MIOU, "t")
+
+
+def test_a_cell_is_of_one_evaluation_protocol():
+    scores = {"PPKT": [1.0, 2.0], "PPKT, 1 %": [3.0, 4.0]}
+    settings = {
+        "PPKT": {"protocol": "linear_probe"},
+        "PPKT, 1 %": {"protocol": "finetune", "train.scene_step": "100"},
+    }
+    runs = table_runs(scores, settings)
+    spec = TableSpec(by=("method",), metrics=("miou",))
+    with pytest.raises(UserError, match="would average 2 evaluations: 1 %, linear probe") as error:
+        make_table(runs, spec, "t")
+    assert "--columns evaluation" in str(error.value)
+    columns = make_table(runs, spec.model_copy(update={"columns": ("evaluation",)}), "t")
+    assert columns.columns == ("linear probe", "1 %")
+    unfinished = {("PPKT, 1 %", seed): "failed" for seed in (0, 1)}
+    assert make_table(table_runs(scores, settings, unfinished), spec, "t").rows == ("PPKT",)

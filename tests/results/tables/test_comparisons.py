@@ -14,6 +14,7 @@ SCORES = {
     "same": [10.1, 11.8, 14.1, 13.0],
     "worse": [7.0, 9.2, 10.9, 10.0],
 }
+NO_SCENES = "no interval over scenes"
 SPEC = TableSpec(metrics=("miou",), baseline="base")
 
 
@@ -25,33 +26,40 @@ def compared(scores=SCORES, spec=SPEC, read=lambda _: None, settings=None, why=N
 
 
 def test_a_row_is_tested_seed_by_seed_and_corrected_over_the_rows():
-    found = compared()
+    found = compared(spec=SPEC.model_copy(update={"test": "t"}))
     alone = {row: paired_test(np.array(SCORES[row]), np.array(SCORES["base"])) for row in found}
     assert {row: one.seeds for row, one in found.items()} == alone
     corrected = holm([one.p for one in alone.values()])
-    assert [one.p_holm for one in found.values()] == pytest.approx(corrected)
+    assert [one.p_corrected for one in found.values()] == pytest.approx(corrected)
     assert [one.is_significant for one in found.values()] == [True, False, True]
 
 
 def test_a_verdict_says_no_more_than_the_numbers():
     verdicts = {row: one.verdict for row, one in compared().items()}
     assert verdicts == {
-        "much": "better over seeds", "same": "undecided", "worse": "worse over seeds",
+        "much": f"ahead over seeds, {NO_SCENES}",
+        "same": "undecided",
+        "worse": f"behind over seeds, {NO_SCENES}",
     }  # fmt: skip
     shares = {"base": 0.5, "much": 0.8, "same": 0.5, "worse": 0.5}
     verdicts = {row: one.verdict for row, one in compared(read=reader(shares)).items()}
     assert verdicts == {
-        "much": "better", "same": "undecided", "worse": "worse over seeds, undecided over scenes",
+        "much": "better",
+        "same": "undecided",
+        "worse": "behind over seeds, undecided over scenes",
     }  # fmt: skip
 
 
 def test_where_lower_is_better_less_is_better():
     spec = TableSpec(metrics=("loss",), baseline="base")
     verdicts = {row: one.verdict for row, one in compared(spec=spec).items()}
-    assert (verdicts["much"], verdicts["worse"]) == ("worse over seeds", "better over seeds")
+    assert verdicts["much"] == f"behind over seeds, {NO_SCENES}"
+    assert verdicts["worse"] == f"ahead over seeds, {NO_SCENES}"
 
 
-@pytest.mark.parametrize(("test", "needed"), [("t", 3), ("wilcoxon", 6)])
+@pytest.mark.parametrize(
+    ("test", "needed"), [("auto", 3), ("pooled", 3), ("t", 3), ("wilcoxon", 6)]
+)
 def test_too_few_seeds_have_no_verdict(test, needed):
     for num_seeds in (needed - 1, needed):
         scores = {
@@ -64,14 +72,14 @@ def test_too_few_seeds_have_no_verdict(test, needed):
         assert found.seeds.difference > 49
         if num_seeds < needed:
             assert found.verdict == f"too few seeds (n={num_seeds})"
-            assert math.isnan(found.p_holm)
+            assert math.isnan(found.p_corrected)
         else:
-            assert found.verdict == "better over seeds"
+            assert found.verdict == f"ahead over seeds, {NO_SCENES}"
 
 
 def test_only_seeds_that_both_have_are_compared():
     why = {("much", 0): "running", ("base", 3): "killed"}
-    found = compared(why=why)["much"]
+    found = compared(why=why, spec=SPEC.model_copy(update={"test": "t"}))["much"]
     assert found.seeds.num_seeds == 2
     assert found.seeds.difference == pytest.approx((10.5 + 9.9) / 2)
     apart = {("much", seed): "running" for seed in range(3)} | {("base", 3): "failed"}
@@ -126,7 +134,7 @@ def test_rows_that_differ_in_more_than_their_row_are_not_compared():
     table = make_table(table_runs(scores, settings), spec, "t")
     found = table.cell("2", "", "miou").compared
     assert found.verdict == "not comparable"
-    assert math.isnan(found.p_holm)
+    assert math.isnan(found.p_corrected)
     assert "width" in table.notes[0]
 
 
@@ -142,7 +150,7 @@ def test_rows_of_the_same_mixture_are_compared():
     table = make_table(table_runs(scores, settings), spec, "t")
     found = table.cell("b", "", "miou").compared
     assert found.seeds.difference == pytest.approx((36 + 0.1 + 6 - 18 - 0.5) / 6, abs=0.5)
-    assert found.verdict == "better over seeds"
+    assert found.verdict == f"ahead over seeds, {NO_SCENES}"
 
 
 def _miou(share: float) -> float:

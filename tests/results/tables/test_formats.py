@@ -89,7 +89,11 @@ def test_csv_has_a_line_per_cell_and_numbers_in_full(table):
     line = read[(read["method"] == "OLIVINE") & (read["metric"] == "miou")].iloc[0]
     compared = table.cell("OLIVINE", "", "miou").compared
     assert line["mean"] == 42.0
-    assert (line["p_holm"], line["verdict"]) == (pytest.approx(compared.p_holm), compared.verdict)
+    assert line["p_corrected"] == pytest.approx(compared.p_corrected)
+    assert (line["test"], line["correction"]) == ("pooled", "dunnett")
+    assert (line["verdict"], line["num_in_family"]) == (compared.verdict, 2)
+    assert line["family"] == f"2 rows against {AWKWARD}, of one column and metric"
+    assert line["smallest_difference"] == pytest.approx(compared.smallest)
     assert (line["scenes_low"], line["scenes_high"]) == pytest.approx(compared.scenes)
     assert (line["published"], line["published_how"]) == (47.3, "printed")
     assert read.set_index("method").loc["gone", "missing"].str.startswith("failed: <disk>").all()
