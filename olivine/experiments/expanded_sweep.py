@@ -1,7 +1,8 @@
 """A sweep ready to run: found by its name, its rows chosen, its trials expanded."""
 
+import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +16,19 @@ from olivine.experiments.sweep_plan import SweepPlan
 from olivine.training.config import EvaluateConfig
 
 
+def no_tags(config: Spec) -> dict[str, str]:
+    """Return no tags."""
+    return {}
+
+
 @dataclass(frozen=True)
 class ExpandedSweep:
     """A sweep ready to run: its trials, or the configuration from which a search starts.
 
     `identify` returns the fingerprint of a configuration. `shared_work` returns the fingerprint of
     the part of it that other trials may share (the pretraining), or "" if nothing is shared.
+    `tags_of` returns what a trial's run is marked with, or raises UserError for a configuration
+    that must not be run or reused; trials' processes call it too.
     """
 
     sweep: Sweep
@@ -28,6 +36,7 @@ class ExpandedSweep:
     base: Spec
     identify: Callable[[Any], str] = Spec.fingerprint
     shared_work: Callable[[Any], str] = lambda config: ""
+    tags_of: Callable[[Any], Mapping[str, str]] = no_tags
 
     @property
     def plan(self) -> SweepPlan:
@@ -56,9 +65,13 @@ def choose_sweep(
 
 
 def expand_sweep(chosen: Sweep, base: EvaluateConfig, runtime: Runtime) -> ExpandedSweep:
-    """Return a sweep with its trials; raise UserError for a bad point or missing labels."""
+    """Return a sweep with its trials; raise UserError for a bad point or missing labels.
+
+    So does a point that would be scored on scenes that it learns from, unless that is allowed.
+    """
     from olivine.training import evaluate
     from olivine.training.experiment_data import ExperimentData
+    from olivine.training.overlap import overlap_tags
     from olivine.training.pretrain import check_labels, open_frames, pretraining_key
 
     def identify(config: EvaluateConfig) -> str:
@@ -70,10 +83,16 @@ def expand_sweep(chosen: Sweep, base: EvaluateConfig, runtime: Runtime) -> Expan
         ).fingerprint
 
     trials = expand(chosen, base, identify)
-    for config in [trial.config for trial in trials] or [base]:
+    tags_of = functools.partial(overlap_tags, runtime=runtime)
+    points = [(f", trial {trial.name!r}", trial.config) for trial in trials] or [("", base)]
+    for which, config in points:
         assert isinstance(config, EvaluateConfig)
+        try:
+            tags_of(config)
+        except UserError as error:
+            raise UserError(f"Sweep {chosen.name!r}{which}: {error}") from None
         check_labels(config.pretrained, runtime)
-    return ExpandedSweep(chosen, trials, base, identify, shared_work)
+    return ExpandedSweep(chosen, trials, base, identify, shared_work, tags_of)
 
 
 def first_points(expanded: ExpandedSweep) -> tuple[Trial, ...]:

@@ -181,7 +181,7 @@ def run_label_job(
     if not job.left and tracker.finished(key):
         return replace(_result(job, key, cost), reused=reused)
     tags = {"dataset": job.frames.fingerprint, "labels": job.labeller.identity}
-    if job.labeller.reads_truth:
+    if job.labeller.depends_on_truth:
         tags["labels.truth"] = "true"
     result = None
     with (
@@ -288,7 +288,7 @@ def _result(job: LabelJob, key: RunKey, cost: JobCost) -> LabelResult:
         num_postponed=len(job.left_out) - job.num_failed_left_out,
         class_pixels=dict(zip((*job.labeller.class_names, ""), counts, strict=True)),
         quality=survey(job.frames, job.store, [n for n in job.image_names if n not in unlabelled]),
-        reads_truth=job.labeller.reads_truth,
+        reads_truth=job.labeller.depends_on_truth,
     )
 
 

@@ -11,6 +11,7 @@ from olivine.core.errors import UserError
 from olivine.results.words import ABSENT
 from olivine.tracking.tracker import FAILURE, RunRecord
 from olivine.training.evaluate import PRETRAINED
+from olivine.training.overlap import overlap_mark
 
 # Tags by their meaning; some by the beginning of their name.
 CODE = ("git.", "sha256.code")
@@ -155,6 +156,9 @@ def _about(first: RunRecord, second: RunRecord) -> Iterator[tuple[str, str, str]
     reasons = first.tags.get(FAILURE, ""), second.tags.get(FAILURE, "")
     if any(reasons):
         yield "reason", reasons[0] or ABSENT, reasons[1] or ABSENT
+    overlaps = [overlap_mark(run.tags, run.settings) for run in (first, second)]
+    if any(overlaps):
+        yield "overlap", overlaps[0] or ABSENT, overlaps[1] or ABSENT
 
 
 def _note(first: RunRecord, second: RunRecord, settings_differ: bool) -> str:

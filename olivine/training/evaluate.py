@@ -39,6 +39,7 @@ from olivine.training.finished_runs import (
 )
 from olivine.training.loader_processes import loader_tag, num_loader_processes
 from olivine.training.loop import LossOf, Trainer, device_hours_of
+from olivine.training.overlap import OVERLAP_TAG, overlap_of
 from olivine.training.pretrained_networks import build_model
 from olivine.training.pretrained_weights import load_weights, weights_name
 from olivine.training.scene_counts import SceneCounts
@@ -62,6 +63,7 @@ class EvaluateResult:
     scores: Mapping[str, float]  # miou, accuracy and iou/<class>, in percent
     predictions: str  # name of the first validation frame's predictions below `runtime.out`
     reused: tuple[Reused, ...] = field(default=(), compare=False)  # earlier runs that were reused
+    overlap: str = ""  # what the network learnt of the scored scenes; empty: nothing
 
 
 def finished(
@@ -75,7 +77,8 @@ def finished(
     names = [name for name in record.metrics if name.startswith(SCORE)]
     scores = {name.removeprefix(SCORE): record.metrics[name] for name in names}
     reused = (Reused("the evaluation", record),)
-    return EvaluateResult(key, scores, predictions_name(key.fingerprint), reused)
+    name, overlap = predictions_name(key.fingerprint), overlap_of(config, data)
+    return EvaluateResult(key, scores, name, reused, overlap)
 
 
 def clear_checkpoints(
@@ -128,18 +131,19 @@ def evaluate(
 
     `data` are the experiment's data sets; without it they are opened here. The pretraining must
     have left its weights below `runtime.out`. Scores are those of the last epoch, so no epoch is
-    chosen by its score. Raises UserError for missing weights, data or point labels, and for a loss
-    that is not finite.
+    chosen by its score. Raises UserError for missing weights, data or point labels, for a loss
+    that is not finite, and for scenes that train and are scored.
     """
     data = data or ExperimentData.open(config, runtime)
-    data.require_labels()
+    data.require_fit(config, runtime)
     train, val = data.train, data.val
     pretrained_key = pretraining.pretraining_key(config.pretrained, data.pretrain)
     key = evaluation_key(config, data)
     store = Store(runtime.out)
     model = _build(config, len(train.class_names), store, pretrained_key, worker)
-    loaders = loader_tag(runtime, worker)
-    tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **loaders, **(tags or {})}
+    overlap = overlap_of(config, data)
+    marks = {**loader_tag(runtime, worker), **({OVERLAP_TAG: overlap} if overlap else {})}
+    tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **marks, **(tags or {})}
     with tracker.run(key, _run_name(config), config, tags) as run:
         run.log_dataset(config.train.kind, train.fingerprint, str(train.root), "train")
         run.log_dataset(config.val.kind, val.fingerprint, str(val.root), "val")
@@ -155,7 +159,7 @@ def evaluate(
             note = NetworkDescription(config, val.class_names, tensors_hash(model.state_dict()))
             store.write(description_name(key.fingerprint), note.to_bytes())
             store.write(predictions_name(key.fingerprint), first)
-    return EvaluateResult(key, scores, predictions_name(key.fingerprint))
+    return EvaluateResult(key, scores, predictions_name(key.fingerprint), overlap=overlap)
 
 
 def _build(
@@ -272,7 +276,7 @@ def experiment(
     if force:
         runtime = ignoring_finished(runtime)
     data = data or ExperimentData.open(config, runtime)
-    data.require_labels()  # before a pretraining of hours
+    data.require_fit(config, runtime)  # before a pretraining of hours
     pretrained = pretraining.find_or_pretrain(
         config.pretrained, runtime, worker, tracker, frames=data.pretrain
     )

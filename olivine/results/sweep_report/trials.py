@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from olivine.experiments.sweep_plan import GAVE_UP, POINT, SweepPlan
 from olivine.tracking.tracker import FAILURE, RunRecord, best_status_run
+from olivine.training.overlap import overlap_mark
 
 PROVENANCE = ("git.", "version.", "hardware.", "sha256.")  # beginnings of the names of such tags
 HOURS = "hours"  # a trial's metric: its device-hours, with its pretraining in full
@@ -39,6 +40,11 @@ class TrialFacts:
     def has_score(self) -> bool:
         """Return whether it finished with the sweep's metric."""
         return not math.isnan(self.score)
+
+    @property
+    def overlap(self) -> str:
+        """What the network learnt of the scenes that score it; empty: nothing known."""
+        return overlap_mark(self.record.tags, self.record.settings) if self.record else ""
 
     @property
     def settings(self) -> Mapping[str, str]:

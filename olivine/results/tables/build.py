@@ -4,7 +4,8 @@ A missing result is shown with its reason, never filled in, and a published numb
 a mean.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from olivine.core.errors import UserError, nearest
@@ -21,6 +22,7 @@ from olivine.results.tables.table import Table
 from olivine.results.tables.text import lay_out
 from olivine.tracking.tracker import FAILURE, Columns, RunRecord, Tracker
 from olivine.training.evaluate import PRETRAINED
+from olivine.training.overlap import OVERLAP_TAG, SETTINGS_READ, overlap_mark
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.validation import confusions_name
 
@@ -29,7 +31,7 @@ ALL = "all"  # a name that stands for every trial of the store
 SCORES = ("miou", "accuracy")  # default metrics of a table of scores
 FILE = "ablation"  # name of a table's files, before the format
 
-_TAGS = (FAILURE, ROW, SEED, SWEEP, SWEEP_RUN, PRETRAINED)
+_TAGS = (FAILURE, ROW, SEED, SWEEP, SWEEP_RUN, PRETRAINED, OVERLAP_TAG)
 # What published numbers need
 _FOR_PRINT = ("protocol", "train.kind", "train.scene_step", "train.frame_step", "seed")
 SEARCH_NOTE = (
@@ -60,8 +62,10 @@ def tabulate(
         spec = spec.model_copy(update={"metrics": spec.metrics or SCORES})
     else:
         settings = None if set(spec.by + spec.columns) - set(LABELS) else _FOR_PRINT
-        columns = Columns(settings=settings, tags=_TAGS)
+        read = None if settings is None else (*settings, *SETTINGS_READ)
+        columns = Columns(settings=read, tags=_TAGS)
         trials = tracker.records("trial", fingerprints=plan.trials, columns=columns)
+        trials = [_marked(trial, settings) for trial in trials]
         table_runs, title = TableRuns.of_sweep(trials, plan), f"{_title(plan)} {plan.name}"
         notes = (SEARCH_NOTE,) if plan.searches else ()
         spec = _of_sweep(spec, plan)
@@ -137,6 +141,15 @@ def scene_reader(out: str) -> ReadScenes:
         return SceneCounts.from_bytes(store.read(name)) if store.exists(name) else None
 
     return read
+
+
+def _marked(trial: RunRecord, settings: Collection[str] | None) -> RunRecord:
+    """Return a trial whose tags have its overlap, and which keeps these settings alone."""
+    if settings is None:
+        return trial
+    tags = {**trial.tags, OVERLAP_TAG: overlap_mark(trial.tags, trial.settings)}
+    kept = {name: trial.settings[name] for name in settings if name in trial.settings}
+    return replace(trial, tags=tags, settings=kept)
 
 
 def _title(plan: SweepPlan) -> str:

@@ -70,7 +70,8 @@ def _plain_cells(runs: RunsByCell) -> dict[Key, Cell]:
 def _plain_cell(runs: RunsByCell, key: Key, numbers: Sequence[float]) -> Cell:
     mean, std, count = numbers
     missing = runs.why_missing(*key[:2]) if math.isnan(mean) else ""
-    return Cell(*key, mean, std, int(count), 0, missing, None, None)
+    overlap = "" if missing else runs.overlap(*key[:2])
+    return Cell(*key, mean, std, int(count), 0, missing, None, None, overlap)
 
 
 def _ranked(cells: Mapping[Key, Cell], spec: TableSpec) -> dict[Key, Cell]:

@@ -16,6 +16,7 @@ from olivine.experiments.sweep_plan import SweepPlan
 from olivine.results.tables.published import evaluation_called, protocol_of
 from olivine.results.tables.spec import EVALUATION, LABELS, METHOD, ROW, SEED, SWEEP, UNKNOWN
 from olivine.tracking.tracker import FAILURE, RunRecord, best_status_run
+from olivine.training.overlap import overlap_mark
 
 FINISHED = "FINISHED"
 NOTHING_FINISHED = "No trial of this table has finished; run its sweep first."
@@ -34,6 +35,7 @@ class TableRun:
     settings: Mapping[str, str]
     metrics: Mapping[str, float]
     has_started: bool = True  # if not, its settings are not known
+    overlap: str = ""  # what the network learnt of the scored scenes; empty: nothing known
 
     def label(self, name: str) -> str | None:
         """Return the text of a setting or label; None for a setting of a run that never started."""
@@ -199,4 +201,7 @@ def _table_run(
     if record.status != FINISHED:
         reason = record.tags.get(FAILURE, "")
         why = f"{record.status.lower()}{f': {reason}' if reason else ''}"
-    return TableRun(fingerprint, row, sweep, seed, why, record.settings, record.metrics)
+    overlap = overlap_mark(record.tags, record.settings)
+    return TableRun(
+        fingerprint, row, sweep, seed, why, record.settings, record.metrics, overlap=overlap
+    )

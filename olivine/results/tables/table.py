@@ -53,6 +53,7 @@ class Cell:
     missing: str  # why there is no mean; empty: there is one
     compared: BaselineComparison | None  # None: no baseline, or this is it, or nothing to compare
     published: InPrint | None
+    overlap: str = ""  # what the network learnt of the scored scenes; empty: nothing known
 
     @property
     def has_value(self) -> bool:

@@ -40,7 +40,7 @@ def evaluate_on_ray(
     if force:
         runtime = ignoring_finished(runtime)
     data = data or ExperimentData.open(config, runtime)
-    data.require_labels()  # before a pretraining of hours
+    data.require_fit(config, runtime)  # before a pretraining of hours
     pretrained = pretrain_on_ray(
         config.pretrained, runtime, tracker, callbacks, frames=data.pretrain
     )
