@@ -39,7 +39,7 @@ from olivine.training.finished_runs import (
 )
 from olivine.training.loader_processes import loader_tag, num_loader_processes
 from olivine.training.loop import LossOf, Trainer, device_hours_of
-from olivine.training.overlap import OVERLAP_TAG, overlap_of
+from olivine.training.overlap import OVERLAP_TAG, overlap_of, require_apart
 from olivine.training.pretrained_networks import build_model
 from olivine.training.pretrained_weights import load_weights, weights_name
 from olivine.training.scene_counts import SceneCounts
@@ -135,13 +135,13 @@ def evaluate(
     that is not finite, and for scenes that train and are scored.
     """
     data = data or ExperimentData.open(config, runtime)
-    data.require_fit(config, runtime)
+    data.require_labels()
+    overlap = require_apart(config, data, runtime)
     train, val = data.train, data.val
     pretrained_key = pretraining.pretraining_key(config.pretrained, data.pretrain)
     key = evaluation_key(config, data)
     store = Store(runtime.out)
     model = _build(config, len(train.class_names), store, pretrained_key, worker)
-    overlap = overlap_of(config, data)
     marks = {**loader_tag(runtime, worker), **({OVERLAP_TAG: overlap} if overlap else {})}
     tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **marks, **(tags or {})}
     with tracker.run(key, _run_name(config), config, tags) as run:
@@ -276,7 +276,8 @@ def experiment(
     if force:
         runtime = ignoring_finished(runtime)
     data = data or ExperimentData.open(config, runtime)
-    data.require_fit(config, runtime)  # before a pretraining of hours
+    require_apart(config, data, runtime)
+    data.require_labels()  # before a pretraining of hours
     pretrained = pretraining.find_or_pretrain(
         config.pretrained, runtime, worker, tracker, frames=data.pretrain
     )

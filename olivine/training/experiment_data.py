@@ -6,7 +6,6 @@ from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.data.dataset import Frames
 from olivine.training.config import EvaluateConfig
-from olivine.training.overlap import require_apart
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,6 @@ class ExperimentData:
             config.train.open(root, cache),
             config.val.open(root, cache),
         )
-
-    def require_fit(self, config: EvaluateConfig, runtime: Runtime) -> None:
-        """Raise UserError for scenes that both train and are scored, and as `require_labels`."""
-        require_apart(config, self, runtime)
-        self.require_labels()
 
     def require_labels(self) -> None:
         """Raise UserError if point labels are missing or the two sets have different classes."""

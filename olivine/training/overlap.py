@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from olivine.core.buckets import is_bucket
 from olivine.core.errors import UserError
@@ -21,9 +21,7 @@ from olivine.core.spec import parse_settings
 from olivine.core.storage import absolute
 from olivine.data.dataset import Dataset, Frames
 from olivine.training.config import EvaluateConfig, PretrainConfig
-
-if TYPE_CHECKING:
-    from olivine.training.experiment_data import ExperimentData
+from olivine.training.experiment_data import ExperimentData
 
 log = logging.getLogger("olivine")
 
@@ -63,7 +61,7 @@ class SceneSet:
         return {name: there[name.casefold()] for name in self.names if name.casefold() in there}
 
 
-def require_apart(config: EvaluateConfig, data: "ExperimentData", runtime: Runtime) -> str:
+def require_apart(config: EvaluateConfig, data: ExperimentData, runtime: Runtime) -> str:
     """Return what an experiment learns of the scenes that it scores; "" if there is none.
 
     Raises UserError that names such scenes unless runtime.allow has "overlap".
@@ -74,7 +72,7 @@ def require_apart(config: EvaluateConfig, data: "ExperimentData", runtime: Runti
     return found
 
 
-def overlap_of(config: EvaluateConfig, data: "ExperimentData") -> str:
+def overlap_of(config: EvaluateConfig, data: ExperimentData) -> str:
     """Return what an experiment learns of the scenes that it scores, as a text; "" for nothing."""
     val = SceneSet.of(config.val, data.val)
     learnt = [(use, *one) for use, one in _learnt(config, data)]
@@ -83,8 +81,6 @@ def overlap_of(config: EvaluateConfig, data: "ExperimentData") -> str:
 
 def overlap_tags(config: EvaluateConfig, *, runtime: Runtime) -> dict[str, str]:
     """Return the tag of a run with this experiment's score; raise UserError as `require_apart`."""
-    from olivine.training.experiment_data import ExperimentData
-
     found = require_apart(config, ExperimentData.open(config, runtime), runtime)
     return {OVERLAP_TAG: found} if found else {}
 
@@ -162,7 +158,7 @@ def _stored_dataset(settings: Mapping[str, str], use: str) -> Dataset | None:
 
 
 def _learnt(
-    config: EvaluateConfig, data: "ExperimentData"
+    config: EvaluateConfig, data: ExperimentData
 ) -> Iterator[tuple[str, tuple[SceneSet, str]]]:
     yield from _learnt_before(config.pretrained, data.pretrain)
     yield TRAINING, (SceneSet.of(config.train, data.train), "")

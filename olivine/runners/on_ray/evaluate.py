@@ -20,6 +20,7 @@ from olivine.training import evaluate as stage
 from olivine.training.config import EvaluateConfig
 from olivine.training.experiment_data import ExperimentData
 from olivine.training.finished_runs import ignoring_finished
+from olivine.training.overlap import require_apart
 from olivine.training.worker import Worker
 
 
@@ -40,7 +41,8 @@ def evaluate_on_ray(
     if force:
         runtime = ignoring_finished(runtime)
     data = data or ExperimentData.open(config, runtime)
-    data.require_fit(config, runtime)  # before a pretraining of hours
+    require_apart(config, data, runtime)
+    data.require_labels()  # before a pretraining of hours
     pretrained = pretrain_on_ray(
         config.pretrained, runtime, tracker, callbacks, frames=data.pretrain
     )

@@ -14,8 +14,9 @@ def table_runs(
     scores: Mapping[str, Sequence[float]],
     settings: Mapping[str, Mapping[str, str]] | None = None,
     why: Mapping[tuple[str, int], str] | None = None,
+    overlaps: Mapping[str, str] | None = None,
 ) -> TableRuns:
-    """Return a run per row and seed; `why` names those without a result."""
+    """Return a run per row and seed; `why` names those without a result, `overlaps` rows' leaks."""
     runs = []
     for row, values in scores.items():
         for seed, score in enumerate(values):
@@ -24,7 +25,10 @@ def table_runs(
             metrics = {} if reason else {"miou": score, "accuracy": 2 * score, "loss": score / 1000}
             started = reason != "never started"
             fingerprint = f"{row}{seed}"
-            runs.append(TableRun(fingerprint, row, "small", seed, reason, own, metrics, started))
+            overlap = (overlaps or {}).get(row, "")
+            runs.append(
+                TableRun(fingerprint, row, "small", seed, reason, own, metrics, started, overlap)
+            )
     return TableRuns(tuple(runs))
 
 
