@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from olivine.cli import main as cli
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.data.dataset import Dataset
@@ -265,3 +266,15 @@ def test_the_settings_that_are_read_are_those_of_recipes():
 def test_every_data_set_of_ours_has_a_source():
     for kind in Dataset.built_in:
         assert Dataset.from_dict({"kind": kind}).scene_source.startswith(kind)
+
+
+@pytest.mark.parametrize("words", [("pretrain", "demo"), ("sweep", "components", "--dry-run")])
+def test_a_command_ends_with_one_sentence(words, tiny_world, tmp_path, capsys):
+    given = {"runtime.data_root": tiny_world, "runtime.out": tmp_path, "val.split": "mini_train",
+             "runtime.cache_dir": tmp_path / "cache"}  # fmt: skip
+    changes = [f"--set={name}={value}" for name, value in given.items()]
+    assert cli.main([*words, *changes]) == cli.USER_ERROR
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert written.err.count("\n") == 1
+    assert "pretrained.data has 8 of the 8 scenes of val (scene-0061, " in written.err
