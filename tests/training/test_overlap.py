@@ -18,6 +18,7 @@ from olivine.data.datasets.semantic_kitti import SemanticKitti
 from olivine.data.datasets.synthetic import Synthetic
 from olivine.data.datasets.synthetic.config import WorldConfig
 from olivine.experiments.expanded_sweep import expand_sweep
+from olivine.experiments.preview import preview
 from olivine.experiments.recipes import RECIPES, demo, demo_random, recipe
 from olivine.experiments.sweep import Sweep
 from olivine.labels.labellers.embedded import Embedded
@@ -199,6 +200,10 @@ def test_a_sweep_is_refused_before_it_begins_and_names_the_trial(tiny_world, tmp
     with pytest.raises(UserError, match=r"'leaky', trial 'leak, seed 0': .*train has 2 of the 2"):
         expand_sweep(sweep, demo_random(), runtime)
     expanded = expand_sweep(sweep, demo_random(), runtime.override({"allow": ["overlap"]}))
+    assert [one.status for one in preview(expanded, NullTracker()).trials] == [
+        "", "shares the pretraining of fair, seed 0; allowed: train has 2 of the 2 scenes of val "
+        "(scene-0103, scene-0916)",
+    ]  # fmt: skip
     marks = [expanded.tags_of(trial.config) for trial in expanded.trials]
     assert marks == [{}, {OVERLAP_TAG: "train has 2 of the 2 scenes of val (scene-0103, "
                                        "scene-0916)"}]  # fmt: skip
@@ -268,7 +273,9 @@ def test_every_data_set_of_ours_has_a_source():
         assert Dataset.from_dict({"kind": kind}).scene_source.startswith(kind)
 
 
-@pytest.mark.parametrize("words", [("pretrain", "demo"), ("sweep", "components", "--dry-run")])
+@pytest.mark.parametrize(
+    "words", [["pretrain", "demo"], ["sweep", "components", "--recipe", "demo", "--dry-run"]]
+)
 def test_a_command_ends_with_one_sentence(words, tiny_world, tmp_path, capsys):
     given = {"runtime.data_root": tiny_world, "runtime.out": tmp_path, "val.split": "mini_train",
              "runtime.cache_dir": tmp_path / "cache"}  # fmt: skip
@@ -277,4 +284,4 @@ def test_a_command_ends_with_one_sentence(words, tiny_world, tmp_path, capsys):
     written = capsys.readouterr()
     assert written.out == ""
     assert written.err.count("\n") == 1
-    assert "pretrained.data has 8 of the 8 scenes of val (scene-0061, " in written.err
+    assert "has 8 of the 8 scenes of val (scene-0061, scene-0553, " in written.err
