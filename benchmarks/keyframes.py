@@ -51,7 +51,7 @@ class KeyframeReader:
     @classmethod
     def with_labels(cls, frames: Frames, labels: LabelStore) -> "KeyframeReader":
         """Return a reader that keeps the pairs' classes after the first epoch."""
-        return cls(frames, PairLabels(labels.read, labels.pair_label_cache()))
+        return cls(frames, PairLabels(labels.read_for, labels.pair_label_cache()))
 
     def __call__(self, index: int) -> Sample:
         """Return the keyframe as it is before augmentation, whatever the index."""

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from benchmarks.measuring import seconds_of_rounds
+from olivine.core.devices import autocast
 from olivine.labels.labellers.grounded_sam import GroundedSam
 from olivine.labels.labellers.grounded_sam.labeller import GroundedSamLabeller
 from olivine.labels.labellers.grounded_sam.rules import choose, suppress
@@ -81,11 +82,12 @@ def threshold_for(labeller: GroundedSamLabeller, pixels: torch.Tensor, num_boxes
     best = found[..., [token for some in detector.prompt_tokens for token in some]].amax(-1)
     ordered = best.flatten().sort(descending=True).values.clamp(max=1.0).tolist()
     wanted = num_boxes * len(pixels)
-    for threshold in ordered[wanted::wanted]:
-        kept = chosen(labeller, found, boxes, tuple(pixels.shape[2:]), threshold)
-        if sum(map(len, kept)) >= wanted:
-            break
-    return threshold
+    low, high = wanted, len(ordered) - 1
+    while low < high:  # the first threshold that leaves enough boxes
+        middle = (low + high) // 2
+        kept = chosen(labeller, found, boxes, tuple(pixels.shape[2:]), ordered[middle])
+        low, high = (low, middle) if sum(map(len, kept)) >= wanted else (middle + 1, high)
+    return ordered[low]
 
 
 def pictures(num_images: int, size: tuple[int, int] = SIZE) -> list[np.ndarray]:
@@ -107,19 +109,13 @@ def networks(labeller: GroundedSamLabeller, images: list[np.ndarray]) -> Callabl
     captions = [detector.caption] * len(images)
 
     def call() -> None:
-        with torch.inference_mode(), detector_precision(labeller):
+        with torch.inference_mode(), autocast(detector._device, detector._dtype):
             detector.model(scaled, captions=captions)
             encoded = segmenter.model.image_encoder(ready)
         for one, some in zip(encoded[:, None], boxes, strict=True):
             segmenter.decode(one, some, SIZE)
 
     return call
-
-
-def detector_precision(labeller: GroundedSamLabeller) -> torch.autocast:
-    """Return the precision that the labeller's networks run in."""
-    half = labeller._device.type != "cpu"
-    return torch.autocast(labeller._device.type, torch.float16, enabled=half)
 
 
 def boxes_of(labeller: GroundedSamLabeller, pixels: torch.Tensor) -> list[torch.Tensor]:

@@ -1,6 +1,7 @@
 """`olivine data synth` and `olivine data check`: make a synthetic data set, check a real one."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,9 +71,21 @@ def check(
     threads: Annotated[
         int, typer.Option("--threads", metavar="N", help="Number of files read at once.")
     ] = 8,
+    manifest: Annotated[
+        str,
+        typer.Option(
+            "--hash",
+            metavar="FILE",
+            help="Instead, compare all contents with this manifest of SHA-256 sums, or write it "
+            "if it is not there.",
+            show_default=False,
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> int:
     """List every missing, broken or inconsistent file of a data set."""
+    if manifest:
+        return _check_contents(root, manifest, at_least(threads, 1, "--threads"), as_json=as_json)
     folder = _local(root)
     report = _report(folder, version, at_least(threads, 1, "--threads"))
     if as_json:
@@ -84,6 +97,34 @@ def check(
     else:
         write_line(f"{report.num_files} files below {root}: no problem found.")
     return FOUND_PROBLEMS if report.problems else 0
+
+
+def _check_contents(root: str, manifest: str, threads: int, *, as_json: bool) -> int:
+    """Write the manifest of a data set's contents, or compare the data set with it."""
+    from olivine.core.progress import Progress
+    from olivine.data.identity.checksums import compare_with_manifest, write_manifest
+
+    path, progress = Path(manifest).expanduser(), Progress("Hashing", "files")
+    if not path.exists():
+        num_files = write_manifest(root, path, threads, progress)
+        if as_json:
+            write_json({"root": root, "manifest": str(path), "num_files": num_files})
+        else:
+            write_line(f"Wrote the SHA-256 sums of {num_files} files below {root} to {path}.")
+        return 0
+    found = compare_with_manifest(root, path, threads, progress)
+    differences = found.differences
+    if as_json:
+        listed = [one._asdict() for one in differences]
+        write_json({"root": root, "num_files": found.num_files, "differences": listed})
+    elif differences:
+        write_rows(("file", "problem", "detail"), [tuple(one) for one in differences])
+        kinds = Counter(one.kind for one in differences)
+        counted = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+        write_line(f"{counted}, of {found.num_files} files in {path}.")
+    else:
+        write_line(f"All {found.num_files} files of {path} are below {root} as they were.")
+    return FOUND_PROBLEMS if differences else 0
 
 
 def _rows(problems: "Sequence[Problem]") -> list[tuple[str, str, str]]:

@@ -35,6 +35,13 @@ def label(
     force: Annotated[
         bool, typer.Option("--force", help="Remove the existing maps and make all again.")
     ] = False,
+    adopt: Annotated[
+        bool,
+        typer.Option(
+            "--adopt",
+            help="Take over maps of a version before 0.3, which do not record their images.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Write weak labels for every image, on Ray Data.
@@ -51,7 +58,11 @@ def label(
     if force and (dry_run or retry_failed):
         raise UserError("--force removes all maps: give it without --dry-run and --retry-failed.")
     most = None if limit is None else at_least(limit, 1, "--limit")
-    selection = Selection(most, retry_failed=retry_failed, force=force)
+    if adopt and (dry_run or force):
+        raise UserError(
+            "--adopt keeps the maps that are there: give it without --dry-run, --force."
+        )
+    selection = Selection(most, retry_failed=retry_failed, force=force, adopt=adopt)
     run = _plan if dry_run else _label
     jobs = [run(one, runtime, selection, request) for one in label_configs(experiment.pretrained)]
     if as_json:
@@ -82,6 +93,7 @@ def _label(
         "num_labelled": result.num_labelled,
         "num_failed": result.num_failed,
         "num_postponed": result.num_postponed,
+        "num_outdated": result.num_outdated,
         "reused": [str(one) for one in result.reused],
         "failed": dict(result.failed),
         **result.quality.metrics(),

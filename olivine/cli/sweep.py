@@ -179,7 +179,7 @@ def _facts(outcome: "SweepResult") -> dict[str, Any]:
 
 
 def _mark(run: "RunRecord") -> str:
-    from olivine.training.overlap import overlap_mark
+    from olivine.data.scenes import overlap_mark
 
     return overlap_mark(run.tags, run.settings)
 

@@ -20,6 +20,14 @@ def combined_hash(*fingerprints: str) -> str:
     return text_hash("/".join(fingerprints))
 
 
+def content_hash(*parts: bytes | memoryview) -> str:
+    """Return 16 hexadecimal digits of bytes in memory, one part after the other."""
+    hashed = hashlib.sha256()
+    for part in parts:
+        hashed.update(part)
+    return hashed.hexdigest()[:16]
+
+
 def seeded(*parts: int | str) -> int:
     """Return a 63-bit seed that depends on all of its parts and on their order."""
     text = "/".join(str(part) for part in parts)

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,24 +54,33 @@ class Store:
         """Return the path or URI of a name, for messages."""
         return f"{self.root.rstrip('/')}/{name}".rstrip("/")
 
-    def write(self, name: str, data: bytes) -> None:
-        """Write or replace one file."""
+    def write(self, name: str, *pieces: bytes | bytearray | memoryview) -> None:
+        """Write or replace one file, by the pieces of its content."""
         with self._user_errors("write", name):
             if self._local is not None:
-                _write_local(self._local / name, data)
+                _write_local(self._local / name, pieces)
                 return
             files, base = self._files()
             with files.open_output_stream(f"{base}/{name}") as stream:
-                stream.write(data)
+                for piece in pieces:
+                    stream.write(piece)
 
     def read(self, name: str) -> bytes:
         """Return one file's bytes."""
         with self._user_errors("read", name):
-            if self._local is not None:
-                return (self._local / name).read_bytes()
+            return self._bytes(name)
+
+    def read_if_there(self, name: str) -> bytes | None:
+        """Return one file's bytes, or None if there is no file of this name."""
+        with self._user_errors("read", name), contextlib.suppress(FileNotFoundError):
+            return self._bytes(name)
+        return None
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give one file another name and replace the file of that name, if there is one."""
+        with self._user_errors("rename", name):
             files, base = self._files()
-            with files.open_input_file(f"{base}/{name}") as stream:  # one request for all bytes
-                return stream.read()
+            files.move(f"{base}/{name}", f"{base}/{new_name}")
 
     def copy(self, name: str, target: Path) -> None:
         """Copy one file to a local path in pieces; it may be larger than the memory."""
@@ -123,6 +132,13 @@ class Store:
         with self._user_errors("delete", name), contextlib.suppress(FileNotFoundError):
             files, base = self._files()
             files.delete_file(f"{base}/{name}")
+
+    def _bytes(self, name: str) -> bytes:
+        if self._local is not None:
+            return (self._local / name).read_bytes()
+        files, base = self._files()
+        with files.open_input_file(f"{base}/{name}") as stream:  # one request for all bytes
+            return stream.read()
 
     def _listing(self, folder: str, recursive: bool) -> list[tuple[str, Any]]:
         from pyarrow import fs
@@ -176,12 +192,12 @@ def _local_folder(root: str) -> Path:
     return Path(fs.FileSystem.from_uri(root)[1])
 
 
-def _write_local(target: Path, data: bytes) -> None:
+def _write_local(target: Path, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     hidden = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}"
     try:
         with hidden.open("wb") as stream:
-            stream.write(data)
+            stream.writelines(pieces)
             stream.flush()
             os.fsync(stream.fileno())
         hidden.replace(target)

@@ -70,6 +70,7 @@ class Batch:
     maps: Float[Tensor, "cached D r c"] | None = None  # the teacher's cached feature maps
     num_images: tuple[int, ...] = ()  # of each frame
     has_maps: tuple[bool, ...] = ()  # of each frame
+    images_hashes: tuple[str, ...] = ()  # of each frame's images as they were read
 
     def to(self, device: torch.device) -> "Batch":
         """Return the record with every tensor on a device."""

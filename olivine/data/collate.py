@@ -12,8 +12,8 @@ from olivine.data.geometry.voxelization import voxelize
 from olivine.data.geometry.voxels import Voxelizer
 from olivine.data.records import IGNORE, Sample
 
-# From a frame's token and number of images to the cached feature maps of its images, or None.
-ReadMaps = Callable[[str, int], Tensor | None]
+# From a frame's token, number of images and their hash to the cached maps of its images, or None.
+ReadMaps = Callable[[str, int, str], Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Collate:
             maps=_joined_maps(maps),
             num_images=tuple(len(sample.images) for sample in samples),
             has_maps=tuple(found is not None for found in maps),
+            images_hashes=tuple(sample.images_hash for sample in samples),
         )
         return self._with_second_scans(batch, samples)
 
@@ -57,7 +58,9 @@ class Collate:
         return replace(batch, view=view)
 
     def _maps(self, sample: Sample) -> Tensor | None:
-        return self.read_maps(sample.token, len(sample.images)) if self.read_maps else None
+        if self.read_maps is None:
+            return None
+        return self.read_maps(sample.token, len(sample.images), sample.images_hash)
 
     def _voxels(self, samples: Sequence[Sample]) -> Voxels:
         return voxelize(

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -10,20 +10,30 @@ import numpy as np
 from jaxtyping import UInt8
 from pydantic import Field
 
+from olivine.core.file_stats import FolderStats
 from olivine.core.hashing import text_hash
 from olivine.core.parts import Part, part_code
 from olivine.core.storage import PathOrUri, absolute
+from olivine.data.identity.split import SplitIdentity, SplitReader
 from olivine.data.predictions import ArrayPredictions, PredictionFormat
 from olivine.data.records import Frame
 
 
 @runtime_checkable
 class Frames(Protocol):
-    """An opened data set: the frames of one split, in a fixed order."""
+    """An opened data set: the frames of one split, in a fixed order.
+
+    Frames may have one more method, `split_files()`, by which names, sizes and contents of their
+    files take part in the identity of what is made of them (see
+    `olivine.data.identity.split.HasSplitFiles`), and `encoded_image(name)`, which saves a label job
+    a second reading of each image.
+    """
 
     class_names: tuple[str, ...]  # names of the true classes; ids are positions here
     camera_names: tuple[str, ...]
-    fingerprint: str  # of the data set's content, whatever its path
+    fingerprint: (
+        str  # of the tables, and of all content that `split_files()` does not name; of no path
+    )
 
     @property
     def root(self) -> str | Path:
@@ -71,6 +81,7 @@ class PluginFrames:
 
     frames: Frames
     fingerprint: str
+    identity: SplitIdentity | None = field(default=None, compare=False)
 
     def __getattr__(self, name: str) -> Any:
         """Return an attribute of the frames."""
@@ -100,18 +111,30 @@ class Dataset(Part):
         default="", description="Folder or bucket of this data set; empty means runtime.data_root."
     )
 
-    def open(self, root: str | Path, cache_dir: Path) -> Frames:
+    def open(self, root: str | Path, cache_dir: Path, stats: FolderStats | None = None) -> Frames:
         """Return the frames at this data set's own root, or at the given root if it names none.
 
-        `cache_dir` is the folder for indices. Raises UserError if the root or the split is not
-        there.
+        `cache_dir` is the folder for indices. `stats` are the files below the root as other data
+        sets of the same stage found them; without it, they are read when an identity is asked for.
+        Raises UserError if the root or the split is not there.
         """
-        frames = self.open_at(absolute(self.root or root), Path(cache_dir).absolute())
-        code = part_code(type(self))
+        place, cache = self.place(root), Path(cache_dir).absolute()
+        frames = self.open_at(place, cache)
+        can_be_partial = not getattr(self, "allow_partial", True)
+        stats = stats or FolderStats(frames.root)
+        reader = SplitReader(frames, cache, stats, can_be_partial=can_be_partial)
+        code, old = part_code(type(self)), getattr(frames, "index_fingerprint", frames.fingerprint)
         if not code:
+            identity = SplitIdentity(frames.fingerprint, reader, before_0_3=old)
+            frames.identity = identity  # type: ignore[attr-defined] # ours have it
             return frames
         fingerprint = text_hash(f"{frames.fingerprint}/{code}")
-        return PluginFrames(frames, fingerprint)  # type: ignore[return-value] # it is, by __getattr__
+        identity = SplitIdentity(fingerprint, reader, before_0_3=text_hash(f"{old}/{code}"))
+        return PluginFrames(frames, fingerprint, identity)  # type: ignore[return-value] # it is, by __getattr__
+
+    def place(self, root: str | Path) -> str | Path:
+        """Return where the data set lies: at its own root, or at the given one."""
+        return absolute(self.root or root)
 
     @property
     def scene_source(self) -> str:

@@ -5,6 +5,7 @@ can be decoded at a half, a quarter or an eighth of its size for less work, from
 coefficients of its transform (libjpeg's scaled decoding).
 """
 
+import functools
 import io
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from olivine.core.errors import UserError
+from olivine.core.hashing import content_hash
 
 JPEG_FACTORS = (1, 2, 4, 8)  # by which libjpeg can reduce an image
 
@@ -48,6 +50,12 @@ class CameraImage:
     def pixels(self) -> UInt8[np.ndarray, "rows columns 3"]:
         """Return the image at full size."""
         return np.array(self.decode()[0])
+
+    @functools.cached_property
+    def content(self) -> str:
+        """16 hexadecimal digits of the image: of its file, or of its pixels if it has none."""
+        pixels = np.ascontiguousarray(self.pixels())
+        return content_hash(str(pixels.shape).encode(), pixels.data)
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,11 @@ class EncodedImage(CameraImage):
     def num_bytes(self) -> int:
         """The size of the file."""
         return len(self.data)
+
+    @functools.cached_property
+    def content(self) -> str:
+        """16 hexadecimal digits of the file's bytes."""
+        return content_hash(self.data)
 
     def factor(self, shrink: int = 1) -> int:
         """Return the factor that the file's format allows, from its first bytes.

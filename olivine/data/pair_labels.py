@@ -1,7 +1,8 @@
 """The weak label of each point-pixel pair, from the label maps of its images.
 
 A map has 1.4 million pixels, and a scan has 4,000 pairs in it, the same ones in every epoch. So the
-labels are cached beside the maps, one byte per pair, and each map is decoded once.
+labels are cached beside the maps, one byte per pair, and each map is decoded once. A cached file
+has a hash of its frame's pairs and images: another image needs another map, which is looked up.
 """
 
 from collections.abc import Callable
@@ -11,10 +12,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from olivine.core.array_cache import ArrayCache
-from olivine.core.hashing import text_hash
+from olivine.core.hashing import content_hash, text_hash
+from olivine.data.images import CameraImage
 from olivine.data.records import Correspondences, Frame
 
-ReadLabels = Callable[[str, tuple[int, int]], UInt8[np.ndarray, "rows columns"]]
+# From an image's name and the image to its map.
+ReadLabels = Callable[[str, CameraImage], UInt8[np.ndarray, "rows columns"]]
 
 VERSION = 1  # increased when the pairs of a frame, or their order, change
 
@@ -23,7 +26,7 @@ VERSION = 1  # increased when the pairs of a frame, or their order, change
 class PairLabels:
     """Looks up the weak labels of pairs and caches them if it has a cache; picklable."""
 
-    read_labels: ReadLabels  # (image's name, rows and columns) -> its map
+    read_labels: ReadLabels
     cache: ArrayCache | None = None
 
     def __call__(self, frame: Frame, pairs: Correspondences) -> UInt8[np.ndarray, " M"]:
@@ -39,6 +42,10 @@ class PairLabels:
             f"{frame.token}-{cameras}-{VERSION}",
             {"classes": len(pairs)},
             lambda: {"classes": self._look_up(frame, pairs)},
+            content_hash(
+                np.ascontiguousarray(pairs.pixel_index).data,
+                *(image.content.encode() for image in frame.images),
+            ),
         )["classes"]
 
     def _look_up(self, frame: Frame, pairs: Correspondences) -> UInt8[np.ndarray, " M"]:
@@ -46,6 +53,6 @@ class PairLabels:
         for camera, (name, image) in enumerate(zip(frame.image_names, frame.images, strict=True)):
             of_camera = pairs.pixel_index[:, 0] == camera
             pixel = pairs.pixel_index[of_camera]
-            ids = self.read_labels(name, image.size_px)
+            ids = self.read_labels(name, image)
             found[of_camera] = ids[pixel[:, 1], pixel[:, 2]]
         return found

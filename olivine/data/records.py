@@ -66,6 +66,7 @@ class Sample:
     )
     scan_index: Int[np.ndarray, " N"] | None = None  # row of each point in the scan as read
     cluster_ids: Int[np.ndarray, " N"] | None = None  # superpoint over time; -1: none
+    images_hash: str = ""  # of the images as they were read; empty: not known
     # The scan to compare with, without images: a second augmentation of this one, or a later one.
     view: "Sample | None" = None
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from olivine.core.errors import UserError
+from olivine.core.hashing import content_hash
 from olivine.data.augmentations.base import Augmentation
 from olivine.data.geometry.projection import correspondences
 from olivine.data.pair_labels import PairLabels, ReadLabels
@@ -50,12 +51,13 @@ def make_sample(
         pair_class=classes(frame, pairs) if classes else np.full(len(pairs), IGNORE, np.uint8),
         class_ids=frame.class_ids,
         segments=_segments(frame, read_segments) if read_segments else None,
+        images_hash=content_hash(*(image.content.encode() for image in frame.images)),
     )
 
 
 def _segments(frame: Frame, read: ReadLabels) -> np.ndarray:
     images = zip(frame.image_names, frame.images, strict=True)
-    return np.stack([read(name, image.size_px) for name, image in images])
+    return np.stack([read(name, image) for name, image in images])
 
 
 def make_cloud(frame: Frame) -> Sample:

@@ -4,6 +4,9 @@ They are made when they are first needed and cached below the output folder, one
 keyframe, for later epochs, other workers and other runs:
 
 <root>/clusters/<data set>-<clustering>/<frame's token>.npz
+
+A file has a hash of the two scans and poses that it was made of, so those of a repaired scan are
+made again.
 """
 
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ from jaxtyping import Int
 
 from olivine.core.array_cache import ArrayCache, Arrays
 from olivine.core.errors import UserError
+from olivine.core.hashing import content_hash
 from olivine.core.storage import Store
 from olivine.data.clusterings.base import Clustering
 from olivine.data.dataset import Frames
@@ -45,7 +49,7 @@ class Superpoints:
         later = self.frames.frame(later_index, images=False, classes=False)
         lengths = {"here": len(frame.xyz_m), "there": len(later.xyz_m)}
         cached = ArrayCache(self.store, self.folder).of(
-            frame.token, lengths, lambda: self._make(frame, later)
+            frame.token, lengths, lambda: self._make(frame, later), _content(frame, later)
         )
         return cached["here"].astype(np.int64), later, cached["there"].astype(np.int64)
 
@@ -59,3 +63,9 @@ class Superpoints:
         moved = transform(lidar_SE3_later, later.xyz_m).astype(np.float32)
         here, there = self.clustering([frame.xyz_m, moved])
         return {"here": here.astype(np.int32), "there": there.astype(np.int32)}
+
+
+def _content(*frames: Frame) -> str:
+    """Return a hash of the points and poses of some frames."""
+    parts = [array for frame in frames for array in (frame.xyz_m, frame.global_SE3_lidar)]
+    return content_hash(*(b"" if array is None else array.tobytes() for array in parts))

@@ -9,11 +9,15 @@ from typing import Any
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
+from olivine.core.storage import Store
+from olivine.data.identity.file_lists import keep_file_lists
 from olivine.experiments.requests import SweepRequest
 from olivine.experiments.sweep import Sweep, Trial, expand, point_of
 from olivine.experiments.sweep_files import find_sweep
 from olivine.experiments.sweep_plan import SweepPlan
+from olivine.tracking.tracker import Tracker
 from olivine.training.config import EvaluateConfig
+from olivine.training.experiment_data import ExperimentData, Identities, OpenedData
 
 
 def no_tags(config: Spec) -> dict[str, str]:
@@ -27,6 +31,8 @@ class ExpandedSweep:
 
     `identify` returns the fingerprint of a configuration. `shared_work` returns the fingerprint of
     the part of it that other trials may share (the pretraining), or "" if nothing is shared.
+    `opened` are the data sets of the trials, and `unused` returns why a finished run of a
+    configuration's settings is not reused, or "".
     `tags_of` returns what a trial's run is marked with, or raises UserError for a configuration
     that must not be run or reused; trials' processes call it too.
     """
@@ -36,12 +42,23 @@ class ExpandedSweep:
     base: Spec
     identify: Callable[[Any], str] = Spec.fingerprint
     shared_work: Callable[[Any], str] = lambda config: ""
+    opened: OpenedData | None = None
+    unused: Callable[[Any, Tracker], str] = lambda config, tracker: ""
     tags_of: Callable[[Any], Mapping[str, str]] = no_tags
 
     @property
     def plan(self) -> SweepPlan:
         """The plan that the sweep's run records."""
         return SweepPlan.of(self.sweep, self.trials, self.base)
+
+    def identities(self) -> Identities:
+        """Return what the trials' processes need so that none of them lists files again."""
+        return self.opened.identities() if self.opened else {}
+
+    def keep_lists(self, out: str) -> None:
+        """Keep the lists of the files that the trials read, to name later what changed."""
+        for identity in self.identities().values():
+            keep_file_lists(Store(out), identity, identity.known_parts)
 
 
 def expand_request(request: SweepRequest, base: EvaluateConfig, runtime: Runtime) -> ExpandedSweep:
@@ -70,20 +87,26 @@ def expand_sweep(chosen: Sweep, base: EvaluateConfig, runtime: Runtime) -> Expan
     So does a point that would be scored on scenes that it learns from, unless that is allowed.
     """
     from olivine.training import evaluate
-    from olivine.training.experiment_data import ExperimentData
-    from olivine.training.overlap import overlap_tags
-    from olivine.training.pretrain import check_labels, open_frames, pretraining_key
+    from olivine.training.data_use import why_not_reused
+    from olivine.training.experiment_data import overlap_tags
+    from olivine.training.pretrain import check_labels, pretraining_key
+
+    opened = OpenedData(runtime)
 
     def identify(config: EvaluateConfig) -> str:
-        return evaluate.evaluation_key(config, ExperimentData.open(config, runtime)).fingerprint
+        data = ExperimentData.open(config, runtime, opened)
+        return evaluate.evaluation_key(config, data).fingerprint
 
     def shared_work(config: EvaluateConfig) -> str:
-        return pretraining_key(
-            config.pretrained, open_frames(config.pretrained, runtime)
-        ).fingerprint
+        frames = opened.open(config.pretrained.data)
+        return pretraining_key(config.pretrained, frames).fingerprint
+
+    def unused(config: EvaluateConfig, tracker: Tracker) -> str:
+        uses = evaluate.data_uses(ExperimentData.open(config, runtime, opened))
+        return why_not_reused("evaluate", config, uses, tracker)
 
     trials = expand(chosen, base, identify)
-    tags_of = functools.partial(overlap_tags, runtime=runtime)
+    tags_of = functools.partial(overlap_tags, runtime=runtime, opened=opened)
     points = [(f", trial {trial.name!r}", trial.config) for trial in trials] or [("", base)]
     for which, config in points:
         assert isinstance(config, EvaluateConfig)
@@ -91,8 +114,9 @@ def expand_sweep(chosen: Sweep, base: EvaluateConfig, runtime: Runtime) -> Expan
             tags_of(config)
         except UserError as error:
             raise UserError(f"Sweep {chosen.name!r}{which}: {error}") from None
-        check_labels(config.pretrained, runtime)
-    return ExpandedSweep(chosen, trials, base, identify, shared_work, tags_of)
+        check_labels(config.pretrained, runtime, opened.open(config.pretrained.data))
+        identify(config)  # so that the data of a search are read once, here
+    return ExpandedSweep(chosen, trials, base, identify, shared_work, opened, unused, tags_of)
 
 
 def first_points(expanded: ExpandedSweep) -> tuple[Trial, ...]:

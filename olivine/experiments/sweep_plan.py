@@ -16,6 +16,10 @@ SWEEP, SWEEP_RUN = "olivine.sweep", "olivine.sweep_run"
 ROW, SEED, POINT = "olivine.row", "olivine.seed", "olivine.point"
 
 
+OLD_SWEEP = (
+    " The earlier one is of a version before 0.3, which knew data by their tables and not by their "
+    "files: its trials stay in tables and are not reused."
+)
 GAVE_UP = "The search gave it up"  # start of the reason of a trial that a search stopped
 
 
@@ -107,8 +111,13 @@ class SweepPlan(Spec):
         return rows
 
 
-def require_same_contents(plan: SweepPlan, earlier: Iterable[SweepPlan]) -> None:
-    """Raise UserError if a sweep of this name has other contents for the same row and seed."""
+def require_same_contents(
+    plan: SweepPlan, earlier: Iterable[SweepPlan], *, is_old: bool = False
+) -> None:
+    """Raise UserError if a sweep of this name has other contents for the same row and seed.
+
+    `is_old` says that an earlier one is of a version before 0.3.
+    """
     mine = {(trial.row, trial.seed): fingerprint for fingerprint, trial in plan.trials.items()}
     for other in earlier:
         if other.name != plan.name or other == plan:
@@ -123,5 +132,5 @@ def require_same_contents(plan: SweepPlan, earlier: Iterable[SweepPlan]) -> None
             raise UserError(
                 f"There is a sweep {plan.name!r} in this store with other contents ({what}: other "
                 "settings, data, labels or another version of this code): give this one a name of "
-                "its own by --as NAME, so that no table mixes them."
+                "its own by --as NAME, so that no table mixes them." + (OLD_SWEEP if is_old else "")
             )

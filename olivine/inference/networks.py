@@ -170,14 +170,14 @@ def check_hash(data: bytes, sha256: str, source: str) -> None:
 
 def _note(store: Store, config_yaml: str | None) -> NetworkDescription:
     if store.exists(NOTE_FILE):
-        return NetworkDescription.from_bytes(store.read(NOTE_FILE), store.path(NOTE_FILE))
+        return NetworkDescription.read(store, NOTE_FILE)
     if config_yaml is None or not store.exists(COUNTS_FILE):
         raise UserError(
             f"{store.root} is no folder of a finished evaluation: it has no {NOTE_FILE}. Evaluate "
             "to the end; an evaluation of version 0.1 is named by its run."
         )
     config = EvaluateConfig.from_dict(yaml.safe_load(config_yaml))
-    class_names = SceneCounts.from_bytes(store.read(COUNTS_FILE)).class_names
+    class_names = SceneCounts.read(store, COUNTS_FILE).class_names
     return NetworkDescription(config, class_names, "")
 
 

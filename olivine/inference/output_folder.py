@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from olivine.core.buckets import is_bucket
+from olivine.core.checksums import DamagedError, read_checked, write_checked
 from olivine.core.errors import UserError
 from olivine.core.storage import Store, absolute
 
@@ -57,7 +58,7 @@ class OutputFolder:
             for name in (wanted.keys() & there) - done:
                 self._store.delete(name)
             note = {"made_by": self._made_by, "scans": _grouped({**known, **wanted})}
-            self._store.write(NOTE, json.dumps(note, indent=1).encode())
+            write_checked(self._store, NOTE, json.dumps(note, indent=1).encode())
             yield [place for place, name in enumerate(names) if name not in done]
 
     def write(self, name: str, data: bytes) -> None:
@@ -105,8 +106,10 @@ class OutputFolder:
     def _read_note(self) -> tuple[dict[str, Any], dict[str, str]]:
         """Return the origin of the results, and the stamp of each."""
         try:
-            note = json.loads(self._store.read(NOTE))
+            note = json.loads(read_checked(self._store, NOTE))
             made_by, scans = dict(note["made_by"]), dict(note["scans"])
+        except DamagedError as error:
+            raise UserError(f"{error} Give another folder, or overwrite.") from None
         except (ValueError, KeyError, TypeError):
             raise UserError(
                 f"{self._store.path(NOTE)} cannot be read: give another folder, or overwrite."
@@ -147,7 +150,7 @@ def _what(stamp: str) -> str:
 
 
 def _grouped(stamps: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return stamp -> names, because all frames of a split have one stamp."""
+    """Return stamp -> names, because many frames of a split have one stamp."""
     grouped: dict[str, list[str]] = {}
     for name, stamp in stamps.items():
         grouped.setdefault(stamp, []).append(name)

@@ -10,6 +10,7 @@ from olivine.core.buckets import is_bucket
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.data.dataset import Dataset, Frames
+from olivine.data.identity.split import identity_of
 from olivine.data.scans import SUFFIXES, Scan, read_scan_file, suffix_of
 
 FRACTIONS = ("scene_step", "frame_step")  # settings that leave out frames of a split
@@ -90,8 +91,12 @@ class SplitScans:
         return self.frames.tokens()
 
     def stamps(self) -> Sequence[str]:
-        """Return the data set's fingerprint for every frame."""
-        return [self.frames.fingerprint] * len(self.frames)
+        """Return for every frame the data set's fingerprint and its scan's size, where known."""
+        identity, named = identity_of(self.frames), getattr(self.frames, "split_files", None)
+        scans, sizes = named().scans if named else (), identity.sizes("scans") or {}
+        if len(scans) != len(self.frames):
+            return [identity.tables] * len(self.frames)
+        return [f"{identity.tables} {sizes.get(name, 0)} 0" for name in scans]
 
     def read(self, index: int) -> Scan:
         """Return one scan, without its images and labels."""

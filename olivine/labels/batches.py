@@ -151,7 +151,10 @@ class BatchLabeller:
                 raise UserError(self._wrong(f"a value of type {type(ids).__name__} {where}"))
             if (ids.shape, ids.dtype) != ((rows, columns), np.uint8):
                 raise UserError(self._wrong(f"{ids.dtype} of shape {ids.shape} {where}"))
-        return [LabelledImage(image.name, ids) for image, ids in zip(batch, maps, strict=True)]
+        return [
+            LabelledImage(image.name, ids, image.made_of)
+            for image, ids in zip(batch, maps, strict=True)
+        ]
 
     def _wrong(self, what: str) -> str:
         return (

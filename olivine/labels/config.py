@@ -23,6 +23,7 @@ class Selection:
     limit: int | None = None  # the first ones, at most this many
     retry_failed: bool = False  # only those that failed before
     force: bool = False  # all of them: existing maps are removed first
+    adopt: bool = False  # take over the maps of a version before 0.3 first
 
 
 EVERY_NEW_IMAGE = Selection()

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from olivine.core.errors import UserError
-from olivine.core.hashing import combined_hash
 from olivine.core.progress import Progress, Report, Silence
 from olivine.core.runtime import Runtime
-from olivine.data.dataset import Frames
+from olivine.data.identity.split import identity_of
 from olivine.labels.batches import BatchLabeller, batch_cap
 from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
 from olivine.labels.cost import JobCost
+from olivine.labels.current import adopt_labels, parts_read
 from olivine.labels.image_files import read_image, write_image
-from olivine.labels.labeller import Labeller
+from olivine.labels.opened_job import LabelJob, job_of, open_images, run_fingerprint
 from olivine.labels.quality import LabelQuality, survey
 from olivine.labels.records import ImageResult
 from olivine.labels.store import LabelStore, label_map_name
@@ -32,44 +32,6 @@ SILENT = (
     "label: no image has finished for a while. Do the actors get their CPUs and GPUs (`ray "
     "status`)? A labeller that hangs can be stopped: the same command goes on from here."
 )
-
-
-@dataclass(frozen=True)
-class LabelJob:
-    """The images to label, the labeller and the store of its maps."""
-
-    frames: Frames
-    labeller: Labeller
-    store: LabelStore
-    image_names: tuple[str, ...]  # all of the data set
-    left: tuple[str, ...]  # without a map; sorted, so that images of one moment are together
-    failed_before: frozenset[str]  # images without a map that have a recorded failure
-    left_out: tuple[str, ...] = ()  # images without a map that this job leaves out
-    retries: bool = False  # whether the images of this job failed before
-
-    def choose(self, selection: Selection) -> "LabelJob":
-        """Return the job of the selected images; the others are left out."""
-        if selection.limit is not None and selection.limit < 1:
-            raise UserError(f"--limit takes a number of at least 1; it was {selection.limit}.")
-        taken = [n for n in self.left if (n in self.failed_before) == selection.retry_failed]
-        taken = taken[: selection.limit]
-        rest = set(self.left).difference(taken)
-        return replace(
-            self,
-            left=tuple(taken),
-            left_out=tuple(sorted(rest)),
-            retries=selection.retry_failed,
-        )
-
-    @property
-    def num_finished(self) -> int:
-        """The number of images that had a map when the job was opened."""
-        return len(self.image_names) - len(self.left) - len(self.left_out)
-
-    @property
-    def num_failed_left_out(self) -> int:
-        """The number of images that are left out because they failed before."""
-        return len(self.failed_before.intersection(self.left_out))
 
 
 @dataclass(frozen=True)
@@ -85,6 +47,7 @@ class LabelResult:
     failure_path: str  # of the records of all failures
     num_failed_before: int  # left out, because they failed before
     num_postponed: int  # left out for another reason: a limit, or failures were retried
+    num_outdated: int  # images whose map was of another image when the job began
     class_pixels: Mapping[str, int]  # of the images labelled by this run; "" is no class
     quality: LabelQuality  # of a sample of all stored maps
     reads_truth: bool = False
@@ -106,6 +69,8 @@ class LabelResult:
                 f"{len(self.failed)} failed, the first is {name}: {reason.rstrip('.')} (all are "
                 f"recorded in {self.failure_path})"
             )
+        if self.num_outdated:
+            parts.append(f"the maps of {self.num_outdated} were of images that have changed since")
         if self.num_failed_before:
             parts.append(
                 f"{self.num_failed_before} failed before and were left out, --retry-failed takes "
@@ -163,12 +128,16 @@ def run_label_job(
     A run that leaves images without labels ends as FAILED, and the next start opens it again. A
     finished job opens no run.
     """
-    job = open_job(config, runtime)
+    frames = open_images(config, runtime)
+    store = LabelStore.of(runtime.out, frames, config.labeller)
     if selection.force:
-        job.store.clear()
-        job = open_job(config, runtime)
+        store.clear()
+    elif selection.adopt:
+        adopt_labels(store, frames, config, runtime)
+    job = job_of(config, frames, runtime, may_begin=selection.force)
     job = job.choose(selection)
     job.store.begin(job.labeller)
+    job.store.images.add(job.records)  # those of a job that was killed are in its maps alone
     key = RunKey("label", run_fingerprint(config, job))
     earlier = tracker.records(key.stage, {FINGERPRINT: key.fingerprint})
     reused = _reused(job, earlier)
@@ -180,7 +149,9 @@ def run_label_job(
     )
     if not job.left and tracker.finished(key):
         return replace(_result(job, key, cost), reused=reused)
-    tags = {"dataset": job.frames.fingerprint, "labels": job.labeller.identity}
+    identity, parts = identity_of(job.frames), parts_read(job.labeller)
+    tags = {"dataset": identity.of(*parts), "labels": job.labeller.identity}
+    tags |= {f"data.label.{part}": value for part, value in identity.values(*parts).items()}
     if job.labeller.depends_on_truth:
         tags["labels.truth"] = "true"
     result = None
@@ -200,30 +171,6 @@ def run_label_job(
     return replace(result, reused=reused)
 
 
-def open_job(config: LabelConfig, runtime: Runtime) -> LabelJob:
-    """Open the data set and find, by one listing, the images without a map."""
-    frames = config.dataset.open(runtime.data_path(), runtime.cache_path())
-    names = tuple(frames.image_names())
-    if not names:
-        raise UserError(
-            f"The data set at {frames.root} has no images to label; choose a split and "
-            "cameras that have some."
-        )
-    store = LabelStore(runtime.out, frames.fingerprint, config.labeller.identity)
-    if len({label_map_name(name) for name in names}) < len(names):
-        raise UserError(f"Two images below {frames.root} differ by their suffix alone.")
-    finished, failed = store.listing()
-    left = tuple(sorted(name for name in names if label_map_name(name) not in finished))
-    return LabelJob(
-        frames, config.labeller, store, names, left, frozenset(failed.intersection(left))
-    )
-
-
-def run_fingerprint(config: LabelConfig, job: LabelJob) -> str:
-    """Return 12 hex digits of everything that decides the labels, and only of that."""
-    return combined_hash(config.fingerprint(), job.frames.fingerprint, job.labeller.identity)
-
-
 class _IncompleteError(Exception):
     """Ends a run as FAILED although its job reached its end."""
 
@@ -231,16 +178,29 @@ class _IncompleteError(Exception):
 def _consume(
     job: LabelJob, results: Iterator[ImageResult], cost: JobCost, run: Run, report: Report
 ) -> None:
-    logged_s = time.monotonic()
-    with _closing(results), Silence(SILENT) as silence:
+    logged_s, records = time.monotonic(), dict[str, str]()
+    with _listed_images(job, records), _closing(results), Silence(SILENT) as silence:
         for result in results:
             cost.add(result)
+            if result.status == "done":
+                records[label_map_name(result.image_name)] = result.made_of
             silence.reset()
             report(cost.num_tried, len(job.left))
             if time.monotonic() - logged_s > LOG_PERIOD_S:
                 logged_s = time.monotonic()
                 run.log_metrics(cost.metrics(), _step(job, cost))
     assert cost.num_tried == len(job.left), "images were lost on the way"
+
+
+@contextlib.contextmanager
+def _listed_images(job: LabelJob, records: dict[str, str]) -> Iterator[None]:
+    """Add the records of the block to the store's list, however it ends; the maps have them too."""
+    try:
+        yield
+    finally:
+        if records:
+            with contextlib.suppress(UserError):  # a full disk, say, which ended the block
+                job.store.images.add(records)
 
 
 @contextlib.contextmanager
@@ -286,6 +246,7 @@ def _result(job: LabelJob, key: RunKey, cost: JobCost) -> LabelResult:
         failure_path=job.store.failure_path(),
         num_failed_before=job.num_failed_left_out,
         num_postponed=len(job.left_out) - job.num_failed_left_out,
+        num_outdated=len(job.outdated),
         class_pixels=dict(zip((*job.labeller.class_names, ""), counts, strict=True)),
         quality=survey(job.frames, job.store, [n for n in job.image_names if n not in unlabelled]),
         reads_truth=job.labeller.depends_on_truth,

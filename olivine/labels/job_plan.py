@@ -10,7 +10,7 @@ from olivine.core.runtime import Runtime
 from olivine.data.dataset import Frames
 from olivine.labels.batches import batch_cap, block_sizes
 from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
-from olivine.labels.job import open_job
+from olivine.labels.opened_job import open_job
 from olivine.labels.store import LabelStore
 from olivine.tracking.tracker import Tracker
 
@@ -36,6 +36,7 @@ class LabelJobPlan:
     num_finished: int
     num_failed_before: int
     num_left: int  # to be labelled by this job
+    num_outdated: int  # images with a map of another image, which is made again
     retries: bool  # they are the failed ones
     blocks: Sequence[int]  # images in each
     mean_image_bytes: float | None  # None: no image could be read
@@ -54,6 +55,8 @@ class LabelJobPlan:
         if self.num_failed_before:
             which = "taken again" if self.retries else "left out; --retry-failed takes them"
             text += f", {self.num_failed_before} failed before ({which})"
+        if self.num_outdated:
+            text += f", {self.num_outdated} have one of an image that has changed since"
         return f"{text}; {self.num_left} to label."
 
     def _work(self) -> str:
@@ -97,6 +100,7 @@ def plan_label_job(
         num_finished=job.num_finished,
         num_failed_before=len(job.failed_before),
         num_left=len(job.left),
+        num_outdated=len(job.outdated),
         retries=job.retries,
         blocks=block_sizes(len(job.left), batch_cap(runtime), runtime.num_label_actors),
         mean_image_bytes=mean_image_bytes(job.frames, job.left),

@@ -58,6 +58,14 @@ class Labeller(Part):
         return any(part.reads_truth for part in parts_of(self) if isinstance(part, Labeller))
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """Return the parts of a data set that decide the labels, besides the image itself.
+
+        They are of "scans" and "point_labels", for a labeller that reads frames.
+        """
+        return ("point_labels", "scans") if self.reads_truth else ()
+
+    @property
     def identity(self) -> str:
         """Return 12 hex digits; labellers with the same digits write the same labels.
 

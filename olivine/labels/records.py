@@ -15,6 +15,7 @@ class ReadImage:
 
     name: str
     pixels: UInt8[np.ndarray, "rows columns 3"]  # RGB
+    made_of: str = ""  # size and hash of the image; see `image_record`
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class LabelledImage:
 
     name: str
     ids: UInt8[np.ndarray, "rows columns"]
+    made_of: str = ""  # as of the image that was read
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,18 @@ class ImageResult:
     reason: str = ""  # of a failure; a fatal one (a full disk) stops the job
     class_pixels: tuple[int, ...] = ()  # pixels of each named class, then pixels of none
     usage: Usage | None = None  # of the actor that labelled it
+    made_of: str = ""  # size and hash of the labelled image
+
+
+def image_record(num_bytes: int, content: str) -> str:
+    """Return what a map keeps of its image: the size of its file (0: no file) and a hash."""
+    return f"{num_bytes} {content}"
+
+
+def recorded_size(record: str) -> int:
+    """Return the size in a record; 0 if it is not known."""
+    size = record.partition(" ")[0]
+    return int(size) if size.isdigit() else 0
 
 
 def failure_reason(error: BaseException) -> str:

@@ -2,13 +2,16 @@
 
     <root>/labels/<data set>-<labeller>/labeller.json        the labeller and its vocabulary
     <root>/labels/<data set>-<labeller>/<image's path>.png   one channel of uint8; 255 is no class
+    <root>/labels/<data set>-<labeller>/images.tsv           the image that each map was made of
     <root>/labels/<data set>-<labeller>/failed/<image's path>.txt   why an image has no map
 
 The folder's name holds two fingerprints, so labels of another data set or another labeller can
-never be mistaken for these, and a map that is there never has to be made again.
+never be mistaken for these. The first is of the data set's tables, so all splits share their maps.
+Each map knows its image (a text in the PNG: size and hash of the image's file): one whose image has
+changed is not used, and is made again, alone. `images.tsv` repeats these texts, so that a start
+reads one file instead of all maps. Stores of versions before 0.3 (format 1) lack both.
 """
 
-import io
 import json
 from collections.abc import Mapping
 from functools import cached_property
@@ -17,15 +20,20 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from olivine.core.array_cache import ArrayCache
+from olivine.core.checksums import DamagedError, read_checked, set_aside, write_checked
 from olivine.core.errors import UserError
 from olivine.core.storage import Store, absolute
+from olivine.data.dataset import Frames
+from olivine.data.identity.split import identity_of
+from olivine.data.images import CameraImage, EncodedImage
 from olivine.data.records import IGNORE
+from olivine.labels.image_list import ImageList
 from olivine.labels.labeller import Labeller
+from olivine.labels.map_file import decode_map, encode_map, record_of
 
-FORMAT = 1  # of labeller.json and of the maps
+FORMAT = 2  # of labeller.json and of the maps; 1 did not record the images
 _ABOUT = "labeller.json"
 _FAILED = "failed/"  # folder of the records of failures
 
@@ -49,6 +57,29 @@ class LabelStore:
         _ = store.class_names
         return store
 
+    @classmethod
+    def of(cls, root: str | Path, frames: Frames, labeller: Labeller) -> "LabelStore":
+        """Return the store of a labeller's maps of some frames, which may not have been begun.
+
+        A labeller that reads scans or point labels has a store of its own for each state of them.
+        """
+        return cls(root, identity_of(frames).of(*labeller.reads), labeller.identity)
+
+    @classmethod
+    def before_0_3(cls, root: str | Path, frames: Frames, labeller: Labeller) -> "LabelStore":
+        """Return the store in which a version before 0.3 would have left these maps."""
+        return cls(root, identity_of(frames).before_0_3, labeller.identity)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the description of the labeller is there."""
+        return self._store.exists(self._name(_ABOUT))
+
+    @property
+    def records_images(self) -> bool:
+        """Whether the maps know their images; those of a version before 0.3 do not."""
+        return self._about[2] > 1
+
     @property
     def path(self) -> str:
         """The folder of the maps, to be shown to people."""
@@ -65,27 +96,33 @@ class LabelStore:
         return self._about[0]
 
     @cached_property
-    def _about(self) -> tuple[str, tuple[str, ...]]:
+    def _about(self) -> tuple[str, tuple[str, ...], int]:
         if not self._store.exists(self._name(_ABOUT)):
             raise UserError(
                 f"No labels at {self.path}; run `olivine label` with the same dataset, labeller "
                 "and out first."
             )
         about = self._read_json(_ABOUT)
-        given = (about.get("format"), about.get("dataset"), about.get("identity"))
-        wanted = (FORMAT, self.dataset_fingerprint, self.labeller_identity)
+        given = (about.get("dataset"), about.get("identity"))
+        wanted = (self.dataset_fingerprint, self.labeller_identity)
+        version = about.get("format")
         makes, names = about.get("makes", "classes"), about.get("class_names")
         allowed = {"classes": range(1, IGNORE), "segments": range(1)}.get(str(makes), range(0))
-        if given != wanted or not isinstance(names, list) or len(names) not in allowed:
+        known = given == wanted and version in range(1, FORMAT + 1)
+        if not known or not isinstance(names, list) or len(names) not in allowed:
             raise UserError(
                 f"{self._store.path(self._name(_ABOUT))} does not describe the labels beside it; "
                 "remove the folder and run `olivine label` again."
             )
-        return str(makes), tuple(str(name) for name in names)
+        return str(makes), tuple(str(name) for name in names), int(str(version))
 
     def begin(self, labeller: Labeller) -> None:
-        """Write the description of the labeller, unless it is there; then maps may be written."""
-        if not self._store.exists(self._name(_ABOUT)):
+        """Write the description of the labeller, unless it is there; then maps may be written.
+
+        A description of a version before 0.3 is replaced.
+        """
+        if not self.is_begun or not self.records_images:
+            self.__dict__.pop("_about", None)
             about = {
                 "format": FORMAT,
                 "dataset": self.dataset_fingerprint,
@@ -118,11 +155,12 @@ class LabelStore:
         for name in self._store.names(self._folder):
             self._store.delete(name)
 
-    def write(self, image_name: str, ids: UInt8[np.ndarray, "rows columns"]) -> None:
-        """Write one map; equal maps give equal bytes."""
-        stream = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(ids)).save(stream, format="PNG", compress_level=6)
-        self._store.write(self._name(label_map_name(image_name)), stream.getvalue())
+    def write(
+        self, image_name: str, ids: UInt8[np.ndarray, "rows columns"], made_of: str = ""
+    ) -> None:
+        """Write one map, with the record of its image; equal maps of it give equal bytes."""
+        name = self._name(label_map_name(image_name))
+        write_checked(self._store, name, encode_map(ids, made_of), image_name)
 
     def read(
         self, image_name: str, size_px: tuple[int, int] | None = None
@@ -133,6 +171,25 @@ class LabelStore:
         Raises UserError for a map that is missing, unreadable, of another size, or that has a
         class the vocabulary does not know.
         """
+        return self._read(image_name, size_px)[0]
+
+    def read_for(self, image_name: str, image: CameraImage) -> UInt8[np.ndarray, "rows columns"]:
+        """Return the map of an image that is at hand.
+
+        Raises UserError as `read` does, and for a map that was made of another image.
+        """
+        ids, made_of = self._read(image_name, image.size_px)
+        if made_of and isinstance(image, EncodedImage) and made_of != record_of(image):
+            where = self._store.path(self._name(label_map_name(image_name)))
+            raise UserError(
+                f"Label map {where} was made of another image than {image_name} is now ({made_of} "
+                f"then, {record_of(image)} now: bytes and hash): remove the map and run `olivine "
+                "label` again, it makes only what is missing."
+            )
+        return ids
+
+    def _read(self, image_name: str, size_px: tuple[int, int] | None) -> tuple[np.ndarray, str]:
+        """Return a checked map and the record of its image; "" without one."""
         name = self._name(label_map_name(image_name))
         where = self._store.path(name)
         if not self._store.exists(name):
@@ -140,14 +197,19 @@ class LabelStore:
                 f"No label map of {image_name}: {where} is missing; run `olivine label` with the "
                 "same dataset, labeller and out, it makes only what is missing."
             )
-        ids = _decode(self._store.read(name), where)
+        ids, made_of = self._decoded(name, image_name)
         if size_px is not None and ids.shape != tuple(size_px):
             raise UserError(
                 f"Label map {where} has {ids.shape[0]} rows and {ids.shape[1]} columns, its image "
                 f"{size_px[0]} and {size_px[1]}; remove the map and run `olivine label` again."
             )
         self._check_classes(ids, where)
-        return ids
+        return ids, made_of
+
+    @property
+    def images(self) -> ImageList:
+        """The list of the images that the maps were made of."""
+        return ImageList(self._store, self._folder)
 
     def pair_label_cache(self) -> ArrayCache:
         """Return the cache of pairs' labels, in the folder, so that both are removed together."""
@@ -157,13 +219,18 @@ class LabelStore:
         """Return the size of one map as it is stored."""
         return len(self._store.read(self._name(label_map_name(image_name))))
 
+    def copy_from(self, other: "LabelStore", map_name: str) -> None:
+        """Copy one map of another store as it is, by the name that `listing` returns."""
+        self._store.write(self._name(map_name), other._store.read(other._name(map_name)))
+
     def record_failure(self, image_name: str, reason: str) -> None:
         """Record in a small file of its own why an image could not be labelled.
 
         So no record is lost when a job is killed, and two jobs at once do not overwrite each other.
         """
         label_map_name(image_name)  # raises for a name outside
-        self._store.write(self._name(_failure_name(image_name)), (reason + "\n").encode())
+        record = (reason + "\n").encode()
+        write_checked(self._store, self._name(_failure_name(image_name)), record, image_name)
 
     def forget_failure(self, image_name: str) -> None:
         """Remove the record of an image that has labels now."""
@@ -171,14 +238,32 @@ class LabelStore:
 
     def failed(self) -> dict[str, str]:
         """Return the recorded reason of each image that could not be labelled, from its file."""
-        return {
-            name: self._store.read(self._name(_failure_name(name))).decode().strip()
-            for name in sorted(self.listing()[1])
-        }
+        return {name: self._reason(name) for name in sorted(self.listing()[1])}
 
     def failure_path(self) -> str:
         """Return the folder of these records, to be shown to people."""
         return self._store.path(self._name(_FAILED))
+
+    def _reason(self, image_name: str) -> str:
+        name = self._name(_failure_name(image_name))
+        try:
+            return read_checked(self._store, name, image_name).decode(errors="replace").strip()
+        except DamagedError as error:
+            return str(error)
+
+    def _decoded(self, name: str, image_name: str) -> tuple[np.ndarray, str]:
+        """Return a map and the record of its image.
+
+        A damaged one is renamed, so that the next job makes it again.
+        """
+        where = self._store.path(name)
+        try:
+            return decode_map(read_checked(self._store, name, image_name), where)
+        except DamagedError as error:
+            raise DamagedError(
+                f"{error} {set_aside(self._store, name)} Run `olivine label` with the same "
+                "dataset, labeller and out: it makes only what is missing."
+            ) from None
 
     def _name(self, name: str) -> str:
         return f"{self._folder}/{name}"
@@ -196,11 +281,13 @@ class LabelStore:
             )
 
     def _write_json(self, name: str, value: Mapping[str, Any]) -> None:
-        self._store.write(self._name(name), (json.dumps(value, indent=1) + "\n").encode())
+        write_checked(self._store, self._name(name), (json.dumps(value, indent=1) + "\n").encode())
 
     def _read_json(self, name: str) -> dict[str, Any]:
         try:
-            value = json.loads(self._store.read(self._name(name)))
+            value = json.loads(read_checked(self._store, self._name(name)))
+        except DamagedError as error:
+            raise UserError(f"{error} Remove it and run `olivine label` again.") from None
         except ValueError:
             value = None
         if not isinstance(value, dict):
@@ -219,19 +306,3 @@ def label_map_name(image_name: str) -> str:
 
 def _failure_name(image_name: str) -> str:
     return f"{_FAILED}{image_name}.txt"
-
-
-def _decode(data: bytes, where: str) -> UInt8[np.ndarray, "rows columns"]:
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            mode, ids = image.mode, np.asarray(image)
-    except (OSError, SyntaxError, ValueError):
-        raise UserError(
-            f"Label map {where} is not a readable PNG; remove it and run `olivine label` again."
-        ) from None
-    if mode != "L":
-        raise UserError(
-            f"Label map {where} must have one channel of 8 bits, it has PNG mode {mode}; remove "
-            "it and run `olivine label` again."
-        )
-    return ids

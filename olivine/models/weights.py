@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+from olivine.core.checksums import check_file
 from olivine.core.errors import UserError, nearest
 from olivine.core.progress import Report
 from olivine.core.storage import absolute
@@ -198,10 +199,12 @@ def fetch(weights: Weights, folder: Path, report: Report | None = None) -> None:
 def read_state(path: Path) -> dict[str, Any]:
     """Return the tensors of a .pth file; code in the file is never run.
 
-    Raises UserError for another kind of file, and for one that holds more than tensors.
+    Raises UserError for another kind of file, for one that holds more than tensors, and for one of
+    this library's own whose checksum is not that of its content.
     """
     import torch
 
+    check_file(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except OSError as error:

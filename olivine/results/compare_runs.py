@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from olivine.core.errors import UserError
+from olivine.data.scenes import overlap_mark
 from olivine.results.words import ABSENT
-from olivine.tracking.tracker import FAILURE, RunRecord
+from olivine.tracking.tracker import FAILURE, IDENTITY, RunRecord
+from olivine.training.data_use import DATA as DATA_PART
 from olivine.training.evaluate import PRETRAINED
-from olivine.training.overlap import overlap_mark
 
 # Tags by their meaning; some by the beginning of their name.
 CODE = ("git.", "sha256.code")
@@ -172,6 +173,11 @@ def _note(first: RunRecord, second: RunRecord, settings_differ: bool) -> str:
             "Equal fingerprints: equal settings, data and labels; what differs in the results is "
             "chance, code or hardware."
         )
+    if (IDENTITY in first.tags) != (IDENTITY in second.tags):
+        return (
+            "Equal settings but other fingerprints: one run is of a version before 0.3, whose "
+            "fingerprints cover a data set's tables and not its files."
+        )
     return (
         "Equal settings but other fingerprints: the data, the labels or the weights that they "
         "read differ."
@@ -202,7 +208,7 @@ def _is_code_tag(tag: str) -> bool:
 
 
 def _is_data_tag(tag: str) -> bool:
-    return tag in DATA
+    return tag in DATA or tag.startswith(DATA_PART)
 
 
 def _is_environment_tag(tag: str) -> bool:

@@ -6,7 +6,6 @@ Tables 3, 4 and 8 (other data sets, detection, robustness) are not among them ye
 from collections.abc import Sequence
 
 from olivine.core.errors import UserError, nearest
-from olivine.experiments.recipes import recipe
 from olivine.experiments.sweep_files import find_sweep
 from olivine.results.tables.spec import EVALUATION, METHOD, TableSpec
 
@@ -59,4 +58,6 @@ def rows_of(table: str, wanted: Sequence[str]) -> dict[str, list[str]]:
 
 def reads_semantic_kitti(sweep: str) -> bool:
     """Return whether the networks of a sweep are scored on SemanticKITTI."""
+    from olivine.experiments.recipes import recipe  # the tables' names need no numpy
+
     return recipe(find_sweep(sweep).recipe).val.kind == "semantic_kitti"

@@ -7,7 +7,7 @@ ABSENT = "–"  # the text of a missing value
 
 
 NUM_NAMED = 12  # rows that a sentence names
-MARK = "†"  # after a score on scenes that the network learnt from
+MARK = "‡"  # after a score on scenes that the network learnt from
 
 
 def marked(text: str, overlap: object) -> str:

@@ -5,6 +5,7 @@ Tune, on a Ray of this machine if no cluster is named.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from olivine.core.runtime import Runtime
@@ -12,7 +13,7 @@ from olivine.experiments.limits import Limits
 from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
 from olivine.tracking.tracker import Tracker
 from olivine.training.config import EvaluateConfig, PretrainConfig
-from olivine.training.overlap import require_pretraining_apart
+from olivine.training.experiment_data import require_pretraining_apart
 
 if TYPE_CHECKING:
     from olivine.experiments.expanded_sweep import ExpandedSweep
@@ -102,4 +103,6 @@ def launch_sweep(
     from olivine.runners.on_ray.evaluate import trial
     from olivine.runners.on_ray.sweep import run_sweep
 
-    return run_sweep(expanded, trial, runtime, tracker, limits=limits, force=force, log=log)
+    expanded.keep_lists(runtime.out)
+    begun = partial(trial, identities=expanded.identities())
+    return run_sweep(expanded, begun, runtime, tracker, limits=limits, force=force, log=log)

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from olivine.core.errors import UserError
+from olivine.core.file_stats import FolderStats
 from olivine.data.dataset import Dataset, Frames
 from olivine.data.geometry.projection import correspondences
+from olivine.data.identity.split import PARTS
 from olivine.data.records import IGNORE, Frame
 from olivine.testing.settings import check_settings, require
 
@@ -21,8 +23,10 @@ def check_dataset(dataset: Dataset, root: str | Path, cache_dir: str | Path) -> 
     Its settings can be written and read again. Its fingerprint is the same when it is opened again,
     and a pickle of it reads the same frames. Frames have unique tokens, a scene, finite points,
     classes of the vocabulary, rigid poses, and one image per camera, which can also be read by its
-    name; cameras see some point. Images and classes that were not requested are left out, except
-    the images' names, and a later frame is of the same scene. A missing root raises UserError.
+    name; cameras see some point. Files that `split_files()` names are there, each once and equally
+    many of each frame, and `encoded_image()` is the image of `read_image()`; frames may lack both
+    methods. Images and classes that were not requested are left out, except the images' names, and
+    a later frame is of the same scene. A missing root raises UserError.
 
     Raises AssertionError for a promise that is broken, and UserError as `open` does.
     """
@@ -37,6 +41,7 @@ def check_dataset(dataset: Dataset, root: str | Path, cache_dir: str | Path) -> 
         dataset,
         "its fingerprint changes when it is opened again",
     )
+    _check_files(dataset, frames, root)
     sent = pickle.loads(pickle.dumps(frames))
     for index in np.unique(np.linspace(0, len(frames) - 1, NUM_FRAMES).astype(int)).tolist():
         frame = frames.frame(index)
@@ -64,6 +69,27 @@ def _check_split(dataset: Dataset, frames: Frames) -> None:
     images = list(frames.image_names())
     require(len(set(images)) == len(images), dataset, "two images have one name")
     require(bool(frames.fingerprint), dataset, "it has no fingerprint")
+
+
+def _check_files(dataset: Dataset, frames: Frames, root: str | Path) -> None:
+    named = getattr(frames, "split_files", None)
+    if named is None:
+        return
+    stats = FolderStats(frames.root)
+    for part in PARTS:
+        names = list(getattr(named(), part))
+        require(
+            len(set(names)) == len(names), dataset, f"split_files() has one of its {part} twice"
+        )
+        below = not any(name.startswith("/") or ".." in name.split("/") for name in names)
+        require(below, dataset, f"split_files() has {part} that are no paths below {root}")
+        there = stats.of(names)
+        lacking = next((name for name in names if name not in there), "")
+        require(
+            not lacking, dataset, f"split_files() names {lacking!r} of {part}, which is no file"
+        )
+        even = len(names) % len(frames) == 0
+        require(even, dataset, f"split_files() has {len(names)} {part} for {len(frames)} frames")
 
 
 def _check_frame(dataset: Dataset, frames: Frames, index: int, frame: Frame) -> None:
@@ -104,6 +130,9 @@ def _check_images(dataset: Dataset, frames: Frames, frame: Frame) -> None:
         require(same, dataset, f"{name} has another size than its calibration")
         same = np.array_equal(image.pixels(), frames.read_image(name))
         require(same, dataset, f"read_image() gives another {name} than the frame")
+        if encoded := getattr(frames, "encoded_image", None):
+            same = np.array_equal(encoded(name).pixels(), image.pixels())
+            require(same, dataset, f"encoded_image() gives another {name} than the frame")
     if num:
         pairs = correspondences(
             frame.xyz_m, frame.cam_SE3_lidar, frame.intrinsics_px, frame.image_size_px

@@ -15,7 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from olivine.tracking.spool import REFUSED, Entry, MetricSpool, Pending, left_behind
+from olivine.tracking.spool import (
+    REFUSED,
+    MetricSpool,
+    Pending,
+    left_behind,
+    rename_damaged,
+)
+from olivine.tracking.spool_lines import Entry
 from olivine.tracking.store_uri import one_line
 
 PERIOD_S = 1.0  # between requests while a run goes on
@@ -253,8 +260,15 @@ def _adopted(folder: Path, run_id: str, sender_of: SenderOf, log: Log) -> Iterat
     """Yield a reader of every spool that ended processes left behind, oldest first."""
     for path in left_behind(folder, run_id):
         spool = MetricSpool.adopt(path)
-        if spool is not None:
-            yield _SpoolReader(spool, sender_of(spool, True), log, spool.end)
+        if spool is None:
+            continue
+        try:
+            sender = sender_of(spool, True)
+        except (KeyError, TypeError):
+            rename_damaged(path, f"The header of {path} is damaged.")
+            spool.close()
+            continue
+        yield _SpoolReader(spool, sender, log, spool.end)
 
 
 def _batch(pending: Sequence[Pending], num_values: int) -> list[Pending]:

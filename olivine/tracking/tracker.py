@@ -18,6 +18,10 @@ from olivine.core.spec import Spec
 
 # Tags by which a run is found again, and the tag with the reason why it did not finish.
 STAGE, FINGERPRINT, FAILURE = "olivine.stage", "olivine.fingerprint", "olivine.failure"
+CONFIG = "olivine.config"  # tag: fingerprint of the settings alone
+# Tag: what fingerprints cover. Runs before 0.3 have none: theirs cover a data set's tables, and not
+# its files, so they are shown and never reused.
+IDENTITY, IDENTITY_VERSION = "olivine.identity", "2"
 PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"  # MLflow shows the nesting and the note
 
 

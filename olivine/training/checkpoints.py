@@ -8,6 +8,16 @@ from typing import Any
 
 import torch
 
+from olivine.core.checksums import (
+    DamagedError,
+    checked,
+    has_checksum,
+    note_missing,
+    read_cached,
+    set_aside,
+    with_checksum,
+    write_checked,
+)
 from olivine.core.errors import UserError
 from olivine.core.storage import Store
 
@@ -22,7 +32,7 @@ class Checkpoints:
         """Write a checkpoint; delete the oldest beyond `num_kept`, but not the best by score."""
         if score is not None:  # before the state, so that no state is without its score
             self.record_score(step, score)
-        save_state(self._store, self._name(step), state)
+        save_state(self._store, self._name(step), state, f"step {step}")
         best = self._ranked()[:1]
         for old in self.steps()[: -self._num_kept]:
             if old not in best:
@@ -38,14 +48,15 @@ class Checkpoints:
     def record_score(self, step: int, score: float) -> None:
         """Record the score of the state at a step; higher is better."""
         scores = {**self.scores(), step: score}
-        self._store.write(self._scores_name, json.dumps(scores, indent=1).encode())
+        write_checked(self._store, self._scores_name, json.dumps(scores, indent=1).encode())
 
     def scores(self) -> dict[int, float]:
-        """Return the score of every step that has one, even if its state was deleted."""
-        if not self._store.exists(self._scores_name):
-            return {}
-        scores = json.loads(self._store.read(self._scores_name))
-        return {int(step): float(score) for step, score in scores.items()}
+        """Return the score of every step that has one, even if its state was deleted.
+
+        A damaged file of scores is set aside with a warning; then only later steps have scores.
+        """
+        remedy = "The best of the other epochs counts as the best."
+        return read_cached(self._store, self._scores_name, _parse_scores, remedy=remedy) or {}
 
     def steps(self) -> list[int]:
         """Return the steps of all checkpoints, ascending."""
@@ -53,12 +64,22 @@ class Checkpoints:
         return sorted(int(match.group(1)) for match in found if match)
 
     def latest(self, device: torch.device | None = None) -> dict[str, Any] | None:
-        """Return the newest state that can be read, with a warning of each that cannot, or None."""
-        for step in reversed(self.steps()):
-            try:
-                return load_state(self._store, self._name(step), device)
-            except UserError as error:
-                warnings.warn(f"{error} The checkpoint before it is used.", stacklevel=2)
+        """Return the newest state that can be read, with a warning of each that cannot, or None.
+
+        A damaged one is renamed, so that all workers of a run go on from the same one.
+        """
+        steps = self.steps()
+        for step in reversed(steps):
+            is_last = step == steps[0]
+            state = self._state(
+                step,
+                device,
+                "There is none before it: a training begins from its start."
+                if is_last
+                else "The checkpoint before it is used.",
+            )
+            if state is not None:
+                return state
         return None
 
     def best(self, device: torch.device | None = None) -> dict[str, Any] | None:
@@ -67,10 +88,21 @@ class Checkpoints:
         A state that cannot be read is skipped with a warning.
         """
         for step in self._ranked():
-            try:
-                return load_state(self._store, self._name(step), device)
-            except UserError as error:
-                warnings.warn(f"{error} The next best checkpoint is used.", stacklevel=2)
+            state = self._state(step, device, "The next best checkpoint is used.")
+            if state is not None:
+                return state
+        return None
+
+    def _state(self, step: int, device: torch.device | None, remedy: str) -> dict[str, Any] | None:
+        """Return a state, or None after a warning that ends with the remedy."""
+        name = self._name(step)
+        try:
+            return load_state(self._store, name, device, f"step {step}")
+        except DamagedError as error:
+            problem = f"{error} {set_aside(self._store, name)}"
+        except UserError as error:
+            problem = str(error)
+        warnings.warn(f"{problem} {remedy}", stacklevel=3)
         return None
 
     def _ranked(self) -> list[int]:
@@ -86,28 +118,45 @@ class Checkpoints:
         return f"{self._folder}/step_{step:08d}.pt"
 
 
-def save_state(store: Store, name: str, state: dict[str, Any]) -> None:
-    """Write tensors and plain values to one file."""
+def save_state(store: Store, name: str, state: dict[str, Any], subject: str = "") -> None:
+    """Write tensors and plain values to one file, with a checksum that `subject` takes part in."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    store.write(name, buffer.getvalue())
+    store.write(name, *with_checksum(buffer.getbuffer(), subject))
 
 
-def load_state(store: Store, name: str, device: torch.device | None = None) -> dict[str, Any]:
-    """Return tensors and plain values from a file; no code in it is run."""
-    return parse_state(store.read(name), store.path(name), device)
+def load_state(
+    store: Store, name: str, device: torch.device | None = None, subject: str = ""
+) -> dict[str, Any]:
+    """Return tensors and plain values from a file of `save_state`; no code in it is run.
+
+    Raises DamagedError that names the file if its content is another.
+    """
+    return parse_state(store.read(name), store.path(name), device, subject=subject)
 
 
-def parse_state(data: bytes, source: str, device: torch.device | None = None) -> dict[str, Any]:
+def parse_state(
+    data: bytes, source: str, device: torch.device | None = None, *, subject: str = ""
+) -> dict[str, Any]:
     """Return tensors and plain values from a file's content; no code in it is run.
 
-    Raises UserError that names the file if its content cannot be read.
+    Raises DamagedError that names the file if its content is damaged or cannot be read.
     """
+    is_known = has_checksum(data)
+    if is_known:
+        checked(data, source, subject)
     try:
-        return torch.load(io.BytesIO(data), map_location=device or "cpu", weights_only=True)
+        state = torch.load(io.BytesIO(data), map_location=device or "cpu", weights_only=True)
     except Exception:  # a broken archive raises any of several types, some with unsafe advice
-        raise UserError(
+        raise DamagedError(
             f"{source} cannot be read: it is no file of weights, or it is damaged. A file of "
             "weights is one that torch.save wrote with tensors and plain values alone; code in a "
             "file is never run."
         ) from None
+    if not is_known:
+        note_missing(source, source)
+    return state
+
+
+def _parse_scores(data: bytes) -> dict[int, float]:
+    return {int(step): float(score) for step, score in json.loads(data).items()}

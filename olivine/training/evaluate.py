@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from olivine.core.checksums import write_checked
 from olivine.core.errors import UserError
 from olivine.core.hashing import combined_hash, seeded
 from olivine.core.progress import Report
@@ -13,8 +14,10 @@ from olivine.core.runtime import Runtime
 from olivine.core.storage import Store
 from olivine.data.batch import Batch
 from olivine.data.dataset import Frames
+from olivine.data.identity.split import identity_of
 from olivine.data.loader import training_batches
 from olivine.data.samples import Samples, named
+from olivine.data.scenes import OVERLAP_TAG
 from olivine.data.schedule import Schedule
 from olivine.methods.matched import StepPart
 from olivine.models.activation_checkpointing import recompute_activations
@@ -23,13 +26,14 @@ from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training import pretrain as pretraining
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import EvaluateConfig
+from olivine.training.data_use import DataUse, say_why_not_reused
 from olivine.training.evaluated_network import (
     NetworkDescription,
     checkpoints_folder,
     description_name,
     tensors_hash,
 )
-from olivine.training.experiment_data import ExperimentData
+from olivine.training.experiment_data import ExperimentData, overlap_of, require_apart
 from olivine.training.finished_runs import (
     OUT,
     find_finished,
@@ -39,7 +43,6 @@ from olivine.training.finished_runs import (
 )
 from olivine.training.loader_processes import loader_tag, num_loader_processes
 from olivine.training.loop import LossOf, Trainer, device_hours_of
-from olivine.training.overlap import OVERLAP_TAG, overlap_of, require_apart
 from olivine.training.pretrained_networks import build_model
 from olivine.training.pretrained_weights import load_weights, weights_name
 from olivine.training.scene_counts import SceneCounts
@@ -71,7 +74,8 @@ def finished(
 ) -> EvaluateResult | None:
     """Return the scores of a finished run of the same experiment, or None."""
     key = evaluation_key(config, data)
-    record = find_finished(key, runtime, tracker, [predictions_name(key.fingerprint)])
+    files = [predictions_name(key.fingerprint)]
+    record = find_finished(key, runtime, tracker, files, key.fingerprint)
     if record is None:
         return None
     names = [name for name in record.metrics if name.startswith(SCORE)]
@@ -81,16 +85,18 @@ def finished(
     return EvaluateResult(key, scores, name, reused, overlap)
 
 
-def clear_checkpoints(
+def begin_anew(
     config: EvaluateConfig, data: ExperimentData, runtime: Runtime, tracker: Tracker
 ) -> None:
-    """Delete the checkpoints of a finished run that is to be run again (`not_before_s`).
+    """Prepare a run where `finished` found none.
 
-    It says where a run of an earlier version is not reused because its settings had no choice.
+    It says why a finished run of equal settings is not reused, and deletes the checkpoints of one
+    that is to be run again (`not_before_s`).
     """
     earlier, changes = older_settings(config)
     say_older(evaluation_key(earlier, data), changes, runtime, tracker)
     key = evaluation_key(config, data)
+    say_why_not_reused(key.stage, config, data_uses(data), runtime, tracker)
     if runtime.not_before_s and tracker.finished(key):
         _checkpoints(key, runtime).clear()
 
@@ -104,16 +110,24 @@ SCORE = "val/"  # before the name of a score among a run's metrics
 
 
 def evaluation_key(config: EvaluateConfig, data: ExperimentData) -> RunKey:
-    """Return the key of an experiment's run: of its settings, its data and its pretraining."""
+    """Return the key of an experiment's run: of its settings, its data and its pretraining.
+
+    Raises UserError if files of a split are missing.
+    """
     pretrained = pretraining.pretraining_key(config.pretrained, data.pretrain)
-    return RunKey(
-        "evaluate",
-        combined_hash(
-            config.fingerprint(),
-            pretrained.fingerprint,
-            data.train.fingerprint,
-            data.val.fingerprint,
-        ),
+    uses = data_uses(data)
+    for one in uses:
+        one.identity.require(*one.parts)
+    read = [one.fingerprint for one in uses]
+    return RunKey("evaluate", combined_hash(config.fingerprint(), pretrained.fingerprint, *read))
+
+
+def data_uses(data: ExperimentData) -> tuple[DataUse, DataUse]:
+    """Return what an evaluation reads of the splits for training and for scoring."""
+    parts = ("point_labels", "scans")
+    return (
+        DataUse("train", identity_of(data.train), parts),
+        DataUse("val", identity_of(data.val), parts),
     )
 
 
@@ -142,11 +156,13 @@ def evaluate(
     key = evaluation_key(config, data)
     store = Store(runtime.out)
     model = _build(config, len(train.class_names), store, pretrained_key, worker)
-    marks = {**loader_tag(runtime, worker), **({OVERLAP_TAG: overlap} if overlap else {})}
-    tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **marks, **(tags or {})}
+    uses = data_uses(data)
+    read = {**loader_tag(runtime, worker), **uses[0].tags(), **uses[1].tags()}
+    read |= {OVERLAP_TAG: overlap} if overlap else {}
+    tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **read, **(tags or {})}
     with tracker.run(key, _run_name(config), config, tags) as run:
-        run.log_dataset(config.train.kind, train.fingerprint, str(train.root), "train")
-        run.log_dataset(config.val.kind, val.fingerprint, str(val.root), "val")
+        run.log_dataset(config.train.kind, uses[0].fingerprint, str(train.root), "train")
+        run.log_dataset(config.val.kind, uses[1].fingerprint, str(val.root), "val")
         trainer = _trainer(config, runtime, worker, model, train)
         trainer.train(_checkpoints(key, runtime), run, report)
         counts, first = validate(config, runtime, worker, model.eval(), val)
@@ -155,10 +171,14 @@ def evaluate(
         if worker.rank == 0:
             scenes = tuple(dict.fromkeys(val.scenes()))
             by_scene = SceneCounts(scenes, counts.cpu().numpy(), val.class_names, config.absent)
-            store.write(confusions_name(key.fingerprint), by_scene.to_bytes())
             note = NetworkDescription(config, val.class_names, tensors_hash(model.state_dict()))
-            store.write(description_name(key.fingerprint), note.to_bytes())
-            store.write(predictions_name(key.fingerprint), first)
+            files = {
+                confusions_name(key.fingerprint): (by_scene.to_bytes(), key.fingerprint),
+                description_name(key.fingerprint): (note.to_bytes(), ""),
+                predictions_name(key.fingerprint): (first, key.fingerprint),
+            }
+            for name, (content, subject) in files.items():
+                write_checked(store, name, content, subject)
     return EvaluateResult(key, scores, predictions_name(key.fingerprint), overlap=overlap)
 
 
@@ -283,7 +303,7 @@ def experiment(
     )
     done = finished(config, data, runtime, tracker)
     if done is None:
-        clear_checkpoints(config, data, runtime, tracker)
+        begin_anew(config, data, runtime, tracker)
         done = evaluate(config, runtime, worker, tracker, data=data)
     return with_pretraining(done, pretrained)
 

@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
+from olivine.core.checksums import DamagedError, read_checked
 from olivine.core.errors import UserError
+from olivine.core.storage import Store
 from olivine.training.config import EvaluateConfig
 
 _KEYS = {"config", "class_names", "weights_sha256"}
@@ -32,14 +34,20 @@ class NetworkDescription:
         return json.dumps(tree, indent=1).encode()
 
     @classmethod
-    def from_bytes(cls, data: bytes, source: str) -> "NetworkDescription":
-        """Read the bytes of `to_bytes`; raise UserError that names `source` for other bytes."""
+    def read(cls, store: Store, name: str) -> "NetworkDescription":
+        """Read a file that holds the bytes of `to_bytes`; raise UserError for any other."""
+        again = (
+            "Remove that folder's first_frame.npz and run `olivine evaluate` with the same "
+            "settings, which makes both again from the last checkpoint."
+        )
         try:
-            tree = json.loads(data)
+            tree = json.loads(read_checked(store, name))
+        except DamagedError as error:
+            raise DamagedError(f"{error} {again}") from None
         except ValueError:
             tree = None
         if not (isinstance(tree, dict) and tree.keys() == _KEYS):
-            raise UserError(f"{source} does not describe a network: evaluate again.")
+            raise UserError(f"{store.path(name)} does not describe a network. {again}")
         config = EvaluateConfig.from_dict(tree["config"])
         return cls(config, tuple(tree["class_names"]), str(tree["weights_sha256"]))
 

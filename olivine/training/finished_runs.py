@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from olivine.core.buckets import is_bucket
+from olivine.core.checksums import DamagedError, checked
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
@@ -22,19 +23,20 @@ OUT = "olivine.out"  # tag of a run: the folder or bucket of its files
 
 
 def find_finished(
-    key: RunKey, runtime: Runtime, tracker: Tracker, files: Sequence[str]
+    key: RunKey, runtime: Runtime, tracker: Tracker, files: Sequence[str], subject: str = ""
 ) -> RunRecord | None:
     """Return the finished run of a key if its files are here or in its own `out`; None otherwise.
 
     A run of another person, in the same run store, may have another `out`; its files are copied
-    here. Runs that ended before `runtime.not_before_s` do not count.
+    here. Runs that ended before `runtime.not_before_s` do not count. `subject` takes part in the
+    files' checksums. Raises UserError for a damaged file that would be copied.
     """
     record = tracker.finished(key)
     if record is None or (record.end_s or 0.0) < runtime.not_before_s:
         return None
     here, there = Store(runtime.out), record.tags.get(OUT, "")
     for name in files:
-        if not here.exists(name) and not _fetch(name, there, here):
+        if not here.exists(name) and not _fetch(name, there, here, subject):
             return None
     return record
 
@@ -71,16 +73,23 @@ def ignoring_finished(runtime: Runtime) -> Runtime:
     return runtime.override({"not_before_s": time.time()})
 
 
-def _fetch(name: str, out: str, here: Store) -> bool:
+def _fetch(name: str, out: str, here: Store, subject: str) -> bool:
     if not out:
         return False
     try:
         there = Store(out)
         if not there.exists(name):
             return False
-        here.write(name, there.read(name))
+        data = there.read(name)
     except UserError:  # a disk or a bucket that this machine cannot reach
         return False
+    try:
+        checked(data, there.path(name), subject, note_of=there.root)
+    except DamagedError as error:
+        raise DamagedError(
+            f"{error} It belongs to a finished run: remove it there, or run again with --force."
+        ) from None
+    here.write(name, data)
     return True
 
 

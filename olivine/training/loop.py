@@ -227,6 +227,7 @@ class Trainer:
 
     def _resume(self, checkpoints: Checkpoints) -> int:
         state = checkpoints.latest(self.worker.device)
+        self._require_same_step(int(state["step"]) if state else 0)
         if state is None:
             return 0
         self.module.load_state_dict(state["module"])
@@ -234,6 +235,19 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         self.clock.resume(state["taken"])
         return int(state["step"])
+
+    def _require_same_step(self, step: int) -> None:
+        """Raise UserError on every worker if they go on from different steps.
+
+        One of them may not have been able to read the newest checkpoint.
+        """
+        steps = torch.tensor([step, step**2], dtype=torch.int64, device=self.worker.device)
+        total, squares = sum_over_workers(steps).tolist()
+        if squares * self.worker.world_size != total**2:
+            raise UserError(
+                f"The workers of {self.name} found different checkpoints, this one that of step "
+                f"{step}: see which file one of them could not read, and start again."
+            )
 
     def _save(self, step: int, checkpoints: Checkpoints, score: float | None = None) -> None:
         self.hooks.before_save()

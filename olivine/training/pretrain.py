@@ -13,6 +13,7 @@ from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
 from olivine.core.storage import Store
 from olivine.data.dataset import Frames
+from olivine.data.identity.split import identity_of
 from olivine.data.loader import training_batches
 from olivine.data.samples import Samples, named
 from olivine.data.schedule import Schedule
@@ -24,6 +25,7 @@ from olivine.tracking.reused import Reused
 from olivine.tracking.tracker import RunKey, Tracker
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import PretrainConfig
+from olivine.training.data_use import DataUse, say_why_not_reused
 from olivine.training.finished_runs import (
     OUT,
     find_finished,
@@ -101,16 +103,20 @@ def finished(
     return PretrainResult(key, weights_name(key), 0, Reused("the pretraining", record))
 
 
-def clear_checkpoints(
-    config: PretrainConfig, frames: Frames, runtime: Runtime, tracker: Tracker
-) -> None:
-    """Delete the checkpoints of a finished run that is to be run again (`not_before_s`).
+def begin_anew(config: PretrainConfig, frames: Frames, runtime: Runtime, tracker: Tracker) -> None:
+    """Prepare a run where `finished` found none.
 
-    It says where a run of an earlier version is not reused because its settings had no choice.
+    It says why a finished run of equal settings is not reused, and deletes the checkpoints of one
+    that is to be run again (`not_before_s`). Raises UserError for labels that are missing or of
+    other images.
     """
     earlier, changes = older_settings(PretrainSettings(pretrained=config))
     say_older(pretraining_key(earlier.pretrained, frames), changes, runtime, tracker)
     key = pretraining_key(config, frames)
+    uses = (data_use(config, frames),)
+    settings = PretrainSettings(pretrained=config)
+    say_why_not_reused(key.stage, settings, uses, runtime, tracker)
+    PretrainData.open(config, runtime, frames)
     if runtime.not_before_s and tracker.finished(key):
         _checkpoints(key, runtime).clear()
 
@@ -135,7 +141,7 @@ def find_or_pretrain(
     with one_at_a_time(pretraining_key(config, frames), runtime):
         done = finished(config, frames, runtime, tracker)
         if done is None:
-            clear_checkpoints(config, frames, runtime, tracker)
+            begin_anew(config, frames, runtime, tracker)
             done = pretrain(config, runtime, worker, tracker, frames=frames)
     return done
 
@@ -162,11 +168,13 @@ def pretrain(
     key = pretraining_key(config, frames)
     data = PretrainData.open(config, runtime, frames)
     caches_maps(config, runtime)
-    tags = {OUT: runtime.out, "dataset": frames.fingerprint, **loader_tag(runtime, worker)}
+    data_read = data_use(config, frames)
+    tags = {OUT: runtime.out, "dataset": data_read.fingerprint, **data_read.tags()}
+    tags |= loader_tag(runtime, worker)
     if config.labels and config.method.uses_classes:
         tags["labels"] = config.labels.identity
     with tracker.run(key, _run_name(config), PretrainSettings(pretrained=config), tags) as run:
-        run.log_dataset(config.data.kind, frames.fingerprint, str(frames.root), "train")
+        run.log_dataset(config.data.kind, data_read.fingerprint, str(frames.root), "train")
         model = build_model(config, max(len(data.class_names), 1), worker.device)
         probe = None
         if runtime.probe_every_epochs:
@@ -195,7 +203,8 @@ def pretraining_key(config: PretrainConfig, frames: Frames) -> RunKey:
     """Return the key of a pretraining's run.
 
     It identifies the settings, the data, and everything that was made or trained before: weak
-    labels, segments, superpoints, and the weights of teacher and backbone.
+    labels, segments, superpoints, and the weights of teacher and backbone. Raises UserError if
+    files of the split are missing.
     """
     labels = config.labels.identity if config.labels and config.method.uses_classes else ""
     segments = config.segments.identity if config.segments and config.method.uses_segments else ""
@@ -203,7 +212,26 @@ def pretraining_key(config: PretrainConfig, frames: Frames) -> RunKey:
     teaches = config.teacher and config.method.uses_pixels and config.num_epochs
     teacher = config.teacher.identity if config.teacher and teaches else ""
     made = (labels, *filter(None, (segments, clusters, teacher, config.backbone.identity)))
-    return RunKey("pretrain", combined_hash(config.fingerprint(), frames.fingerprint, *made))
+    data_read = data_use(config, frames)
+    data_read.identity.require(*data_read.parts)
+    return RunKey("pretrain", combined_hash(config.fingerprint(), data_read.fingerprint, *made))
+
+
+def data_use(config: PretrainConfig, frames: Frames) -> DataUse:
+    """Return what a pretraining reads of its split.
+
+    Point labels count only if weak labels or segments are made of them, so adding them to a data
+    set loses no pretraining. Without an epoch nothing is read.
+    """
+    parts = {"scans"} | ({"images"} if config.method.uses_images else set())
+    used = (
+        (config.labels, config.method.uses_classes),
+        (config.segments, config.method.uses_segments),
+    )
+    for labeller, is_used in used:
+        parts |= set(labeller.reads if labeller and is_used else ())
+    read = tuple(sorted(parts)) if config.num_epochs else ()
+    return DataUse("pretrain", identity_of(frames), read)
 
 
 def open_frames(config: PretrainConfig, runtime: Runtime) -> Frames:
@@ -211,13 +239,13 @@ def open_frames(config: PretrainConfig, runtime: Runtime) -> Frames:
     return config.data.open(runtime.data_path(), runtime.cache_path())
 
 
-def check_labels(config: PretrainConfig, runtime: Runtime) -> None:
-    """Raise UserError if weak labels or segments that this pretraining reads were never made.
+def check_labels(config: PretrainConfig, runtime: Runtime, frames: Frames | None = None) -> None:
+    """Raise UserError if weak labels or segments that this pretraining reads cannot be used.
 
-    It also raises if the teacher's maps are to be cached although augmentations change images at
-    random.
+    They were never made, or are of other images. It also raises if the teacher's maps are to be
+    cached although augmentations change images at random.
     """
-    PretrainData.open(config, runtime, open_frames(config, runtime))
+    PretrainData.open(config, runtime, frames or open_frames(config, runtime))
     caches_maps(config, runtime)
 
 

@@ -10,6 +10,8 @@ from olivine.data.pair_labels import PairLabels
 from olivine.data.records import Frame, Sample
 from olivine.data.samples import Samples, make_cloud, make_sample
 from olivine.data.superpoints import Superpoints
+from olivine.labels.config import LabelConfig
+from olivine.labels.current import refuse_old_labels, require_current
 from olivine.labels.labeller import Labeller
 from olivine.labels.store import LabelStore
 from olivine.models.teachers.map_cache import TeacherMapCache, require_fixed_images
@@ -45,7 +47,7 @@ class PretrainData:
             config,
             frames,
             labels,
-            PairLabels(labels.read, labels.pair_label_cache()) if labels else None,
+            PairLabels(labels.read_for, labels.pair_label_cache()) if labels else None,
             _segments(config, runtime, frames),
             _clusters(config, runtime, frames),
         )
@@ -72,7 +74,7 @@ class PretrainData:
             self.classes,
             self.frames.camera_names,
             self.config.empty_camera,
-            self.segments.read if self.segments else None,
+            self.segments.read_for if self.segments else None,
         )
 
 
@@ -86,7 +88,7 @@ def _labels(config: PretrainConfig, runtime: Runtime, frames: Frames) -> LabelSt
             f"terms of the method need classes: {', '.join(terms)}. Choose a labeller of classes, "
             "or set the terms' weights to 0 by --set pretrained.method.terms.TERM.weight=0."
         )
-    store = _open_labels(config.labels, "labels", runtime, frames)
+    store = _open_labels(config.labels, "labels", config, runtime, frames)
     if store.class_names != config.labels.class_names:
         raise UserError(
             f"The labels at {store.path} have {len(store.class_names)} classes "
@@ -105,12 +107,19 @@ def _segments(config: PretrainConfig, runtime: Runtime, frames: Frames) -> Label
             f"pretrained.segments.kind={config.segments.kind} makes classes; a term that pools by "
             "superpixels needs segments, such as --set pretrained.segments.kind=slic."
         )
-    return _open_labels(config.segments, "segments", runtime, frames)
+    return _open_labels(config.segments, "segments", config, runtime, frames)
 
 
-def _open_labels(labeller: Labeller, setting: str, runtime: Runtime, frames: Frames) -> LabelStore:
+def _open_labels(
+    labeller: Labeller, setting: str, config: PretrainConfig, runtime: Runtime, frames: Frames
+) -> LabelStore:
+    store = LabelStore.of(runtime.out, frames, labeller)
     try:
-        return LabelStore.open(runtime.out, frames.fingerprint, labeller.identity)
+        job = LabelConfig(dataset=config.data, labeller=labeller)
+        refuse_old_labels(store, frames, job, runtime)
+        _ = store.class_names  # raises if there are no labels
+        require_current(store, frames)
+        return store
     except UserError as error:
         raise UserError(f"pretrained.{setting}.kind={labeller.kind}: {error}") from None
 

@@ -16,7 +16,7 @@ from olivine.methods.matched import WHOLE, StepPart
 from olivine.methods.objective import Objective
 from olivine.models.backbones.published_checkpoints import load_checkpoint
 from olivine.models.teachers.base import Teacher
-from olivine.models.weights import locate
+from olivine.models.weights import verify
 from olivine.training.config import PretrainConfig
 from olivine.training.loop import LossOf
 from olivine.training.worker import Worker
@@ -36,7 +36,7 @@ def build_model(
         torch.manual_seed(seeded(config.seed, "weights"))
         backbone = built_backbone(config)
         if config.backbone.weights:
-            path = locate(config.backbone.weights)
+            path = verify(config.backbone.weights)
             load_checkpoint(backbone, path, config.voxels, config.backbone.kind)
         teacher = config.teacher if config.num_epochs else None
         num_pixel_channels = teacher.num_channels if teacher else 1

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from olivine.core.checksums import DamagedError
 from olivine.core.errors import UserError
 from olivine.core.storage import Store
 from olivine.data.dataset import Frames
 from olivine.tracking.tracker import RunKey
 from olivine.training.checkpoints import load_state, save_state
 from olivine.training.config import PretrainConfig
-from olivine.training.overlap import SCENES, learnt_scenes
+from olivine.training.experiment_data import SCENES, learnt_scenes
 
 
 def weights_name(key: RunKey) -> str:
@@ -42,8 +43,15 @@ def save_weights(
 
 
 def load_weights(store: Store, name: str, backbone: nn.Module, device: torch.device) -> None:
-    """Read a backbone's weights; raise UserError if they belong to another architecture."""
-    fit_weights(backbone, load_state(store, name, device)["backbone"], store.path(name))
+    """Read a backbone's weights; raise UserError if they are damaged or of another architecture."""
+    try:
+        state = load_state(store, name, device)
+    except DamagedError as error:
+        raise DamagedError(
+            f"{error} Remove it and run `olivine pretrain` with the same settings, which makes it "
+            "again from the run's last checkpoint."
+        ) from None
+    fit_weights(backbone, state["backbone"], store.path(name))
 
 
 def fit_weights(backbone: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from olivine.core.checksums import DamagedError, read_checked
+from olivine.core.errors import UserError
+from olivine.core.storage import Store
+
 IOU = "iou/"  # prefix of a class's name
 
 
@@ -36,15 +40,15 @@ class SceneCounts:
         return stream.getvalue()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "SceneCounts":
-        """Read the bytes of `to_bytes`."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return cls(
-                tuple(arrays["scenes"].tolist()),
-                arrays["counts"],
-                tuple(arrays["class_names"].tolist()),
-                str(arrays["absent"]),
-            )
+    def read(cls, store: Store, name: str) -> "SceneCounts":
+        """Read the file of an evaluation; raise UserError as `read_result_arrays`."""
+        arrays = read_result_arrays(store, name)
+        return cls(
+            tuple(arrays["scenes"].tolist()),
+            arrays["counts"],
+            tuple(arrays["class_names"].tolist()),
+            str(arrays["absent"]),
+        )
 
     def can_score(self, metric: str) -> bool:
         """Return whether a metric follows from the counts: miou, accuracy or iou/<class>."""
@@ -76,3 +80,26 @@ class SceneCounts:
         hits = np.diagonal(self.counts, axis1=1, axis2=2)
         parts = np.concatenate([hits, self.counts.sum(axis=2), self.counts.sum(axis=1)], axis=1)
         return tuple(np.split(weights @ parts.astype(float), 3, axis=1))
+
+
+def read_result_arrays(store: Store, name: str) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz file in the folder of an evaluation.
+
+    The folder's name, which is the evaluation's fingerprint, takes part in the file's checksum.
+    Raises UserError, with the way to make it again, for a file that is damaged.
+    """
+    where = store.path(name)
+    try:
+        data = read_checked(store, name, where.split("/")[-2])
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except DamagedError as error:
+        problem = str(error)
+    except UserError:
+        raise
+    except Exception:  # a broken archive raises any of several types
+        problem = f"{where} is damaged: it is no archive of arrays."
+    raise DamagedError(
+        f"{problem} Remove that folder's first_frame.npz and run `olivine evaluate` with the same "
+        "settings, which makes both again from the last checkpoint."
+    )

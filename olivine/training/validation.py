@@ -21,6 +21,7 @@ from olivine.data.samples import Samples, make_cloud
 from olivine.data.schedule import one_pass
 from olivine.training.config import EvaluateConfig
 from olivine.training.loader_processes import num_loader_processes
+from olivine.training.scene_counts import read_result_arrays
 from olivine.training.segmentation import class_iou, mean_iou, scene_confusion
 from olivine.training.segmenter import Segmenter, predict_classes
 from olivine.training.worker import Worker
@@ -100,9 +101,12 @@ def _first_frame(val: Frames, predicted: Tensor) -> bytes:
 
 
 def read_predictions(store: Store, name: str) -> dict[str, np.ndarray]:
-    """Return `xyz_m`, `truth`, `predicted` and `class_names` of the first validation frame."""
-    with np.load(io.BytesIO(store.read(name)), allow_pickle=False) as arrays:
-        return {"class_names": np.array(NUSCENES), **arrays}  # older files are always of nuScenes
+    """Return `xyz_m`, `truth`, `predicted` and `class_names` of the first validation frame.
+
+    Raises UserError, with the way to make it again, for a damaged file.
+    """
+    arrays = read_result_arrays(store, name)
+    return {"class_names": np.array(NUSCENES), **arrays}  # older files are always of nuScenes
 
 
 def predictions_name(fingerprint: str) -> str:

@@ -190,7 +190,7 @@ def test_an_evaluation_on_scenes_that_trained_shows_its_mark(monkeypatch, capsys
     assert answer(capsys, *words, "--json")["overlap"] == found
     assert cli.main(words) == 0
     shown = capsys.readouterr().out
-    assert "61.50 %†" in shown
-    assert "80.00 %†" in shown
-    assert "† Not a fair score, as the network learnt from scenes" in shown
+    assert "61.50 %‡" in shown
+    assert "80.00 %‡" in shown
+    assert "‡ Not a fair score, as the network learnt from scenes" in shown
     assert f" {found}." in shown

@@ -27,9 +27,9 @@ def asked():
 
 @pytest.fixture
 def keeping(tmp_path, asked):
-    def read(name, size_px):
+    def read(name, image):
         asked.append(name)
-        return read_labels(name, size_px)
+        return read_labels(name, image)
 
     return PairLabels(read, ArrayCache(Store(tmp_path), "pairs"))
 
@@ -38,7 +38,7 @@ def test_a_pairs_class_is_its_pixels_and_a_map_is_read_once(keeping, asked):
     frame = make_frame(0)
     pairs = pairs_of(frame)
     first, second = keeping(frame, pairs), keeping(frame, pairs)
-    maps = [read_labels(name, image.size_px) for name, image in zip(
+    maps = [read_labels(name, image) for name, image in zip(
         frame.image_names, frame.images, strict=True
     )]  # fmt: skip
     expected = [maps[camera][row, column] for camera, row, column in pairs.pixel_index]

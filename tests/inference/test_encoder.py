@@ -132,7 +132,7 @@ def test_classes_are_those_that_the_evaluation_scored(finished, val, protocol):
     classifier = PointClassifier(load_segmenter(result.key.fingerprint, out=finished.out), "cpu")
     assert classifier.class_names == val.class_names
     store, num_classes = Store(finished.out), len(val.class_names)
-    scored = SceneCounts.from_bytes(store.read(confusions_name(result.key.fingerprint)))
+    scored = SceneCounts.read(store, confusions_name(result.key.fingerprint))
     counts = torch.zeros(len(scored.scenes), num_classes, num_classes, dtype=torch.long)
     for places in one_pass(len(val), finished.probe_config.batch_frames):
         frames = [val.frame(index, images=False) for _, index in places]

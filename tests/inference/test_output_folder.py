@@ -15,7 +15,14 @@ from olivine.inference.output_folder import NOTE, OutputFolder
 from olivine.inference.scan_outputs import predict_split, write_features
 from olivine.inference.scan_sources import FileScans
 from tests.support.kitti_scans import SmallKitti
-from tests.support.result_files import results_in
+
+
+def results_in(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }
 
 
 def test_a_start_that_was_cut_off_goes_on_and_makes_nothing_twice(network, val, tmp_path):

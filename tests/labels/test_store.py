@@ -104,6 +104,11 @@ def test_opening_checks_what_lies_there(store: LabelStore, tmp_path: Path) -> No
         LabelStore.open(tmp_path, "f01de4", "another")
     about = tmp_path / FOLDER / "labeller.json"
     about.write_text(about.read_text().replace("0ddba11", "another"))
+    with pytest.raises(UserError, match=r"labeller\.json is damaged.*run `olivine label` again"):
+        LabelStore.open(tmp_path, "f01de4", "0ddba11")
+    tree = json.loads(about.read_text())
+    del tree["xxh3_64"]
+    about.write_text(json.dumps(tree))  # as versions before 0.3 wrote it
     with pytest.raises(UserError, match="does not describe the labels"):
         LabelStore.open(tmp_path, "f01de4", "0ddba11")
     about.write_text("{")

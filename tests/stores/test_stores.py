@@ -15,10 +15,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.spec import read_yaml
 from olivine.core.storage import Store
+from olivine.data.identity.split import SplitIdentity
 from olivine.inference import PointClassifier, PointEncoder, load_backbone, load_segmenter
+from olivine.labels.config import LabelConfig
+from olivine.labels.current import adopt_labels
+from olivine.labels.opened_job import open_job
 from olivine.labels.store import LabelStore
 from olivine.results.tables.spec import TableSpec
 from olivine.results.tables.write import write_results
@@ -28,7 +33,9 @@ from olivine.tracking.tracker import RunRecord
 from olivine.training import evaluate, pretrain
 from olivine.training.checkpoints import Checkpoints
 from olivine.training.config import EvaluateConfig
+from olivine.training.data_use import why_not_reused
 from olivine.training.experiment_data import ExperimentData
+from olivine.training.pretrain import check_labels
 from olivine.training.pretrained_networks import build_model
 from olivine.training.validation import predictions_name, read_predictions
 
@@ -100,21 +107,33 @@ def test_every_run_is_found_with_its_scores(store: OldStore) -> None:
         assert 0 < run.metrics["miou"] < 100
 
 
-def test_finished_work_is_reused_and_not_done_again(store: OldStore) -> None:
+def test_finished_work_is_not_reused_and_says_why(
+    store: OldStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Versions before 0.3 knew data by their tables alone; the archive has few of the files."""
+    monkeypatch.setattr(SplitIdentity, "require", lambda self, *parts: None)
     shutil.rmtree(store.root / "cache", ignore_errors=True)  # another machine has none
-    data = ExperimentData.open(store.config, store.runtime)
-    pretrained = pretrain.finished(
-        store.config.pretrained, data.pretrain, store.runtime, store.tracker
-    )
-    assert pretrained is not None
-    done = evaluate.finished(store.config, data, store.runtime, store.tracker)
-    assert done is not None
+    config, runtime, tracker = store.config, store.runtime, store.tracker
+    data = ExperimentData.open(config, runtime)
+    assert pretrain.finished(config.pretrained, data.pretrain, runtime, tracker) is None
+    assert evaluate.finished(config, data, runtime, tracker) is None
+    words = "has the same settings and is not reused: a version before 0.3 made it"
+    settings = pretrain.PretrainSettings(pretrained=config.pretrained)
+    uses = (pretrain.data_use(config.pretrained, data.pretrain),)
+    assert words in why_not_reused("pretrain", settings, uses, tracker)
+    assert words in why_not_reused("evaluate", config, evaluate.data_uses(data), tracker)
+
+
+def test_its_scores_are_those_that_it_printed(store: OldStore) -> None:
+    metrics = of_demo(store.tracker, "evaluate").metrics
+    scores = {name: value for name, value in metrics.items() if name.startswith(evaluate.SCORE)}
     printed = dict(
         line.split()[:2] for line in (store.root / "evaluated.txt").read_text().splitlines()
         if line.endswith(" %")
     )  # fmt: skip
     assert printed
-    assert {name: f"{score:.2f}" for name, score in done.scores.items()} == printed
+    found = {name.removeprefix(evaluate.SCORE): f"{score:.2f}" for name, score in scores.items()}
+    assert found == printed
 
 
 def test_its_table_is_the_table_of_then(store: OldStore, tmp_path: Path) -> None:
@@ -122,6 +141,15 @@ def test_its_table_is_the_table_of_then(store: OldStore, tmp_path: Path) -> None
     new = pd.read_csv(tmp_path / "ablation.csv")
     old = pd.read_csv(store.root / "out" / "tables" / "components" / "ablation.csv")
     pd.testing.assert_frame_equal(new[old.columns], old)
+    assert (new["not_reusable"] > 0).all()
+    write_results(
+        "components", store.runtime, store.tracker, tmp_path, formats=["md", "tex", "html"]
+    )
+    for name in ("ablation.md", "ablation.html"):
+        text = (tmp_path / name).read_text()
+        assert " †" in text
+        assert "shown and never reused" in text
+    assert r"$^{\dagger}$" in (tmp_path / "ablation.tex").read_text()
 
 
 def test_its_trials_are_told_by_the_sweep_that_asked_for_them(
@@ -191,7 +219,17 @@ def test_its_labels_are_read(store: OldStore) -> None:
     frames = store.config.pretrained.data.open(
         store.runtime.data_path(), store.runtime.cache_path()
     )
-    labels = LabelStore.open(store.runtime.out, frames.fingerprint, labeller.identity)
+    labels = LabelStore.before_0_3(store.runtime.out, frames, labeller)
+    assert not labels.records_images
+    job = LabelConfig(dataset=store.config.pretrained.data, labeller=labeller)
+    for open_anew in (
+        lambda: open_job(job, store.runtime),
+        lambda: check_labels(store.config.pretrained, store.runtime),
+    ):
+        with pytest.raises(
+            UserError, match=r"made by a version before 0\.3, .*olivine label --adopt"
+        ):
+            open_anew()
     assert labels.class_names == labeller.class_names
     finished, failed = labels.listing()
     assert len(finished) == 6
@@ -199,3 +237,8 @@ def test_its_labels_are_read(store: OldStore) -> None:
     for name in frames.image_names():
         if Path(name).with_suffix(".png").as_posix() in finished:
             assert labels.read(name).shape == (90, 160)
+    adopt_labels(LabelStore.of(store.runtime.out, frames, labeller), frames, job, store.runtime)
+    taken = open_job(job, store.runtime)
+    assert taken.num_finished == 6
+    assert taken.store.path != labels.path
+    check_labels(store.config.pretrained, store.runtime)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from olivine.data.images import DecodedImage
+from olivine.data.images import CameraImage, DecodedImage
 from olivine.data.records import IGNORE, Frame
 
 ROWS, COLUMNS = 60, 100
@@ -33,8 +33,8 @@ def make_frame(index: int, num_points: int = 400) -> Frame:
     )
 
 
-def read_labels(name: str, size_px: tuple[int, int]) -> np.ndarray:
-    row, column = np.mgrid[: size_px[0], : size_px[1]]
+def read_labels(name: str, image: CameraImage) -> np.ndarray:
+    row, column = np.mgrid[: image.size_px[0], : image.size_px[1]]
     ids = ((row + column) % 7).astype(np.uint8)
     ids[0] = IGNORE
     return ids

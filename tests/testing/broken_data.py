@@ -10,6 +10,7 @@ from olivine.core.hashing import text_hash
 from olivine.data.augmentations.base import Augmentation
 from olivine.data.clusterings.base import Clustering
 from olivine.data.dataset import Dataset
+from olivine.data.identity.split import SplitFiles
 from olivine.data.records import Correspondences, Frame, Sample
 from olivine.labels.labeller import Labeller
 from olivine.testing.frames import InMemoryFrames
@@ -75,6 +76,13 @@ class _Town(InMemoryFrames):
         self.fault = fault
         if fault == "fingerprint":
             self.fingerprint = text_hash(str(np.random.default_rng().random()))
+        named = {
+            "lost file": ("scans/0.bin",),
+            "outside": ("../0.bin",),
+            "file twice": ("a", "a"),
+        }
+        if fault in named:
+            self.split_files = lambda: SplitFiles(scans=named[fault])
 
     def tokens(self) -> list[str]:
         return ["same"] * len(self) if self.fault == "tokens" else list(super().tokens())

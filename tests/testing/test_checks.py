@@ -110,6 +110,9 @@ FAULTS: list[tuple[str, type[Part], dict[str, str]]] = [
         "unseen": "no camera sees a point",
         "shuffled images": "gives another",
         "drifts": "a pickle of it reads other frames",
+        "lost file": r"split_files\(\) names 'scans/0.bin' of scans, which is no file",
+        "outside": "scans that are no paths below",
+        "file twice": "one of its scans twice",
     }),
     ("augmentation", broken_data.Thin, {
         "unseeded": "the same seed gives another sample",

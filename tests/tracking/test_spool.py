@@ -178,3 +178,66 @@ def test_a_full_disk_is_told_and_leaves_whole_lines():
         os.dup2(writable, spool._descriptor)
         spool.append(number(3.0))
         assert entries(spool) == [number(1.0), number(3.0)]
+
+
+def test_a_disk_that_takes_a_part_at_a_time_gets_all(tmp_path, monkeypatch):
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, place: real(file, data[:7], place))
+    spool = MetricSpool.create(tmp_path, "run", {"name": "a run"})
+    for value in (1.0, 2.0):
+        spool.append(number(value))
+    spool.mark_received(spool.pending()[0].end)
+    spool.close()
+    again = MetricSpool.adopt(spool.path)
+    assert again.header == {"name": "a run", "run_id": "run"}
+    assert entries(again) == [number(2.0)]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"12", b"0" * 20, b"\x00" * 300, b"[]\n[]\n1\n"])
+def test_a_file_without_its_header_is_renamed_and_named(tmp_path, content, caplog):
+    path = tmp_path / "1-run.outbox"
+    path.write_bytes(content)
+    assert MetricSpool.adopt(path) is None
+    assert left_behind(tmp_path) == []
+    assert (tmp_path / "1-run.outbox.damaged").read_bytes() == content
+    assert "1-run.outbox is damaged" in caplog.text
+
+
+def test_a_cut_line_is_set_aside_and_named(tmp_path, caplog):
+    spool = MetricSpool.create(tmp_path, "run", {})
+    for value in (1.0, 2.0):
+        spool.append(number(value))
+    spool.close()
+    spool.path.write_bytes(spool.path.read_bytes()[:-9])
+    again = MetricSpool.adopt(spool.path)
+    assert entries(again) == [number(1.0)]
+    refused = spool.path.with_suffix(".refused")
+    assert "its line was cut" in refused.read_text()
+    assert str(refused) in caplog.text
+    assert spool.path.stat().st_size == again.end
+
+
+def test_a_damaged_position_sends_everything_again(tmp_path, caplog):
+    spool = MetricSpool.create(tmp_path, "run", {})
+    for value in (1.0, 2.0):
+        spool.append(number(value))
+    spool.mark_received(spool.end)
+    spool.close()
+    data = bytearray(spool.path.read_bytes())
+    data[19] ^= 1
+    spool.path.write_bytes(data)
+    assert entries(MetricSpool.adopt(spool.path)) == [number(1.0), number(2.0)]
+    assert "sent again" in caplog.text
+
+
+def test_a_file_of_an_earlier_version_is_sent_to_its_end(tmp_path):
+    path = tmp_path / "1-run.outbox"
+    header = json.dumps({"name": "a run", "run_id": "run"})
+    lines = [json.dumps(number(value)) for value in (1.0, 2.0)]
+    start = 20 + len(header) + 2
+    path.write_text("\n".join([f"{start + len(lines[0]) + 1:020d}", header, *lines, ""]))
+    spool = MetricSpool.adopt(path)
+    assert entries(spool) == [number(2.0)]
+    spool.mark_received(spool.end)
+    spool.close()
+    assert entries(MetricSpool.adopt(path)) == []

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from olivine.tracking.spool import REFUSED, Entry, MetricSpool, left_behind
+from olivine.tracking.spool import REFUSED, MetricSpool, left_behind
+from olivine.tracking.spool_lines import Entry
 from olivine.tracking.spool_writer import RunDeletedError, SpoolWriter, send_left_behind
 
 
@@ -29,6 +30,8 @@ class Store:
 
     def send(self, entries: Sequence[Entry]) -> None:
         error = self.problem(entries)
+        if entries[0]["kind"] == "unreadable":
+            error = ValueError("its line in the file is damaged")
         if error:
             raise error
         self.requests.append(list(entries))
@@ -205,3 +208,21 @@ def test_a_start_logs_what_it_sent_and_what_it_could_not(tmp_path, told):
     send_left_behind(tmp_path, store.sender_of, 5.0, told.append)
     assert told[1:] == [f"Sent the metrics of 2 earlier starts of runs, which were in {tmp_path}."]
     assert store.steps() == [1, 1]
+
+
+def test_damaged_files_of_other_starts_do_not_stop_the_rest(tmp_path, told):
+    store = Store()
+    for run_id in ("a", "b", "c", "d"):
+        killed = MetricSpool.create(tmp_path, run_id, {"name": run_id})
+        for step in (1, 2):
+            killed.append(number(step))
+        killed.close()
+    empty, header, entry, _ = left_behind(tmp_path)
+    empty.write_bytes(b"")
+    header.write_bytes(header.read_bytes().replace(b'"name"', b'"nome"'))
+    entry.write_bytes(entry.read_bytes().replace(b'"step":1', b'"step":7'))
+    send_left_behind(tmp_path, store.sender_of, 5.0, told.append)
+    assert store.steps() == [2, 1, 2]
+    assert left_behind(tmp_path) == []
+    assert entry.with_suffix(REFUSED).exists()
+    assert any("its line in the file is damaged" in line for line in told)

@@ -1,10 +1,17 @@
 """Which checkpoints stay, and which is found again."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+from olivine.core.errors import UserError
 from olivine.core.storage import Store
+from olivine.experiments.recipes import demo
+from olivine.inference.loading import load_backbone
 from olivine.training.checkpoints import Checkpoints
+from olivine.training.loop import Trainer
+from olivine.training.pretrained_weights import load_weights, save_weights
 
 
 def state(step: int) -> dict:
@@ -74,3 +81,30 @@ def test_scores_alone_are_no_checkpoint(tmp_path):
     assert checkpoints.best() is None
     assert checkpoints.latest() is None
     assert checkpoints.scores() == {0: 8.0}
+
+
+@pytest.mark.parametrize("others", [(3, 3), (0, 3), (2, 4)])
+def test_workers_that_found_different_checkpoints_all_stop(monkeypatch, others):
+    steps = torch.tensor([3, *others])
+    totals = torch.stack([steps.sum(), (steps**2).sum()])
+    monkeypatch.setattr("olivine.training.loop.sum_over_workers", lambda _: totals)
+    for step in steps.tolist():
+        trainer = Trainer.__new__(Trainer)
+        trainer.name = "pretrain"
+        trainer.worker = SimpleNamespace(device=torch.device("cpu"), world_size=3)
+        if others == (3, 3):
+            trainer._require_same_step(step)
+        else:
+            with pytest.raises(UserError, match=f"different checkpoints.* step {step}"):
+                trainer._require_same_step(step)
+
+
+def test_damaged_weights_are_refused_with_the_command_that_makes_them(tmp_path):
+    store, layer = Store(tmp_path), torch.nn.Linear(9, 2)
+    save_weights(store, "backbone.pt", layer.state_dict(), demo().pretrained)
+    path = tmp_path / "backbone.pt"
+    path.write_bytes(path.read_bytes()[:400] + b"x" + path.read_bytes()[401:])
+    with pytest.raises(UserError, match=r"backbone\.pt is damaged.*run `olivine pretrain`"):
+        load_weights(store, "backbone.pt", layer, torch.device("cpu"))
+    with pytest.raises(UserError, match=r"backbone\.pt is damaged"):
+        load_backbone(path)

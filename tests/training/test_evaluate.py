@@ -57,7 +57,7 @@ def test_scenes_are_counted_apart_and_together_give_the_scores(tiny_world, tmp_p
     runtime, config = tiny_runtime(tiny_world, tmp_path), tiny(batch_frames=3)  # scenes share one
     result = run(config, runtime)
     store = Store(runtime.out)
-    counts = SceneCounts.from_bytes(store.read(confusions_name(result.key.fingerprint)))
+    counts = SceneCounts.read(store, confusions_name(result.key.fingerprint))
     val = config.val.open(runtime.data_path(), runtime.cache_path())
     assert counts.scenes == tuple(dict.fromkeys(val.scenes()))
     assert len(counts.scenes) > 1

@@ -5,12 +5,16 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
+from olivine.core.storage import Store
 from olivine.experiments.recipes import recipe
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import RunKey
+from olivine.training.checkpoints import save_state
 from olivine.training.finished_runs import (
     OUT,
     find_finished,
@@ -108,3 +112,13 @@ def test_a_run_of_a_version_without_a_choice_says_what_it_had(tracker, tmp_path,
     assert not caplog.records  # another run was asked for
     say_older(KEY, changes, runtime, tracker)
     assert f"is not reused: that version had {bank}" in caplog.text
+
+
+def test_a_damaged_file_of_somebody_else_is_not_fetched(tracker, tmp_path):
+    finish(tracker, tmp_path / "theirs")
+    save_state(Store(tmp_path / "theirs"), NAME, {"weight": torch.zeros(9)})
+    path = tmp_path / "theirs" / NAME
+    path.write_bytes(path.read_bytes()[:300] + b"x" + path.read_bytes()[301:])
+    with pytest.raises(UserError, match=r"is damaged.*remove it there, or run again with --force"):
+        find_finished(KEY, Runtime(out=str(tmp_path / "mine")), tracker, [NAME])
+    assert not (tmp_path / "mine" / NAME).exists()

@@ -17,6 +17,7 @@ from olivine.data.datasets.nuscenes.splits import ALL, scenes_of_split
 from olivine.data.datasets.semantic_kitti import SemanticKitti
 from olivine.data.datasets.synthetic import Synthetic
 from olivine.data.datasets.synthetic.config import WorldConfig
+from olivine.data.scenes import OVERLAP_TAG, SETTINGS_READ, SceneSet, overlap_mark
 from olivine.experiments.expanded_sweep import expand_sweep
 from olivine.experiments.preview import preview
 from olivine.experiments.recipes import RECIPES, demo, demo_random, recipe
@@ -28,16 +29,7 @@ from olivine.runners.launch import launch_evaluation, launch_pretraining
 from olivine.tracking.run_store import open_run_store
 from olivine.tracking.tracker import NullTracker
 from olivine.training.config import EvaluateConfig
-from olivine.training.experiment_data import ExperimentData
-from olivine.training.overlap import (
-    OVERLAP_TAG,
-    SETTINGS_READ,
-    SceneSet,
-    overlap_mark,
-    overlap_of,
-    overlap_tags,
-    require_apart,
-)
+from olivine.training.experiment_data import ExperimentData, overlap_of, overlap_tags, require_apart
 from tests.support.kitti_scans import SmallKitti
 
 MINI_VAL = ("scene-0103", "scene-0916")

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from olivine.core.checksums import write_checked
+from olivine.core.storage import Store
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.validation import named_scores
 from tests.support.run_stores.table_runs import CLASSES, scene_counts
@@ -29,9 +31,11 @@ def test_what_no_point_tells_is_unknown():
     assert all(math.isnan(score.item()) for score in found.values())
 
 
-def test_a_file_holds_all_of_it():
+def test_a_file_holds_all_of_it(tmp_path):
     counts = scene_counts(0.6, num_scenes=3, absent="one")
-    again = SceneCounts.from_bytes(counts.to_bytes())
+    store, name = Store(tmp_path), "evaluated/ab12/confusions.npz"
+    write_checked(store, name, counts.to_bytes(), "ab12")
+    again = SceneCounts.read(store, name)
     assert (again.scenes, again.class_names, again.absent) == (counts.scenes, CLASSES, "one")
     np.testing.assert_array_equal(again.counts, counts.counts)
     assert again.counts.dtype == np.int64

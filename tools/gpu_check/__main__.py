@@ -9,6 +9,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,24 +87,30 @@ def run_part(part: str, given: argparse.Namespace, lines: Path) -> None:
     """Run one part in a process of its own: a fault of CUDA spoils the process it happens in."""
     import torch  # noqa: F401 # once, here: forked processes have it already
 
-    process = multiprocessing.get_context("fork").Process(
-        target=_in_process, args=(part, given, lines)
-    )
-    process.start()
-    process.join(given.limit_s)
-    if process.is_alive():
-        process.kill()
-        process.join()
+    # The folder is this process's, so that it goes even when the part's process is killed.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        process = multiprocessing.get_context("fork").Process(
+            target=_in_process, args=(part, given, lines, Path(scratch))
+        )
+        process.start()
+        process.join(given.limit_s)
+        is_late = process.is_alive()
+        if is_late:
+            process.kill()
+            process.join()
+    if is_late:
         add_line(lines, failed(part, "the part", f"not done after {given.limit_s:g} s"))
     elif process.exitcode:
         add_line(lines, failed(part, "the part", f"its process ended with {process.exitcode}"))
 
 
-def _in_process(part: str, given: argparse.Namespace, lines: Path) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        setup = Setup(given.device, given.small, tuple(given.keyframes), Path(scratch))
-        for finding in findings_of(part, setup):
-            add_line(lines, finding)
+def _in_process(part: str, given: argparse.Namespace, lines: Path, scratch: Path) -> None:
+    began_s = time.monotonic()
+    ends_s = began_s + given.limit_s
+    setup = Setup(given.device, given.small, tuple(given.keyframes), scratch, ends_s)
+    for finding in findings_of(part, setup):
+        after_s = round(time.monotonic() - began_s, 2)
+        add_line(lines, replace(finding, after_s=after_s))
 
 
 def findings_of(part: str, setup: Setup) -> Iterator[Finding]:

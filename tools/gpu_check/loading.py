@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,22 +17,24 @@ from olivine.data.batch import Batch
 from olivine.data.loader import training_batches
 from olivine.data.schedule import Schedule
 from tools.gpu_check.recipe_step import RecipeStep
-from tools.gpu_check.report import Finding, Setup, attempt, measured
+from tools.gpu_check.report import Finding, Setup, attempt, measured, no_time
 from tools.gpu_check.timing import milliseconds, wait
 
 PART = "loading"
-NUM_PROCESSES = (0, 1, 2, 4, 8, 16)
+NUM_PROCESSES = (0, 1, 4, 16)
+MORE_PROCESSES = (8, 2)  # after the steps that take their batches from the loader
 BATCH_FRAMES, NUM_FRAMES = 4, 4096  # of a batch; indices, under which the keyframes take turns
-WINDOW_S, SMALL_WINDOW_S = 2.0, 0.2
+WINDOW_S, SMALL_WINDOW_S = 1.5, 0.2
 FORMAT: Precision = "bfloat16"
-NUM_FED = 8  # steps with the loader behind them
+NUM_FED = 4  # steps with the loader behind them
+MORE_S = 5.0  # that one more number of processes may take
 
 
 def check(setup: Setup) -> Iterator[Finding]:
     """Yield a line per number of processes, and what steps take."""
     torch.manual_seed(0)
     recipe_step = RecipeStep(setup, FORMAT)
-    few = {"rounds": 1, "warm_up": 1} if setup.is_small else {"rounds": 4, "warm_up": 2}
+    few = {"rounds": 1, "warm_up": 1} if setup.is_small else {"rounds": 3, "warm_up": 2}
     batch = recipe_step.batch(BATCH_FRAMES)
     step_ms = milliseconds(
         lambda: recipe_step.step(lambda: batch, marked=False), setup.device, **few
@@ -44,22 +47,35 @@ def check(setup: Setup) -> Iterator[Finding]:
     figure = f"{cores} cores, {shared_bytes / 1e9:.1f} GB of shared memory"
     yield measured(PART, "here are", figure, num_cores=cores, shared_bytes=shared_bytes)
     rates: dict[int, float] = {}
+
+    def rated(num: int) -> Finding:
+        finding = _rate(recipe_step, num, f"{num} processes", taken, setup)
+        rates[num] = finding.numbers["frames_per_s"]
+        return finding
+
     for num_processes in NUM_PROCESSES[:2] if setup.is_small else NUM_PROCESSES:
-        what = f"{num_processes} processes"
-
-        def found(num: int = num_processes, what: str = what) -> Finding:
-            finding = _rate(recipe_step, num, what, taken, setup)
-            rates[num] = finding.numbers["frames_per_s"]
-            return finding
-
-        yield attempt(PART, what, found)
-    fastest = max(rates, key=lambda num: rates[num], default=0)
-    enough = min((num for num, rate in rates.items() if rate > taken), default=fastest)
-    for num_processes in sorted({0, enough}):
+        yield attempt(PART, f"{num_processes} processes", partial(rated, num_processes))
+    for num_processes in sorted({0, _enough(rates, taken)}):
         what = f"steps with {num_processes} processes behind them"
         yield attempt(
             PART, what, lambda n=num_processes, w=what: _fed(recipe_step, n, w, step_ms, setup)
         )
+    for num_processes in () if setup.is_small else MORE_PROCESSES:
+        what = f"{num_processes} processes"
+        if setup.has_s(MORE_S):
+            yield attempt(PART, what, partial(rated, num_processes))
+        else:
+            yield no_time(PART, what)
+
+
+def _enough(rates: dict[int, float], taken: float) -> int:
+    """Return the least number of processes beside this one that is faster than steps, if any is.
+
+    Without one, batches are made between the steps, so that their rates say nothing of it.
+    """
+    beside = {num: rate for num, rate in rates.items() if num}
+    fastest = max(beside, key=lambda num: beside[num], default=0)
+    return min((num for num, rate in beside.items() if rate > taken), default=fastest)
 
 
 def batches(recipe_step: RecipeStep, num_processes: int) -> Generator[Batch, None, None]:

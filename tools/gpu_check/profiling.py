@@ -22,6 +22,7 @@ MOST = 15  # rows of a ranking
 ROOT = Path(__file__).parents[2]
 COPIES = ("gpu_memcpy", "gpu_memset")
 CALLS = ("cuda_runtime", "cuda_driver")  # of this process to CUDA
+PROTOTYPE = "Synchronization debug mode is a prototype"
 WAITING = ("Synchronize", "cudaMemcpy", "cudaFree", "cudaMalloc", "cudaHostAlloc")
 
 Event = dict[str, Any]  # of a trace in Chrome's format: times in microseconds
@@ -65,7 +66,10 @@ def profile(
         return None
     _start_once()
     torch.cuda.synchronize()
-    with torch.profiler.profile(activities=KINDS, with_stack=with_stack) as profiler:
+    with (
+        without_warning(".*clears events"),  # of earlier cycles: here is one
+        torch.profiler.profile(activities=KINDS, with_stack=with_stack) as profiler,
+    ):
         with torch.profiler.record_function(WINDOW):
             call()
         torch.cuda.synchronize()
@@ -81,7 +85,7 @@ def profile(
 def _start_once() -> None:
     """Profile nothing once: the first start takes seconds, and may miss kernels."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it prints lines of its own at every start
-    with torch.profiler.profile(activities=KINDS):
+    with without_warning(".*clears events"), torch.profiler.profile(activities=KINDS):
         torch.ones(1, device="cuda").add_(1)
         torch.cuda.synchronize()
 
@@ -203,17 +207,27 @@ def waits_by_line(call: Callable[[], object], device: str) -> list[Row]:
     if not device.startswith("cuda"):
         return []
     mode = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("warn")
+    with without_warning(PROTOTYPE):
+        torch.cuda.set_sync_debug_mode("warn")
     try:
         with warned_waits() as places:
             call()
     finally:
-        torch.cuda.set_sync_debug_mode(mode)
+        with without_warning(PROTOTYPE):
+            torch.cuda.set_sync_debug_mode(mode)
     rows = []
     for (path, line), count in places.most_common(MOST):
         text = linecache.getline(path, line).strip()
         rows.append({"count": count, "line": f"{short(path)}:{line}", "text": text})
     return rows
+
+
+@contextmanager
+def without_warning(pattern: str) -> Iterator[None]:
+    """Do not print the warnings whose beginning a pattern matches."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=pattern)
+        yield
 
 
 @contextmanager

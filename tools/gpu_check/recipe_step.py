@@ -64,5 +64,6 @@ def configured(setup: Setup, precision: Precision) -> PretrainConfig:
     weights = Path(setup.scratch, "resnet50.pt")
     if not weights.exists():
         torch.save(ResNet50(dilated=True).network.state_dict(), weights)
-    changes |= {"teacher.weights": str(weights), "teacher.precision": precision}
+    of_teacher = "tf32" if precision == "float32" else precision  # the recipe's, or the step's
+    changes |= {"teacher.weights": str(weights), "teacher.precision": of_teacher}
     return experiment.pretrained.override(changes)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -19,6 +20,11 @@ class Setup:
     is_small: bool  # sizes that a CPU computes within seconds
     keyframes: tuple[Path, ...]  # roots of nuScenes folders, each with at least one keyframe
     scratch: Path  # an empty folder that goes after the part
+    ends_s: float = math.inf  # by time.monotonic(): when the part is killed
+
+    def has_s(self, seconds: float) -> bool:
+        """Return whether there is that much time left."""
+        return self.ends_s - time.monotonic() >= seconds
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class Finding:
     figure: str  # with its unit, as a person reads it
     verdict: str = MEASURED
     numbers: dict[str, Any] = field(default_factory=dict)  # the figure's numbers, for the file
+    after_s: float | None = None  # since the part began: where its time goes
 
 
 def compared(part: str, what: str, error: float, bound: float) -> Finding:
@@ -52,6 +59,11 @@ def failed(part: str, what: str, why: str) -> Finding:
 def left_out(part: str, what: str, why: str) -> Finding:
     """Return a check that cannot be made here."""
     return Finding(part, what, why, LEFT_OUT)
+
+
+def no_time(part: str, what: str) -> Finding:
+    """Return a check of less worth that the part's time does not suffice for."""
+    return left_out(part, what, "the part's time does not suffice: a larger --limit-s has it")
 
 
 def attempt(part: str, what: str, make: Callable[[], Finding]) -> Finding:

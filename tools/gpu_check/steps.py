@@ -1,5 +1,6 @@
 """CUDA against float64 on the CPU: whole steps of training, and an evaluation."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -21,6 +22,7 @@ from olivine.methods.catalogue import (
     st_slidr_method,
 )
 from olivine.methods.losses.vmf import VMF
+from olivine.methods.matched import WHOLE
 from olivine.methods.method import Method
 from olivine.models.backbones.minkunet import MinkUNet
 from olivine.testing.frames import InMemoryFrames
@@ -60,9 +62,14 @@ from tools.gpu_check.cases.sparse import SMALL_UNET
 from tools.gpu_check.report import Finding, Setup, compared, failed, measured
 
 PART = "steps"
-# A gradient of the first layer went through every layer, twice; activations near zero change sides.
+# Gradients have the rounding of every layer, twice, and activations near zero change sides. In real
+# scans thousands do at once, since voxels of one intensity without neighbours are equal: on a CPU
+# gradients differ by 3e-3 in float32, 0.15 in bfloat16, 0.04 in float16; those of a second step by
+# 2e-2, 0.16 and 0.08.
 LOSS = {"float32": 2e-5, "bfloat16": 2e-2, "float16": 5e-3}
-GRADIENT = {"float32": 2e-3, "bfloat16": 0.5, "float16": 0.2}
+GRADIENT = {"float32": 1e-2, "bfloat16": 0.4, "float16": 0.2}
+SECOND = {"float32": 6e-2, "bfloat16": 0.5, "float16": 0.3}
+SECOND_LOSS = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
 # Of predictions: the distance of the two best logits, in standard deviations, that is a near tie,
 # and the share of points that may have one.
 NEAR_TIE = {"float32": 1e-4, "bfloat16": 0.2, "float16": 0.03}
@@ -72,6 +79,7 @@ OTHER_CLASSES = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.01}
 def check(setup: Setup) -> Iterator[Finding]:
     """Yield the verdicts on steps of pretraining and fine-tuning, and on predictions."""
     batches = [whole_batch(setup, round_=number) for number in range(2)]
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # for deterministic products
     source = "real keyframes" if setup.keyframes else "made frames"
     yield measured(
         PART,
@@ -90,9 +98,10 @@ def check(setup: Setup) -> Iterator[Finding]:
 def _pretrainings(batches: list[Batch]) -> Iterator[Case]:
     name, method = "OLIVINE's steps", early_olivine()
     gradient = {f"gradient of {which}": GRADIENT for which in ("the first layer", "the last layer")}
-    loose = {**gradient, "change of weights": GRADIENT, "second change of weights": GRADIENT}
+    loose = {**gradient, "change of weights": GRADIENT, "second change of weights": SECOND}
+    loose |= {f"second {what}": SECOND_LOSS for what in ("loss", *method.active())}
     yield Case(name, partial(_stepped, method, batches), LOSS, loose)
-    single = {"float32": 1e-4}, {what: {"float32": 2e-3} for what in loose}
+    single = {"float32": 1e-4}, {what: {"float32": x["float32"]} for what, x in loose.items()}
     for name, other in _other_methods().items():
         compute = partial(_stepped, other, batches)
         yield Case(f"a step of {name}", compute, *single, reference=SINGLE)
@@ -151,7 +160,7 @@ def _finetunings(setup: Setup) -> Iterator[Case]:
 def _finetuned(batch: Batch, frozen: bool, place: Place) -> Computed:
     model, here = _segmenter(place, frozen).train(), place.put(batch)
     with place.autocast():
-        total, values = _loss_function(model, 1.0)(here, 0, None)  # type: ignore[arg-type]
+        total, values = _loss_function(model, 1.0)(here, 0, WHOLE)
     leaves = {"the head": model.head.weight}
     if not frozen:
         leaves["the first layer"] = next(model.backbone.parameters())
@@ -159,7 +168,19 @@ def _finetuned(batch: Batch, frozen: bool, place: Place) -> Computed:
 
 
 def _recomputed(setup: Setup, batches: list[Batch]) -> Iterator[Finding]:
-    """Yield whether activation checkpointing changes a step, beside what two runs differ by."""
+    """Yield whether activation checkpointing changes a step, beside what two runs differ by.
+
+    Operations are deterministic where torch can make them so.
+    """
+    is_deterministic = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield from _recomputations(setup, batches)
+    finally:
+        torch.use_deterministic_algorithms(is_deterministic)
+
+
+def _recomputations(setup: Setup, batches: list[Batch]) -> Iterator[Finding]:
     for precision in PRECISIONS[: 2 if setup.is_small else 3]:
         place = Place(torch.device(setup.device), precision=precision)
         config = config_of(early_olivine(), len(batches[0].tokens)).replace(precision=precision)
@@ -168,11 +189,14 @@ def _recomputed(setup: Setup, batches: list[Batch]) -> Iterator[Finding]:
             for recompute in (False, False, True)
         )
         name = f"activations computed again, {precision}"
-        yield compared(PART, f"{name}: loss", relative_error(other.losses[0], kept.losses[0]), 1e-6)
-        noise = relative_error(again.changes[0], kept.changes[0])
-        error = relative_error(other.changes[0], kept.changes[0])
-        # Sums of a GPU come in any order, so two equal runs differ already.
-        yield compared(PART, f"{name}: change of weights", error, max(1e-6, 10 * noise))
+        results = {"loss": [x.losses[0] for x in (kept, again, other)]}
+        results["change of weights"] = [x.changes[0] for x in (kept, again, other)]
+        noises = [relative_error(one[1], one[0]) for one in results.values()]
+        for what, (one, _, third) in results.items():
+            error = relative_error(third, one)
+            # Where two equal runs differ, since sums of a GPU come in any order, so may this one.
+            bound = GRADIENT[precision] if any(noises) else 0.0
+            yield compared(PART, f"{name}: {what}", error, bound)
         states = {name: x for name, x in kept.weights.items() if "num_batches" in name}
         for key, number in states.items():
             if not torch.equal(number, other.weights[key]):

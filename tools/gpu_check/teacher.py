@@ -1,10 +1,11 @@
 """The image networks that teach: images per second, and the share of what the card can do."""
 
+import copy
 import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -12,18 +13,21 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.models.teacher import Plain, network
+from olivine.models.foundation.image_input import ImageNetwork
 from olivine.models.foundation.published_sizes import TRANSFORMERS
+from olivine.models.teachers.base import rounded_once
 from tools.gpu_check.profiling import profile
-from tools.gpu_check.report import Finding, Setup, attempt, failed, left_out, measured
+from tools.gpu_check.report import Finding, Setup, attempt, failed, left_out, measured, no_time
 from tools.gpu_check.timing import milliseconds, peak_bytes, product_tflops
 
 PART = "teacher"
 NETWORKS = ("resnet50", "dinov2_vits14")
 FORMATS = (torch.float32, torch.bfloat16, torch.float16)
 NUM_IMAGES = (24, 6)  # of four frames, and of one
+WAY_S = 3.0  # that one more way may take
 SIZE_PX, SMALL_PX = (224, 416), (28, 56)
 PEAK_SIZE = 8192
-FEW = {"rounds": 5, "warm_up": 2}
+FEW = {"rounds": 4, "warm_up": 1}
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Way:
     make: Callable[[], nn.Module]
     context: Callable[[], AbstractContextManager] = nullcontext
     peak: str = ""  # the products to compare with; empty: of its number format
-    num_images: tuple[int, ...] = NUM_IMAGES
+    num_images: tuple[int, ...] = NUM_IMAGES[:1]
+    is_profiled: bool = False
 
 
 def check(setup: Setup) -> Iterator[Finding]:
@@ -42,6 +47,7 @@ def check(setup: Setup) -> Iterator[Finding]:
     peaks = _peaks(setup)
     shown = ", ".join(f"{name} {rate:.1f}" for name, rate in peaks.items())
     yield measured(PART, "products that shares refer to", f"{shown} TFLOP/s", **peaks)
+    limits: dict[str, Limits] = {}
     for name in NETWORKS:
         if name in TRANSFORMERS and importlib.util.find_spec("timm") is None:
             yield left_out(PART, name, "timm is not installed here")
@@ -51,9 +57,13 @@ def check(setup: Setup) -> Iterator[Finding]:
         except Exception as error:
             yield left_out(PART, f"{name}: share of the peak", f"no count of its work ({error})")
             gflop = 0.0
-        for dtype in formats(setup):
-            for way in ways(name, dtype, setup):
-                yield from _called(name, dtype, way, Limits(gflop, peaks, setup))
+        limits[name] = Limits(gflop, peaks, setup)
+    every = [(n, d, way) for n in limits for d in formats(setup) for way in ways(n, d, setup)]
+    for name, dtype, way in sorted(every, key=lambda case: case[2].name != "ours"):
+        if way.name == "ours" or setup.has_s(WAY_S):
+            yield from _called(name, dtype, way, limits[name])
+        else:
+            yield no_time(PART, f"{name}, {_short(dtype)}, {way.name}")
 
 
 @dataclass(frozen=True)
@@ -69,21 +79,23 @@ def ways(name: str, dtype: torch.dtype, setup: Setup) -> list[Way]:
     """Return how the network may be called in a number format, ours first."""
 
     def ours() -> nn.Module:
-        return network(name, dtype).to(setup.device)
+        return rounded_once(_network(name, dtype), dtype).to(setup.device)
 
     on_gpu, is_single = setup.device.startswith("cuda"), dtype == torch.float32
     rounded = "TF32" if on_gpu and is_single and name == "resnet50" else ""
-    found = [Way("ours", ours, peak=rounded)]
-    if name == "resnet50":
+    both = NUM_IMAGES if dtype != torch.float16 else NUM_IMAGES[:1]
+    found = [Way("ours", ours, peak=rounded, num_images=both, is_profiled=True)]
+    if name == "resnet50" and dtype != torch.float16:
         first = Way("channels first", lambda: Plain(name, dtype).to(setup.device), peak=rounded)
         found.append(first)
     if on_gpu and name == "resnet50" and dtype == torch.bfloat16:  # seconds for each size
         search = partial(_cudnn, benchmark=True)
-        found.append(Way("cuDNN's search", ours, search, num_images=NUM_IMAGES[:1]))
+        found.append(Way("cuDNN's search", ours, search))
     if on_gpu and name == "resnet50" and is_single:
         found.append(Way("without TF32", ours, partial(_cudnn, allow_tf32=False)))
     if on_gpu and not is_single:
-        found.append(Way("weights cast once", lambda: Cast(name, dtype).to(setup.device)))
+        again = Way("weights rounded at every call", lambda: _network(name, dtype).to(setup.device))
+        found.append(replace(again, num_images=both, is_profiled=dtype == torch.bfloat16))
     return found
 
 
@@ -112,26 +124,26 @@ def _called(name: str, dtype: torch.dtype, way: Way, limits: Limits) -> Iterator
 
         def found(images: Tensor = images, what: str = what, peak: float = peak) -> Finding:
             with way.context():
-                return _measured(partial(module, images), what, peak, limits)
+                return _measured(partial(module, images), what, peak, limits, way.is_profiled)
 
         yield attempt(PART, what, found)
 
 
-class Cast(nn.Module):
-    """Ours with weights in the number format: autocast casts frozen ones at every call."""
-
-    def __init__(self, name: str, dtype: torch.dtype):
-        super().__init__()
-        self.ours = network(name, dtype)
-        self.ours.network.to(dtype)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the map."""
-        pixels = ((images - self.ours.mean) / self.ours.std).to(self.ours.dtype)
-        return self.ours.features(pixels.contiguous(memory_format=torch.channels_last))
+def _network(name: str, dtype: torch.dtype) -> ImageNetwork:
+    """Return a copy of a network: to draw its weights anew takes longer than to measure it."""
+    made = copy.deepcopy(_drawn(name))
+    made.dtype = dtype
+    return made
 
 
-def _measured(forward: Callable[[], Tensor], what: str, peak: float, limits: Limits) -> Finding:
+@cache
+def _drawn(name: str) -> ImageNetwork:
+    return network(name, torch.float32)
+
+
+def _measured(
+    forward: Callable[[], Tensor], what: str, peak: float, limits: Limits, is_profiled: bool
+) -> Finding:
     setup, few = limits.setup, {"rounds": 1, "warm_up": 1} if limits.setup.is_small else FEW
 
     def call() -> int:
@@ -139,10 +151,14 @@ def _measured(forward: Callable[[], Tensor], what: str, peak: float, limits: Lim
             return len(forward())
 
     num_images = call()
-    spent_ms = milliseconds(call, setup.device, **few)
-    rate = num_images / spent_ms * 1e3
-    numbers: dict[str, Any] = {"ms": spent_ms, "images_per_s": rate}
-    numbers["peak_bytes"] = peak_bytes(call, setup.device)
+    numbers: dict[str, Any] = {}
+
+    def calls() -> None:
+        numbers["ms"] = milliseconds(call, setup.device, **few)
+
+    numbers["peak_bytes"] = peak_bytes(calls, setup.device)
+    spent_ms = numbers["ms"]
+    rate = numbers["images_per_s"] = num_images / spent_ms * 1e3
     figure = f"{spent_ms:.2f} ms, {rate:,.0f} images/s"
     if limits.gflop:
         tflops = limits.gflop * num_images / spent_ms
@@ -151,7 +167,7 @@ def _measured(forward: Callable[[], Tensor], what: str, peak: float, limits: Lim
         figure += f", {tflops:.3g} TFLOP/s: {100 * tflops / peak:.0f} % of the peak"
     if numbers["peak_bytes"]:
         figure += f"; {numbers['peak_bytes'] / 1e9:.2f} GB"
-    seen = profile(call, setup.device, setup.scratch)
+    seen = profile(call, setup.device, setup.scratch) if is_profiled else None
     if seen:
         idle = seen.idle_share(spent_ms)
         numbers |= {"idle_share": idle, "profile": seen.numbers()}
@@ -172,7 +188,7 @@ def pictures(name: str, num_images: int, setup: Setup) -> Tensor:
 
 def flops_of_an_image(name: str, setup: Setup) -> int:
     """Return the multiplications and additions for one image, each counted."""
-    module, images = network(name, torch.float32).to(setup.device), pictures(name, 1, setup)
+    module, images = _network(name, torch.float32).to(setup.device), pictures(name, 1, setup)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(images)
     return counter.get_total_flops()

@@ -7,7 +7,7 @@ from torch import Tensor
 from olivine.core.errors import UserError
 from olivine.data.geometry.voxelization import EXACT_DISTANCE
 
-DISTANCES_AT_ONCE = 1 << 26  # 256 MB
+DISTANCES_AT_ONCE = 1 << 25  # 256 MB
 
 
 @torch.no_grad()
@@ -41,9 +41,13 @@ def _by_tree(points: Float[Tensor, "V 3"], count: int) -> Int[Tensor, "V {count}
 
 
 def _by_distance(points: Float[Tensor, "V 3"], count: int) -> Int[Tensor, "V {count}"]:
-    """Compare all points with all; on a GPU this is faster than a tree on the CPU."""
-    found = []
-    for some in points.split(max(1, DISTANCES_AT_ONCE // len(points))):
-        distance_m = torch.cdist(some, points, compute_mode=EXACT_DISTANCE)
+    """Compare all points with all; on a GPU this is faster than a tree on the CPU.
+
+    Distances are in double precision, as the tree's: of points at nearly the same distance single
+    precision takes others, and features differ by a percent.
+    """
+    found, precise = [], points.double()
+    for some in precise.split(max(1, DISTANCES_AT_ONCE // len(points))):
+        distance_m = torch.cdist(some, precise, compute_mode=EXACT_DISTANCE)
         found.append(distance_m.topk(count + 1, largest=False).indices[:, 1:])
     return torch.cat(found)

@@ -50,6 +50,11 @@ class Regions(Labeller):
         return self.identity_of(self.of.identity)
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """Return what the labeller of classes reads."""
+        return self.of.reads
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Segments have no names."""
         return ()

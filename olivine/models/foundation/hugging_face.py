@@ -19,7 +19,7 @@ from olivine.core.errors import UserError
 from olivine.models.foundation.captions import caption_of, prompt_tokens
 from olivine.models.foundation.grounding_dino import prepare
 from olivine.models.foundation.sam import BOXES_AT_ONCE, scaled_size
-from olivine.models.weights import locate
+from olivine.models.weights import locate, verify
 
 DETECTORS = {"grounding-dino": "GroundingDinoForObjectDetection"}
 SEGMENTERS = {"sam": "SamModel", "sam2": "Sam2Model"}
@@ -34,8 +34,33 @@ class HuggingFaceDetector:
     ):
         from transformers import AutoTokenizer
 
-        self.model = _load(folder, DETECTORS).to(device)
+        model = _load(folder, DETECTORS)  # first: it says what is wrong with a folder
         tokenizer = AutoTokenizer.from_pretrained(locate(folder), local_files_only=True)
+        self._take(model, tokenizer, prompts, device, dtype)
+
+    @classmethod
+    def around(
+        cls,
+        model: Any,
+        tokenizer: Any,
+        prompts: Sequence[str],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> "HuggingFaceDetector":
+        """Return the detector of a model and a tokenizer that are loaded already."""
+        detector = cls.__new__(cls)
+        detector._take(_frozen(model), tokenizer, prompts, device, dtype)
+        return detector
+
+    def _take(
+        self,
+        model: Any,
+        tokenizer: Any,
+        prompts: Sequence[str],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.model = model.to(device)
         self.prompt_tokens = prompt_tokens(tokenizer, prompts)
         self._text = tokenizer(caption_of(prompts), return_tensors="pt").to(device)
         self._device, self._dtype = device, dtype
@@ -55,7 +80,17 @@ class HuggingFaceSegmenter:
     """A loaded SamModel or Sam2Model that turns boxes into masks."""
 
     def __init__(self, folder: str, device: torch.device, dtype: torch.dtype):
-        self.model = _load(folder, SEGMENTERS).to(device)
+        self._take(_load(folder, SEGMENTERS), device, dtype)
+
+    @classmethod
+    def around(cls, model: Any, device: torch.device, dtype: torch.dtype) -> "HuggingFaceSegmenter":
+        """Return the segmenter of a model that is loaded already."""
+        segmenter = cls.__new__(cls)
+        segmenter._take(_frozen(model), device, dtype)
+        return segmenter
+
+    def _take(self, model: Any, device: torch.device, dtype: torch.dtype) -> None:
+        self.model = model.to(device)
         self._device, self._dtype = device, dtype
         self._is_sam2 = self.model.config.model_type == "sam2"
 
@@ -130,7 +165,7 @@ class HuggingFaceSegmenter:
 
 
 def _load(folder: str, allowed: dict[str, str]) -> Any:
-    path = locate(folder)
+    path = verify(folder)
     kind = _model_type(path)
     if kind == "sam_hq":
         # SamHQMaskDecoder, 4.57 to 5.24: the decoder upsamples its own input instead of what its
@@ -167,6 +202,10 @@ def _load(folder: str, allowed: dict[str, str]) -> Any:
             f"{path} does not hold the weights of its config.json: {len(missing)} "
             f"are missing, {len(wrong)} have another shape (such as {(missing + wrong)[0]})."
         )
+    return _frozen(model)
+
+
+def _frozen(model: Any) -> Any:
     return model.eval().requires_grad_(False)
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from olivine.core.devices import tf32_products, usable
 from olivine.core.errors import UserError
 from olivine.core.parts import Part
-from olivine.models.weights import WeightsName, locate, weights_identity
+from olivine.models.weights import WeightsName, locate, verify, weights_identity
 
 if TYPE_CHECKING:
     import torch
@@ -129,8 +129,9 @@ class PretrainedTeacher(Teacher):
         from olivine.models.compiling import compiled
 
         device = device or torch.device("cpu")
+        self.weights_path()
         dtype = self.dtype_on(device)
-        network = rounded_once(self.load(self.weights_path(), dtype), dtype)
+        network = rounded_once(self.load(verify(self.weights), dtype), dtype)
         if device.type != "cpu":
             _allow_tf32_in(network, allowed=self.precision == "tf32")
         return compiled(network, device, "pretrained.teacher.compile") if self.compile else network

@@ -6,9 +6,10 @@ computed:
 
 <root>/teacher_maps/<fingerprint>/<frame's token>.npz
 
-A loader reads the cached maps and does not decode those images; a training computes the
-other maps, frame by frame, and writes them. So a map depends on its frame's images alone, on any
-processor, and trainings that read it are bit-equal to the one that made it.
+A file has a hash of its images, so the maps of one that was replaced are computed again. A loader
+reads the cached maps and does not decode those images; a training computes the other maps, frame by
+frame, and writes them. So a map depends on its frame's images alone, on any processor, and
+trainings that read it are bit-equal to the one that made it.
 
 Without the cache a teacher sees all images of a batch in one call. The rounding of a product
 depends on its size and on the processor, so a cached map differs from such a map by rounding, in
@@ -20,7 +21,6 @@ import io
 import math
 import shutil
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from olivine.core.checksums import DAMAGED, read_cached, write_checked
 from olivine.core.errors import UserError
 from olivine.core.hashing import value_hash
 from olivine.core.storage import Store, absolute
@@ -40,7 +41,8 @@ from olivine.models.teachers.base import Teacher
 
 SETTING = "runtime.keep_teacher_maps"
 VERSION = 1  # increased by a change of the files, or of how images are decoded and resized
-# The order of a map's axes in memory, which is kept because the rounding of a sum depends on it.
+# The order of a map's axes in memory, which is kept because the rounding of a sum depends on it. It
+# is the name of a file's array, followed by the hash of the images.
 _ORDERS = {"channels_first": (0, 1, 2, 3), "channels_last": (0, 2, 3, 1)}
 
 
@@ -99,41 +101,45 @@ class TeacherMapCache:
         """Return the size of the maps of `num_images` images."""
         return num_images * math.prod(self.shape) * self.dtype.itemsize
 
-    def read(self, token: str, num_images: int) -> Float[Tensor, "images D r c"] | None:
+    def read(
+        self, token: str, num_images: int, images_hash: str = ""
+    ) -> Float[Tensor, "images D r c"] | None:
         """Return a frame's maps, equal to the last bit, or None if they are not in the cache.
 
-        A file that is damaged or of another shape causes a warning and counts as missing.
+        `images_hash` is that of the frame's images (`Sample.images_hash`): maps of other images are
+        not returned. A file that is damaged or of another shape is renamed with a warning and
+        counts as missing.
         """
-        name = self._name(token)
-        if not self.store.exists(name):
-            return None
-        data = self.store.read(name)
-        try:
-            with np.load(io.BytesIO(data)) as file:
-                (order,) = file.files
-                array, axes = torch.from_numpy(file[order]), _ORDERS[order]
-            maps = array.view(self.dtype).permute(*np.argsort(axes).tolist())
-            if maps.shape == (num_images, *self.shape) and array.dtype == _stored(self.dtype):
-                return maps
-            reason = f"it holds {array.dtype} of {tuple(maps.shape)}"
-        except Exception as error:  # a broken archive raises any of several types
-            reason = " ".join(str(error).split()) or type(error).__name__
-        warnings.warn(
-            f"The teacher's maps in {self.store.path(name)} cannot be used ({reason}) and are made "
-            "again.",
-            stacklevel=2,
+        return read_cached(
+            self.store,
+            self._name(token),
+            lambda data: self._parse(data, num_images, images_hash),
+            token,
         )
-        return None
 
-    def write(self, token: str, maps: Float[Tensor, "images D r c"]) -> None:
-        """Write a frame's maps."""
+    def _parse(
+        self, data: bytes, num_images: int, images_hash: str
+    ) -> Float[Tensor, "images D r c"] | None:
+        """Return the maps; None if they are of other images, or of a version that recorded none."""
+        with np.load(io.BytesIO(data)) as file:
+            (name_in_file,) = file.files
+            order, _, made_of = name_in_file.partition(".")
+            array, axes = torch.from_numpy(file[name_in_file]), _ORDERS[order]
+        maps = array.view(self.dtype).permute(*np.argsort(axes).tolist())
+        if maps.shape != (num_images, *self.shape) or array.dtype != _stored(self.dtype):
+            raise ValueError(f"it holds {array.dtype} of {tuple(maps.shape)}")
+        return maps if made_of == images_hash else None
+
+    def write(self, token: str, maps: Float[Tensor, "images D r c"], images_hash: str = "") -> None:
+        """Write a frame's maps, with the hash of the images that they were made of."""
         assert maps.shape[1:] == self.shape, "a teacher's map_size is that of its maps"
         assert maps.dtype == self.dtype, "a teacher's dtype_on is that of its maps"
         order = _order(maps)
         array = maps.permute(_ORDERS[order]).contiguous().cpu().view(_stored(self.dtype))
         stream = io.BytesIO()
-        np.savez(stream, **{order: array.numpy()})
-        self.store.write(self._name(token), stream.getvalue())
+        name_in_file = f"{order}.{images_hash}" if images_hash else order
+        np.savez(stream, **{name_in_file: array.numpy()})
+        write_checked(self.store, self._name(token), stream.getbuffer(), token)
 
     def of_batch(
         self, teacher: Callable[[Tensor], Tensor], batch: Batch
@@ -143,8 +149,8 @@ class TeacherMapCache:
             assert batch.maps is not None
             return batch.maps
         maps, first, first_cached = [], 0, 0
-        for token, number, is_cached in zip(
-            batch.tokens, batch.num_images, batch.has_maps, strict=True
+        for token, number, is_cached, images_hash in zip(
+            batch.tokens, batch.num_images, batch.has_maps, batch.images_hashes, strict=True
         ):
             if is_cached:
                 assert batch.maps is not None
@@ -154,7 +160,7 @@ class TeacherMapCache:
             made = teacher(batch.images[first : first + number])
             axes = _ORDERS[_order(made)]  # the same memory layout as when it is read
             made = made.permute(axes).contiguous().permute(*np.argsort(axes).tolist())
-            self.write(token, made)
+            self.write(token, made, images_hash)
             maps.append(made)
             first += number
         return torch.cat(maps)
@@ -165,9 +171,8 @@ class TeacherMapCache:
         Raises UserError if the local disk has no room for the rest.
         """
         total = num_frames * self.num_bytes(num_images)
-        there = sum(
-            size for size, _ in self.store.sizes_and_times(self.folder, recursive=True).values()
-        )
+        files = self.store.sizes_and_times(self.folder, recursive=True)
+        there = sum(size for name, (size, _) in files.items() if not name.endswith(DAMAGED))
         where = self.store.path(self.folder)
         if prints:
             sys.stderr.write(

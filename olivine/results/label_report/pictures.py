@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from olivine.data.records import IGNORE, Frame
-from olivine.labels.job import LabelJob
+from olivine.labels.opened_job import LabelJob
 from olivine.labels.quality import CameraPoints, points_by_camera, read_maps, true_ids
 from olivine.results.colours import class_colour
 from olivine.results.figures import mark, write_figure

@@ -22,8 +22,8 @@ from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
 from olivine.core.storage import Store
 from olivine.labels.config import LabelConfig
-from olivine.labels.job import LabelJob, open_job, run_fingerprint
 from olivine.labels.labeller import Labeller
+from olivine.labels.opened_job import LabelJob, open_job, run_fingerprint
 from olivine.labels.quality import evenly, pixel_truth, read_maps
 from olivine.results.label_report.page import Page, write_label_page
 from olivine.results.label_report.pictures import draw_frames

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from olivine.data.scenes import overlap_mark
 from olivine.experiments.sweep_plan import GAVE_UP, POINT, SweepPlan
 from olivine.tracking.tracker import FAILURE, RunRecord, best_status_run
-from olivine.training.overlap import overlap_mark
 
 PROVENANCE = ("git.", "version.", "hardware.", "sha256.")  # beginnings of the names of such tags
 HOURS = "hours"  # a trial's metric: its device-hours, with its pretraining in full

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from olivine.core.errors import UserError, nearest
 from olivine.core.storage import Store
+from olivine.data.scenes import OVERLAP_TAG, SETTINGS_READ, overlap_mark
 from olivine.experiments.search_points import points_of
 from olivine.experiments.sweep_plan import ROW, SEED, SWEEP, SWEEP_RUN, SweepPlan
 from olivine.results.tables.cells import make_table
@@ -20,9 +21,8 @@ from olivine.results.tables.runs import TableRuns
 from olivine.results.tables.spec import LABELS, TableSpec
 from olivine.results.tables.table import Table
 from olivine.results.tables.text import lay_out
-from olivine.tracking.tracker import FAILURE, Columns, RunRecord, Tracker
+from olivine.tracking.tracker import FAILURE, IDENTITY, Columns, RunRecord, Tracker
 from olivine.training.evaluate import PRETRAINED
-from olivine.training.overlap import OVERLAP_TAG, SETTINGS_READ, overlap_mark
 from olivine.training.scene_counts import SceneCounts
 from olivine.training.validation import confusions_name
 
@@ -31,7 +31,7 @@ ALL = "all"  # a name that stands for every trial of the store
 SCORES = ("miou", "accuracy")  # default metrics of a table of scores
 FILE = "ablation"  # name of a table's files, before the format
 
-_TAGS = (FAILURE, ROW, SEED, SWEEP, SWEEP_RUN, PRETRAINED, OVERLAP_TAG)
+_TAGS = (FAILURE, IDENTITY, ROW, SEED, SWEEP, SWEEP_RUN, PRETRAINED, OVERLAP_TAG)
 # What published numbers need
 _FOR_PRINT = ("protocol", "train.kind", "train.scene_step", "train.frame_step", "seed")
 SEARCH_NOTE = (
@@ -138,7 +138,7 @@ def scene_reader(out: str) -> ReadScenes:
 
     def read(fingerprint: str) -> SceneCounts | None:
         name = confusions_name(fingerprint)
-        return SceneCounts.from_bytes(store.read(name)) if store.exists(name) else None
+        return SceneCounts.read(store, name) if store.exists(name) else None
 
     return read
 

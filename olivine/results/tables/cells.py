@@ -15,6 +15,7 @@ from olivine.results.tables.runs import TableRuns
 from olivine.results.tables.runs_by_cell import RunsByCell
 from olivine.results.tables.spec import TableSpec
 from olivine.results.tables.table import (
+    OLD_MARK,
     BaselineComparison,
     Cell,
     MissingRun,
@@ -70,8 +71,10 @@ def _plain_cells(runs: RunsByCell) -> dict[Key, Cell]:
 def _plain_cell(runs: RunsByCell, key: Key, numbers: Sequence[float]) -> Cell:
     mean, std, count = numbers
     missing = runs.why_missing(*key[:2]) if math.isnan(mean) else ""
+    here = runs.by_key.get(key[:2], [])
+    num_old = sum(not run.why and not run.is_reusable for run in here)
     overlap = "" if missing else runs.overlap(*key[:2])
-    return Cell(*key, mean, std, int(count), 0, missing, None, None, overlap)
+    return Cell(*key, mean, std, int(count), 0, missing, None, None, num_old, overlap)
 
 
 def _ranked(cells: Mapping[Key, Cell], spec: TableSpec) -> dict[Key, Cell]:
@@ -108,6 +111,13 @@ def _with_print(runs: RunsByCell, cell: Cell, compared: BaselineComparison | Non
 
 
 def _notes(runs: RunsByCell) -> Iterator[str]:
+    num_old = sum(not run.why and not run.is_reusable for run in runs.runs)
+    if num_old:
+        yield (
+            f"{OLD_MARK} marks cells with runs of a version before 0.3 ({num_old} of them), which "
+            "knew their data by the tables alone: scans, images and point labels may have been "
+            "others, so these runs are shown and never reused."
+        )
     mixed = sorted(runs.mixed)
     if mixed:
         named = ", ".join(mixed[:NUM_NAMED])

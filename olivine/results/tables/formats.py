@@ -22,7 +22,8 @@ CSV_COLUMNS = (
     "method", "metric", "mean", "std", "n", "column", "rank", "missing",
     "baseline", "difference", "difference_low", "difference_high", "num_seeds_compared", "test",
     "p", "p_holm", "scenes_low", "scenes_high", "no_scenes", "verdict",
-    "published", "published_how", "published_source", "published_difference", "overlap",
+    "published", "published_how", "published_source", "published_difference",
+    "not_reusable", "overlap",
 )  # fmt: skip
 PRINT_NOTE = (
     "Published numbers are the authors', at their scale and on their data, and are in no mean of "
@@ -202,6 +203,7 @@ def _csv_line(cell: Cell, table: Table) -> dict[str, object]:
         "column": cell.column,
         "rank": cell.rank or None,
         "missing": cell.missing,
+        "not_reusable": cell.num_not_reusable,
         "overlap": cell.overlap,
     }
     if cell.published is not None:

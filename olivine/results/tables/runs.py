@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from olivine.core.errors import UserError, nearest
+from olivine.data.scenes import overlap_mark
 from olivine.experiments import sweep_plan as sweep_tags
 from olivine.experiments.sweep_plan import SweepPlan
 from olivine.results.tables.published import evaluation_called, protocol_of
 from olivine.results.tables.spec import EVALUATION, LABELS, METHOD, ROW, SEED, SWEEP, UNKNOWN
-from olivine.tracking.tracker import FAILURE, RunRecord, best_status_run
-from olivine.training.overlap import overlap_mark
+from olivine.tracking.tracker import FAILURE, IDENTITY, RunRecord, best_status_run
 
 FINISHED = "FINISHED"
 NOTHING_FINISHED = "No trial of this table has finished; run its sweep first."
@@ -35,6 +35,7 @@ class TableRun:
     settings: Mapping[str, str]
     metrics: Mapping[str, float]
     has_started: bool = True  # if not, its settings are not known
+    is_reusable: bool = True  # not a run before 0.3, whose identity leaves out its data's files
     overlap: str = ""  # what the network learnt of the scored scenes; empty: nothing known
 
     def label(self, name: str) -> str | None:
@@ -201,7 +202,14 @@ def _table_run(
     if record.status != FINISHED:
         reason = record.tags.get(FAILURE, "")
         why = f"{record.status.lower()}{f': {reason}' if reason else ''}"
-    overlap = overlap_mark(record.tags, record.settings)
     return TableRun(
-        fingerprint, row, sweep, seed, why, record.settings, record.metrics, overlap=overlap
+        fingerprint,
+        row,
+        sweep,
+        seed,
+        why,
+        record.settings,
+        record.metrics,
+        is_reusable=IDENTITY in record.tags,
+        overlap=overlap_mark(record.tags, record.settings),
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from olivine.results.statistics import PairedTest
 from olivine.results.tables.spec import TableSpec
 
+OLD_MARK = "†"  # of a cell with runs that are not reusable
 ALPHA = 0.05  # level of the corrected p below which a difference is significant
 
 
@@ -53,6 +54,7 @@ class Cell:
     missing: str  # why there is no mean; empty: there is one
     compared: BaselineComparison | None  # None: no baseline, or this is it, or nothing to compare
     published: InPrint | None
+    num_not_reusable: int = 0  # of its runs: those of a version before 0.3
     overlap: str = ""  # what the network learnt of the scored scenes; empty: nothing known
 
     @property

@@ -13,6 +13,7 @@ from olivine.results.statistics import MIN_SCENES, MIN_SEEDS, NUM_RESAMPLES
 from olivine.results.tables.spec import ROW, UNKNOWN
 from olivine.results.tables.table import (
     ALPHA,
+    OLD_MARK,
     BaselineComparison,
     Cell,
     InPrint,
@@ -124,7 +125,8 @@ def _score(cell: Cell, decimals: int) -> TextCell:
         return TextCell(word, is_missing=True)
     spread = UNKNOWN if math.isnan(cell.std) else f"{cell.std:.{decimals}f}"
     star = "*" if cell.compared is not None and cell.compared.is_significant else ""
-    text = f"{cell.mean:.{decimals}f} ± {spread}{star}"
+    old = f" {OLD_MARK}" if cell.num_not_reusable else ""
+    text = f"{cell.mean:.{decimals}f} ± {spread}{star}{old}"
     return TextCell(marked(text, cell.overlap), is_best=cell.rank == 1, is_second=cell.rank == 2)
 
 

@@ -1,7 +1,7 @@
 """The evaluation stage on Ray Train, after the pretraining that it needs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ray.train import UserCallback
@@ -18,9 +18,14 @@ from olivine.runners.on_ray.trial import TuneWorker
 from olivine.tracking.tracker import Tracker
 from olivine.training import evaluate as stage
 from olivine.training.config import EvaluateConfig
-from olivine.training.experiment_data import ExperimentData
+from olivine.training.experiment_data import (
+    NOT_READ,
+    ExperimentData,
+    Identities,
+    OpenedData,
+    require_apart,
+)
 from olivine.training.finished_runs import ignoring_finished
-from olivine.training.overlap import require_apart
 from olivine.training.worker import Worker
 
 
@@ -48,8 +53,8 @@ def evaluate_on_ray(
     )
     done = stage.finished(config, data, runtime, tracker)
     if done is None:
-        stage.clear_checkpoints(config, data, runtime, tracker)
-        work = partial(_evaluate, config, runtime)
+        stage.begin_anew(config, data, runtime, tracker)
+        work = partial(_evaluate, _Work(config, runtime, data.identities(config)))
         code = UserCode.of(config)
         train_on_ray(work, "evaluate", runtime, tracker, callbacks, code=code)
         ended = stage.finished(config, data, runtime, tracker)
@@ -58,13 +63,16 @@ def evaluate_on_ray(
     return stage.with_pretraining(done, pretrained)
 
 
-def trial(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Mapping[str, float]:
+def trial(
+    config: EvaluateConfig, runtime: Runtime, tracker: Tracker, identities: Identities = NOT_READ
+) -> Mapping[str, float]:
     """Run an experiment as a trial of a sweep; return its scores and its device-hours.
 
-    It runs in this process, or on several workers if `runtime.num_workers` is above 1; either way
+    `identities` are those with which the sweep began; only other data sets are read for theirs. It
+    runs in this process, or on several workers if `runtime.num_workers` is above 1; either way
     the sweep's scheduler receives a report of every epoch.
     """
-    data = ExperimentData.open(config, runtime)
+    data = ExperimentData.open(config, runtime, OpenedData(runtime, identities))
     if runtime.num_workers > 1:
         result = evaluate_on_ray(config, runtime, tracker, [TuneReportCallback()], data=data)
     else:
@@ -75,7 +83,16 @@ def trial(config: EvaluateConfig, runtime: Runtime, tracker: Tracker) -> Mapping
     return {**result.scores, "hours": stage.device_hours(config, data, tracker)}
 
 
-def _evaluate(
-    config: EvaluateConfig, runtime: Runtime, worker: Worker, tracker: Tracker, report: Report
-) -> None:
-    stage.evaluate(config, runtime, worker, tracker, report=report)
+@dataclass(frozen=True)
+class _Work:
+    """What a worker is sent."""
+
+    config: EvaluateConfig
+    runtime: Runtime
+    identities: Identities  # as the driver read them; a worker lists no files
+
+
+def _evaluate(work: _Work, worker: Worker, tracker: Tracker, report: Report) -> None:
+    opened = OpenedData(work.runtime, work.identities)
+    data = ExperimentData.open(work.config, work.runtime, opened)
+    stage.evaluate(work.config, work.runtime, worker, tracker, data=data, report=report)

@@ -26,7 +26,8 @@ from olivine.data.dataset import Frames
 from olivine.labels.batches import BatchLabeller, batch_cap, block_sizes
 from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
 from olivine.labels.image_files import read_image, write_image
-from olivine.labels.job import LabelJob, LabelResult, run_label_job
+from olivine.labels.job import LabelResult, run_label_job
+from olivine.labels.opened_job import LabelJob
 from olivine.labels.records import FailedImage, ImageResult, LabelledImage, ReadImage, Usage
 from olivine.labels.store import LabelStore
 from olivine.runners.on_ray.pickled import PickledWithCode, user_error_in
@@ -51,6 +52,7 @@ _IMAGES = pa.schema(
         ("reason", pa.string()),
         ("shape", pa.list_(pa.int32())),
         ("data", pa.large_binary()),
+        ("made_of", pa.string()),
     ]
 )
 _USAGE = pa.struct(
@@ -70,6 +72,7 @@ _RESULTS = pa.schema(
         ("reason", pa.string()),
         ("class_pixels", pa.list_(pa.int64())),
         ("usage", _USAGE),
+        ("made_of", pa.string()),
     ]
 )
 
@@ -272,21 +275,22 @@ def _table(
         match image:
             case FailedImage(name, reason):
                 row = {"image_name": name, "reason": reason, "shape": [], "data": b""}
-            case ReadImage(name, array) | LabelledImage(name, array):
-                row = {"image_name": name, "reason": "", "shape": array.shape}
+                row["made_of"] = ""
+            case ReadImage(name, array, made_of) | LabelledImage(name, array, made_of):
+                row = {"image_name": name, "reason": "", "shape": array.shape, "made_of": made_of}
                 row["data"] = array.tobytes()
         rows.append({**row, **more})
     return pa.Table.from_pylist(rows, schema=schema)
 
 
 def _images(
-    table: pa.Table, kind: Callable[[str, np.ndarray], ImageT]
+    table: pa.Table, kind: Callable[[str, np.ndarray, str], ImageT]
 ) -> Iterator[ImageT | FailedImage]:
     """Yield the records of a table of `_table`; their arrays are read-only views."""
-    columns = (table[name].to_pylist() for name in ("image_name", "reason", "shape"))
-    for name, reason, shape, data in zip(*columns, table["data"], strict=True):
+    columns = (table[name].to_pylist() for name in ("image_name", "reason", "shape", "made_of"))
+    for name, reason, shape, made_of, data in zip(*columns, table["data"], strict=True):
         if reason:
             yield FailedImage(name, reason)
         else:
             array = np.frombuffer(data.as_buffer(), dtype=np.uint8).reshape(shape)
-            yield kind(name, array)
+            yield kind(name, array, made_of)

@@ -1,7 +1,7 @@
 """The pretraining stage on Ray Train: data-parallel workers that resume after a restart."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ray.train import UserCallback
@@ -10,6 +10,7 @@ from olivine.core.progress import Report
 from olivine.core.runtime import Runtime
 from olivine.core.shipped_code import UserCode
 from olivine.data.dataset import Frames
+from olivine.data.identity.split import SplitIdentity, identity_of
 from olivine.runners.on_ray.train import train_on_ray
 from olivine.tracking.tracker import Tracker
 from olivine.training import pretrain as stage
@@ -48,8 +49,8 @@ def _pretrain_or_find(
 ) -> stage.PretrainResult:
     done = stage.finished(config, frames, runtime, tracker)
     if done is None:
-        stage.clear_checkpoints(config, frames, runtime, tracker)
-        work = partial(_pretrain, config, runtime)
+        stage.begin_anew(config, frames, runtime, tracker)
+        work = partial(_pretrain, _Work(config, runtime, identity_of(frames)))
         code = UserCode.of(config)
         train_on_ray(work, "pretrain", runtime, tracker, callbacks, code=code)
         ended = stage.finished(config, frames, runtime, tracker)
@@ -58,7 +59,16 @@ def _pretrain_or_find(
     return done
 
 
-def _pretrain(
-    config: PretrainConfig, runtime: Runtime, worker: Worker, tracker: Tracker, report: Report
-) -> None:
-    stage.pretrain(config, runtime, worker, tracker, report)
+@dataclass(frozen=True)
+class _Work:
+    """What a worker is sent."""
+
+    config: PretrainConfig
+    runtime: Runtime
+    identity: SplitIdentity  # as the driver read it; a worker lists no files
+
+
+def _pretrain(work: _Work, worker: Worker, tracker: Tracker, report: Report) -> None:
+    frames = stage.open_frames(work.config, work.runtime)
+    identity_of(frames).become(work.identity)
+    stage.pretrain(work.config, work.runtime, worker, tracker, report, frames=frames)

@@ -44,6 +44,7 @@ from olivine.tracking.reused import reused_runs
 from olivine.tracking.tracker import (
     FAILURE,
     FINGERPRINT,
+    IDENTITY,
     NOTE,
     PARENT,
     Columns,
@@ -116,7 +117,8 @@ def run_sweep(
         runtime = ignoring_finished(runtime)
     with _only_driver(runtime, f"{plan.name}-{key.fingerprint}") as folder:
         sweeps = [run for run in tracker.records("sweep") if run.settings.get("name") == plan.name]
-        require_same_contents(plan, [SweepPlan.read(run) for run in sweeps])
+        is_old = any(IDENTITY not in run.tags for run in sweeps)
+        require_same_contents(plan, [SweepPlan.read(run) for run in sweeps], is_old=is_old)
         before = _finished(_trials(tracker, plan), runtime)
         missing = [trial for trial in expanded.trials if trial.fingerprint not in before]
         if sweep.search is None:
@@ -125,6 +127,8 @@ def run_sweep(
             num = f"a search of {sweep.search.num_points} points"
         log(f"Sweep {plan.name}: {num}.")
         for sentence in reused_runs("trial", before.values()):
+            log(sentence)
+        for sentence in () if force else _unused(expanded, missing, tracker):
             log(sentence)
         done = None if force else tracker.finished(key)
         if done and not missing:
@@ -304,6 +308,15 @@ def _halving(expanded: ExpandedSweep) -> Any:
 def _trials(tracker: Tracker, plan: SweepPlan) -> list[RunRecord]:
     """Return the runs of a plan's trials, of any sweep."""
     return tracker.records("trial", fingerprints=list(plan.trials))
+
+
+def _unused(expanded: ExpandedSweep, missing: Sequence[Trial], tracker: Tracker) -> list[str]:
+    """Return why finished evaluations of the missing trials' settings are not reused."""
+    found = [reason for trial in missing if (reason := expanded.unused(trial.config, tracker))]
+    if not found:
+        return []
+    others = f" The same holds for {len(found) - 1} more trials." if len(found) > 1 else ""
+    return [f"{found[0]}{others}"]
 
 
 def _finished(records: Iterable[RunRecord], runtime: Runtime) -> dict[str, RunRecord]:

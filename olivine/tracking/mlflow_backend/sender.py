@@ -18,7 +18,8 @@ from olivine.core.errors import UserError
 from olivine.tracking.mlflow_backend.client import CONTEXT, open_client
 from olivine.tracking.mlflow_backend.model import log_backbone
 from olivine.tracking.mlflow_backend.run import MAX_VALUE
-from olivine.tracking.spool import Entry, MetricSpool
+from olivine.tracking.spool import MetricSpool
+from olivine.tracking.spool_lines import Entry
 from olivine.tracking.spool_writer import MAX_TEXTS, RunDeletedError
 from olivine.tracking.store_uri import is_server, require_server, without_password
 from olivine.tracking.tracker import FAILURE
@@ -70,7 +71,7 @@ class MlflowSender:
         if kind in self._actions:
             self._actions[kind](entries[0])
         elif kind == "unreadable":
-            raise ValueError("its line in the file is broken")
+            raise ValueError("its line in the file is damaged")
         else:
             self._log_batch(entries)
 

@@ -26,8 +26,11 @@ from olivine.tracking.sql_reader import Query, Reader, SqlReader, UnreadableErro
 from olivine.tracking.store_uri import artifact_folder, is_database, spool_folder
 from olivine.tracking.tracker import (
     ALL_COLUMNS,
+    CONFIG,
     FAILURE,
     FINGERPRINT,
+    IDENTITY,
+    IDENTITY_VERSION,
     PARENT,
     STAGE,
     Columns,
@@ -307,5 +310,5 @@ def _verdict(error: BaseException) -> tuple[str, str]:
 def _of_config(config: Spec) -> dict[str, str]:
     settings = config.flatten()
     seed = settings.get("seed", settings.get("pretrained.seed"))
-    tags = {"olivine.config": config.fingerprint()}
+    tags = {CONFIG: config.fingerprint(), IDENTITY: IDENTITY_VERSION}
     return {**tags, **({} if seed is None else {"olivine.seed": str(seed)})}

@@ -68,10 +68,10 @@ def test_pretraining_reads_the_truth_of_a_labelled_world(tiny_world: Path, tmp_p
     result = label(config, runtime, NullTracker())
 
     frames = dataset.open(tiny_world, tmp_path)
-    store = LabelStore.open(tmp_path / "out", frames.fingerprint, LidarsegTruth().identity)
+    store = LabelStore.of(tmp_path / "out", frames, LidarsegTruth())
     frame = frames.frame(1)
     check_maps(frame, [store.read(name, (90, 160)) for name in frame.image_names])
-    sample = make_sample(frame, PairLabels(store.read), cameras)
+    sample = make_sample(frame, PairLabels(store.read_for), cameras)
     assert frame.class_ids is not None
     own = frame.class_ids[sample.pairs.point_index]
     assert (sample.pair_class == own).mean() > 0.9

@@ -2,12 +2,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
+from olivine.core.devices import tf32_products
 from olivine.core.errors import UserError
 from olivine.experiments.recipes import recipe
 from olivine.methods.distillation import Frozen
 from olivine.methods.features import read_map
-from olivine.models.foundation.resnet import ResNet50
+from olivine.models.foundation.resnet import ResNet50, load_resnet50
+from olivine.models.teachers.base import rounded_once
 from olivine.models.teachers.filter_bank import FilterBankTeacher
 from olivine.models.teachers.resnet50 import ResNet50Teacher
 from olivine.training.config import PretrainConfig
@@ -55,15 +58,47 @@ def test_a_cpu_computes_in_bfloat16_where_it_has_it_and_in_float16_never(
 ) -> None:
     monkeypatch.setattr("olivine.core.devices.has_bfloat16", lambda: has)
     images = torch.randint(0, 255, (1, 3, 32, 64), dtype=torch.uint8)
-    for precision in ("float32", "float16", "bfloat16"):
+    for precision in ("float32", "tf32", "float16", "bfloat16"):
         teacher = ResNet50Teacher(weights=str(weights), dilated=False, precision=precision)
         half = has and precision == "bfloat16"
         with torch.no_grad():
             maps = teacher.build()(images)
         assert maps.dtype == (torch.bfloat16 if half else torch.float32)
         assert teacher.dtype_on(CPU) == maps.dtype
-        assert teacher.dtype_on(torch.device("cuda")) == getattr(torch, precision)
+        on_gpu = torch.float32 if precision == "tf32" else getattr(torch, precision)
+        assert teacher.dtype_on(torch.device("cuda")) == on_gpu
+        assert teacher.arithmetic("float16", torch.device("cuda")) == f"cuda {precision}"
         assert teacher.arithmetic("float16", CPU) == ("cpu bfloat16" if half else "cpu float32")
+
+
+def test_weights_that_are_rounded_once_give_what_autocast_gives(weights: Path) -> None:
+    images = torch.randint(0, 255, (2, 3, 32, 64), dtype=torch.uint8)
+    network = load_resnet50(weights, dilated=True, dtype=torch.bfloat16).eval()
+    at_every_call = network(images)
+    rounded_once(network, torch.bfloat16)
+    assert {weight.dtype for weight in network.parameters() if weight.ndim == 4} == {torch.bfloat16}
+    assert torch.equal(network(images), at_every_call)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_tf32_is_allowed_in_its_own_calls_alone(
+    weights: Path, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = ResNet50Teacher(weights=str(weights), dilated=False, precision=precision)
+    network = teacher.build(torch.device("cuda"))  # is not moved there
+    seen, pixels = [], torch.randint(0, 255, (1, 3, 32, 64), dtype=torch.uint8)
+
+    def fails(_: Tensor) -> Tensor:
+        seen.append(torch.backends.cudnn.allow_tf32)
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(network, "features", fails)
+    for around in (False, True):
+        with tf32_products(allowed=around):
+            with pytest.raises(RuntimeError, match="out of memory"):
+                network(pixels)
+            assert torch.backends.cudnn.allow_tf32 == around
+    assert seen == [precision == "tf32"] * 2
 
 
 def test_compiling_is_of_a_machine_and_no_part_of_what_decides() -> None:

@@ -137,9 +137,9 @@ def test_a_score_on_scenes_that_trained_is_marked(tmp_path: Path) -> None:
     assert report.overlaps == {"leak": said}
     page = HtmlReader(sweep_page_html(report).replace(plotly.offline.get_plotlyjs(), ""))
     scores = {line[0]: line[1] for line in page.tables[0][1:]}
-    assert [scores[row].endswith("†") for row in ("fair", "leak")] == [False, True]
+    assert [scores[row].endswith("‡") for row in ("fair", "leak")] == [False, True]
     assert page.text.count(f"leak: {said}") == 2  # before all numbers, and below the table
-    marked = [text for table in page.tables for line in table for text in line if "†" in text]
+    marked = [text for table in page.tables for line in table for text in line if "‡" in text]
     assert len(marked) > 2  # every table that has its scores
     long = long_frame("small", runtime, tracker)
     assert dict(zip(long["method"], long["overlap"], strict=True)) == {"fair": "", "leak": said}

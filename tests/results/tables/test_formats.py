@@ -154,24 +154,24 @@ def test_a_score_on_scenes_that_trained_is_marked_in_every_format(monkeypatch, c
     table = make_table(runs, TableSpec(metrics=("miou",), baseline="base"), "t")
     layout = lay_out(table)
     remark = f"`leak`: {LEAK}."
-    assert [line[1].text.count("†") for line in layout.scores.lines] == [0, 1, 0]
-    assert [line[1].text.count("†") for line in layout.differences.lines] == [0, 1]
-    assert next(one for one in layout.remarks if "†" in one).endswith(remark)
+    assert [line[1].text.count("‡") for line in layout.scores.lines] == [0, 1, 0]
+    assert [line[1].text.count("‡") for line in layout.differences.lines] == [0, 1]
+    assert next(one for one in layout.remarks if "‡" in one).endswith(remark)
     text = markdown(layout)
     assert text.count("±") == 4
-    assert text.count("†") == 3  # the score, the difference, the remark
+    assert text.count("‡") == 3  # the score, the difference, the remark
     assert remark in text
-    assert latex(layout).count(r"$^{\dagger}$") == 3
+    assert latex(layout).count(r"$^{\ddagger}$") == 3
     shown = HtmlReader(html_page(layout))
-    assert [line[1][-1] for line in shown.tables[0][1:]].count("†") == 1
+    assert [line[1][-1] for line in shown.tables[0][1:]].count("‡") == 1
     assert LEAK in shown.text
     frame = pd.read_csv(io.StringIO(csv(table)))
     assert frame["overlap"].fillna("").tolist() == ["", LEAK, ""]
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     write_layout(layout)
-    assert capsys.readouterr().out.count("†") == 3
+    assert capsys.readouterr().out.count("‡") == 3
     other = make_table(runs, TableSpec(metrics=("miou",), baseline="leak"), "t")
-    assert [line[1].text[-1] for line in lay_out(other).differences.lines] == ["†", "†"]
+    assert [line[1].text[-1] for line in lay_out(other).differences.lines] == ["‡", "‡"]
 
 
 def test_a_run_without_a_result_marks_nothing():

@@ -8,12 +8,12 @@ from ray.exceptions import ActorDiedError
 
 from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
+from olivine.data.scenes import OVERLAP_TAG
 from olivine.experiments.sweep import Trial
 from olivine.experiments.sweep_plan import GAVE_UP
 from olivine.runners.on_ray.trial import TAKEN_AWAY, TrialJob, run_trial, tune_config
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from olivine.tracking.tracker import FAILURE, StoppedError
-from olivine.training.overlap import OVERLAP_TAG
 from tests.support.sweep_driver import Experiment
 
 

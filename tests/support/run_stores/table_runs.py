@@ -1,6 +1,7 @@
 """Runs as a table is asked for them, made from scores by row and seed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,10 +26,8 @@ def table_runs(
             metrics = {} if reason else {"miou": score, "accuracy": 2 * score, "loss": score / 1000}
             started = reason != "never started"
             fingerprint = f"{row}{seed}"
-            overlap = (overlaps or {}).get(row, "")
-            runs.append(
-                TableRun(fingerprint, row, "small", seed, reason, own, metrics, started, overlap)
-            )
+            run = TableRun(fingerprint, row, "small", seed, reason, own, metrics, started)
+            runs.append(replace(run, overlap=(overlaps or {}).get(row, "")))
     return TableRuns(tuple(runs))
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +37,7 @@ def good(setup: Setup) -> Iterator[Finding]:
     yield left_out("good", "real keyframes", "none given")
     (setup.scratch / "large").write_text("...")
     yield measured("good", "its folder", str(setup.scratch))
+    yield measured("good", "its time", "", has_one=setup.has_s(1), has_hour=setup.has_s(3600))
 
 
 def wrong(setup: Setup) -> Iterator[Finding]:
@@ -57,6 +59,7 @@ def killed(setup: Setup) -> Iterator[Finding]:
 
 
 def endless(setup: Setup) -> Iterator[Finding]:
+    (setup.scratch / "large").write_text("...")
     yield compared("endless", "a sum", 1e-7, 1e-5)
     time.sleep(60)
 
@@ -92,11 +95,14 @@ def test_a_part_runs_in_a_process_and_a_folder_of_its_own(run: Run) -> None:
         ("what it is given", MEASURED),
         ("real keyframes", LEFT_OUT),
         ("its folder", MEASURED),
+        ("its time", MEASURED),
         ("time of the part", MEASURED),
     ]
     assert report["findings"][1]["numbers"]["pid"] != os.getpid()
     assert report["findings"][2]["numbers"] == {"device": "cpu", "small": True}
     assert not Path(report["findings"][4]["figure"]).exists()
+    assert report["findings"][5]["numbers"] == {"has_one": True, "has_hour": False}
+    assert all(0 <= one["after_s"] < 60 for one in report["findings"][:6])
     assert {"python", "torch", "cuda", "date"} <= set(report["machine"])
 
 
@@ -117,8 +123,11 @@ def test_an_error_above_its_bound_fails_the_command(run: Run, part: str) -> None
     ],
 )
 def test_a_part_that_breaks_keeps_what_it_found_and_stops_no_other(
-    run: Run, part: str, why: str
+    run: Run, part: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (scratch := tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+
     code, report = run(part, "good", "--limit-s", "3")
 
     assert code == 1
@@ -129,6 +138,7 @@ def test_a_part_that_breaks_keeps_what_it_found_and_stops_no_other(
         ("a sum", PASSED),  # the next part's
     ]
     assert report["findings"][1]["figure"] == why
+    assert list(scratch.iterdir()) == []
 
 
 def test_all_parts_run_unless_some_are_named(
@@ -143,7 +153,7 @@ def test_all_parts_run_unless_some_are_named(
     printed = capsys.readouterr().out
     assert "good: 1 pass, 1 left out" in printed
     assert "wrong: 1 FAIL" in printed
-    assert printed.splitlines()[-1].startswith("1 failed of 8")
+    assert printed.splitlines()[-1].startswith("1 failed of 9")
 
 
 def test_an_unknown_part_is_named_with_those_that_there_are(

@@ -11,7 +11,6 @@ from olivine.models.foundation import hugging_face
 from tests.support.gpu import needs_gpu
 from tools.gpu_check.labelling import check, rates
 from tools.gpu_check.labelling.memory import short_memory
-from tools.gpu_check.labelling.networks import write_detector, write_segmenter
 from tools.gpu_check.labelling.precision import errors
 from tools.gpu_check.report import FAILED, PASSED, Finding, Setup
 
@@ -82,9 +81,9 @@ def test_a_wrong_encoder_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> rates.Bench:
     folder = tmp_path_factory.mktemp("bench")
-    detector = write_detector(folder / "detector", "cpu", is_small=True)
-    segmenter = write_segmenter(folder / "sam", "sam", "cpu", is_small=True)
-    return rates.Bench.load(small(folder), str(detector), str(segmenter), "sam")
+    setup = small(folder)
+    detector, segmenter = rates.load_detector(setup), rates.load_segmenter(setup, "sam")
+    return rates.Bench.make(setup, detector, segmenter, "sam")
 
 
 def other_maps(labelled: list[Any]) -> list[Any]:
@@ -111,12 +110,12 @@ def test_a_batch_that_is_not_halved_or_gets_other_maps_is_seen(
 def test_one_network_that_cannot_be_made_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_sam(folder: Path, kind: str, device: str, is_small: bool) -> Path:
+    def no_sam(setup: Setup, kind: str) -> Any:
         if kind == "sam":
             raise ImportError("no SAM here")
-        return write_segmenter(folder, kind, device, is_small)
+        return rates.load_segmenter(setup, kind)
 
-    monkeypatch.setattr("tools.gpu_check.labelling.write_segmenter", no_sam)
+    monkeypatch.setattr("tools.gpu_check.labelling.load_segmenter", no_sam)
     monkeypatch.setattr("tools.gpu_check.labelling.errors", lambda setup: iter(()))
     monkeypatch.setattr(rates, "SMALL_BATCHES", (1,))
 

@@ -13,6 +13,7 @@ from tools.gpu_check.profiling import (
     read_trace,
     waits_by_line,
     warned_waits,
+    without_warning,
 )
 
 
@@ -90,6 +91,15 @@ def test_a_warning_counts_for_the_library_s_innermost_line() -> None:
         space["wait"](warn)
         warnings.warn("another", stacklevel=1)
     assert places == {(f"{ROOT}/olivine/waits.py", 2): 2}
+
+
+def test_only_the_known_warning_is_not_printed() -> None:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        with without_warning(".*clears events"):
+            warnings.warn("Warning: Profiler clears events at the end of each.", stacklevel=1)
+            warnings.warn("events are lost", stacklevel=1)
+    assert [str(one.message) for one in seen] == ["events are lost"]
 
 
 @pytest.mark.gpu

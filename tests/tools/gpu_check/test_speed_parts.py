@@ -1,7 +1,9 @@
 """The parts that measure: they run on a CPU at small sizes, and see a rival that cheats."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from torch import Tensor
@@ -10,6 +12,7 @@ from benchmarks.models.sparse_convolution import TableGrid
 from benchmarks.training.marked_step import PARTS
 from tests.support.gpu import needs_gpu
 from tools.gpu_check import loading, step_time, teacher, unet
+from tools.gpu_check.profiling import Profile
 from tools.gpu_check.report import FAILED, LEFT_OUT, Finding, Setup
 
 
@@ -26,6 +29,7 @@ def by_name(findings: Iterator[Finding]) -> dict[str, Finding]:
 
 def test_a_step_is_measured_by_part(small: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step_time, "FORMATS", ("float32",))
+    monkeypatch.setattr(step_time, "NUM_FRAMES", (4,))
     found = by_name(step_time.check(small))
     numbers = found["float32, 4 frames"].numbers
     assert set(numbers["parts_host_ms"]) == set(PARTS)
@@ -34,11 +38,47 @@ def test_a_step_is_measured_by_part(small: Setup, monkeypatch: pytest.MonkeyPatc
     assert found["idle share, launches, waits, kernels"].verdict == LEFT_OUT
 
 
+def test_a_step_is_profiled_once_and_its_lines_are_named_once(
+    small: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = Profile(600.0, 100.0, 9, [{"name": "void at::gemm<1>(x)", "count": 9, "ms": 8.0}],
+                   [], [], [], [])  # fmt: skip
+    stacks: list[bool] = []
+    taken: list[bool] = []
+
+    def profiled(call: Callable[[], object], *_: object, with_stack: bool) -> Profile:
+        stacks.append(with_stack)
+        return seen
+
+    monkeypatch.setattr(step_time, "profile", profiled)
+    monkeypatch.setattr(step_time, "waits_by_line", lambda *_: [{"line": "a.py:1", "count": 2}])
+    recipe_step = SimpleNamespace(step=lambda load, marked: taken.append(marked))
+    found = []
+    for what in ("float32, 4 frames", "float32, 1 frame"):
+        timed = Finding("step_time", what, "", numbers={"wall_ms": 400.0})
+        found += list(step_time._profiled(recipe_step, None, timed, small))  # type: ignore[arg-type]
+    assert [finding.what for finding in found] == [
+        "float32, 4 frames: lines",
+        "float32, 4 frames: device",
+        "float32, 4 frames: waits by function",
+        "float32, 1 frame: device",
+    ]
+    assert found[1].numbers["idle_share"] == pytest.approx(0.75)
+    assert "gemm 8.0 ms" in found[1].figure
+    assert stacks == [True, False]
+
+
 def test_the_loader_is_measured_next_to_steps(small: Setup) -> None:
     found = by_name(loading.check(small))
     assert {"0 processes", "1 processes"} <= set(found)
     assert found["0 processes"].numbers["frames_per_s"] > 0
     assert any(name.startswith("steps with") for name in found)
+
+
+def test_enough_processes_are_those_that_are_faster_than_steps() -> None:
+    assert loading._enough({0: 20.0, 1: 8.0, 4: 30.0, 16: 90.0}, taken=9.0) == 4
+    assert loading._enough({0: 20.0, 1: 4.0, 4: 8.0}, taken=9.0) == 4
+    assert loading._enough({}, taken=9.0) == 0
 
 
 def test_engines_are_measured_and_agree(small: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +102,12 @@ def test_a_rival_that_does_other_work_fails(small: Setup, monkeypatch: pytest.Mo
     monkeypatch.setattr(unet, "NUM_FRAMES", (1,))
     monkeypatch.setattr(unet, "FORMATS", ())
     monkeypatch.setattr(TableGrid, "convolve", wrong)
-    assert [f.verdict for f in unet.check(small)].count(FAILED) == 1
+    late = replace(small, ends_s=0.0)  # what is slow and tells less is not begun
+    found = {finding.what: finding.verdict for finding in unet.check(late)}
+    assert [what for what, verdict in found.items() if verdict == FAILED] == [
+        "1 frame: the table's features against ours"
+    ]
+    assert found["1 frame, float32, table of neighbours"] == LEFT_OUT
 
 
 def test_image_networks_are_measured(small: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

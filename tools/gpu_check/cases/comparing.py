@@ -6,12 +6,13 @@ difference over the norm of the reference; integers and truth values must be equ
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from olivine.core.devices import Precision, autocast
+from olivine.core.devices import Precision, autocast, tf32_products
 from tools.gpu_check.report import Finding, Setup, compared, failed
 
 Put = TypeVar("Put")
@@ -117,7 +118,8 @@ def findings(part: str, cases: Iterable[Case], setup: Setup) -> Iterator[Finding
             place = Place(torch.device(setup.device), precision=precision)
             name = case.name if precision == "float32" else f"{case.name}, {precision}"
             try:
-                found = case.compute(place)
+                with tf32_products(allowed=False):  # as in training
+                    found = case.compute(place)
                 yield from _verdicts(part, name, (found, reference), case, precision)
             except Exception as error:
                 yield failed(part, name, sentence(error))
@@ -147,6 +149,12 @@ def equal(part: str, what: str, found: Tensor, wanted: Tensor) -> Finding:
 
 def random_rows(*shape: int, seed: int) -> Tensor:
     """Return normal random numbers, the same on every machine."""
+    return _drawn(shape, seed).clone()
+
+
+@lru_cache(maxsize=128)
+def _drawn(shape: tuple[int, ...], seed: int) -> Tensor:
+    """Return the numbers of `random_rows`, which every precision takes again."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 

@@ -41,9 +41,8 @@ def scan(num_azimuths: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     ).clip(0.6)
     with np.errstate(divide="ignore"):
         ground_m = np.where(elevation < 0, SENSOR_HEIGHT_M / -np.sin(elevation), np.inf)
-    range_m = np.minimum(ground_m, walls_m / np.cos(elevation)) + rng.normal(
-        0, 0.02, ground_m.shape
-    )
+    range_m = np.minimum(ground_m, walls_m / np.cos(elevation))
+    range_m = range_m + rng.normal(0, 0.02, range_m.shape)  # so that no two neighbours are as far
     direction = np.stack(
         np.broadcast_arrays(
             np.cos(elevation) * np.sin(azimuth),

@@ -137,7 +137,8 @@ def _samplers(setup: Setup) -> Iterator[Case]:
     }
     for name, settings in choices.items():
         compute = partial(_sampled, settings.build(), num)
-        yield Case(f"sampler {name}", compute, {"float32": 1e-5}, reference=SINGLE)
+        # A range on the border of two bins may be counted in either: CUDA multiplies by 1 / step.
+        yield Case(f"sampler {name}", compute, {"float32": 1e-3}, reference=SINGLE)
     yield Case("sampling by weight", _drawn)
 
 
@@ -170,26 +171,25 @@ def _drawn(place: Place) -> Computed:
     return {"likely": ((seen - expected) ** 2 / expected).sum() < LIKELY}
 
 
-class _FeaturesAt:
+class _FeaturesAt(Features):
     """The made features of a table of pairs, at a place; those of points take gradients."""
 
     def __init__(self, num: int, place: Place):
-        self._made, self._place = Features(num), place
-        self.rows, self.later = place.leaf(self._made.rows), place.leaf(self._made.later_rows)
-
-    def points(self, head: str, pairs: PairTable) -> Tensor:
-        return self.rows[pairs.voxel_index]
+        super().__init__(num)
+        self._place = place
+        self.rows, self.later_rows = place.leaf(self.rows), place.leaf(self.later_rows)
 
     def later_points(self, head: str) -> tuple[Tensor, Tensor]:
-        return self.later, self._place.put(self._made.later_points(head)[1])
+        rows, cluster_ids = super().later_points(head)
+        return rows, self._place.put(cluster_ids)
 
     def segments(self, pairs: PairTable) -> Tensor:
-        return self._made.segments(SINGLE.put(pairs)).to(self._place.device)
+        return super().segments(SINGLE.put(pairs)).to(self._place.device)
 
     def segment_pixels(
         self, head: str, segments: Tensor, teacher_rows: bool
     ) -> tuple[Tensor, Tensor | None]:
-        unit, own = self._made.segment_pixels(head, segments.cpu(), teacher_rows)
+        unit, own = super().segment_pixels(head, segments.cpu(), teacher_rows)
         return self._place.put(unit), None if own is None else self._place.put(own)
 
 
@@ -200,7 +200,7 @@ def _pooling(pool: Pooling, num: int, place: Place) -> Computed:
         matched: Matched = pool.build()(features, "pixel", pairs, pairs.frame_index)
     leaves = {"points": features.rows}
     if pool.match == "time":
-        leaves["later points"] = features.later
+        leaves["later points"] = features.later_rows
     joined = torch.cat([matched.queries, matched.keys])
     found = {name: value for name, value in vars(matched).items() if value is not None}
     return {**found, **gradients(joined, leaves)}

@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from olivine.core.devices import tf32_products
 from olivine.data.geometry.cell_keys import pack, unpack
 from olivine.data.geometry.neighbours import nearest_rows
 from olivine.data.geometry.voxelization import _group, cells_of
@@ -39,7 +40,7 @@ from tools.gpu_check.cases.methods import OF_LOSS, SINGLE
 from tools.gpu_check.report import Setup
 
 NUM_CLASSES, NUM_SCENES = 16, 5
-TF32 = 5e-3  # products of factors of ten bits, layer after layer
+TF32 = 5e-3  # of a network of convolutions, whose factors have ten bits and whose sums are exact
 
 
 def training_cases(setup: Setup) -> Iterator[Case]:
@@ -47,7 +48,10 @@ def training_cases(setup: Setup) -> Iterator[Case]:
     xyz_m = torch.from_numpy(scan(num_azimuths(setup), seed=3)[0])
     for voxelizer in (Voxelizer(), CUBES):
         name = f"voxels, {voxelizer.coordinates}"
-        yield Case(name, partial(_voxels, voxelizer, xyz_m), reference=SINGLE)
+        # CUDA multiplies by 1 / size, so a point on a border may fall on its other side.
+        of_cells = {"coordinates": {"float32": 1e-3}}
+        compute = partial(_voxels, voxelizer, xyz_m)
+        yield Case(name, compute, of_output=of_cells, reference=SINGLE)
     voxels = voxels_of(setup, CUBES)
     points = voxels.points[voxels.kept_point, :3]
     yield Case("nearest neighbours", partial(_nearest, points, voxels.coordinates[:, 0].long()))
@@ -63,11 +67,15 @@ def training_cases(setup: Setup) -> Iterator[Case]:
 
 def _voxels(voxelizer: Voxelizer, xyz_m: Tensor, place: Place) -> Computed:
     """Return cells of points, of which those on a border may differ, and groups of given cells."""
-    cells = cells_of(voxelizer, xyz_m.to(place.device))
-    given = torch.cat([torch.arange(len(xyz_m))[:, None] % 2, cells_of(voxelizer, xyz_m)], dim=1)
+    cells, on_cpu = cells_of(voxelizer, xyz_m.to(place.device)), cells_of(voxelizer, xyz_m)
+    given = torch.cat([torch.arange(len(xyz_m))[:, None] % 2, on_cpu], dim=1)
+    apart = (cells.cpu() - on_cpu).abs()
+    if voxelizer.coordinates == "cylindrical":  # from the last angle to the first is one step
+        apart[:, 1] = torch.minimum(apart[:, 1], round(360 / voxelizer.cell_size[1]) - apart[:, 1])
     distinct, first, group = _group(pack(given.to(place.device)))
     return {
         "coordinates": cells.double(),
+        "points beyond the next cell": (apart.amax(dim=1) > 1).sum(),
         "keys": distinct,
         "first points": first,
         "voxels of points": group,
@@ -165,5 +173,5 @@ def _resnet(images: Tensor, allows_tf32: bool, place: Place) -> Computed:
         here.dtype = torch.float64
         pixels = (images - here.mean) / here.std
         return {"maps": here.features(pixels)}
-    with torch.backends.cudnn.flags(allow_tf32=allows_tf32):
+    with tf32_products(allowed=allows_tf32):
         return {"maps": here(images.to(place.device))}

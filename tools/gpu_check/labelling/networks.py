@@ -96,39 +96,69 @@ _SMALL_SAM2 = {
 }
 
 
-def write_detector(folder: Path, device: str, is_small: bool) -> Path:
-    """Write GroundingDINO with Swin-T (or a small one), and a tokenizer of the prompts' words."""
+def write_detector(folder: Path) -> Path:
+    """Write a small GroundingDINO and its tokenizer."""
+    _write(detector("cpu", is_small=True), folder)
+    tokenizer(folder).save_pretrained(folder)
+    return folder
+
+
+def write_segmenter(folder: Path, kind: str) -> Path:
+    """Write a small SAM or SAM 2."""
+    return _write(segmenter(kind, "cpu", is_small=True), folder)
+
+
+def _write(model: Any, folder: Path) -> Path:
+    """Write a network in float16; it is read as float32."""
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    model.half().save_pretrained(folder)
+    return folder
+
+
+def tokenizer(folder: Path) -> Any:
+    """Return BERT's tokenizer with a vocabulary of the prompts' words, which the folder gets."""
+    from transformers import BertTokenizerFast
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "."]
+    texts = GroundedSam().vocabulary.texts
+    words += sorted({word for text in texts for word in text.split()})
+    vocabulary = folder / "vocab.txt"
+    vocabulary.write_text("\n".join(words) + "\n")
+    return BertTokenizerFast(str(vocabulary))
+
+
+def detector(device: str, is_small: bool) -> Any:
+    """Return GroundingDINO with Swin-T (or a small one)."""
     from transformers import (
         BertConfig,
-        BertTokenizerFast,
         GroundingDinoConfig,
         GroundingDinoForObjectDetection,
         SwinConfig,
     )
 
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "."]
-    texts = GroundedSam().vocabulary.texts
-    words += sorted({word for text in texts for word in text.split()})
     swin, bert = (_SMALL_SWIN, _SMALL_BERT) if is_small else (_SWIN_T, {})
     config = GroundingDinoConfig(
         backbone_config=SwinConfig(**swin, out_features=["stage2", "stage3", "stage4"]),
         text_config=BertConfig(**bert),
         **(_SMALL_DINO if is_small else {}),
     )
-    _write(GroundingDinoForObjectDetection, config, folder, device)
-    vocabulary = folder / "vocab.txt"
-    vocabulary.write_text("\n".join(words) + "\n")
-    BertTokenizerFast(str(vocabulary)).save_pretrained(folder)
-    return folder
+    model = _random(GroundingDinoForObjectDetection, config, device)
+    # Without training, a box's score would be the sigmoid of a product of two rows of norm 16,
+    # which is 1.0 for hundreds of boxes.
+    with torch.no_grad():
+        model.model.decoder.layer_norm.weight.mul_(0.1)
+    return model
 
 
-def write_segmenter(folder: Path, kind: str, device: str, is_small: bool) -> Path:
-    """Write SAM with ViT-H or SAM 2 with hiera-large (or a small one)."""
+def segmenter(kind: str, device: str, is_small: bool) -> Any:
+    """Return SAM with ViT-H or SAM 2 with hiera-large (or a small one)."""
     import transformers
 
     if kind == "sam":
         sizes = _SMALL_SAM if is_small else _VIT_H
-        return _write(transformers.SamModel, transformers.SamConfig(**sizes), folder, device)
+        return _random(transformers.SamModel, transformers.SamConfig(**sizes), device)
     channels = [128, 64, 32, 16] if is_small else [1152, 576, 288, 144]
     small = {"backbone_feature_sizes": [[32, 32], [16, 16], [8, 8]], "fpn_hidden_size": 32}
     vision = transformers.Sam2VisionConfig(
@@ -137,29 +167,15 @@ def write_segmenter(folder: Path, kind: str, device: str, is_small: bool) -> Pat
         **(small if is_small else {}),
     )
     config = transformers.Sam2Config(vision_config=vision, **(_SMALL_SAM2 if is_small else {}))
-    return _write(transformers.Sam2Model, config, folder, device)
+    return _random(transformers.Sam2Model, config, device)
 
 
-def _write(network: Any, config: Any, folder: Path, device: str) -> Path:
-    """Write a network as float16, which halves the file; it is read as float32."""
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()
+def _random(network: Any, config: Any, device: str) -> nn.Module:
+    """Return a network of random weights, none of which stays the zero that some begin as."""
     torch.manual_seed(0)
     with torch.device(device):  # a GPU draws the weights of ViT-H in a moment
-        model = network(config)
-    shake(model)
-    if hasattr(model, "class_embed"):
-        # Without training, a box's score would be the sigmoid of a product of two rows of norm 16,
-        # which is 1.0 for hundreds of boxes.
-        with torch.no_grad():
-            model.model.decoder.layer_norm.weight.mul_(0.1)
-    model.half().save_pretrained(folder)
-    return folder
-
-
-def shake(model: nn.Module) -> None:
-    """Add noise to every weight, so that none stays the zero that some begin as."""
+        model: nn.Module = network(config)
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(0.02 * torch.randn_like(weight))
+    return model

@@ -10,13 +10,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.labels.grounded_sam import pictures
+from olivine.core.devices import autocast
 from olivine.labels.labellers.grounded_sam import GroundedSam
 from olivine.models.foundation.grounding_dino import prepare
-from olivine.models.foundation.hugging_face import (
-    HuggingFaceDetector,
-    HuggingFaceSegmenter,
-    _precision,
-)
+from olivine.models.foundation.hugging_face import HuggingFaceDetector, HuggingFaceSegmenter
 from tools.gpu_check.labelling.networks import SEGMENTERS, write_detector, write_segmenter
 from tools.gpu_check.report import Finding, Setup, compared, failed
 
@@ -30,15 +27,10 @@ Outputs = dict[str, Tensor]
 
 
 def errors(setup: Setup) -> Iterator[Finding]:
-    """Yield the errors of each network in each number format; TF32 is off."""
-    tf32 = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield from _network("small GroundingDINO", partial(_detector, setup))
-        for kind in SEGMENTERS:
-            yield from _network(f"small {kind}", partial(_segmenter, setup, kind))
-    finally:
-        torch.backends.cudnn.allow_tf32 = tf32
+    """Yield each network's errors in each number format, TF32 not allowed as in the labeller."""
+    yield from _network("small GroundingDINO", partial(_detector, setup))
+    for kind in SEGMENTERS:
+        yield from _network(f"small {kind}", partial(_segmenter, setup, kind))
 
 
 def _network(what: str, make: Callable[[], tuple[Any, Outputs]]) -> Iterator[Finding]:
@@ -71,7 +63,7 @@ def _images() -> Tensor:
 
 def _segmenter(setup: Setup, kind: str) -> tuple[Callable[[torch.dtype], Outputs], Outputs]:
     """Return a segmenter's features and masks by format, and their references."""
-    folder: Path = write_segmenter(setup.scratch / f"small_{kind}", kind, "cpu", True)
+    folder: Path = write_segmenter(setup.scratch / f"small_{kind}", kind)
     ours = HuggingFaceSegmenter(str(folder), torch.device(setup.device), torch.float32)
     exact = HuggingFaceSegmenter(str(folder), torch.device("cpu"), torch.float32)
     images, boxes = _images(), torch.tensor(BOXES_PX)
@@ -117,7 +109,7 @@ def _detector(setup: Setup) -> tuple[Callable[[torch.dtype], Outputs], Outputs]:
 
     The boxes are not compared: which queries become boxes is a choice among near equals.
     """
-    folder = write_detector(setup.scratch / "small_detector", "cpu", True)
+    folder = write_detector(setup.scratch / "small_detector")
     texts, device = GroundedSam().vocabulary.texts, torch.device(setup.device)
     ours = HuggingFaceDetector(str(folder), texts, device, torch.float32)
     exact = copy.deepcopy(ours.model).cpu().double()
@@ -125,7 +117,7 @@ def _detector(setup: Setup) -> tuple[Callable[[torch.dtype], Outputs], Outputs]:
     text = {name: value.expand(len(pixels), -1) for name, value in ours._text.items()}
 
     def outputs_in(dtype: torch.dtype) -> Outputs:
-        with torch.inference_mode(), _precision(device, dtype):
+        with torch.inference_mode(), autocast(device, dtype):
             return _features(ours.model(pixel_values=pixels.to(device), **text))
 
     with torch.inference_mode():

@@ -4,12 +4,15 @@ Only keyframes are read: one LiDAR scan, six images and, where the version has t
 point. Scenes are in the order of scene.json, keyframes in the order in which they were recorded.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from olivine.core.errors import UserError, nearest
+from olivine.core.file_stats import FolderStats
 from olivine.data.dataset import Dataset, Frames
 from olivine.data.datasets.nuscenes.splits import (
     SPLITS,
@@ -20,6 +23,9 @@ from olivine.data.datasets.nuscenes.splits import (
 from olivine.data.datasets.nuscenes.tables import CAMERAS
 from olivine.data.predictions import PredictionFormat
 
+if TYPE_CHECKING:
+    from olivine.data.datasets.nuscenes.frames import NuscenesFrames
+
 
 class Nuscenes(Dataset):
     """Keyframes of nuScenes.
@@ -29,6 +35,7 @@ class Nuscenes(Dataset):
     """
 
     kind: ClassVar[str] = "nuscenes"
+    added: ClassVar[Mapping[str, Any]] = {"allow_partial": False}
 
     version: Literal["v1.0-mini", "v1.0-trainval", "v1.0-test"] = Field(
         default="v1.0-trainval",
@@ -47,6 +54,11 @@ class Nuscenes(Dataset):
     cameras: tuple[str, ...] = Field(
         default=CAMERAS,
         description="Cameras whose images are read, in this order.",
+    )
+    allow_partial: bool = Field(
+        default=False,
+        description="Whether an incomplete copy is accepted; the scenes of which every scan, image "
+        "and label file is there are used.",
     )
 
     @field_validator("split")
@@ -99,11 +111,29 @@ class Nuscenes(Dataset):
         ranges = tuple(index.scenes[position] for position in kept)
         if not sum(last - first for _, first, last in ranges):
             raise UserError(self._nothing(root, names, len(positions)))
-        frames = NuscenesFrames(
-            root, self.version, cache_dir, self.cameras, index.fingerprint, ranges
-        )
+        prints = index.unlabelled_fingerprint, index.fingerprint
+        frames = NuscenesFrames(root, self.version, cache_dir, self.cameras, *prints, ranges)
         frames.require_files()
-        return frames
+        return self._whole_scenes(frames) if self.allow_partial else frames
+
+    def _whole_scenes(self, frames: "NuscenesFrames") -> "NuscenesFrames":
+        """Return the frames of the scenes whose files are all there.
+
+        Raises UserError if no scene is whole.
+        """
+        stats, ranges = FolderStats(frames.root), []
+        for scene in frames.ranges:
+            files = replace(frames, ranges=(scene,)).split_files()
+            names = [*files.scans, *files.images, *files.point_labels]
+            if len(stats.of(names)) == len(names):
+                ranges.append(scene)
+        if not ranges:
+            raise UserError(
+                f"None of the {len(frames.ranges)} scenes of split {self.split!r} has all its "
+                f"files below {frames.root}, so allow_partial=true leaves nothing; `olivine data "
+                f"check {frames.root}` lists what is missing."
+            )
+        return replace(frames, ranges=tuple(ranges))
 
     def _nothing(self, root: str | Path, names: list[str], num_scenes: int) -> str:
         """Return the sentence that explains why no keyframe is left."""

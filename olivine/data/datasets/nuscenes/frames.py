@@ -13,7 +13,8 @@ from jaxtyping import Float, UInt8
 from olivine.core.errors import UserError
 from olivine.core.storage import Store
 from olivine.data.datasets.nuscenes.classes import CLASS_NAMES, UNKNOWN
-from olivine.data.datasets.nuscenes.index import Index, open_index
+from olivine.data.datasets.nuscenes.index import LABEL_TABLES, Index, open_index
+from olivine.data.identity.split import SplitFiles, SplitIdentity
 from olivine.data.images import EncodedImage
 from olivine.data.records import Frame
 
@@ -33,9 +34,11 @@ class NuscenesFrames:
     version: str
     cache_dir: Path
     camera_names: tuple[str, ...]
-    fingerprint: str
+    fingerprint: str  # of the tables, without those of point labels
+    index_fingerprint: str  # of all tables
     ranges: tuple[tuple[str, int, int], ...]  # scene, first keyframe, one past the last
     class_names: tuple[str, ...] = CLASS_NAMES
+    identity: SplitIdentity | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         fields = type(self).__dataclass_fields__
@@ -46,11 +49,11 @@ class NuscenesFrames:
 
     def tokens(self) -> Sequence[str]:
         """Return the sample token of every keyframe."""
-        return self._index.table["token"].take(self._rows).to_pylist()
+        return self._index.column("token").take(self._rows).to_pylist()
 
     def scan_tokens(self) -> Sequence[str]:
         """Return the sample_data token of every keyframe's scan; predictions are named by it."""
-        return self._index.table["scan_token"].take(self._rows).to_pylist()
+        return self._index.column("scan_token").take(self._rows).to_pylist()
 
     def scenes(self) -> Sequence[str]:
         """Return the scene name of every keyframe."""
@@ -61,13 +64,26 @@ class NuscenesFrames:
         positions = self._rows[:, None] * len(self._index.cameras) + self._cameras
         return self._index.image_names.take(positions.ravel()).to_pylist()
 
+    def split_files(self) -> SplitFiles:
+        """Return the files of the split's scans, images and, where there are some, labels."""
+        columns = [
+            self._index.column(name).take(self._rows) for name in ("scan_name", "label_name")
+        ]
+        scans, labels = (column.drop_null().to_pylist() for column in columns)
+        tables = [f"{self.version}/{name}" for name in LABEL_TABLES] if labels else []
+        return SplitFiles(scans, self.image_names(), labels, tables)
+
     def read_image(self, name: str) -> UInt8[np.ndarray, "rows columns 3"]:
         """Return one image as RGB; raise UserError if it is unreadable or has another size."""
+        return self.encoded_image(name).pixels()
+
+    def encoded_image(self, name: str) -> EncodedImage:
+        """Return one image as it is in its file; raise UserError if there is none."""
         position = pc.index(self._index.image_names, name).as_py()
         if position < 0:
             raise UserError(f"{name!r} is not an image of {self._tables}.")
         frame, camera = divmod(position, len(self._index.cameras))
-        return self._picture(name, self._index.image_size_px[frame, camera]).pixels()
+        return self._picture(name, self._index.image_size_px[frame, camera])
 
     def later(self, index: int, num_keyframes: int) -> int:
         """Return the index of the keyframe `num_keyframes` later in the same scene.
@@ -123,8 +139,13 @@ class NuscenesFrames:
         """Raise UserError if a keyframe has no scan or lacks an image of a chosen camera."""
         table = self._index
         positions = self._rows[:, None] * len(table.cameras) + self._cameras
-        scans = table.table["scan_name"].take(self._rows).is_null().to_numpy()
-        images = table.image_names.take(positions.ravel()).is_null().to_numpy(zero_copy_only=False)
+        scans, images = (
+            names.take(chosen).is_null().to_numpy(zero_copy_only=False)
+            for names, chosen in (
+                (table.column("scan_name"), self._rows),
+                (table.image_names, positions.ravel()),
+            )
+        )
         lacks = np.concatenate([scans[:, None], images.reshape(len(self), -1)], axis=1)
         if lacks.any():
             frame, channel = np.argwhere(lacks)[0]
@@ -172,7 +193,7 @@ class NuscenesFrames:
     @functools.cached_property
     def _index(self) -> Index:
         index = open_index(self.root, self.version, self.cache_dir)
-        if index.fingerprint != self.fingerprint:
+        if index.fingerprint != self.index_fingerprint:
             raise UserError(
                 f"The tables of {self._tables} changed after the data set was opened; start again."
             )

@@ -67,8 +67,9 @@ class SemanticKitti(Dataset):
     def open_at(self, root: str | Path, cache_dir: Path) -> Frames:
         """Return the scans; names and sizes of all files of the split are checked, by listings.
 
-        The fingerprint is of those names and sizes. Raises UserError if a sequence or a file is
-        missing, or if a file has a wrong size.
+        The fingerprint is of the sequences and their numbers of scans; the files' sizes are other
+        parts of the identity. Raises UserError if a sequence or a file is missing, or if a file has
+        a wrong size.
         """
         from olivine.data.datasets.semantic_kitti.frames import SemanticKittiFrames
 
@@ -82,15 +83,15 @@ class SemanticKitti(Dataset):
                     "all such faults."
                     + (_PARTIAL if fault.kind == "incomplete" and listing.scans else "")
                 )
-        num_points = {listing.sequence: listing.num_points() for listing in listings}
+        sequences = tuple((listing.sequence, len(listing.scans)) for listing in listings)
         return SemanticKittiFrames(
             root,
-            tuple((name, len(counts)) for name, counts in num_points.items()),
+            sequences,
             self.frame_step,
             self.intensity_scale,
             self.intensity_offset,
             self.split != "test",
-            text_hash(json.dumps(num_points), 16),
+            text_hash(json.dumps(sequences), 16),
         )
 
     def _sequences(self, store: Store) -> list[str]:

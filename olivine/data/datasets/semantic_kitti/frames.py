@@ -17,6 +17,7 @@ from olivine.data.datasets.semantic_kitti.layout import (
     label_name,
     scan_name,
 )
+from olivine.data.identity.split import SplitFiles, SplitIdentity
 from olivine.data.records import Frame
 
 SCANS_PER_SCENE = 200  # 20 seconds, the length of a scene of nuScenes
@@ -40,6 +41,7 @@ class SemanticKittiFrames:
     fingerprint: str
     class_names: tuple[str, ...] = CLASS_NAMES
     camera_names: tuple[str, ...] = ()
+    identity: SplitIdentity | None = None
 
     def __len__(self) -> int:
         return len(self._cached)
@@ -55,6 +57,13 @@ class SemanticKittiFrames:
     def image_names(self) -> Sequence[str]:
         """Return no names; there are no images."""
         return ()
+
+    def split_files(self) -> SplitFiles:
+        """Return the files of the kept scans and of their labels."""
+        positions = [self._position(index) for index in range(len(self))]
+        scans = [scan_name(*position) for position in positions]
+        labels = [label_name(*position) for position in positions] if self.has_labels else []
+        return SplitFiles(scans, point_labels=labels)
 
     def read_image(self, name: str) -> UInt8[np.ndarray, "rows columns 3"]:
         """Raise UserError; there are no images."""

@@ -47,10 +47,6 @@ class Listing:
             _sizes(store, _folder(sequence, "labels"), ".label") if has_labels else None,
         )
 
-    def num_points(self) -> list[int]:
-        """Return the number of points of every scan."""
-        return [self.scans[name] // POINT_BYTES for name in sorted(self.scans)]
-
     def faults(self, *, may_be_partial: bool = False) -> Iterator[Fault]:
         """Yield the faults; `may_be_partial` allows scans to be missing at the sequence's end."""
         folder, num_scans = _folder(self.sequence, "velodyne"), len(self.scans)

@@ -8,8 +8,9 @@ written, without sweeps between them and without radars.
 `export.writing.write_world` writes it; `Synthetic` opens it through the nuScenes reader.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -26,6 +27,7 @@ class Synthetic(Dataset):
     """Keyframes of the synthetic world; the first three settings are those of `Nuscenes`."""
 
     kind: ClassVar[str] = "synthetic"
+    added: ClassVar[Mapping[str, Any]] = {"allow_partial": False}
 
     split: str = Field(
         default="mini_train", description="Split of v1.0-mini: mini_train, mini_val or all."
@@ -38,6 +40,11 @@ class Synthetic(Dataset):
     cameras: tuple[str, ...] = Field(
         default=CAMERA_NAMES,
         description="Cameras whose images are read, in this order.",
+    )
+    allow_partial: bool = Field(
+        default=False,
+        description="Whether an incomplete copy is accepted; the scenes of which every scan, image "
+        "and label file is there are used.",
     )
     world: WorldConfig = Field(
         default=WorldConfig(), description="The world that the data set must hold."
@@ -81,6 +88,7 @@ class Synthetic(Dataset):
                 "split": self.split,
                 "scene_step": self.scene_step,
                 "cameras": self.cameras,
+                "allow_partial": self.allow_partial,
             }
         )
         return reader.open(root, cache_dir)

@@ -34,7 +34,7 @@ def test_a_later_start_reads_no_table(tiny, cache, no_tables):
     no_tables()
     later = open_index(data.root, "v1.0-mini", cache)
     assert later.fingerprint == first.fingerprint
-    assert later.table.equals(first.table)
+    assert later.file.table.equals(first.file.table)
     assert later.scenes == first.scenes == (("scene-0061", 0, 2), ("scene-0103", 2, 4))
 
 
@@ -49,7 +49,7 @@ def test_copied_tables_reuse_the_index_by_their_content(tiny, cache, tmp_path, m
 
     monkeypatch.setattr(index, "build_table", build_table)
     for root in (data.root, tmp_path / "elsewhere"):
-        assert open_index(root, "v1.0-mini", cache).path == first.path
+        assert open_index(root, "v1.0-mini", cache).file.path == first.file.path
 
 
 def test_changed_tables_get_another_index(tiny, cache):
@@ -70,15 +70,55 @@ def test_a_damaged_cache_is_built_again(tiny, cache, damage):
     if damage in ("note", "both"):
         note.write_text("{")
     if damage in ("index", "both"):
-        content = first.path.read_bytes()
-        first.path.unlink()
-        first.path.write_bytes(content[: len(content) // 2])
+        content = first.file.path.read_bytes()
+        first.file.path.unlink()
+        first.file.path.write_bytes(content[: len(content) // 2])
     if damage == "other rows":
-        first.path.unlink()
-        with pa.ipc.new_file(str(first.path), pa.schema([])):
+        first.file.path.unlink()
+        with pa.ipc.new_file(str(first.file.path), pa.schema([])):
             pass
-    again = open_index(data.root, "v1.0-mini", cache)
+    with pytest.warns(UserWarning, match=r"(\.arrow|\.json) .*\.damaged now\. It is (built|made)"):
+        again = open_index(data.root, "v1.0-mini", cache)
     np.testing.assert_array_equal(again.cam_SE3_lidar, expected)
+
+
+def test_a_column_that_is_damaged_is_found_when_it_is_used_and_built_again(tiny, cache):
+    data = tiny()
+    first = open_index(data.write(), "v1.0-mini", cache)
+    path, poses = first.file.path, first.cam_SE3_lidar.copy()
+    content = bytearray(path.read_bytes())
+    content[content.index(poses.tobytes()) + 5] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+
+    again = open_index(data.root, "v1.0-mini", cache)
+    assert again.time_ns.tolist() == first.time_ns.tolist()
+    with pytest.warns(UserWarning, match=r"its column cam_SE3_lidar .*\.damaged now"):
+        np.testing.assert_array_equal(again.cam_SE3_lidar, poses)
+    assert path.with_name(f"{path.name}.damaged").read_bytes() == content
+    np.testing.assert_array_equal(
+        open_index(data.root, "v1.0-mini", cache).cam_SE3_lidar, first.cam_SE3_lidar
+    )
+
+
+def test_an_index_of_an_earlier_version_is_read_with_a_note(tiny, cache, no_tables, caplog):
+    data = tiny()
+    first = open_index(data.write(), "v1.0-mini", cache)
+    metadata = {b"olivine": first.file.metadata[b"olivine"]}
+    table = first.file.table.replace_schema_metadata(metadata)
+    first.file.path.unlink()
+    with pa.ipc.new_file(str(first.file.path), table.schema) as writer:
+        writer.write_table(table)
+    no_tables()
+    again = open_index(data.root, "v1.0-mini", cache)
+    np.testing.assert_array_equal(again.cam_SE3_lidar, first.cam_SE3_lidar)
+    assert "no checksum" in caplog.text
+
+
+def test_any_reader_of_arrow_files_reads_the_index(tiny, cache):
+    first = open_index(tiny().write(), "v1.0-mini", cache)
+    table = pa.ipc.open_file(first.file.path.read_bytes()).read_all()
+    assert table.equals(first.file.table)
 
 
 def test_poses_are_the_five_steps_in_double_precision(tiny, cache):
