@@ -27,7 +27,7 @@ from olivine.runners.launch import (
     launch_sweep,
 )
 from olivine.tracking.run_store import open_run_store
-from olivine.training.config import EvaluateConfig, label_configs
+from olivine.training.config import EvaluateConfig, PretrainConfig, label_configs
 
 if TYPE_CHECKING:
     from olivine.labels.job import LabelResult
@@ -87,10 +87,15 @@ def pretrain(
     {"pretrained.seed": 1}; names that begin with "runtime." change `runtime`, which has the paths
     of data and results, and the device. The result names the weights below `runtime.out`, which
     `load_backbone(result.key.fingerprint, out=...)` reads; its `reused` describes the finished run,
-    if there was one. `force` runs it again. Raises UserError for a mistake that a user can correct.
+    if there was one. `force` runs it again. Raises UserError for a mistake that a user can correct,
+    and if an experiment's pretraining learns from scenes that the experiment scores.
     """
-    pretrained, runtime = resolved_pretraining(experiment, settings, runtime)
-    return launch_pretraining(pretrained, runtime, open_run_store(runtime), force=force)
+    config: PretrainConfig | EvaluateConfig
+    if isinstance(experiment, PretrainConfig):
+        config, runtime = resolved_pretraining(experiment, settings, runtime)
+    else:
+        config, runtime = resolved(experiment, settings, runtime)
+    return launch_pretraining(config, runtime, open_run_store(runtime), force=force)
 
 
 def evaluate(

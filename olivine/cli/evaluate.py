@@ -16,6 +16,7 @@ def evaluate(
 ) -> int:
     """Pretrain unless that is done, then probe or fine-tune with few labels."""
     from olivine.experiments.requests import ExperimentRequest
+    from olivine.results.words import overlap_remark
     from olivine.runners.launch import launch_evaluation
 
     request = ExperimentRequest(recipe, config, tuple(changes or ()))
@@ -24,11 +25,14 @@ def evaluate(
     reused = [str(one) for one in result.reused]
     if as_json:
         scores = dict(result.scores)
-        write_json({"run": result.key.fingerprint, "scores": scores, "reused": reused})
+        facts = {"run": result.key.fingerprint, "scores": scores, "reused": reused}
+        write_json({**facts, "overlap": result.overlap})
         return 0
     for sentence in reused:
         write_line(sentence)
-    write_rows(("score", "value"), scores_table(result.scores))
+    write_rows(("score", "value"), scores_table(result.scores, result.overlap))
+    if result.overlap:
+        write_line(overlap_remark([result.overlap]))
     write_line(f"Run {result.key.fingerprint} in {runtime.store_uri()}")
     write_next(["sweep", SWEEP, *request.arguments(recipe_option=True), "--dry-run"])
     return 0

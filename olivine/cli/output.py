@@ -190,6 +190,8 @@ class _Handler(logging.StreamHandler):
         """Ignore the stream of the start."""
 
 
-def scores_table(scores: Mapping[str, float]) -> list[tuple[str, str]]:
-    """Return names and values of scores in percent, as rows."""
-    return [(name, f"{score:6.2f} %") for name, score in scores.items()]
+def scores_table(scores: Mapping[str, float], overlap: str = "") -> list[tuple[str, str]]:
+    """Return names and values of scores in percent, as rows, marked if there is an overlap."""
+    from olivine.results.words import marked
+
+    return [(name, marked(f"{score:6.2f} %", overlap)) for name, score in scores.items()]

@@ -19,7 +19,7 @@ def pretrain(
     request = ExperimentRequest(recipe, config, tuple(changes or ()))
     experiment, runtime = request.resolve()
     tracker = open_tracker(runtime)
-    result = launch_pretraining(experiment.pretrained, runtime, tracker, force=force)
+    result = launch_pretraining(experiment, runtime, tracker, force=force)
     reused = [str(result.reused)] if result.reused else []
     weights = f"{runtime.out}/{result.weights}"
     if as_json:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from olivine.experiments.requests import SweepRequest
     from olivine.results.tables.spec import TableSpec
     from olivine.runners.on_ray.sweep import SweepResult
-    from olivine.tracking.tracker import Tracker
+    from olivine.tracking.tracker import RunRecord, Tracker
 
 INCOMPLETE = 1
 Rows = Annotated[
@@ -170,11 +170,18 @@ def _facts(outcome: "SweepResult") -> dict[str, Any]:
         "num_trials": len(outcome.plan.trials),
         "finished": {name: dict(run.metrics) for name, run in outcome.finished.items()},
         "failures": dict(outcome.failures),
+        "overlap": {name: text for name, run in outcome.finished.items() if (text := _mark(run))},
         "num_reused": outcome.num_reused,
         "gave_up": outcome.gave_up,
         "limit": outcome.limit,
         "gpu_hours": outcome.gpu_hours,
     }
+
+
+def _mark(run: "RunRecord") -> str:
+    from olivine.data.scenes import overlap_mark
+
+    return overlap_mark(run.tags, run.settings)
 
 
 def _write_outcome(expanded: "ExpandedSweep", outcome: "SweepResult") -> None:

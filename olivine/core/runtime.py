@@ -144,11 +144,12 @@ class Runtime(Spec):
         "one.",
     )
     allow: Annotated[
-        tuple[Literal["fewer_pairs", "absent_classes"], ...], BeforeValidator(_listed)
+        tuple[Literal["fewer_pairs", "absent_classes", "overlap"], ...], BeforeValidator(_listed)
     ] = Field(
         default=(),
-        description="Shortages that a pretraining accepts: fewer_pairs than a sampler asked for, "
-        "absent_classes of the vocabulary.",
+        description="What is accepted instead of an error: fewer_pairs than a sampler asked for, "
+        "absent_classes of the vocabulary, an overlap of scenes that train with those that are "
+        "scored, which marks the score.",
     )
     cache_dir: PathOrUri = Field(
         default="",

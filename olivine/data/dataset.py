@@ -136,6 +136,23 @@ class Dataset(Part):
         """Return where the data set lies: at its own root, or at the given one."""
         return absolute(self.root or root)
 
+    @property
+    def scene_source(self) -> str:
+        """The collection of recordings in which a name means one scene; by default the kind.
+
+        Data sets of one source that have a scene of the same name share it. A class that reads the
+        recordings of another class by another kind returns that one's source, and one that reads
+        other recordings than its base class a source of its own.
+        """
+        return self.kind
+
+    def surely_shares(self, other: "Dataset") -> bool:
+        """Return whether settings alone tell that it has a scene of another one of its source.
+
+        Neither is empty, and both read the same copy of the recordings.
+        """
+        return self.fingerprint() == other.fingerprint()
+
     def prediction_format(self) -> PredictionFormat:
         """Return the file format of predictions that the data set's benchmark reads."""
         return ArrayPredictions()

@@ -1,7 +1,8 @@
 """A sweep ready to run: found by its name, its rows chosen, its trials expanded."""
 
+import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,11 @@ from olivine.training.config import EvaluateConfig
 from olivine.training.experiment_data import ExperimentData, Identities, OpenedData
 
 
+def no_tags(config: Spec) -> dict[str, str]:
+    """Return no tags."""
+    return {}
+
+
 @dataclass(frozen=True)
 class ExpandedSweep:
     """A sweep ready to run: its trials, or the configuration from which a search starts.
@@ -27,6 +33,8 @@ class ExpandedSweep:
     the part of it that other trials may share (the pretraining), or "" if nothing is shared.
     `opened` are the data sets of the trials, and `unused` returns why a finished run of a
     configuration's settings is not reused, or "".
+    `tags_of` returns what a trial's run is marked with, or raises UserError for a configuration
+    that must not be run or reused; trials' processes call it too.
     """
 
     sweep: Sweep
@@ -36,6 +44,7 @@ class ExpandedSweep:
     shared_work: Callable[[Any], str] = lambda config: ""
     opened: OpenedData | None = None
     unused: Callable[[Any, Tracker], str] = lambda config, tracker: ""
+    tags_of: Callable[[Any], Mapping[str, str]] = no_tags
 
     @property
     def plan(self) -> SweepPlan:
@@ -73,9 +82,13 @@ def choose_sweep(
 
 
 def expand_sweep(chosen: Sweep, base: EvaluateConfig, runtime: Runtime) -> ExpandedSweep:
-    """Return a sweep with its trials; raise UserError for a bad point or missing labels."""
+    """Return a sweep with its trials; raise UserError for a bad point or missing labels.
+
+    So does a point that would be scored on scenes that it learns from, unless that is allowed.
+    """
     from olivine.training import evaluate
     from olivine.training.data_use import why_not_reused
+    from olivine.training.experiment_data import overlap_tags
     from olivine.training.pretrain import check_labels, pretraining_key
 
     opened = OpenedData(runtime)
@@ -93,11 +106,17 @@ def expand_sweep(chosen: Sweep, base: EvaluateConfig, runtime: Runtime) -> Expan
         return why_not_reused("evaluate", config, uses, tracker)
 
     trials = expand(chosen, base, identify)
-    for config in [trial.config for trial in trials] or [base]:
+    tags_of = functools.partial(overlap_tags, runtime=runtime, opened=opened)
+    points = [(f", trial {trial.name!r}", trial.config) for trial in trials] or [("", base)]
+    for which, config in points:
         assert isinstance(config, EvaluateConfig)
+        try:
+            tags_of(config)
+        except UserError as error:
+            raise UserError(f"Sweep {chosen.name!r}{which}: {error}") from None
         check_labels(config.pretrained, runtime, opened.open(config.pretrained.data))
         identify(config)  # so that the data of a search are read once, here
-    return ExpandedSweep(chosen, trials, base, identify, shared_work, opened, unused)
+    return ExpandedSweep(chosen, trials, base, identify, shared_work, opened, unused, tags_of)
 
 
 def first_points(expanded: ExpandedSweep) -> tuple[Trial, ...]:

@@ -89,4 +89,6 @@ def _previewed(
             status = f"shares the pretraining of {first[work]}"
         elif work:
             first[work] = trial.name
+        marks = [f"allowed: {text}" for text in expanded.tags_of(trial.config).values()]
+        status = "; ".join(filter(None, (status, *marks)))
         yield PreviewedTrial(trial.fingerprint, trial.name, status)

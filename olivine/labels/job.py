@@ -152,7 +152,7 @@ def run_label_job(
     identity, parts = identity_of(job.frames), parts_read(job.labeller)
     tags = {"dataset": identity.of(*parts), "labels": job.labeller.identity}
     tags |= {f"data.label.{part}": value for part, value in identity.values(*parts).items()}
-    if job.labeller.reads_truth:
+    if job.labeller.depends_on_truth:
         tags["labels.truth"] = "true"
     result = None
     with (
@@ -249,7 +249,7 @@ def _result(job: LabelJob, key: RunKey, cost: JobCost) -> LabelResult:
         num_outdated=len(job.outdated),
         class_pixels=dict(zip((*job.labeller.class_names, ""), counts, strict=True)),
         quality=survey(job.frames, job.store, [n for n in job.image_names if n not in unlabelled]),
-        reads_truth=job.labeller.reads_truth,
+        reads_truth=job.labeller.depends_on_truth,
     )
 
 

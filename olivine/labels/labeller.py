@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from olivine.core.hashing import value_hash
-from olivine.core.parts import Part
+from olivine.core.parts import Part, parts_of
 from olivine.data.dataset import Frames
 
 if TYPE_CHECKING:
@@ -51,6 +51,11 @@ class Labeller(Part):
     makes: ClassVar[Literal["classes", "segments"]] = "classes"
     reads_truth: ClassVar[bool] = False
     note: ClassVar[str] = ""  # a warning about its labels, which is shown with them
+
+    @property
+    def depends_on_truth(self) -> bool:
+        """Whether it, or a labeller that it is made of, reads the truth."""
+        return any(part.reads_truth for part in parts_of(self) if isinstance(part, Labeller))
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from olivine.core.errors import UserError
+from olivine.data.scenes import overlap_mark
 from olivine.results.words import ABSENT
 from olivine.tracking.tracker import FAILURE, IDENTITY, RunRecord
 from olivine.training.data_use import DATA as DATA_PART
@@ -156,6 +157,9 @@ def _about(first: RunRecord, second: RunRecord) -> Iterator[tuple[str, str, str]
     reasons = first.tags.get(FAILURE, ""), second.tags.get(FAILURE, "")
     if any(reasons):
         yield "reason", reasons[0] or ABSENT, reasons[1] or ABSENT
+    overlaps = [overlap_mark(run.tags, run.settings) for run in (first, second)]
+    if any(overlaps):
+        yield "overlap", overlaps[0] or ABSENT, overlaps[1] or ABSENT
 
 
 def _note(first: RunRecord, second: RunRecord, settings_differ: bool) -> str:

@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from olivine.core.storage import Store
 from olivine.data.records import IGNORE
 from olivine.results.colours import CORRECT, UNLABELLED, WRONG, LineStyle, class_colour
-from olivine.results.words import class_words, short
+from olivine.results.words import MARK, class_words, marked, short
 
 SINGLE_COLUMN_INCHES, DOUBLE_COLUMN_INCHES = 3.25, 6.75
 DPI = 300  # of the PNG, and of the clouds of points in a PDF
@@ -106,16 +106,21 @@ def score_bars(
 ) -> Figure:
     """Draw a bar per method with its deviation over seeds; a line marks the baseline's mean.
 
-    `table` has the columns method, metric, mean, std and n; `label` is the metric's name with its
-    unit. A method without a finished run keeps its place, with a remark.
+    `table` has the columns method, metric, mean, std, n and, where some score has one, overlap;
+    `label` is the metric's name with its unit. A method without a finished run keeps its place,
+    with a remark.
     """
     lines = table[table["metric"] == metric].reset_index(drop=True)
-    marked = lines.loc[lines["method"] == baseline, "mean"].dropna()
+    if "overlap" not in lines:
+        lines["overlap"] = ""
+    compared = lines.loc[lines["method"] == baseline, "mean"].dropna()
+    below = [] if compared.empty else [f"dotted: {short(baseline, LONG_NAME)}"]
+    below += [f"{MARK} learnt from scored scenes"] if any(lines["overlap"]) else []
     is_wide = lines["method"].map(len).max() > LONG_NAME
     figure = Figure(
         figsize=(
             DOUBLE_COLUMN_INCHES if is_wide else SINGLE_COLUMN_INCHES,
-            (0.5 if marked.empty else 0.62) + 0.22 * len(lines),
+            0.5 + 0.12 * len(below) + 0.22 * len(lines),
         ),
         layout="tight",
     )
@@ -130,12 +135,12 @@ def score_bars(
         axis.text(
             1.02, height, _score_text(line), va="center", fontsize=TEXT_POINTS, transform=beside
         )
-    for mean in marked.astype(float):
+    for mean in compared.astype(float):
         axis.axvline(mean, color="#555555", linestyle=":", linewidth=1)
     axis.set_yticks(heights, [short(name, 60) for name in lines["method"]])
     axis.set_xlim(0, 1.05 * np.nanmax(means + np.nan_to_num(spreads), initial=1e-9))
     axis.set_ylim(-0.6, len(lines) - 0.4)
-    axis.set_xlabel(label if marked.empty else f"{label}\ndotted: {short(baseline, LONG_NAME)}")
+    axis.set_xlabel("\n".join((label, *below)))
     plain(axis)
     axis.grid(axis="x", color=GUIDE, linewidth=0.6)
     axis.set_axisbelow(True)
@@ -238,4 +243,4 @@ def _score_text(line: Any) -> str:
     if not line.n:
         return "no finished run"
     spread = "" if pd.isna(line.std) else f" ± {line.std:.2f}"
-    return f"{line.mean:.2f}{spread} (n={line.n})"
+    return f"{marked(f'{line.mean:.2f}{spread}', line.overlap)} (n={line.n})"

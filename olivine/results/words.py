@@ -1,9 +1,30 @@
 """Numbers and names as text, the same in tables, figures and pages."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 ABSENT = "–"  # the text of a missing value
+
+
+NUM_NAMED = 12  # rows that a sentence names
+MARK = "‡"  # after a score on scenes that the network learnt from
+
+
+def marked(text: str, overlap: object) -> str:
+    """Return a score's text, with the mark if the network learnt from scenes that it is of."""
+    return f"{text}{MARK}" if overlap else text
+
+
+def overlap_remark(overlaps: Iterable[str], rows: Iterable[str] = ()) -> str:
+    """Return the sentence that explains the mark; `rows` are the names of what has it."""
+    names = [f"`{row}`" for row in rows]
+    more = f" and {len(names) - NUM_NAMED} more" if len(names) > NUM_NAMED else ""
+    whose = ", ".join(names[:NUM_NAMED]) + more
+    found = "; ".join(dict.fromkeys(overlaps))
+    return (
+        f"{MARK} Not a fair score, as the network learnt from scenes on which it is scored. "
+        f"{f'{whose}: ' if whose else ''}{found}."
+    )
 
 
 def percent(share: float) -> str:

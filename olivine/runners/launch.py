@@ -13,6 +13,7 @@ from olivine.experiments.limits import Limits
 from olivine.labels.config import EVERY_NEW_IMAGE, LabelConfig, Selection
 from olivine.tracking.tracker import Tracker
 from olivine.training.config import EvaluateConfig, PretrainConfig
+from olivine.training.experiment_data import require_pretraining_apart
 
 if TYPE_CHECKING:
     from olivine.experiments.expanded_sweep import ExpandedSweep
@@ -43,12 +44,20 @@ def launch_labelling(
 
 
 def launch_pretraining(
-    config: PretrainConfig, runtime: Runtime, tracker: Tracker, *, force: bool = False
+    config: PretrainConfig | EvaluateConfig,
+    runtime: Runtime,
+    tracker: Tracker,
+    *,
+    force: bool = False,
 ) -> "PretrainResult":
     """Pretrain, or return the result of a finished run with the same settings and data.
 
-    `force` runs it again.
+    Of a whole experiment, its pretraining is run if it learns from no scene that the experiment
+    scores; a pretraining alone is compared with nothing. `force` runs it again.
     """
+    if isinstance(config, EvaluateConfig):
+        require_pretraining_apart(config, runtime)
+        config = config.pretrained
     if runtime.launcher == "process":
         from olivine.runners.in_process import pretrain_here
 

@@ -32,6 +32,7 @@ def check_dataset(dataset: Dataset, root: str | Path, cache_dir: str | Path) -> 
     """
     check_settings(dataset)
     cache = Path(cache_dir)
+    require(bool(dataset.scene_source), dataset, "its scenes have no source")
     frames = dataset.open(root, cache)
     _check_split(dataset, frames)
     again = dataset.open(root, cache)

@@ -17,6 +17,7 @@ from olivine.data.dataset import Frames
 from olivine.data.identity.split import identity_of
 from olivine.data.loader import training_batches
 from olivine.data.samples import Samples, named
+from olivine.data.scenes import OVERLAP_TAG
 from olivine.data.schedule import Schedule
 from olivine.methods.matched import StepPart
 from olivine.models.activation_checkpointing import recompute_activations
@@ -32,7 +33,7 @@ from olivine.training.evaluated_network import (
     description_name,
     tensors_hash,
 )
-from olivine.training.experiment_data import ExperimentData
+from olivine.training.experiment_data import ExperimentData, overlap_of, require_apart
 from olivine.training.finished_runs import (
     OUT,
     find_finished,
@@ -65,6 +66,7 @@ class EvaluateResult:
     scores: Mapping[str, float]  # miou, accuracy and iou/<class>, in percent
     predictions: str  # name of the first validation frame's predictions below `runtime.out`
     reused: tuple[Reused, ...] = field(default=(), compare=False)  # earlier runs that were reused
+    overlap: str = ""  # what the network learnt of the scored scenes; empty: nothing
 
 
 def finished(
@@ -79,7 +81,8 @@ def finished(
     names = [name for name in record.metrics if name.startswith(SCORE)]
     scores = {name.removeprefix(SCORE): record.metrics[name] for name in names}
     reused = (Reused("the evaluation", record),)
-    return EvaluateResult(key, scores, predictions_name(key.fingerprint), reused)
+    name, overlap = predictions_name(key.fingerprint), overlap_of(config, data)
+    return EvaluateResult(key, scores, name, reused, overlap)
 
 
 def begin_anew(
@@ -142,11 +145,12 @@ def evaluate(
 
     `data` are the experiment's data sets; without it they are opened here. The pretraining must
     have left its weights below `runtime.out`. Scores are those of the last epoch, so no epoch is
-    chosen by its score. Raises UserError for missing weights, data or point labels, and for a loss
-    that is not finite.
+    chosen by its score. Raises UserError for missing weights, data or point labels, for a loss
+    that is not finite, and for scenes that train and are scored.
     """
     data = data or ExperimentData.open(config, runtime)
     data.require_labels()
+    overlap = require_apart(config, data, runtime)
     train, val = data.train, data.val
     pretrained_key = pretraining.pretraining_key(config.pretrained, data.pretrain)
     key = evaluation_key(config, data)
@@ -154,6 +158,7 @@ def evaluate(
     model = _build(config, len(train.class_names), store, pretrained_key, worker)
     uses = data_uses(data)
     read = {**loader_tag(runtime, worker), **uses[0].tags(), **uses[1].tags()}
+    read |= {OVERLAP_TAG: overlap} if overlap else {}
     tags = {PRETRAINED: pretrained_key.fingerprint, OUT: runtime.out, **read, **(tags or {})}
     with tracker.run(key, _run_name(config), config, tags) as run:
         run.log_dataset(config.train.kind, uses[0].fingerprint, str(train.root), "train")
@@ -174,7 +179,7 @@ def evaluate(
             }
             for name, (content, subject) in files.items():
                 write_checked(store, name, content, subject)
-    return EvaluateResult(key, scores, predictions_name(key.fingerprint))
+    return EvaluateResult(key, scores, predictions_name(key.fingerprint), overlap=overlap)
 
 
 def _build(
@@ -291,6 +296,7 @@ def experiment(
     if force:
         runtime = ignoring_finished(runtime)
     data = data or ExperimentData.open(config, runtime)
+    require_apart(config, data, runtime)
     data.require_labels()  # before a pretraining of hours
     pretrained = pretraining.find_or_pretrain(
         config.pretrained, runtime, worker, tracker, frames=data.pretrain

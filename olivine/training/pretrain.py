@@ -187,9 +187,9 @@ def pretrain(
             num_steps = trainer.train(checkpoints, run, report)
         best = probe.conclude(checkpoints, run, num_steps, last_step) if probe else None
         if worker.rank == 0:
-            save_weights(store, weights_name(key), model.backbone.state_dict(), config)
+            save_weights(store, weights_name(key), model.backbone.state_dict(), config, frames)
             if best:
-                save_weights(store, best_weights_name(key), best, config)
+                save_weights(store, best_weights_name(key), best, config, frames)
             path, num_channels = store.path(weights_name(key)), config.backbone.num_channels
             run.log_model("backbone", path, config.to_yaml(), num_channels)
     return PretrainResult(key, weights_name(key), num_steps)

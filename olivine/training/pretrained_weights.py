@@ -8,9 +8,11 @@ from torch import Tensor, nn
 from olivine.core.checksums import DamagedError
 from olivine.core.errors import UserError
 from olivine.core.storage import Store
+from olivine.data.dataset import Frames
 from olivine.tracking.tracker import RunKey
 from olivine.training.checkpoints import load_state, save_state
 from olivine.training.config import PretrainConfig
+from olivine.training.experiment_data import SCENES, learnt_scenes
 
 
 def weights_name(key: RunKey) -> str:
@@ -24,10 +26,20 @@ def best_weights_name(key: RunKey) -> str:
 
 
 def save_weights(
-    store: Store, name: str, backbone: Mapping[str, Tensor], config: PretrainConfig
+    store: Store,
+    name: str,
+    backbone: Mapping[str, Tensor],
+    config: PretrainConfig,
+    frames: Frames | None = None,
 ) -> None:
-    """Write a backbone's weights with the settings that made them."""
-    save_state(store, name, {"backbone": backbone, "config": config.to_yaml()})
+    """Write a backbone's weights with the settings that made them, and the scenes of `frames`.
+
+    The scenes, and those behind the weights that it started from, let the guard against leaks know
+    the file wherever it is the start of a network.
+    """
+    state = {"backbone": backbone, "config": config.to_yaml()}
+    scenes = {SCENES: learnt_scenes(config, frames)} if frames is not None else {}
+    save_state(store, name, {**state, **scenes})
 
 
 def load_weights(store: Store, name: str, backbone: nn.Module, device: torch.device) -> None:

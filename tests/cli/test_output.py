@@ -15,6 +15,8 @@ from olivine.cli import output
 from olivine.cli.output import write_layout, write_rows
 from olivine.experiments.requests import ExperimentRequest, command
 from olivine.results.tables.text import Layout, TextCell, TextTable
+from olivine.tracking.tracker import NullTracker, RunKey
+from olivine.training.evaluate import EvaluateResult
 
 
 def answer(capsys: pytest.CaptureFixture[str], *words: str):
@@ -176,3 +178,19 @@ def test_a_table_on_a_terminal_has_no_markup_and_nothing_cut(
 def test_a_table_elsewhere_is_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     write_layout(LAYOUT)
     assert capsys.readouterr().out.startswith("# Sweep methods\n")
+
+
+def test_an_evaluation_on_scenes_that_trained_shows_its_mark(monkeypatch, capsys, tmp_path):
+    found = "train has 2 of the 2 scenes of val (scene-0103, scene-0916)"
+    key = RunKey("evaluate", "0123")
+    result = EvaluateResult(key, {"miou": 61.5, "accuracy": 80.0}, "first.npz", overlap=found)
+    monkeypatch.setattr("olivine.runners.launch.launch_evaluation", lambda *_, **__: result)
+    monkeypatch.setattr("olivine.cli.evaluate.open_tracker", lambda runtime: NullTracker())
+    words = ["evaluate", "demo", "--set", f"runtime.out={tmp_path}"]
+    assert answer(capsys, *words, "--json")["overlap"] == found
+    assert cli.main(words) == 0
+    shown = capsys.readouterr().out
+    assert "61.50 %‡" in shown
+    assert "80.00 %‡" in shown
+    assert "‡ Not a fair score, as the network learnt from scenes" in shown
+    assert f" {found}." in shown

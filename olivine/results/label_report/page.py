@@ -74,7 +74,7 @@ class Page:
     def warnings(self) -> list[str]:
         """Return the warnings that precede all numbers, the worst first."""
         kind, found = self.labeller.kind, []
-        if self.labeller.reads_truth:
+        if self.labeller.depends_on_truth:
             found.append(
                 f"These labels were made from the truth by {kind!r}: they are an upper bound, "
                 "not weak labels, and no result with them is one without annotation."

@@ -108,7 +108,7 @@ def _draw_camera(
     )
     name = job.frames.camera_names[camera]
     title = f"{name}, {frame.scene}, labelled by {job.labeller.kind}"
-    title += ", WHICH READS THE TRUTH" if job.labeller.reads_truth else ""
+    title += ", WHICH READS THE TRUTH" if job.labeller.depends_on_truth else ""
     return camera_picture(folder / f"frame-{frame.token}-{name}.png", labelled, title)
 
 

@@ -36,7 +36,7 @@ from olivine.results.tables.formats import html_parts
 from olivine.results.tables.spec import UNKNOWN
 from olivine.results.tables.table import num_decimals
 from olivine.results.tables.text import lay_out
-from olivine.results.words import ABSENT
+from olivine.results.words import ABSENT, marked, overlap_remark
 from olivine.tracking.tracker import FAILURE
 
 NUM_SHOWN = 10  # trials or commands before the rest is collapsed
@@ -96,6 +96,8 @@ def _warnings(report: SweepReport) -> Iterator[str]:
             f"{len(unfinished)} of {len(report.trials)} trials have no result (see “What did not "
             "finish”); every number here is of the others."
         )
+    if report.overlaps:
+        yield overlap_remark(report.overlaps.values(), report.overlaps)
     reason = report.sweep.tags.get(FAILURE, "")
     if reason and report.sweep.status != "FINISHED":
         yield f"The sweep is not whole: {reason}"
@@ -129,7 +131,8 @@ def _facts(report: SweepReport) -> Iterator[tuple[str, str]]:
     if best is not None:
         what = metric_label(report.metric).header
         what = what if report.is_search else f"mean {what} over n={best.num_seeds}"
-        yield f"best {what}: {best.name}", _numbers([best.score])[0]
+        score = _numbers([best.score])[0]
+        yield f"best {what}: {best.name}", marked(score, best.name in report.overlaps)
     if report.device_hours:
         hours = report.device_hours
         text = f"{hours:,.0f} h" if hours >= 100 else f"{hours:.3g} h"
@@ -159,7 +162,10 @@ def _cost(report: SweepReport, styles: Mapping[str, LineStyle]) -> dict[str, Any
     front = [point for point in points if point.on_front]
     columns = (
         [point.name for point in front],
-        _numbers([point.score for point in front]),
+        [
+            marked(score, point.name in report.overlaps)
+            for point, score in zip(front, _numbers([p.score for p in front]), strict=True)
+        ],
         _numbers([report.cost.amount(point.hours) for point in front]),
     )
     header = ("best for the cost", metric, report.cost.header)
@@ -233,7 +239,7 @@ def _trial_table(
     lines = [
         (
             trial.name,
-            score,
+            marked(score, trial.has_score and trial.overlap),
             cost,
             *(
                 _setting_text(trial.settings.get(one.name, UNKNOWN), one.is_numeric)

@@ -94,6 +94,12 @@ class SweepReport:
         return min(self.points, key=lambda point: sign * point.score, default=None)
 
     @property
+    def overlaps(self) -> Mapping[str, str]:
+        """The overlap of every row, or of every trial of a search, whose score has one."""
+        marked = [trial for trial in self.finished if trial.overlap]
+        return {one.name if self.is_search else one.row: one.overlap for one in marked}
+
+    @property
     def shown_settings(self) -> tuple[VaryingSetting, ...]:
         """The settings that a chart has room for: the most important, else the most common ones."""
         shares = self.importance.shares or [0.0] * len(self.settings)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from olivine.data.scenes import overlap_mark
 from olivine.experiments.sweep_plan import GAVE_UP, POINT, SweepPlan
 from olivine.tracking.tracker import FAILURE, RunRecord, best_status_run
 
@@ -39,6 +40,11 @@ class TrialFacts:
     def has_score(self) -> bool:
         """Return whether it finished with the sweep's metric."""
         return not math.isnan(self.score)
+
+    @property
+    def overlap(self) -> str:
+        """What the network learnt of the scenes that score it; empty: nothing known."""
+        return overlap_mark(self.record.tags, self.record.settings) if self.record else ""
 
     @property
     def settings(self) -> Mapping[str, str]:

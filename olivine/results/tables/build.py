@@ -4,11 +4,13 @@ A missing result is shown with its reason, never filled in, and a published numb
 a mean.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from olivine.core.errors import UserError, nearest
 from olivine.core.storage import Store
+from olivine.data.scenes import OVERLAP_TAG, SETTINGS_READ, overlap_mark
 from olivine.experiments.search_points import points_of
 from olivine.experiments.sweep_plan import ROW, SEED, SWEEP, SWEEP_RUN, SweepPlan
 from olivine.results.tables.cells import make_table
@@ -30,7 +32,9 @@ ALL = "all"  # a name that stands for every trial of the store
 SCORES = ("miou", "accuracy")  # default metrics of a table of scores
 FILE = "ablation"  # name of a table's files, before the format
 
-_TAGS = (FAILURE, IDENTITY, ROW, SEED, SWEEP, SWEEP_RUN, PRETRAINED, *CODE_TAGS)
+_TAGS = (
+    FAILURE, IDENTITY, ROW, SEED, SWEEP, SWEEP_RUN, PRETRAINED, OVERLAP_TAG, *CODE_TAGS,
+)  # fmt: skip
 # What published numbers need
 _FOR_PRINT = ("protocol", "train.kind", "train.scene_step", "train.frame_step", "seed")
 SEARCH_NOTE = (
@@ -61,8 +65,10 @@ def tabulate(
         spec = spec.model_copy(update={"metrics": spec.metrics or SCORES})
     else:
         settings = None if set(spec.by + spec.columns) - set(LABELS) else _FOR_PRINT
-        columns = Columns(settings=settings, tags=_TAGS)
+        read = None if settings is None else (*settings, *SETTINGS_READ)
+        columns = Columns(settings=read, tags=_TAGS)
         trials = tracker.records("trial", fingerprints=plan.trials, columns=columns)
+        trials = [_marked(trial, settings) for trial in trials]
         table_runs, title = TableRuns.of_sweep(trials, plan), f"{_title(plan)} {plan.name}"
         notes = (SEARCH_NOTE,) if plan.searches else ()
         spec = _of_sweep(spec, plan)
@@ -140,6 +146,15 @@ def scene_reader(out: str) -> ReadScenes:
         return SceneCounts.read(store, name) if store.exists(name) else None
 
     return read
+
+
+def _marked(trial: RunRecord, settings: Collection[str] | None) -> RunRecord:
+    """Return a trial whose tags have its overlap, and which keeps these settings alone."""
+    if settings is None:
+        return trial
+    tags = {**trial.tags, OVERLAP_TAG: overlap_mark(trial.tags, trial.settings)}
+    kept = {name: trial.settings[name] for name in settings if name in trial.settings}
+    return replace(trial, tags=tags, settings=kept)
 
 
 def _title(plan: SweepPlan) -> str:

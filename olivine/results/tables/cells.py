@@ -76,7 +76,8 @@ def _plain_cell(runs: RunsByCell, key: Key, numbers: Sequence[float]) -> Cell:
     missing = runs.why_missing(*key[:2]) if math.isnan(mean) else ""
     here = runs.by_key.get(key[:2], [])
     num_old = sum(not run.why and not run.is_reusable for run in here)
-    return Cell(*key, mean, std, int(count), 0, missing, None, None, num_old)
+    overlap = "" if missing else runs.overlap(*key[:2])
+    return Cell(*key, mean, std, int(count), 0, missing, None, None, num_old, overlap)
 
 
 def _ranked(cells: Mapping[Key, Cell], spec: TableSpec) -> dict[Key, Cell]:

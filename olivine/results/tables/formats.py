@@ -24,7 +24,7 @@ CSV_COLUMNS = (
     "baseline", "difference", "difference_low", "difference_high", "num_seeds_compared", "test",
     "p", "p_holm", "p_corrected", "correction", "scenes_low", "scenes_high", "no_scenes", "verdict",
     "published", "published_how", "published_source", "published_difference",
-    "num_in_family", "family", "smallest_difference", "notes", "not_reusable",
+    "num_in_family", "family", "smallest_difference", "notes", "not_reusable", "overlap",
 )  # fmt: skip
 PRINT_NOTE = (
     "Published numbers are the authors', at their scale and on their data, and are in no mean of "
@@ -205,6 +205,7 @@ def _csv_line(cell: Cell, table: Table) -> dict[str, object]:
         "rank": cell.rank or None,
         "missing": cell.missing,
         "not_reusable": cell.num_not_reusable,
+        "overlap": cell.overlap,
     }
     if (family := table.family(cell.column, cell.metric)) is not None:
         line["num_in_family"] = family.num_tests

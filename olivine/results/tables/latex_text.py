@@ -17,7 +17,8 @@ _SPECIAL = {
     "±": r"$\pm$", "≈": r"$\approx$", "×": r"$\times$", "≤": r"$\leq$", "≥": r"$\geq$",
     "*": "$^{*}$", '"': "''",
     "−": "$-$", "–": "--", "—": "---", "…": r"\dots{}", "’": "'", "“": "``", "”": "''",
-    "†": r"$^{\dagger}$", "·": r"$\cdot$", "²": "$^{2}$", "³": "$^{3}$", "°": r"$^{\circ}$",
+    "†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$",
+    "·": r"$\cdot$", "²": "$^{2}$", "³": "$^{3}$", "°": r"$^{\circ}$",
     **{char: f"$\\{name}$" for char, name in _GREEK.items()},
 }  # fmt: skip
 _NUMBER = re.compile(r"(?<![\w.])-(?=\d)")  # a minus, not a hyphen

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from olivine.core.errors import UserError, nearest
+from olivine.data.scenes import overlap_mark
 from olivine.experiments import sweep_plan as sweep_tags
 from olivine.experiments.sweep_plan import SweepPlan
 from olivine.results.tables.code_versions import TRIAL, Versions, versions
@@ -37,6 +38,7 @@ class TableRun:
     has_started: bool = True  # if not, its settings are not known
     is_reusable: bool = True  # not a run before 0.3, whose identity leaves out its data's files
     made_by: Versions = field(default_factory=dict)  # code, packages and devices of its stages
+    overlap: str = ""  # what the network learnt of the scored scenes; empty: nothing known
 
     def label(self, name: str) -> str | None:
         """Return the text of a setting or label; None for a setting of a run that never started."""
@@ -229,4 +231,5 @@ def _table_run(
         record.metrics,
         is_reusable=IDENTITY in record.tags,
         made_by=versions(TRIAL, record.tags),
+        overlap=overlap_mark(record.tags, record.settings),
     )

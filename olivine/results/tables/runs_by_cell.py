@@ -121,6 +121,11 @@ class RunsByCell:
         """Return whether runs of one cell and seed have equal settings, but other data."""
         return bool(self.lines.duplicated(["row", "column", "seed", "variant"]).any())
 
+    def overlap(self, row: str, column: str) -> str:
+        """Return what the networks of a cell learnt of the scenes that score them, or ""."""
+        here = self.by_key.get((row, column), [])
+        return "; ".join(dict.fromkeys(run.overlap for run in here if run.overlap and not run.why))
+
     def why_missing(self, row: str, column: str) -> str:
         """Return why a cell has no number; reasons that may still change come first."""
         here = self.by_key.get((row, column), [])

@@ -74,6 +74,7 @@ class Cell:
     compared: BaselineComparison | None  # None: no baseline, or this is it, or nothing to compare
     published: InPrint | None
     num_not_reusable: int = 0  # of its runs: those of a version before 0.3
+    overlap: str = ""  # what the network learnt of the scored scenes; empty: nothing known
 
     @property
     def has_value(self) -> bool:

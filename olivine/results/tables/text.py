@@ -25,6 +25,7 @@ from olivine.results.tables.table import (
     Table,
     num_decimals,
 )
+from olivine.results.words import marked, overlap_remark
 
 NUM_MISSING_SHOWN = 50
 VERDICT = "verdict"
@@ -86,7 +87,7 @@ def lay_out(table: Table) -> Layout:
     return Layout(
         table.title,
         _scores(table),
-        (*remarks, *table.notes),
+        (*remarks, *table.notes, *_overlap_remarks(table)),
         _differences(table) if spec.baseline else None,
         remarks_on_tests(table) if spec.baseline else (),
         tuple(_sources(table)),
@@ -132,7 +133,7 @@ def _score(cell: Cell, decimals: int) -> TextCell:
     star = "*" if cell.compared is not None and cell.compared.is_significant else ""
     old = f" {OLD_MARK}" if cell.num_not_reusable else ""
     text = f"{cell.mean:.{decimals}f} ± {spread}{star}{old}"
-    return TextCell(text, is_best=cell.rank == 1, is_second=cell.rank == 2)
+    return TextCell(marked(text, cell.overlap), is_best=cell.rank == 1, is_second=cell.rank == 2)
 
 
 def _differences(table: Table) -> TextTable:
@@ -146,7 +147,9 @@ def _differences(table: Table) -> TextTable:
         labels = [cell.row]
         labels += [cell.column] if several["column"] else []
         labels += [_difference_label(cell.metric, unit)] if several["metric"] else []
+        baseline = table.cell(table.spec.baseline, cell.column, cell.metric)
         texts = labels + _compared(cell.compared, decimals[cell.metric])
+        texts[len(labels)] = marked(texts[len(labels)], cell.overlap or baseline.overlap)
         texts += [print_text(cell.compared.published, signed=True)] if has_print else []
         lines.append(tuple(TextCell(text) for text in texts))
     header = [_row_head(table)]
@@ -193,6 +196,16 @@ def _compared(compared: BaselineComparison, decimals: int) -> list[str]:
         _interval(compared.scenes, decimals) or compared.no_scenes,
         _p(seeds.p),
     ]
+
+
+def _overlap_remarks(table: Table) -> tuple[str, ...]:
+    """Return the sentences that explain marked cells, one for all cells of one overlap."""
+    found: dict[str, dict[str, None]] = {}
+    for cell in table.cells.values():
+        if cell.overlap:
+            name = f"{cell.row}, {cell.column}" if cell.column else cell.row
+            found.setdefault(cell.overlap, {})[name] = None
+    return tuple(overlap_remark([overlap], rows) for overlap, rows in found.items())
 
 
 def _sources(table: Table) -> Iterator[str]:

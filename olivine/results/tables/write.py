@@ -25,6 +25,7 @@ from olivine.results.tables.formats import long_format, markdown
 from olivine.results.tables.spec import ROW, TableSpec
 from olivine.results.tables.table import Table
 from olivine.results.tables.text import Layout, lay_out
+from olivine.results.words import marked
 from olivine.tracking.tracker import Columns, RunRecord, Tracker
 from olivine.training.evaluate import PRETRAINED
 from olivine.training.validation import predictions_name, read_predictions
@@ -101,7 +102,8 @@ def _draw_errors(folder: Path, runtime: Runtime, table: Table, plan: SweepPlan) 
         names = [predictions_name(fingerprint) for fingerprint in rows[row]]
         found = next((name for name in names if store.exists(name)), None)
         if found is not None:
-            chosen[row] = read_predictions(store, found)
+            overlap = any(cell.overlap for cell in table.cells.values() if cell.row == row)
+            chosen[marked(row, overlap)] = read_predictions(store, found)
     if not chosen:
         return []
     first = next(iter(chosen.values()))

@@ -23,6 +23,7 @@ from olivine.training.experiment_data import (
     ExperimentData,
     Identities,
     OpenedData,
+    require_apart,
 )
 from olivine.training.finished_runs import ignoring_finished
 from olivine.training.worker import Worker
@@ -45,6 +46,7 @@ def evaluate_on_ray(
     if force:
         runtime = ignoring_finished(runtime)
     data = data or ExperimentData.open(config, runtime)
+    require_apart(config, data, runtime)
     data.require_labels()  # before a pretraining of hours
     pretrained = pretrain_on_ray(
         config.pretrained, runtime, tracker, callbacks, frames=data.pretrain

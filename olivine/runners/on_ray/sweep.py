@@ -199,6 +199,7 @@ class _Drive:
                 function, type(self.expanded.base), runtime, self.tracker,
                 tuple(dict.fromkeys(metrics)), self.run.run_id,
                 UserCode.of(self.expanded.base, [trial.config for trial in self.missing]),
+                self.expanded.tags_of,
             )  # fmt: skip
             progress = TrialProgress(
                 self._num_trials(), self.expanded.sweep, self.log, self._failure_of

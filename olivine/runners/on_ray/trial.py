@@ -14,6 +14,7 @@ from olivine.core.runtime import Runtime
 from olivine.core.shipped_code import NO_USER_CODE, UserCode
 from olivine.core.spec import Spec
 from olivine.core.user_parts import error_of_user_code
+from olivine.experiments.expanded_sweep import no_tags
 from olivine.experiments.sweep import Trial
 from olivine.experiments.sweep_plan import GAVE_UP, POINT, ROW, SEED
 from olivine.runners.on_ray.assigned import assigned_machine
@@ -38,6 +39,7 @@ class TrialJob:
     metrics: tuple[str, ...]  # scores that are reported to Tune
     sweep_run: str
     code: UserCode = NO_USER_CODE  # user code of the trials' parts
+    tags_of: Callable[[Any], Mapping[str, str]] = no_tags  # marks of a configuration's run
 
 
 def tune_config(trial: Trial, point: int = 0) -> dict[str, Any]:
@@ -67,6 +69,7 @@ def run_trial(trial_config: Mapping[str, Any], job: TrialJob) -> None:
     try:
         job.code.install()
         config = job.config_type.from_dict(json.loads(trial_config["config"]))
+        tags |= job.tags_of(config)  # before the score of an earlier run is taken over
     except UserError:
         with job.tracker.run(key, name, Spec(), tags):  # so that the sweep can report the reason
             raise

@@ -9,9 +9,10 @@ import pytest
 from olivine.core.runtime import Runtime
 from olivine.results.sweep_report.page import sweep_page_html, write_sweep_page
 from olivine.results.sweep_report.read import read_report
+from olivine.results.tables.frame import long_frame, wide_frame
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
 from tests.support.html_reader import HtmlReader
-from tests.support.run_stores.filled_store import write_ablation, write_search
+from tests.support.run_stores.filled_store import ablation_sweep, write_ablation, write_search
 
 FATES = {"OLIVINE, seed 1": "ValueError: <script>alert(1)</script> & more", "+ vMF, seed 1": ""}
 RUNNING = {f"{row}, seed {n}": "" for row in ("random", "+ vMF", "OLIVINE") for n in (0, 1)}
@@ -121,3 +122,25 @@ def test_a_row_has_one_colour_in_the_legend_and_in_every_chart(pages: dict[str, 
             rf'"(?:color)":"(#\w+)"[^{{}}]*}}[^{{}}]*"name":"{re.escape(name)}"', text
         )
         assert set(traces) <= {colour}
+
+
+def test_a_score_on_scenes_that_trained_is_marked(tmp_path: Path) -> None:
+    """The tables of an ablation and of a search, and the frame, by what their runs recorded."""
+    leak = {"train.split": "mini_val"}
+    rows = {"fair": {}, "leak": leak}
+    sweep = ablation_sweep().model_copy(update={"rows": rows})
+    write_ablation(tmp_path, sweep=sweep)
+    runtime = Runtime(out=str(tmp_path))
+    tracker = MlflowTracker(runtime.store_uri())
+    report = read_report("small", runtime, tracker)
+    said = "train has scenes of val, by its settings"
+    assert report.overlaps == {"leak": said}
+    page = HtmlReader(sweep_page_html(report).replace(plotly.offline.get_plotlyjs(), ""))
+    scores = {line[0]: line[1] for line in page.tables[0][1:]}
+    assert [scores[row].endswith("‡") for row in ("fair", "leak")] == [False, True]
+    assert page.text.count(f"leak: {said}") == 2  # before all numbers, and below the table
+    marked = [text for table in page.tables for line in table for text in line if "‡" in text]
+    assert len(marked) > 2  # every table that has its scores
+    long = long_frame("small", runtime, tracker)
+    assert dict(zip(long["method"], long["overlap"], strict=True)) == {"fair": "", "leak": said}
+    assert wide_frame("small", runtime, tracker).attrs["overlap"] == {"leak": said}

@@ -8,6 +8,7 @@ import subprocess
 import pandas as pd
 import pytest
 
+from olivine.cli.output import write_layout
 from olivine.results.tables.cells import make_table
 from olivine.results.tables.formats import CSV_COLUMNS, LATEX_PACKAGES, csv, latex, markdown
 from olivine.results.tables.formats import html as html_page
@@ -145,3 +146,43 @@ def test_latex_compiles_without_a_warning(table, tmp_path):
         r"(?i).*(?:warning|overfull|underfull|missing character).*", done.stdout
     )
     assert complaints == []
+
+
+LEAK = "train has 2 of the 2 scenes of val (scene-0103, scene-0916)"
+
+
+def test_a_score_on_scenes_that_trained_is_marked_in_every_format(monkeypatch, capsys):
+    """Also its difference, and that of a fair row to a baseline that is none."""
+    rows = {"fair": [40.0, 41.0, 43.0], "leak": [50.0, 52.0, 55.0], "base": [30.0, 31.0, 33.0]}
+    runs = table_runs(rows, overlaps={"leak": LEAK})
+    table = make_table(runs, TableSpec(metrics=("miou",), baseline="base"), "t")
+    layout = lay_out(table)
+    remark = f"`leak`: {LEAK}."
+    assert [line[1].text.count("‡") for line in layout.scores.lines] == [0, 1, 0]
+    assert [line[1].text.count("‡") for line in layout.differences.lines] == [0, 1]
+    assert next(one for one in layout.remarks if "‡" in one).endswith(remark)
+    text = markdown(layout)
+    assert text.count("±") == 4
+    assert text.count("‡") == 3  # the score, the difference, the remark
+    assert remark in text
+    assert latex(layout).count(r"$^{\ddagger}$") == 3
+    shown = HtmlReader(html_page(layout))
+    assert [line[1][-1] for line in shown.tables[0][1:]].count("‡") == 1
+    assert LEAK in shown.text
+    frame = pd.read_csv(io.StringIO(csv(table)))
+    assert frame["overlap"].fillna("").tolist() == ["", LEAK, ""]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    write_layout(layout)
+    assert capsys.readouterr().out.count("‡") == 3
+    other = make_table(runs, TableSpec(metrics=("miou",), baseline="leak"), "t")
+    assert [line[1].text[-1] for line in lay_out(other).differences.lines] == ["‡", "‡"]
+
+
+def test_a_run_without_a_result_marks_nothing():
+    runs = table_runs({"a": [1.0, 2.0]}, why={("a", 1): "failed"}, overlaps={"a": LEAK})
+    cells = make_table(runs, TableSpec(metrics=("miou",)), "t").cells.values()
+    assert [cell.overlap for cell in cells] == [LEAK]
+    gone = {("a", 0): "failed"}
+    runs = table_runs({"a": [1.0], "b": [1.0]}, why=gone, overlaps={"a": LEAK})
+    cells = make_table(runs, TableSpec(metrics=("miou",)), "t").cells.values()
+    assert [cell.overlap for cell in cells] == ["", ""]

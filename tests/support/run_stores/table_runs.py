@@ -1,6 +1,7 @@
 """Runs as a table is asked for them, made from scores by row and seed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,8 +15,9 @@ def table_runs(
     scores: Mapping[str, Sequence[float]],
     settings: Mapping[str, Mapping[str, str]] | None = None,
     why: Mapping[tuple[str, int], str] | None = None,
+    overlaps: Mapping[str, str] | None = None,
 ) -> TableRuns:
-    """Return a run per row and seed; `why` names those without a result."""
+    """Return a run per row and seed; `why` names those without a result, `overlaps` rows' leaks."""
     runs = []
     for row, values in scores.items():
         for seed, score in enumerate(values):
@@ -24,7 +26,8 @@ def table_runs(
             metrics = {} if reason else {"miou": score, "accuracy": 2 * score, "loss": score / 1000}
             started = reason != "never started"
             fingerprint = f"{row}{seed}"
-            runs.append(TableRun(fingerprint, row, "small", seed, reason, own, metrics, started))
+            run = TableRun(fingerprint, row, "small", seed, reason, own, metrics, started)
+            runs.append(replace(run, overlap=(overlaps or {}).get(row, "")))
     return TableRuns(tuple(runs))
 
 

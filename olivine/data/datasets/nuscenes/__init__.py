@@ -14,7 +14,12 @@ from pydantic import Field, field_validator
 from olivine.core.errors import UserError, nearest
 from olivine.core.file_stats import FolderStats
 from olivine.data.dataset import Dataset, Frames
-from olivine.data.datasets.nuscenes.splits import SPLITS, every_kth, scenes_in_split
+from olivine.data.datasets.nuscenes.splits import (
+    SPLITS,
+    every_kth,
+    scenes_in_split,
+    split_contains,
+)
 from olivine.data.datasets.nuscenes.tables import CAMERAS
 from olivine.data.predictions import PredictionFormat
 
@@ -72,6 +77,17 @@ class Nuscenes(Dataset):
         if not cameras or len(set(cameras)) < len(cameras):
             raise ValueError("name at least one camera and none of them twice")
         return cameras
+
+    @property
+    def scene_source(self) -> str:
+        """One source for all versions, since v1.0-mini is a part of v1.0-trainval."""
+        return "nuscenes"
+
+    def surely_shares(self, other: Dataset) -> bool:
+        """Return whether this is a whole split that contains the other's, of the same version."""
+        if isinstance(other, Nuscenes) and self.version == other.version and self.scene_step == 1:
+            return split_contains(self.split, other.split)
+        return super().surely_shares(other)
 
     def prediction_format(self) -> PredictionFormat:
         """Return nuScenes-lidarseg's format for this split."""

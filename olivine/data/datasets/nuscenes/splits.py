@@ -28,6 +28,13 @@ def scenes_in_split(scene_names: Sequence[str], split: str) -> list[int]:
     return [position for position, name in enumerate(scene_names) if name in wanted]
 
 
+def split_contains(split: str, other: str) -> bool:
+    """Return whether every scene of another split is in this one, whatever the tables have."""
+    if ALL in (split, other):
+        return split == ALL
+    return scenes_of_split(other) <= scenes_of_split(split)
+
+
 def every_kth(positions: Sequence[int], step: int) -> list[int]:
     """Return the positions whose number in the split, counted from 1, is a multiple of `step`.
 

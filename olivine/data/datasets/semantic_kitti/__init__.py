@@ -49,6 +49,15 @@ class SemanticKitti(Dataset):
         description="Whether an incomplete copy is accepted; the present scans are used.",
     )
 
+    @property
+    def scene_source(self) -> str:
+        """The same for every subclass that names no other."""
+        return "semantic_kitti"
+
+    def surely_shares(self, other: Dataset) -> bool:
+        """Return whether both are of one split, whose first scan every step keeps."""
+        return isinstance(other, SemanticKitti) and self.split == other.split
+
     def prediction_format(self) -> PredictionFormat:
         """Return SemanticKITTI's own format."""
         from olivine.data.datasets.semantic_kitti.predictions import SemanticKittiPredictions

@@ -50,6 +50,19 @@ class Synthetic(Dataset):
         default=WorldConfig(), description="The world that the data set must hold."
     )
 
+    @property
+    def scene_source(self) -> str:
+        """A source per seed: worlds of other seeds have other streets under the same names."""
+        return f"synthetic, seed {self.world.seed}"
+
+    def surely_shares(self, other: Dataset) -> bool:
+        """Return whether this is a whole split that contains the other's."""
+        from olivine.data.datasets.nuscenes.splits import split_contains
+
+        if isinstance(other, Synthetic) and self.scene_step == 1:
+            return split_contains(self.split, other.split)
+        return super().surely_shares(other)
+
     def prediction_format(self) -> PredictionFormat:
         """Return nuScenes-lidarseg's format for this split, in which its labels are written."""
         from olivine.data.datasets.nuscenes.predictions import LidarsegPredictions
