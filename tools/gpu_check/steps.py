@@ -254,7 +254,7 @@ def _stages(setup: Setup, batches: list[Batch]) -> Iterator[Finding]:
             recompute_activations=True,
             keep_teacher_maps=True,
             save_every_steps=2,
-            allow=("fewer_pairs",),
+            allow=("fewer_pairs", "overlap"),
         )
         yield from _stage(config, runtime, LocalWorker(setup.device), frames)
 

@@ -213,6 +213,7 @@ def test_labels_made_from_the_truth_are_marked_everywhere(
     labelled: Path, tiny_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Embedded, "reads_truth", True)
+    monkeypatch.setattr(Embedded, "reads", ())  # of the images alone, when the labels were made
     dataset = Nuscenes(version="v1.0-mini", split="mini_val", cameras=CAMERAS)
     labels = LabelConfig(dataset=dataset, labeller=Embedded())
     runtime = Runtime(data_root=str(tiny_world), out=str(labelled), cache_dir=str(tmp_path))
