@@ -15,7 +15,15 @@ from olivine.experiments.search_space import Choice, Real, Search, Whole
 from olivine.experiments.sweep import Sweep, Trial, expand, point_of
 from olivine.experiments.sweep_plan import GAVE_UP, POINT, ROW, SEED, SWEEP, SWEEP_RUN, SweepPlan
 from olivine.tracking.mlflow_backend.client import experiment_id, open_client
-from olivine.tracking.tracker import FAILURE, FINGERPRINT, STAGE, RunKey, RunRecord
+from olivine.tracking.tracker import (
+    FAILURE,
+    FINGERPRINT,
+    IDENTITY,
+    IDENTITY_VERSION,
+    STAGE,
+    RunKey,
+    RunRecord,
+)
 from olivine.training.evaluate import PRETRAINED
 
 QUESTION = "Which of them <matters>?\n\nCost: none."
@@ -202,7 +210,7 @@ def _trial_runs(
             status=status,
             settings=settings,
             metrics=scores if stage == "trial" else {},
-            tags={**PROVENANCE, **own, **tags},
+            tags={IDENTITY: IDENTITY_VERSION, **PROVENANCE, **own, **tags},
             start_s=start_s,
             end_s=None if status == "RUNNING" else start_s + 3600 * hours,
         )
