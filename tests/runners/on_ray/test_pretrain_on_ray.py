@@ -146,8 +146,8 @@ def test_a_mistake_of_the_user_comes_back_as_one_sentence(local_ray, place, conf
         pretrain_on_ray(wild, runtime, MlflowTracker(runtime.store_uri()))
 
 
-def test_a_damaged_file_is_the_same_sentence_from_a_worker(local_ray, tiny_world, tmp_path, config):
-    runtime = make_runtime(tiny_world, tmp_path, config).override({"num_workers": 2})
+def test_a_damaged_file_is_the_same_sentence_from_a_worker(local_ray, place, config):
+    runtime = make_runtime(place, "out", config).override({"num_workers": 2})
     for path in Path(runtime.out, "labels").rglob("*.png"):
         path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(UserError, match=r"\.png is damaged: its checksum .*Run `olivine label`"):
