@@ -11,7 +11,7 @@ from olivine.data.identity.file_lists import differences, keep_file_lists
 from olivine.data.identity.split import SplitIdentity
 from olivine.tracking.reused import code_text, time_text
 from olivine.tracking.tracker import CONFIG, IDENTITY, Columns, RunRecord, Tracker
-from olivine.training.finished_runs import OUT
+from olivine.training.finished_runs import OUT, older_settings
 
 DATA = "data."  # begins the tag of a part: data.train.scans
 OLD = (
@@ -59,12 +59,18 @@ def why_not_reused(stage: str, config: Spec, uses: tuple[DataUse, ...], tracker:
     record = record or _old_run(stage, config, tracker)
     if record is None:
         return ""
-    reason = OLD if is_old(record.tags) else ", ".join(_differing(uses, record))
+    reason = _of_old(config) if is_old(record.tags) else ", ".join(_differing(uses, record))
     if not reason:
         return ""
     made = f"{time_text(record.end_s)}, {code_text(record.tags)}"
     what = {"pretrain": "pretraining", "evaluate": "evaluation"}[stage]
     return f"The {what} of {made}, has the same settings and is not reused: {reason}."
+
+
+def _of_old(config: Spec) -> str:
+    """Return why a run before 0.3 is not reused, with what it had where there is a choice now."""
+    changes = older_settings(config)[1]
+    return f"{OLD}, and it had {changes}, without a choice" if changes else OLD
 
 
 def _old_run(stage: str, config: Spec, tracker: Tracker) -> RunRecord | None:

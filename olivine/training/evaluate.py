@@ -38,8 +38,6 @@ from olivine.training.finished_runs import (
     OUT,
     find_finished,
     ignoring_finished,
-    older_settings,
-    say_older,
 )
 from olivine.training.loader_processes import loader_tag, num_loader_processes
 from olivine.training.loop import LossOf, Trainer, device_hours_of
@@ -93,8 +91,6 @@ def begin_anew(
     It says why a finished run of equal settings is not reused, and deletes the checkpoints of one
     that is to be run again (`not_before_s`).
     """
-    earlier, changes = older_settings(config)
-    say_older(evaluation_key(earlier, data), changes, runtime, tracker)
     key = evaluation_key(config, data)
     say_why_not_reused(key.stage, config, data_uses(data), runtime, tracker)
     if runtime.not_before_s and tracker.finished(key):

@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import logging
 import time
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
@@ -13,11 +12,9 @@ from olivine.core.errors import UserError
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
 from olivine.core.storage import Store
-from olivine.tracking.reused import code_text, time_text
 from olivine.tracking.tracker import RunKey, RunRecord, Tracker
 
 SpecT = TypeVar("SpecT", bound=Spec)
-log = logging.getLogger("olivine")
 
 OUT = "olivine.out"  # tag of a run: the folder or bucket of its files
 
@@ -52,20 +49,6 @@ def older_settings(config: SpecT) -> tuple[SpecT, str]:
     before, now = earlier.setting_texts(), config.setting_texts()
     changes = [f"{name}={text}" for name, text in before.items() if now[name] != text]
     return earlier, ", ".join(changes)
-
-
-def say_older(key: RunKey, changes: str, runtime: Runtime, tracker: Tracker) -> None:
-    """Log that a finished run of an earlier version, with this key, had other settings.
-
-    `changes` are those of `older_settings`. Nothing is logged where the user asked for another run.
-    """
-    record = tracker.finished(key) if changes and not runtime.not_before_s else None
-    if record is not None:
-        stage = {"pretrain": "pretraining", "evaluate": "evaluation"}[key.stage]
-        log.warning(
-            f"The {stage} of {time_text(record.end_s)}, {code_text(record.tags)}, is not reused: "
-            f"that version had {changes}, without a choice. With these settings it is."
-        )
 
 
 def ignoring_finished(runtime: Runtime) -> Runtime:

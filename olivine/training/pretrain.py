@@ -30,9 +30,7 @@ from olivine.training.finished_runs import (
     OUT,
     find_finished,
     ignoring_finished,
-    older_settings,
     one_at_a_time,
-    say_older,
 )
 from olivine.training.loader_processes import loader_tag, num_loader_processes
 from olivine.training.loop import Trainer, TrainingHooks
@@ -110,8 +108,6 @@ def begin_anew(config: PretrainConfig, frames: Frames, runtime: Runtime, tracker
     that is to be run again (`not_before_s`). Raises UserError for labels that are missing or of
     other images.
     """
-    earlier, changes = older_settings(PretrainSettings(pretrained=config))
-    say_older(pretraining_key(earlier.pretrained, frames), changes, runtime, tracker)
     key = pretraining_key(config, frames)
     uses = (data_use(config, frames),)
     settings = PretrainSettings(pretrained=config)

@@ -10,7 +10,7 @@ import pytest
 from olivine.core.runtime import Runtime
 from olivine.core.spec import Spec
 from olivine.core.storage import Store
-from olivine.experiments.recipes import demo_ppkt, demo_random
+from olivine.experiments.recipes import demo_ppkt, demo_random, recipe
 from olivine.labels.labellers.lidarseg_truth import LidarsegTruth
 from olivine.runners.in_process import evaluate_here, pretrain_here
 from olivine.tracking.mlflow_backend.tracker import MlflowTracker
@@ -95,6 +95,12 @@ def test_the_reason_names_what_differs(runtime: Runtime) -> None:
         assert words in said
     moved = replace(made, tags={**made.tags, "data.pretrain.tables": "0"})
     assert "the tables differ" in reason(moved)
+
+
+def test_a_run_of_a_version_without_a_choice_says_what_it_had() -> None:
+    config = recipe("olivine_1_percent")
+    said = why_not_reused("evaluate", config, (), Runs(record(config, {})))
+    assert said.endswith("loss.bank=pooled, backbone.bn_momentum=null, without a choice.")
 
 
 def test_what_a_pretraining_reads_decides_its_identity(runtime: Runtime) -> None:

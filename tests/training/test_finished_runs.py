@@ -20,7 +20,6 @@ from olivine.training.finished_runs import (
     find_finished,
     older_settings,
     one_at_a_time,
-    say_older,
 )
 from olivine.training.pretrain import PretrainSettings
 
@@ -93,25 +92,15 @@ def test_processes_take_turns(tmp_path):
     assert ledger.read_text().split() == ["begins", "ends"] * 3
 
 
-def test_a_run_of_a_version_without_a_choice_says_what_it_had(tracker, tmp_path, caplog):
-    runtime = Runtime(out=str(tmp_path))
+def test_settings_that_an_earlier_version_had_without_a_choice_are_named():
     new = recipe("olivine_1_percent")
     earlier, changes = older_settings(new)
     bank = "pretrained.method.terms.compact.loss.bank=pooled"
     assert changes == f"{bank}, backbone.bn_momentum=null"
     assert earlier.evaluated_backbone == new.pretrained.backbone
-    pretraining = PretrainSettings(pretrained=new.pretrained)
-    assert older_settings(pretraining)[1] == bank
+    assert older_settings(PretrainSettings(pretrained=new.pretrained))[1] == bank
     for same in (recipe("ppkt"), earlier):  # a linear probe has no use for its momentum
         assert older_settings(same) == (same, "")
-
-    say_older(KEY, changes, runtime, tracker)
-    assert not caplog.records  # no such run
-    finish(tracker, tmp_path)
-    say_older(KEY, changes, runtime.override({"not_before_s": 1.0}), tracker)
-    assert not caplog.records  # another run was asked for
-    say_older(KEY, changes, runtime, tracker)
-    assert f"is not reused: that version had {bank}" in caplog.text
 
 
 def test_a_damaged_file_of_somebody_else_is_not_fetched(tracker, tmp_path):

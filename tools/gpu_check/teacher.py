@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.models.teacher import Plain, network
+from olivine.core.devices import tf32_products
 from olivine.models.foundation.image_input import ImageNetwork
 from olivine.models.foundation.published_sizes import TRANSFORMERS
 from olivine.models.teachers.base import rounded_once
@@ -207,10 +208,8 @@ def _peaks(setup: Setup) -> dict[str, float]:
     size = 256 if setup.is_small else PEAK_SIZE
     peaks = {_short(d): product_tflops(d, setup.device, size) for d in formats(setup)}
     if setup.device.startswith("cuda"):
-        before = torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = True
-        peaks["TF32"] = product_tflops(torch.float32, setup.device, size)
-        torch.backends.cuda.matmul.allow_tf32 = before
+        with tf32_products(allowed=True):
+            peaks["TF32"] = product_tflops(torch.float32, setup.device, size)
     return peaks
 
 

@@ -45,7 +45,7 @@ def values(root: str | Path, tmp_path: Path) -> dict[str, str]:
 
 
 def first(root: Path, tmp_path: Path, part: str) -> Path:
-    return root / getattr(opened(root, tmp_path).split_files(), part)[0]  # type: ignore[attr-defined]
+    return root / getattr(opened(root, tmp_path).split_files(), part)[0]  # type: ignore[attr-defined] # as above
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
